@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The context: what every part of the library may need to know of the run it
+ * is in.  The library never prints; it calls `log`.
+ */
+#ifndef RN_CTX_H
+#define RN_CTX_H
+
+#include "err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rn_log_level {
+	RN_LOG_WARN,  /* shown unless -q */
+	RN_LOG_INFO,  /* shown at -v     */
+	RN_LOG_DEBUG, /* shown at -vv    */
+};
+
+struct rn_ctx {
+	void (*log)(void *arg, enum rn_log_level level, const char *msg); /* NULL: silent */
+	void *log_arg;
+	unsigned threads;    /* 1 or more */
+	uint64_t mem_limit;  /* bytes, --mem; 0: no limit */
+	uint64_t seed;       /* --seed, 1 unless given */
+	uint32_t block_rows; /* --block-rows: rows in an output block, at most 65536; 0: 65536 */
+	bool strict;         /* --strict: unmatched and NULL keys are errors */
+	const char *device;  /* "cpu", "cuda:0", …; NULL: cpu */
+};
+
+void rn_log(const struct rn_ctx *c, enum rn_log_level level, const char *fmt, ...) RN_PRINTF(3, 4);
+
+#endif
