@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The relational side: join, group, distinct, order, all by index arrays.
+ *
+ * Equality of keys is SQL's: NULL never matches in a join, NULLs form one
+ * group; -0.0 equals 0.0; int64 meets float64 where the values are equal
+ * exactly (also beyond 2^53); bool, string and timestamp meet their own type
+ * only; strings compare bytewise.
+ *
+ * Order of rows is defined and does not depend on threads: the rows of a join
+ * are lexicographic by input row numbers; groups come in order of first
+ * appearance.
+ */
+#ifndef RN_KEY_H
+#define RN_KEY_H
+
+#include "../base/ctx.h"
+#include "rel.h"
+
+/* Key columns of one input: n columns of the same number of rows.  Borrowed. */
+struct rn_key {
+	size_t n;
+	struct rn_column *const *cols;
+	uint64_t rows;
+	const char *const *names; /* of the columns, for messages; may be NULL */
+};
+
+/* May the types of a and b meet in a key?  RN_EUSAGE names both columns. */
+RN_MUST_CHECK int rn_key_types_meet(enum rn_type a, const char *an, enum rn_type b, const char *bn,
+				    struct rn_err *e);
+
+/* A hash index of one input: for every distinct key its rows, ascending. */
+struct rn_hash_index;
+RN_MUST_CHECK int rn_hash_index_new(const struct rn_ctx *c, const struct rn_key *k,
+				    struct rn_hash_index **out, struct rn_err *e);
+void rn_hash_index_free(struct rn_hash_index *x);
+
+enum rn_join_kind { RN_JOIN_INNER, RN_JOIN_LEFT, RN_JOIN_SEMI, RN_JOIN_ANTI };
+
+struct rn_join_result {
+	uint64_t rows;
+	struct rn_buf *left;  /* uint32_t[rows] */
+	struct rn_buf *right; /* uint32_t[rows], RN_NO_ROW for a left join's miss; NULL for
+				 semi and anti */
+	uint64_t left_unmatched;  /* left rows without a partner (NULL keys included) */
+	uint64_t left_null, right_null; /* rows with a NULL in the key */
+};
+void rn_join_result_fini(struct rn_join_result *r);
+
+/* Join left with an indexed right.  Counts its output before it allocates;
+ * above c->mem_limit, or above RN_MAX_ROWS rows, RN_ENOMEM with the counts and
+ * the key value that contributes most. */
+RN_MUST_CHECK int rn_join(const struct rn_ctx *c, const struct rn_key *left,
+			  const struct rn_key *right, const struct rn_hash_index *x,
+			  enum rn_join_kind kind, struct rn_join_result *out, struct rn_err *e);
+
+/* Cross product: rows lexicographic. */
+RN_MUST_CHECK int rn_join_cross(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
+				struct rn_join_result *out, struct rn_err *e);
+
+struct rn_groups {
+	uint64_t n;           /* groups */
+	struct rn_buf *of;    /* uint32_t[rows]: the group of each row; RN_NO_ROW: dropped */
+	struct rn_buf *first; /* uint32_t[n]: first row of each group (RN_NO_ROW: empty group) */
+	struct rn_buf *ptr;   /* uint32_t[n + 1]: group g has rows[ptr[g]] … rows[ptr[g+1]-1] */
+	struct rn_buf *rows;  /* uint32_t[ptr[n]]: ascending within a group; NULL: rows[i] = i */
+	uint64_t dropped;     /* rows whose key is not in the given key set */
+};
+void rn_groups_fini(struct rn_groups *g);
+
+/* Groups of equal keys in order of first appearance.  k->n = 0: one group that
+ * holds every row (also when there are no rows). */
+RN_MUST_CHECK int rn_group(const struct rn_ctx *c, const struct rn_key *k, struct rn_groups *out,
+			   struct rn_err *e);
+
+/* The groups are the distinct keys of `keys`, in its order; rows of k with
+ * other keys are dropped and counted.  NULL is a key like another here.
+ * out->first refers to rows of `keys`. */
+RN_MUST_CHECK int rn_group_keys(const struct rn_ctx *c, const struct rn_key *k,
+				const struct rn_key *keys, struct rn_groups *out, struct rn_err *e);
+
+/* Are the keys unique?  *dup: the first row that repeats an earlier one, or RN_NO_ROW.
+ * NULL is a key like another here. */
+RN_MUST_CHECK int rn_key_unique(const struct rn_ctx *c, const struct rn_key *k, uint32_t *dup,
+				struct rn_err *e);
+
+/* Key values of row i as text, for messages: "src=5, dst='x'" ("5, 'x'" without names). */
+void rn_key_print(const struct rn_key *k, uint64_t i, struct rn_str *out);
+
+/* CSR inverse of a row map: for each of n targets the positions i with
+ * map[i] == target, ascending (RN_NO_ROW entries left out).  ptr: uint32_t[n+1]. */
+RN_MUST_CHECK int rn_invert_map(const uint32_t *map, uint64_t len, uint64_t n, struct rn_buf **ptr,
+				struct rn_buf **pos, struct rn_err *e);
+
+#endif
