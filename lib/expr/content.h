@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The content-expression language: filter, project and computed columns.
+ *
+ * Three-valued logic; comparisons = == != <> < <= > >=, and/or/not, is [not]
+ * null, [not] in (…), + - * / % and unary minus, parentheses, column names
+ * (d, s.d, "odd name" in backquotes), strings in ' or ", numbers, true, false,
+ * null, [not] like '…' [escape 'c'], ||, case [x] when … then … else … end,
+ * cast(x as TYPE), and year, month, day, hour, minute, second, weekday (1 is
+ * Monday) of a timestamp.  x / 0 and x % 0 are NULL; / of two int64 is float64; an
+ * int64 that overflows, or a cast that fails, is an error that names the row, unless
+ * and, or, or case leave the row out.  int64 meets float64 in arithmetic as float64,
+ * in comparisons exactly.  The difference of two timestamps is in seconds, float64;
+ * a string literal meets a timestamp as one.  Types are checked by parse, and errors
+ * carry the text with a caret.
+ */
+#ifndef RN_CONTENT_H
+#define RN_CONTENT_H
+
+#include "../rel/rel.h"
+
+struct rn_cexpr;
+
+/* Parse and check against a schema; *out owned, keeps nothing of `s`. */
+RN_MUST_CHECK int rn_cexpr_parse(const char *text, const struct rn_schema *s,
+				 struct rn_cexpr **out, struct rn_err *e);
+void rn_cexpr_free(struct rn_cexpr *x);
+enum rn_type rn_cexpr_type(const struct rn_cexpr *x);
+/* The column index if the expression is a bare column, else -1. */
+long rn_cexpr_column(const struct rn_cexpr *x);
+
+/* A column of r->rows values; r has the schema of parse. *out owned. */
+RN_MUST_CHECK int rn_cexpr_eval(const struct rn_cexpr *x, const struct rn_rel *r,
+				struct rn_column **out, struct rn_err *e);
+/* Rows for which a bool expression is true, ascending: *map uint32_t[*n]. */
+RN_MUST_CHECK int rn_cexpr_filter(const struct rn_cexpr *x, const struct rn_rel *r,
+				  struct rn_buf **map, uint64_t *n, struct rn_err *e);
+
+#endif

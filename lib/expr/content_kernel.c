@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Content expressions: the loops over a batch.  They run over every row, NULL
+ * or not, and look at NULLs and at `active` only where something went wrong.
+ * No result is NaN (that is NULL) or -0.0 (that is 0.0).
+ */
+#include "content_node.h"
+
+#include "../base/num.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#define EACH for (size_t i = 0; i < n; i++)
+
+const uint8_t *rn_cx_merge_nulls(const uint8_t *a, const uint8_t *b, size_t n, uint8_t *to)
+{
+	if (!a || !b)
+		return a ? a : b;
+	EACH to[i] = a[i] | b[i];
+	return to;
+}
+
+/* Does an error in row i of the batch count? */
+static bool counts(const struct rn_cx_vec *v, const uint8_t *active, size_t i)
+{
+	return (!v->null || !v->null[i]) && (!active || active[i]);
+}
+
+/* ---- comparisons ---------------------------------------------------------------------- */
+
+int rn_cx_cmp_text(const struct rn_cx_text *a, const struct rn_cx_text *b)
+{
+	size_t n = a->n < b->n ? a->n : b->n;
+	int c = n ? memcmp(a->s, b->s, n) : 0;
+
+	return c ? c : (a->n > b->n) - (a->n < b->n);
+}
+
+/* By the integer part of b, then by what b is beyond it; exact. */
+int rn_cx_cmp_mixed(int64_t a, double b)
+{
+	int64_t t;
+	double part;
+
+	if (b >= 0x1p63)
+		return -1;
+	if (b < -0x1p63)
+		return 1;
+	t = (int64_t)b;
+	part = b - (double)t;
+	return a != t ? (a > t) - (a < t) : (part < 0) - (part > 0);
+}
+
+/* out[i] = A op B, by one loop for each operator. */
+#define COMPARE(op, A, B)                                                                         \
+	do {                                                                                      \
+		switch (op) {                                                                     \
+		case RN_CX_EQ: EACH out[i] = (A) == (B); break;                                   \
+		case RN_CX_NE: EACH out[i] = (A) != (B); break;                                   \
+		case RN_CX_LT: EACH out[i] = (A) < (B); break;                                    \
+		case RN_CX_LE: EACH out[i] = (A) <= (B); break;                                   \
+		case RN_CX_GT: EACH out[i] = (A) > (B); break;                                    \
+		default: EACH out[i] = (A) >= (B);                                                \
+		}                                                                                 \
+	} while (0)
+
+static void compare(enum rn_cx_op op, enum rn_type ta, const struct rn_cx_vec *a, enum rn_type tb,
+		    const struct rn_cx_vec *b, size_t n, uint8_t *out)
+{
+	if (ta == RN_INT64 && tb == RN_FLOAT64)
+		COMPARE(op, rn_cx_cmp_mixed(a->i[i], b->f[i]), 0);
+	else if (ta == RN_FLOAT64 && tb == RN_INT64)
+		COMPARE(op, 0, rn_cx_cmp_mixed(b->i[i], a->f[i]));
+	else if (ta == RN_FLOAT64)
+		COMPARE(op, a->f[i], b->f[i]);
+	else if (ta == RN_BOOL)
+		COMPARE(op, a->b[i], b->b[i]);
+	else if (ta == RN_STRING)
+		COMPARE(op, rn_cx_cmp_text(&a->s[i], &b->s[i]), 0);
+	else
+		COMPARE(op, a->i[i], b->i[i]);
+}
+
+void rn_cx_equal(enum rn_type ta, const struct rn_cx_vec *a, enum rn_type tb,
+		 const struct rn_cx_vec *b, size_t n, uint8_t *eq)
+{
+	compare(RN_CX_EQ, ta, a, tb, b, n, eq);
+}
+
+int rn_cx_compare(struct rn_cx_state *s, const struct rn_cx_node *x, const struct rn_cx_vec *kids,
+		  const uint8_t *active, struct rn_cx_vec *out, struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+
+	(void)active;
+	(void)e;
+	compare(x->op, x->kids[0]->type, &kids[0], x->kids[1]->type, &kids[1], s->n, t->b);
+	out->b = t->b;
+	out->null = rn_cx_merge_nulls(kids[0].null, kids[1].null, s->n, t->null);
+	return 0;
+}
+
+/* ---- arithmetic ------------------------------------------------------------------------- */
+
+static bool overflows(enum rn_cx_op op, int64_t a, int64_t b)
+{
+	int64_t r;
+
+	switch (op) {
+	case RN_CX_NEG:
+		return a == INT64_MIN;
+	case RN_CX_ADD:
+		return __builtin_add_overflow(a, b, &r);
+	case RN_CX_SUB:
+		return __builtin_sub_overflow(a, b, &r);
+	default:
+		return __builtin_mul_overflow(a, b, &r);
+	}
+}
+
+/* Some row overflowed: it is an error if it counts. */
+static int report_overflow(const struct rn_cx_state *s, const struct rn_cx_node *x,
+			   const struct rn_cx_vec *kids, const uint8_t *active,
+			   const struct rn_cx_vec *out, struct rn_err *e)
+{
+	const struct rn_cx_vec *b = &kids[x->nkids - 1];
+
+	for (size_t i = 0; i < s->n; i++) {
+		uint64_t row = s->from + i;
+
+		if (!overflows(x->op, kids[0].i[i], b->i[i]) || !counts(out, active, i))
+			continue;
+		if (x->op == RN_CX_NEG)
+			return rn_cx_fail(e, RN_EDATA, s->x->text, x->pos,
+					  "row %" PRIu64 ": - %" PRId64 " does not fit int64", row,
+					  kids[0].i[i]);
+		return rn_cx_fail(e, RN_EDATA, s->x->text, x->pos,
+				  "row %" PRIu64 ": %" PRId64 " %s %" PRId64
+				  " does not fit int64",
+				  row, kids[0].i[i], rn_cx_symbol(x->op), b->i[i]);
+	}
+	return 0;
+}
+
+/* a % b, where b = 0 is NULL; the quotient of INT64_MIN and -1 must not be made.
+ * `before` are the NULLs of the operands, and may be `null`. */
+static void int_mod(const int64_t *a, const int64_t *b, const uint8_t *before, size_t n,
+		    int64_t *out, uint8_t *null)
+{
+	EACH
+	{
+		null[i] = b[i] == 0 || (before && before[i]);
+		out[i] = b[i] == 0 || b[i] == -1 ? 0 : a[i] % b[i];
+	}
+}
+
+static int int_arithmetic(struct rn_cx_state *s, const struct rn_cx_node *x,
+			  const struct rn_cx_vec *kids, const uint8_t *active,
+			  struct rn_cx_vec *v, struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	const int64_t *a = kids[0].i, *b = kids[x->nkids - 1].i;
+	int64_t *out = t->i;
+	size_t n = s->n;
+	int bad = 0;
+
+	switch (x->op) {
+	case RN_CX_NEG:
+		EACH bad |= __builtin_sub_overflow(0, a[i], &out[i]);
+		break;
+	case RN_CX_ADD:
+		EACH bad |= __builtin_add_overflow(a[i], b[i], &out[i]);
+		break;
+	case RN_CX_SUB:
+		EACH bad |= __builtin_sub_overflow(a[i], b[i], &out[i]);
+		break;
+	case RN_CX_MUL:
+		EACH bad |= __builtin_mul_overflow(a[i], b[i], &out[i]);
+		break;
+	default:
+		int_mod(a, b, v->null, n, out, t->null);
+		v->null = t->null;
+	}
+	v->i = out;
+	return bad ? report_overflow(s, x, kids, active, v, e) : 0;
+}
+
+/* NaN becomes NULL (as x / 0 and x % 0 do), -0.0 becomes 0.0. */
+static void tidy_floats(struct rn_cx_scratch *t, size_t n, struct rn_cx_vec *v)
+{
+	const uint8_t *null = v->null;
+	double *f = t->f;
+	int nan = 0;
+
+	EACH
+	{
+		f[i] += 0.0;
+		nan |= f[i] != f[i];
+	}
+	v->f = f;
+	if (!nan)
+		return;
+	EACH t->null[i] = f[i] != f[i] || (null && null[i]);
+	v->null = t->null;
+}
+
+static void float_arithmetic(struct rn_cx_state *s, const struct rn_cx_node *x,
+			     const struct rn_cx_vec *kids, struct rn_cx_vec *v)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	const double *a = kids[0].f, *b = kids[x->nkids - 1].f;
+	double *out = t->f;
+	size_t n = s->n;
+
+	switch (x->op) {
+	case RN_CX_NEG:
+		EACH out[i] = -a[i];
+		break;
+	case RN_CX_ADD:
+		EACH out[i] = a[i] + b[i];
+		break;
+	case RN_CX_SUB:
+		EACH out[i] = a[i] - b[i];
+		break;
+	case RN_CX_MUL:
+		EACH out[i] = a[i] * b[i];
+		break;
+	case RN_CX_DIV:
+		EACH out[i] = b[i] == 0 ? (double)NAN : a[i] / b[i];
+		break;
+	default:
+		EACH out[i] = fmod(a[i], b[i]);
+	}
+	tidy_floats(t, n, v);
+}
+
+/* The difference of two timestamps in seconds; that of microseconds may pass int64. */
+static void seconds_between(struct rn_cx_state *s, const struct rn_cx_node *x,
+			    const struct rn_cx_vec *kids, struct rn_cx_vec *v)
+{
+	double *out = s->scratch[x->index].f;
+
+	for (size_t i = 0; i < s->n; i++)
+		out[i] = (double)((__int128)kids[0].i[i] - kids[1].i[i]) / 1e6;
+	v->f = out;
+}
+
+int rn_cx_arithmetic(struct rn_cx_state *s, const struct rn_cx_node *x,
+		     const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *out,
+		     struct rn_err *e)
+{
+	const uint8_t *last = x->nkids > 1 ? kids[1].null : NULL;
+
+	out->null = rn_cx_merge_nulls(kids[0].null, last, s->n, s->scratch[x->index].null);
+	if (x->type == RN_INT64)
+		return int_arithmetic(s, x, kids, active, out, e);
+	if (x->kids[0]->type == RN_TIMESTAMP)
+		seconds_between(s, x, kids, out);
+	else
+		float_arithmetic(s, x, kids, out);
+	return 0;
+}
+
+/* ---- timestamps --------------------------------------------------------------------------- */
+
+/* a / b and a % b, rounded down. */
+static int64_t floor_div(int64_t a, int64_t b)
+{
+	return a / b - (a % b < 0);
+}
+
+static int64_t floor_mod(int64_t a, int64_t b)
+{
+	return a % b + (a % b < 0 ? b : 0);
+}
+
+/* Year, month or day of a day number since 1970-01-01: years that start in March,
+ * in eras of 400 of them. */
+static int64_t date_part(enum rn_cx_op op, int64_t days)
+{
+	int64_t z = days + 719468, era = floor_div(z, 146097), d = floor_mod(z, 146097);
+	int64_t y = (d - d / 1460 + d / 36524 - d / 146096) / 365;
+	int64_t day = d - (365 * y + y / 4 - y / 100), m = (5 * day + 2) / 153;
+	int64_t month = m < 10 ? m + 3 : m - 9;
+
+	if (op == RN_CX_DAY)
+		return day - (153 * m + 2) / 5 + 1;
+	return op == RN_CX_MONTH ? month : y + era * 400 + (month <= 2);
+}
+
+static int64_t time_part(enum rn_cx_op op, int64_t us)
+{
+	int64_t sec = floor_div(us, 1000000), days = floor_div(sec, 86400);
+
+	switch (op) {
+	case RN_CX_HOUR:
+		return floor_mod(sec, 86400) / 3600;
+	case RN_CX_MINUTE:
+		return floor_mod(sec, 3600) / 60;
+	case RN_CX_SECOND:
+		return floor_mod(sec, 60);
+	case RN_CX_WEEKDAY: /* 1 is Monday; 1970-01-01 was a Thursday */
+		return floor_mod(days + 3, 7) + 1;
+	default:
+		return date_part(op, days);
+	}
+}
+
+int rn_cx_time_part(struct rn_cx_state *s, const struct rn_cx_node *x,
+		    const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *out,
+		    struct rn_err *e)
+{
+	int64_t *to = s->scratch[x->index].i;
+
+	(void)active;
+	(void)e;
+	for (size_t i = 0; i < s->n; i++)
+		to[i] = time_part(x->op, kids[0].i[i]);
+	out->i = to;
+	out->null = kids[0].null;
+	return 0;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tree of a content expression, between its parser, its type rules and its
+ * evaluator.  Private to content*.c.
+ */
+#ifndef RN_CONTENT_NODE_H
+#define RN_CONTENT_NODE_H
+
+#include "content.h"
+
+/* The type of a NULL that nothing has given a type yet. */
+#define RN_CX_UNTYPED RN_NTYPES
+
+enum rn_cx_op {
+	RN_CX_LITERAL,
+	RN_CX_COLUMN,
+	RN_CX_NEG,
+	RN_CX_ADD,
+	RN_CX_SUB,
+	RN_CX_MUL,
+	RN_CX_DIV,
+	RN_CX_MOD,
+	RN_CX_CONCAT,
+	RN_CX_EQ, /* the six comparisons stand together */
+	RN_CX_NE,
+	RN_CX_LT,
+	RN_CX_LE,
+	RN_CX_GT,
+	RN_CX_GE,
+	RN_CX_AND,
+	RN_CX_OR,
+	RN_CX_NOT,
+	RN_CX_IS_NULL,
+	RN_CX_IN,   /* kid 0 in the others */
+	RN_CX_LIKE, /* kid 0 like kid 1, the escape character in lit.i */
+	RN_CX_CASE, /* when, then, when, then, …, [else] */
+	RN_CX_CAST,
+	RN_CX_YEAR, /* the parts of a timestamp stand together */
+	RN_CX_MONTH,
+	RN_CX_DAY,
+	RN_CX_HOUR,
+	RN_CX_MINUTE,
+	RN_CX_SECOND,
+	RN_CX_WEEKDAY,
+};
+
+enum { RN_CX_NO_ESCAPE = 256 }; /* no byte is equal to it */
+
+struct rn_cx_text {
+	const char *s;
+	size_t n;
+};
+
+struct rn_cx_node {
+	enum rn_cx_op op;
+	enum rn_type type; /* or RN_CX_UNTYPED */
+	size_t pos;        /* in the text, of the operator or the first token */
+	size_t index;      /* of its scratch memory */
+	unsigned height;
+	bool fails; /* it or a part of it may be an error for some row */
+	size_t nkids;
+	struct rn_cx_node **kids;
+	size_t col; /* RN_CX_COLUMN */
+	struct {    /* RN_CX_LITERAL; int64 and timestamp in i */
+		bool null;
+		int64_t i;
+		double f;
+		bool b;
+		struct rn_cx_text s;
+	} lit;
+};
+
+struct rn_cexpr {
+	struct rn_arena mem;
+	const char *text;
+	struct rn_cx_node *root;
+	size_t nodes;
+	size_t ncols;              /* of the schema, … */
+	const enum rn_type *types; /* … and their types */
+};
+
+/* ---- tokens (content_lex.c) -------------------------------------------------------- */
+
+enum rn_cx_token_kind {
+	RN_CX_T_END,
+	RN_CX_T_WORD,
+	RN_CX_T_QUOTED, /* `name` */
+	RN_CX_T_STRING,
+	RN_CX_T_NUMBER,
+	RN_CX_T_SYMBOL,
+	RN_CX_T_BAD, /* another character, or a quote that nothing closes */
+};
+
+struct rn_cx_token {
+	enum rn_cx_token_kind kind;
+	size_t pos, end; /* in the text */
+};
+
+/* The token after t. */
+void rn_cx_next(const char *text, struct rn_cx_token *t);
+
+/* The error `fmt` about the place `pos` of text: the message, the text and a caret. */
+int rn_cx_fail(struct rn_err *e, int code, const char *text, size_t pos, const char *fmt, ...)
+	RN_PRINTF(5, 6);
+
+/* ---- type rules (content_type.c) ------------------------------------------------ */
+
+/* A node of `n` kids, which are taken over as an array of the arena; *out. */
+RN_MUST_CHECK int rn_cx_node(struct rn_cexpr *x, enum rn_cx_op op, size_t pos, size_t n,
+			     struct rn_cx_node *const *kids, struct rn_cx_node **out,
+			     struct rn_err *e);
+/* Check the kids of a node, insert conversions, and set its type. */
+RN_MUST_CHECK int rn_cx_check(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e);
+/* cast(kid as t). */
+RN_MUST_CHECK int rn_cx_cast(struct rn_cexpr *x, struct rn_cx_node *kid, enum rn_type t, size_t pos,
+			     struct rn_cx_node **out, struct rn_err *e);
+/* How an operator is written. */
+const char *rn_cx_symbol(enum rn_cx_op op);
+
+/* ---- vectors (content_eval.c, content_kernel.c) ------------------------------------ */
+
+enum { RN_CX_BATCH = 1024 };
+
+/* The values of a node for the rows of a batch.  What stands under a NULL is
+ * anything that can be read. */
+struct rn_cx_vec {
+	union {
+		const int64_t *i; /* int64, timestamp */
+		const double *f;
+		const uint8_t *b;
+		const struct rn_cx_text *s;
+	};
+	const uint8_t *null; /* NULL: no row is */
+};
+
+/* What one node may write to. */
+struct rn_cx_scratch {
+	union {
+		int64_t i[RN_CX_BATCH];
+		double f[RN_CX_BATCH];
+		uint8_t b[RN_CX_BATCH];
+		struct rn_cx_text s[RN_CX_BATCH];
+	};
+	uint8_t null[RN_CX_BATCH];
+	uint8_t mask[2][RN_CX_BATCH];
+	struct rn_str bytes; /* of strings that it made */
+};
+
+struct rn_cx_state {
+	const struct rn_cexpr *x;
+	const struct rn_rel *r;
+	uint64_t from; /* the batch: rows from … from + n - 1 */
+	size_t n;
+	struct rn_cx_scratch *scratch; /* one per node */
+};
+
+/* Errors count in rows with active[i] only (NULL: in all). */
+typedef int rn_cx_kernel(struct rn_cx_state *s, const struct rn_cx_node *n,
+			 const struct rn_cx_vec *kids, const uint8_t *active,
+			 struct rn_cx_vec *out, struct rn_err *e);
+rn_cx_kernel rn_cx_arithmetic; /* RN_CX_NEG … RN_CX_MOD */
+rn_cx_kernel rn_cx_concat;
+rn_cx_kernel rn_cx_compare;
+rn_cx_kernel rn_cx_like;
+rn_cx_kernel rn_cx_convert; /* RN_CX_CAST */
+rn_cx_kernel rn_cx_time_part;
+
+/* NULL where a or b is: one of them, or written to `to`. */
+const uint8_t *rn_cx_merge_nulls(const uint8_t *a, const uint8_t *b, size_t n, uint8_t *to);
+
+/* Three-way comparisons: below 0, 0, above 0. */
+int rn_cx_cmp_text(const struct rn_cx_text *a, const struct rn_cx_text *b);
+int rn_cx_cmp_mixed(int64_t a, double b);
+
+/* The equality of two vectors, whatever it is where one is NULL, into eq. */
+void rn_cx_equal(enum rn_type ta, const struct rn_cx_vec *a, enum rn_type tb,
+		 const struct rn_cx_vec *b, size_t n, uint8_t *eq);
+
+#endif
