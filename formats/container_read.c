@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The reader: header, frames and their order.  A frame header is read when it is
+ * asked for and not before, so that what has arrived is handed on at once.  The
+ * first error stays: every later call returns it again.
+ */
+#include "container.h"
+
+#include "block_read.h"
+#include "hash.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct section_count {
+	uint64_t rows, blocks;
+};
+
+struct rn_reader {
+	struct rn_input in;
+	char *header;
+	uint64_t running, before; /* the running checksum with and without `next` */
+	struct rn_frame next;     /* if have_next */
+	bool have_next, ended;
+	struct rn_schema schema;
+	struct section_count *sections;
+	size_t nsections, sections_cap;
+	struct rn_section_stats stats;
+	struct rn_block_reader block;
+	struct rn_err failed; /* code 0: nothing failed */
+};
+
+/* ---- header ------------------------------------------------------------------ */
+
+static int bad_magic(struct rn_reader *r, const uint8_t *p, struct rn_err *e)
+{
+	if (memcmp(p, RN_ER_MAGIC, 4) == 0)
+		return rn_input_bad(&r->in, 4, e,
+				    "line ends were converted: the stream must be copied as binary");
+	return rn_err_set(e, RN_EDATA,
+			  "'%s' is not an RN stream: it has no magic at offset 0 (rn-scan reads "
+			  "text)",
+			  r->in.io->name);
+}
+
+static int check_fixed(struct rn_reader *r, const uint8_t *p, struct rn_err *e)
+{
+	uint32_t required = rn_get32(p + 12);
+
+	if (!rn_container_magic(p, RN_ER_FIXED))
+		return bad_magic(r, p, e);
+	if (rn_get16(p + 8) != RN_ER_MAJOR)
+		return rn_input_bad(&r->in, 8, e, "version %u.%u is not supported, only %d.x is",
+				    rn_get16(p + 8), rn_get16(p + 10), RN_ER_MAJOR);
+	if (!rn_sum_good(p))
+		return rn_input_bad(&r->in, 0, e, "the checksum of the header is wrong");
+	if (required)
+		return rn_input_bad(&r->in, 12, e, "the stream needs unknown feature %d",
+				    __builtin_ctz(required));
+	if (!rn_all_zero(p + 32, 24))
+		return rn_input_bad(&r->in, 32, e, "a reserved field is not zero");
+	if (rn_get32(p + 20) > RN_ER_MAX_HEADER)
+		return rn_input_bad(&r->in, 20, e, "the header is too long");
+	return 0;
+}
+
+static int read_header(struct rn_reader *r, struct rn_err *e)
+{
+	uint8_t fixed[RN_ER_FIXED];
+	const uint8_t *text;
+	uint32_t n;
+
+	RN_TRY(rn_input_read(&r->in, fixed, 8, e));
+	if (!rn_container_magic(fixed, 8))
+		return bad_magic(r, fixed, e);
+	RN_TRY(rn_input_read(&r->in, fixed + 8, RN_ER_FIXED - 8, e));
+	RN_TRY(check_fixed(r, fixed, e));
+	r->running = rn_hash64(fixed, RN_ER_FIXED);
+	n = rn_get32(fixed + 20);
+	rn_input_payload(&r->in, rn_er_pad(n));
+	RN_TRY(rn_input_take(&r->in, rn_er_pad(n), &text, e));
+	if (rn_hash64(text, n) != rn_get64(fixed + 24))
+		return rn_input_bad(&r->in, RN_ER_FIXED, e,
+				    "the checksum of the header text is wrong");
+	if (!rn_all_zero(text + n, rn_er_pad(n) - n))
+		return rn_input_bad(&r->in, RN_ER_FIXED + n, e, "padding is not zero");
+	if (memchr(text, '\0', n))
+		return rn_input_bad(&r->in, RN_ER_FIXED, e, "the header text holds a NUL");
+	RN_TRY(rn_calloc(n + 1, 1, "a header", &r->header, e));
+	memcpy(r->header, text, n);
+	return 0;
+}
+
+/* ---- frames ------------------------------------------------------------------ */
+
+static const char *check_frame(const struct rn_reader *r, const struct rn_frame *f)
+{
+	bool block = f->type == RN_FRAME_BLOCK;
+	bool section = f->type == RN_FRAME_SECTION;
+	size_t last = r->nsections - 1;
+
+	if (!block && !section && f->type != RN_FRAME_END && f->type != RN_FRAME_ABORT)
+		return "a frame of unknown type";
+	if (f->flags)
+		return "the flags of a frame are not zero";
+	if (f->length % RN_ER_ALIGN)
+		return "the length of a frame is not a multiple of 64";
+	if (block ? !r->nsections || f->section != last || f->block != r->sections[last].blocks :
+		    f->section != r->nsections || f->block)
+		return "a frame is out of order";
+	if (block ? !f->rows || f->rows > RN_ER_MAX_ROWS : f->rows || f->chunks)
+		return "a frame has a wrong number of rows";
+	if (block)
+		return f->raw > RN_ER_MAX_RAW || f->length > 4ull * RN_ER_MAX_RAW ?
+			       "a block is too large" : NULL;
+	if (f->length != rn_er_pad(f->raw) || f->raw < (f->type == RN_FRAME_END ? 16 : 0))
+		return "the lengths of a frame differ";
+	if (f->raw > (section ? RN_ER_MAX_SCHEMA :
+		      f->type == RN_FRAME_ABORT ? RN_ER_MAX_MESSAGE :
+						  16 + 16 * RN_ER_MAX_SECTIONS))
+		return "a frame is too long";
+	return NULL;
+}
+
+/* Make sure that r->next is the next frame's header. */
+static int need_frame(struct rn_reader *r, struct rn_err *e)
+{
+	uint64_t at = r->in.offset;
+	uint8_t p[RN_ER_FIXED], both[8 + RN_ER_FIXED];
+	const char *fault;
+
+	if (r->have_next)
+		return 0;
+	RN_TRY(rn_input_read(&r->in, p, sizeof p, e));
+	if (!rn_sum_good(p))
+		return rn_input_bad(&r->in, at, e, "the checksum of a frame header is wrong");
+	rn_frame_get(p, &r->next);
+	fault = check_frame(r, &r->next);
+	if (fault)
+		return rn_input_bad(&r->in, at, e, "%s", fault);
+	if (r->next.offset != at)
+		return rn_input_bad(&r->in, at, e, "the frame belongs at offset %" PRIu64,
+				    r->next.offset);
+	r->before = r->running;
+	rn_put64(both, r->running);
+	memcpy(both + 8, p, sizeof p);
+	r->running = rn_hash64(both, sizeof both);
+	rn_input_payload(&r->in, r->next.length);
+	r->have_next = true;
+	return 0;
+}
+
+/* The payload of a frame that is no block, checked. */
+static int read_payload(struct rn_reader *r, const uint8_t **p, struct rn_err *e)
+{
+	const struct rn_frame *f = &r->next;
+	uint64_t at = r->in.offset;
+
+	RN_TRY(rn_input_take(&r->in, f->length, p, e));
+	if (rn_hash64(*p, f->raw) != f->payload_sum)
+		return rn_input_bad(&r->in, at, e, "the checksum of a frame is wrong");
+	if (!rn_all_zero(*p + f->raw, f->length - f->raw))
+		return rn_input_bad(&r->in, at + f->raw, e, "padding is not zero");
+	return 0;
+}
+
+/* The producer's message, with the input's name in front of it once. */
+static int read_abort(struct rn_reader *r, struct rn_err *e)
+{
+	const char *name = r->in.io->name;
+	size_t len = strlen(name);
+	const uint8_t *p;
+	int n;
+
+	RN_TRY(read_payload(r, &p, e));
+	n = (int)r->next.raw;
+	if (!n)
+		return rn_err_set(e, RN_EDATA, "%s: its producer failed", name);
+	if ((size_t)n > len + 1 && memcmp(p, name, len) == 0 && p[len] == ':')
+		return rn_err_set(e, RN_EDATA, "%.*s", n, (const char *)p);
+	return rn_err_set(e, RN_EDATA, "%s: %.*s", name, n, (const char *)p);
+}
+
+static int read_end(struct rn_reader *r, struct rn_err *e)
+{
+	uint64_t at = r->in.offset;
+	const uint8_t *p;
+	uint8_t extra;
+	size_t got;
+
+	RN_TRY(read_payload(r, &p, e));
+	if (rn_get64(p) != r->before)
+		return rn_input_bad(&r->in, at, e, "the running checksum is wrong");
+	if (rn_get64(p + 8) != r->nsections || r->next.raw != 16 + 16 * r->nsections)
+		return rn_input_bad(&r->in, at, e, "the number of sections is wrong");
+	for (size_t i = 0; i < r->nsections; i++)
+		if (rn_get64(p + 16 + 16 * i) != r->sections[i].rows ||
+		    rn_get64(p + 24 + 16 * i) != r->sections[i].blocks)
+			return rn_input_bad(&r->in, at, e, "section %zu has another number of rows", i);
+	at = r->in.offset;
+	RN_TRY(r->in.io->ops->read(r->in.io, &extra, 1, &got, e));
+	if (got)
+		return rn_input_bad(&r->in, at, e, "there is more after the end of the stream");
+	r->ended = true;
+	return 0;
+}
+
+static int read_section(struct rn_reader *r, struct rn_err *e)
+{
+	uint64_t at = r->in.offset;
+	struct rn_schema schema;
+	const uint8_t *p;
+	int rc;
+
+	if (r->nsections == RN_ER_MAX_SECTIONS)
+		return rn_input_bad(&r->in, at, e, "too many sections");
+	RN_TRY(read_payload(r, &p, e));
+	RN_TRY(rn_grow(&r->sections, &r->sections_cap, r->nsections + 1, sizeof *r->sections,
+		       "a reader", e));
+	rc = rn_schema_from_json((const char *)p, r->next.raw, &schema, e);
+	if (rc == RN_EDATA) {
+		rn_err_prefix(e, "'%s': at offset %" PRIu64, r->in.io->name, at);
+		return RN_EDATA;
+	}
+	if (rc)
+		return rc;
+	rn_schema_fini(&r->schema);
+	r->schema = schema;
+	r->sections[r->nsections++] = (struct section_count){ 0 };
+	r->stats = (struct rn_section_stats){ 0 };
+	r->have_next = false;
+	return 0;
+}
+
+static int read_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_frame f = r->next;
+	struct section_count *s = &r->sections[r->nsections - 1];
+
+	RN_TRY(rn_block_decode(&r->block, &r->in, &f, &r->schema, out, e));
+	s->rows += f.rows;
+	s->blocks++;
+	r->stats.rows += f.rows;
+	r->stats.blocks++;
+	r->stats.raw_bytes += f.raw;
+	r->stats.stored_bytes += RN_ER_FIXED + f.length;
+	r->have_next = false;
+	return 0;
+}
+
+/* ---- interface --------------------------------------------------------------- */
+
+/* Keep the first error, and return it again ever after. */
+static int keep(struct rn_reader *r, int rc, const struct rn_err *e)
+{
+	if (rc && !r->failed.code) {
+		r->failed = *e;
+		r->failed.code = rc;
+	}
+	return rc;
+}
+
+static int failed_before(const struct rn_reader *r, struct rn_err *e)
+{
+	return rn_err_set(e, r->failed.code, "%s", r->failed.msg);
+}
+
+int rn_reader_open(struct rn_io *io, struct rn_reader **out, struct rn_err *e)
+{
+	struct rn_reader *r;
+	int rc;
+
+	rc = rn_calloc(1, sizeof *r, "a reader", &r, e);
+	if (rc) {
+		io->ops->abort(io);
+		return rc;
+	}
+	r->in.io = io;
+	r->block.stats = &r->stats;
+	rc = read_header(r, e);
+	if (rc) {
+		rn_reader_close(r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
+const char *rn_reader_header(const struct rn_reader *r)
+{
+	return r->header;
+}
+
+/* The next block of the section, or NULL at its end; END is checked when it is met. */
+static int next_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
+{
+	*out = NULL;
+	if (r->ended)
+		return 0;
+	RN_TRY(need_frame(r, e));
+	switch (r->next.type) {
+	case RN_FRAME_BLOCK:
+		return read_block(r, out, e);
+	case RN_FRAME_ABORT:
+		return read_abort(r, e);
+	case RN_FRAME_END:
+		return read_end(r, e);
+	default:
+		return 0;
+	}
+}
+
+static int next_section(struct rn_reader *r, const struct rn_schema **out, struct rn_err *e)
+{
+	bool more = r->nsections > 0;
+
+	while (more) {
+		struct rn_rel *skipped;
+
+		RN_TRY(next_block(r, &skipped, e));
+		more = skipped != NULL;
+		rn_rel_unref(skipped);
+	}
+	RN_TRY(need_frame(r, e));
+	if (r->next.type == RN_FRAME_ABORT)
+		return read_abort(r, e);
+	if (r->next.type == RN_FRAME_END && !r->ended)
+		RN_TRY(read_end(r, e));
+	if (r->ended)
+		return 0;
+	RN_TRY(read_section(r, e));
+	*out = &r->schema;
+	return 0;
+}
+
+int rn_reader_section(struct rn_reader *r, const struct rn_schema **out, struct rn_err *e)
+{
+	struct rn_err own;
+
+	e = e ? e : &own;
+	*out = NULL;
+	if (r->failed.code)
+		return failed_before(r, e);
+	return keep(r, next_section(r, out, e), e);
+}
+
+int rn_reader_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_err own;
+
+	e = e ? e : &own;
+	*out = NULL;
+	if (r->failed.code)
+		return failed_before(r, e);
+	return keep(r, next_block(r, out, e), e);
+}
+
+int rn_reader_all(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_rel **blocks = NULL;
+	size_t n = 0, cap = 0;
+	int rc;
+
+	for (;;) {
+		RN_GOTO(out, rn_grow(&blocks, &cap, n + 1, sizeof *blocks, "a relation", e));
+		RN_GOTO(out, rn_reader_block(r, &blocks[n], e));
+		if (!blocks[n])
+			break;
+		n++;
+	}
+	if (n == 1)
+		*out = rn_rel_ref(blocks[0]);
+	else
+		rc = rn_rel_concat(&r->schema, blocks, n, out, e);
+out:
+	for (size_t i = 0; i < n; i++)
+		rn_rel_unref(blocks[i]);
+	free(blocks);
+	return rc;
+}
+
+void rn_reader_close(struct rn_reader *r)
+{
+	if (!r)
+		return;
+	r->in.io->ops->abort(r->in.io);
+	rn_block_reader_fini(&r->block);
+	rn_schema_fini(&r->schema);
+	free(r->in.p);
+	free(r->header);
+	free(r->sections);
+	free(r);
+}
+
+const struct rn_section_stats *rn_reader_section_stats(const struct rn_reader *r)
+{
+	return &r->stats;
+}

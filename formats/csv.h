@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * CSV and TSV (RFC 4180: quotes, embedded separators and newlines, CRLF, BOM),
+ * typed.  Input named *.zst is decompressed.  An empty unquoted field is NULL,
+ * "" is the empty string; NaN in a float64 column is NULL.
+ *
+ * Types not given are inferred from the whole input when it is a regular file,
+ * else from its first 65,536 rows: bool (true/false), int64, float64,
+ * timestamp (ISO 8601), else string.  A value that does not fit the type found is an error
+ * (RN_EDATA) with file:line and column, and tells of --types.
+ */
+#ifndef RN_CSV_H
+#define RN_CSV_H
+
+#include "../lib/base/ctx.h"
+#include "../lib/base/num.h"
+#include "../lib/rel/rel.h"
+#include "io.h"
+
+struct rn_csv_opt {
+	char delimiter;         /* 0: ',' */
+	bool no_header;         /* columns are then named c0, c1, … unless names are given */
+	size_t ntypes;          /* given types, by column name */
+	const char *const *type_names;
+	const enum rn_type *types;
+	uint32_t block_rows;    /* 0: 65536 */
+};
+
+struct rn_csv_reader;
+/* Takes io, also on failure.  Reads as far as it needs for the schema. */
+RN_MUST_CHECK int rn_csv_open(const struct rn_ctx *c, struct rn_io *io,
+			      const struct rn_csv_opt *opt, struct rn_csv_reader **out,
+			      struct rn_err *e);
+const struct rn_schema *rn_csv_schema(const struct rn_csv_reader *r);
+RN_MUST_CHECK int rn_csv_block(struct rn_csv_reader *r, struct rn_rel **out, struct rn_err *e);
+/* XXH3-64 of the input's bytes as stored, once the end was reached. */
+uint64_t rn_csv_hash(const struct rn_csv_reader *r);
+void rn_csv_close(struct rn_csv_reader *r);
+
+enum rn_text_kind { RN_TEXT_CSV, RN_TEXT_TSV, RN_TEXT_JSONL };
+
+/* Rows as text onto io.  Embedding values follow the content columns: a dense
+ * part NAME of width w as NAME0 … NAMEw-1 (NAME alone when w is 1), a sparse
+ * part as one column of "column:value" pairs separated by spaces.  JSON lines
+ * hold a part as an array (sparse: an object).  Floats are the shortest
+ * decimals that read back to the same bits. */
+struct rn_text_opt {
+	enum rn_text_kind kind;
+	bool no_header;
+	bool no_embedding;
+};
+RN_MUST_CHECK int rn_text_write_header(struct rn_io *io, const struct rn_schema *s,
+				       const struct rn_text_opt *opt, struct rn_err *e);
+RN_MUST_CHECK int rn_text_write_rows(struct rn_io *io, const struct rn_rel *r,
+				     const struct rn_text_opt *opt, struct rn_err *e);
+
+#endif

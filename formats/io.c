@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Transports over file descriptors and over memory.  An output that is a
+ * regular file appears under its name whole or not at all: it is written under
+ * a temporary name in the same folder and renamed when all of it is on disk.
+ * Nothing is buffered here; whoever writes hands over large pieces.
+ */
+#include "io.h"
+
+#include "../lib/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	PIPE_BYTES = 1 << 20,      /* what is asked of the kernel for a pipe */
+	MAX_TRANSFER = 1 << 30,    /* per system call, below SSIZE_MAX and the kernel's limit */
+	TEMP_TRIES = 100,
+	TEMP_BASE = NAME_MAX - 40, /* bytes of the name kept in the temporary name */
+};
+
+/* ---- file descriptors -------------------------------------------------------- */
+
+struct fd_io {
+	struct rn_io io;
+	int fd;
+	bool borrowed; /* standard input and output stay open */
+	off_t start;   /* of an input: where reading began */
+	char *temp;    /* the temporary name, or NULL: written in place */
+	char *target;  /* what it becomes */
+};
+
+static void fd_free(struct fd_io *f)
+{
+	free(f->io.name);
+	free(f->temp);
+	free(f->target);
+	free(f);
+}
+
+/* A descriptor that someone made non-blocking is waited for. */
+static int wait_ready(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, -1) < 0 && errno != EINTR ? -1 : 0;
+}
+
+static bool try_again(int fd, short events)
+{
+	if (errno == EINTR)
+		return true;
+	return (errno == EAGAIN || errno == EWOULDBLOCK) && wait_ready(fd, events) == 0;
+}
+
+static int fd_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn_err *e)
+{
+	struct fd_io *f = (struct fd_io *)io;
+
+	*got = 0;
+	while (*got < n) {
+		size_t want = n - *got < MAX_TRANSFER ? n - *got : MAX_TRANSFER;
+		ssize_t k = read(f->fd, (char *)buf + *got, want);
+
+		if (k == 0)
+			break;
+		if (k > 0)
+			*got += (size_t)k;
+		else if (!try_again(f->fd, POLLIN))
+			return rn_err_errno(e, "cannot read '%s'", io->name);
+	}
+	return 0;
+}
+
+static int fd_write(struct rn_io *io, const void *buf, size_t n, struct rn_err *e)
+{
+	struct fd_io *f = (struct fd_io *)io;
+	const char *p = buf;
+
+	while (n) {
+		ssize_t k = write(f->fd, p, n < MAX_TRANSFER ? n : MAX_TRANSFER);
+
+		if (k >= 0) {
+			p += k;
+			n -= (size_t)k;
+		} else if (!try_again(f->fd, POLLOUT)) {
+			return rn_err_errno(e, "cannot write '%s'", io->name);
+		}
+	}
+	return 0;
+}
+
+static int fd_flush(struct rn_io *io, struct rn_err *e)
+{
+	(void)io;
+	(void)e;
+	return 0;
+}
+
+/* Standard output is closed through a copy, which reports the same errors. */
+static int close_fd(struct fd_io *f)
+{
+	int fd = f->borrowed ? dup(f->fd) : f->fd;
+
+	f->fd = -1;
+	return fd < 0 || close(fd) == 0 || errno == EINTR ? 0 : -1;
+}
+
+static void fd_abort(struct rn_io *io)
+{
+	struct fd_io *f = (struct fd_io *)io;
+
+	if (f->temp)
+		unlink(f->temp);
+	if (f->fd >= 0)
+		close_fd(f);
+	fd_free(f);
+}
+
+static int fd_close(struct rn_io *io, struct rn_err *e)
+{
+	struct fd_io *f = (struct fd_io *)io;
+	int rc = 0;
+
+	if (f->temp && fsync(f->fd) < 0)
+		rc = rn_err_errno(e, "cannot write '%s'", io->name);
+	if (close_fd(f) < 0 && !rc)
+		rc = rn_err_errno(e, "cannot close '%s'", io->name);
+	if (f->temp && !rc && rename(f->temp, f->target) < 0)
+		rc = rn_err_errno(e, "cannot rename '%s' to '%s'", f->temp, f->target);
+	if (rc) {
+		fd_abort(io);
+		return rc;
+	}
+	fd_free(f);
+	return 0;
+}
+
+static int fd_rewind(struct rn_io *io, struct rn_err *e)
+{
+	struct fd_io *f = (struct fd_io *)io;
+
+	if (lseek(f->fd, f->start, SEEK_SET) < 0)
+		return rn_err_errno(e, "cannot rewind '%s'", io->name);
+	return 0;
+}
+
+static const struct rn_io_ops fd_ops = {
+	.read = fd_read,
+	.write = fd_write,
+	.flush = fd_flush,
+	.close = fd_close,
+	.abort = fd_abort,
+	.rewind = fd_rewind,
+};
+
+static int copy_text(const char *s, char **out, struct rn_err *e)
+{
+	*out = strdup(s);
+	return *out ? 0 : rn_err_nomem(e, strlen(s) + 1, "a file name");
+}
+
+static enum rn_io_kind kind_of(int fd, const struct stat *st)
+{
+	if (S_ISREG(st->st_mode))
+		return RN_IO_FILE;
+	if (S_ISFIFO(st->st_mode))
+		return RN_IO_PIPE;
+	if (S_ISSOCK(st->st_mode))
+		return RN_IO_SOCKET;
+	return isatty(fd) ? RN_IO_TTY : RN_IO_OTHER;
+}
+
+/* An io over fd (-1: none yet). */
+static int fd_new(const char *name, int fd, struct fd_io **out, struct rn_err *e)
+{
+	struct fd_io *f;
+	int rc;
+
+	RN_TRY(rn_calloc(1, sizeof *f, "a file", &f, e));
+	f->io.ops = &fd_ops;
+	f->fd = fd;
+	rc = copy_text(name, &f->io.name, e);
+	if (rc) {
+		free(f);
+		return rc;
+	}
+	*out = f;
+	return 0;
+}
+
+/* What is behind f->fd?  A pipe gets a larger buffer, as far as it is allowed. */
+static int inspect(struct fd_io *f, struct rn_err *e)
+{
+	struct stat st;
+
+	if (fstat(f->fd, &st) < 0)
+		return rn_err_errno(e, "cannot open '%s'", f->io.name);
+	f->io.kind = kind_of(f->fd, &st);
+	if (f->io.kind == RN_IO_FILE)
+		f->io.size = st.st_size > 0 ? (uint64_t)st.st_size : 0;
+	if (f->io.kind == RN_IO_PIPE && fcntl(f->fd, F_GETPIPE_SZ) < PIPE_BYTES)
+		(void)fcntl(f->fd, F_SETPIPE_SZ, PIPE_BYTES);
+	return 0;
+}
+
+int rn_io_open_read(const char *path, struct rn_io **out, struct rn_err *e)
+{
+	bool standard = strcmp(path, "-") == 0;
+	struct fd_io *f;
+	int rc;
+
+	RN_TRY(fd_new(standard ? "standard input" : path, -1, &f, e));
+	f->borrowed = standard;
+	f->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (f->fd < 0)
+		rc = rn_err_errno(e, "cannot open '%s'", path);
+	else
+		rc = inspect(f, e);
+	if (rc) {
+		fd_abort(&f->io);
+		return rc;
+	}
+	if (f->io.kind == RN_IO_FILE) {
+		f->start = lseek(f->fd, 0, SEEK_CUR);
+		(void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	}
+	*out = &f->io;
+	return 0;
+}
+
+/* ---- output files ------------------------------------------------------------ */
+
+/* Create DIR/.BASE.PID-TRY.tmp; open(2) applies the umask to a new file's mode. */
+static int open_temp(struct fd_io *f, struct rn_err *e)
+{
+	const char *slash = strrchr(f->target, '/');
+	const char *base = slash ? slash + 1 : f->target;
+	size_t cap = strlen(f->target) + 64;
+
+	RN_TRY(rn_calloc(cap, 1, "a file name", &f->temp, e));
+	for (int i = 0; i < TEMP_TRIES; i++) {
+		snprintf(f->temp, cap, "%.*s.%.*s.%ld-%d.tmp", (int)(base - f->target), f->target,
+			 TEMP_BASE, base, (long)getpid(), i);
+		f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (f->fd >= 0 || errno != EEXIST)
+			break;
+	}
+	if (f->fd >= 0)
+		return 0;
+	rn_err_errno(e, "cannot create '%s'", f->temp);
+	free(f->temp); /* it is not ours to remove */
+	f->temp = NULL;
+	return e ? e->code : RN_EIO;
+}
+
+/* A link is followed: what it points to is replaced, not the link. */
+static int find_target(const char *path, char **out, struct rn_err *e)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+		*out = realpath(path, NULL);
+		return *out ? 0 : rn_err_errno(e, "cannot open '%s'", path);
+	}
+	return copy_text(path, out, e);
+}
+
+static int open_file(struct fd_io *f, const char *path, struct rn_err *e)
+{
+	struct stat st, link;
+	bool exists = stat(path, &st) == 0;
+	bool dangling = !exists && lstat(path, &link) == 0;
+
+	if ((exists && !S_ISREG(st.st_mode)) || dangling) {
+		f->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (dangling ? O_CREAT : 0), 0666);
+		return f->fd < 0 ? rn_err_errno(e, "cannot open '%s'", path) : 0;
+	}
+	if (exists && access(path, W_OK) < 0)
+		return rn_err_errno(e, "cannot open '%s'", path);
+	RN_TRY(find_target(path, &f->target, e));
+	RN_TRY(open_temp(f, e));
+	if (exists && fchmod(f->fd, st.st_mode & 07777) < 0)
+		return rn_err_errno(e, "cannot set the mode of '%s'", f->temp);
+	return 0;
+}
+
+int rn_io_open_write(const char *path, struct rn_io **out, struct rn_err *e)
+{
+	bool standard = !path || strcmp(path, "-") == 0;
+	struct fd_io *f;
+	int rc;
+
+	RN_TRY(fd_new(standard ? "standard output" : path, standard ? STDOUT_FILENO : -1, &f, e));
+	f->borrowed = standard;
+	if (!standard)
+		RN_GOTO(fail, open_file(f, path, e));
+	RN_GOTO(fail, inspect(f, e));
+	f->io.size = 0;
+	*out = &f->io;
+	return 0;
+fail:
+	fd_abort(&f->io);
+	return rc;
+}
+
+/* ---- memory ------------------------------------------------------------------ */
+
+struct mem_io {
+	struct rn_io io;
+	const char *from; /* reading: what is left */
+	size_t left, size;
+	char *to; /* writing */
+	size_t len, cap;
+	void **out;
+	size_t *out_len;
+};
+
+static int mem_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn_err *e)
+{
+	struct mem_io *m = (struct mem_io *)io;
+
+	(void)e;
+	*got = n < m->left ? n : m->left;
+	if (*got)
+		memcpy(buf, m->from, *got);
+	m->from += *got;
+	m->left -= *got;
+	return 0;
+}
+
+static int mem_write(struct rn_io *io, const void *buf, size_t n, struct rn_err *e)
+{
+	struct mem_io *m = (struct mem_io *)io;
+	size_t need;
+
+	if (!rn_add_size(m->len, n, &need))
+		return rn_err_nomem(e, SIZE_MAX, "output in memory");
+	RN_TRY(rn_grow(&m->to, &m->cap, need ? need : 1, 1, "output in memory", e));
+	if (n)
+		memcpy(m->to + m->len, buf, n);
+	m->len = need;
+	return 0;
+}
+
+static void mem_abort(struct rn_io *io)
+{
+	struct mem_io *m = (struct mem_io *)io;
+
+	free(m->to);
+	free(io->name);
+	free(m);
+}
+
+static int mem_close(struct rn_io *io, struct rn_err *e)
+{
+	struct mem_io *m = (struct mem_io *)io;
+
+	(void)e;
+	if (m->out) {
+		*m->out = m->to;
+		*m->out_len = m->len;
+		m->to = NULL;
+	}
+	mem_abort(io);
+	return 0;
+}
+
+static int mem_rewind(struct rn_io *io, struct rn_err *e)
+{
+	struct mem_io *m = (struct mem_io *)io;
+
+	(void)e;
+	m->from -= m->size - m->left;
+	m->left = m->size;
+	return 0;
+}
+
+static const struct rn_io_ops mem_ops = {
+	.read = mem_read,
+	.write = mem_write,
+	.flush = fd_flush,
+	.close = mem_close,
+	.abort = mem_abort,
+	.rewind = mem_rewind,
+};
+
+static int mem_new(const char *name, struct mem_io **out, struct rn_err *e)
+{
+	struct mem_io *m;
+	int rc;
+
+	RN_TRY(rn_calloc(1, sizeof *m, "a memory file", &m, e));
+	m->io.ops = &mem_ops;
+	m->io.kind = RN_IO_OTHER;
+	rc = copy_text(name, &m->io.name, e);
+	if (rc) {
+		free(m);
+		return rc;
+	}
+	*out = m;
+	return 0;
+}
+
+int rn_io_from_memory(const void *data, size_t n, const char *name, struct rn_io **out,
+		      struct rn_err *e)
+{
+	struct mem_io *m;
+
+	RN_TRY(mem_new(name, &m, e));
+	m->from = data;
+	m->left = n;
+	m->size = n;
+	m->io.size = n;
+	*out = &m->io;
+	return 0;
+}
+
+int rn_io_to_memory(void **data, size_t *n, struct rn_io **out, struct rn_err *e)
+{
+	struct mem_io *m;
+
+	*data = NULL;
+	*n = 0;
+	RN_TRY(mem_new("memory", &m, e));
+	m->out = data;
+	m->out_len = n;
+	*out = &m->io;
+	return 0;
+}

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The container: what is written is read back, in any cut; every truncation and
+ * every flipped bit is an error that names an offset; ABORT names the cause.
+ */
+#include "../../formats/container.h"
+
+#include "t.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <unistd.h>
+
+static uint64_t state;
+
+static uint64_t rnd(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+static uint64_t below(uint64_t n)
+{
+	return rnd() % n;
+}
+
+/* ---- random relations -------------------------------------------------------- */
+
+static int64_t random_int(unsigned kind, uint64_t i)
+{
+	switch (kind) {
+	case 0:
+		return 42;
+	case 1:
+		return (int64_t)(i * 3 + below(2)); /* delta */
+	case 2:
+		return (int64_t)rnd(); /* all 64 bits */
+	case 3:
+		return (int64_t)below(1000) - 500;
+	case 4:
+		return i % 2 ? INT64_MIN : INT64_MAX;
+	default:
+		return (int64_t)(rnd() >> below(64));
+	}
+}
+
+static double random_double(unsigned kind)
+{
+	switch (kind) {
+	case 0:
+		return 0.0;
+	case 1:
+		return (double)below(100) / 4;
+	case 2:
+		return INFINITY;
+	default:
+		return ((double)(rnd() >> 11) + 1) * 0x1p-53;
+	}
+}
+
+static struct rn_column *random_strings(uint64_t rows, unsigned kind, const uint8_t *null)
+{
+	struct rn_err e;
+	struct rn_column *c = NULL;
+	uint64_t at = 0;
+
+	T_CALL(rn_column_new_string(rows, rows * 20, &c, &e), &e);
+	for (uint64_t i = 0; i < rows; i++) {
+		c->off[i] = at;
+		if (null && null[i])
+			continue;
+		if (kind == 0)
+			at += (uint64_t)snprintf(c->bytes + at, 20, "class %d", (int)below(5));
+		else if (kind == 1)
+			at += (uint64_t)snprintf(c->bytes + at, 20, "%" PRIx64, rnd());
+		else
+			for (uint64_t n = below(12); n; n--)
+				c->bytes[at++] = (char)rnd();
+	}
+	c->off[rows] = at;
+	return c;
+}
+
+static struct rn_column *random_column(enum rn_type t, uint64_t rows)
+{
+	unsigned kind = (unsigned)below(6), nulls = (unsigned)below(4);
+	uint8_t *null = calloc(rows + 1, 1);
+	struct rn_column *c = NULL;
+	struct rn_err e;
+
+	for (uint64_t i = 0; i < rows; i++)
+		null[i] = nulls == 1 ? below(3) == 0 : nulls == 2;
+	if (t == RN_STRING)
+		c = random_strings(rows, kind, null);
+	else
+		T_CALL(rn_column_new(t, rows, &c, &e), &e);
+	for (uint64_t i = 0; i < rows; i++) {
+		c->nulls += null[i];
+		if (t == RN_BOOL)
+			c->b[i] = !null[i] && (kind == 0 || below(2));
+		else if (t == RN_FLOAT64)
+			c->f64[i] = null[i] ? 0 : random_double(kind);
+		else if (t != RN_STRING)
+			c->i64[i] = null[i] ? 0 : random_int(kind, i);
+	}
+	if (c->nulls) {
+		T_CALL(rn_column_need_null(c, &e), &e);
+		memcpy(c->null, null, rows);
+	}
+	free(null);
+	return c;
+}
+
+static struct rn_tensor *random_tensor(uint64_t rows, bool sparse)
+{
+	struct rn_shape shape = { .rank = 1 + (uint32_t)below(2),
+				  .dim = { 1 + (uint32_t)below(7), 1 + (uint32_t)below(3) } };
+	unsigned kind = (unsigned)below(3);
+	struct rn_tensor *t = NULL;
+	struct rn_err e;
+	uint64_t nnz = 0;
+
+	if (!sparse) {
+		T_CALL(rn_tensor_new(&shape, rows, &t, &e), &e);
+		for (uint64_t i = 0; i < t->nnz; i++)
+			t->data[i] = kind ? (float)below(kind == 1 ? 3 : 1 << 20) : 0.5f;
+		return t;
+	}
+	T_CALL(rn_tensor_new_sparse(50, rows, rows * 10, &t, &e), &e);
+	for (uint64_t i = 0; i < rows; i++) {
+		t->ptr[i] = nnz;
+		for (uint32_t col = (uint32_t)below(50); col < 50 && nnz < t->ptr[i] + 10;
+		     col += 1 + (uint32_t)below(9)) {
+			t->col[nnz] = col;
+			t->data[nnz++] = kind ? (float)rnd() : 1.0f;
+		}
+	}
+	t->ptr[rows] = nnz;
+	t->nnz = nnz;
+	return t;
+}
+
+static struct rn_rel *random_rel(uint64_t rows)
+{
+	static const char *const names[] = { "a", "b", "c", "d", "e", "f", "g", "\"\\\x01\xC3\xA4" };
+	struct rn_rel *r = NULL;
+	struct rn_err e;
+	size_t ncols = below(8), nparts = below(3);
+
+	T_CALL(rn_rel_new(below(2) ? "papers" : NULL, rows, &r, &e), &e);
+	for (size_t i = 0; i < ncols; i++)
+		T_CALL(rn_rel_add_col(r, names[i], below(3) ? NULL : "s",
+				      random_column((enum rn_type)below(RN_NTYPES), rows), &e), &e);
+	for (size_t i = 0; i < nparts; i++) {
+		bool sparse = below(2);
+		struct rn_tensor *t = random_tensor(rows, sparse);
+		struct rn_buf *map = NULL;
+
+		if (rows && below(3) == 0) {
+			T_CALL(rn_buf_new(rows * sizeof(uint32_t), "a map", &map, &e), &e);
+			for (uint64_t k = 0; k < rows; k++)
+				((uint32_t *)map->data)[k] =
+					below(9) ? (uint32_t)below(rows) : RN_NO_ROW;
+		}
+		T_CALL(rn_rel_add_part(r, names[i], t, map, &e), &e);
+	}
+	if (ncols && below(2)) {
+		r->schema.key = calloc(1, sizeof *r->schema.key);
+		r->schema.key[0] = (uint32_t)below(ncols);
+		r->schema.nkey = 1;
+	}
+	return r;
+}
+
+/* ---- comparison -------------------------------------------------------------- */
+
+static bool same_column(const struct rn_column *a, const struct rn_column *b)
+{
+	uint64_t n = a->rows;
+
+	if (a->type != b->type || n != b->rows || a->nulls != b->nulls || !a->null != !b->null)
+		return false;
+	if (n && a->null && memcmp(a->null, b->null, n) != 0)
+		return false;
+	if (a->type == RN_STRING)
+		return memcmp(a->off, b->off, (n + 1) * 8) == 0 &&
+		       memcmp(a->bytes, b->bytes, a->off[n]) == 0;
+	if (!n)
+		return true;
+	if (a->type == RN_BOOL)
+		return memcmp(a->b, b->b, n) == 0;
+	return a->type == RN_FLOAT64 ? memcmp(a->f64, b->f64, n * 8) == 0 :
+				       memcmp(a->i64, b->i64, n * 8) == 0;
+}
+
+static bool same_part(const struct rn_rel *x, const struct rn_rel *y, size_t i)
+{
+	struct rn_tensor *a = NULL, *b = NULL;
+	struct rn_err e;
+	bool same;
+
+	T_CALL(rn_rel_flat_part(x, i, &a, &e), &e);
+	T_CALL(rn_rel_flat_part(y, i, &b, &e), &e);
+	same = a->sparse == b->sparse && a->rows == b->rows && a->nnz == b->nnz &&
+	       rn_shape_equal(&a->shape, &b->shape) && memcmp(a->data, b->data, a->nnz * 4) == 0;
+	if (same && a->sparse)
+		same = memcmp(a->ptr, b->ptr, (a->rows + 1) * 8) == 0 &&
+		       memcmp(a->col, b->col, a->nnz * 4) == 0;
+	rn_tensor_unref(a);
+	rn_tensor_unref(b);
+	return same;
+}
+
+static bool same_rel(const struct rn_rel *a, const struct rn_rel *b)
+{
+	bool same = rn_schema_equal(&a->schema, &b->schema) && a->rows == b->rows &&
+		    a->schema.nkey == b->schema.nkey &&
+		    !a->schema.name == !b->schema.name;
+
+	for (size_t i = 0; same && i < a->schema.ncols; i++)
+		same = same_column(a->cols[i], b->cols[i]);
+	for (size_t i = 0; same && i < a->schema.nparts; i++)
+		same = same_part(a, b, i);
+	return same;
+}
+
+/* ---- round trips ------------------------------------------------------------- */
+
+/* Sections rs[0 … n-1] in pieces of at most `piece` rows. */
+static void write_all(struct rn_rel *const *rs, size_t n, uint64_t piece,
+		      const struct rn_writer_opt *opt, void **data, size_t *len)
+{
+	struct rn_writer *w = NULL;
+	struct rn_io *io = NULL;
+	struct rn_err e;
+
+	T_CALL(rn_io_to_memory(data, len, &io, &e), &e);
+	T_CALL(rn_writer_open(io, "{\"plan\": 1}", opt, &w, &e), &e);
+	for (size_t i = 0; i < n; i++) {
+		T_CALL(rn_writer_section(w, &rs[i]->schema, &e), &e);
+		for (uint64_t at = 0; at < rs[i]->rows; at += piece) {
+			uint64_t k = rs[i]->rows - at < piece ? rs[i]->rows - at : piece;
+			struct rn_rel *part = NULL;
+
+			T_CALL(rn_rel_slice(rs[i], at, k, &part, &e), &e);
+			T_CALL(rn_writer_rows(w, part, &e), &e);
+			rn_rel_unref(part);
+		}
+	}
+	T_CALL(rn_writer_close(w, &e), &e);
+}
+
+/* Read everything; 0 if it is all there and equal to rs (which may be NULL). */
+static int read_back(const void *data, size_t len, struct rn_rel *const *rs, size_t n, bool *same,
+		     uint32_t block_rows, struct rn_err *e)
+{
+	const struct rn_schema *s;
+	struct rn_reader *r = NULL;
+	struct rn_io *io = NULL;
+	size_t i = 0;
+	int rc;
+
+	*same = true;
+	T_CALL(rn_io_from_memory(data, len, "input", &io, e), e);
+	RN_TRY(rn_reader_open(io, &r, e));
+	*same = strcmp(rn_reader_header(r), "{\"plan\": 1}") == 0;
+	while (!(rc = rn_reader_section(r, &s, e)) && s) {
+		struct rn_rel *all = NULL;
+
+		rc = rn_reader_all(r, &all, e);
+		if (rc)
+			break;
+		if (rs)
+			*same = *same && i < n && same_rel(all, rs[i]);
+		if (rs && block_rows)
+			*same = *same && rn_reader_section_stats(r)->blocks ==
+						 (all->rows + block_rows - 1) / block_rows;
+		rn_rel_unref(all);
+		i++;
+	}
+	rn_reader_close(r);
+	*same = *same && i == n;
+	return rc;
+}
+
+static void test_round_trips(void)
+{
+	static const uint32_t block_rows[] = { 1, 2, 7, 64, 100, 1000, 65536 };
+
+	for (uint64_t seed = 1; seed <= 150; seed++) {
+		struct rn_rel *rs[3];
+		struct rn_writer_opt opt = { .compress = seed % 2 ? RN_COMPRESS_NONE :
+								    RN_COMPRESS_ZSTD };
+		struct rn_err e = { 0 };
+		void *data;
+		size_t n, len;
+		uint64_t piece;
+		bool same;
+		int rc;
+
+		state = seed * 0x9E3779B97F4A7C15ull;
+		n = below(4);
+		for (size_t i = 0; i < n; i++)
+			rs[i] = random_rel(below(4) ? below(300) : below(3));
+		opt.block_rows = block_rows[below(7)];
+		piece = 1 + below(400);
+		write_all(rs, n, piece, &opt, &data, &len);
+		rc = read_back(data, len, rs, n, &same, opt.block_rows, &e);
+		T_OK(!rc && same && len % 64 == 0,
+		     "seed %" PRIu64 ": %zu sections, pieces of %" PRIu64 ", blocks of %u, %s: %s",
+		     seed, n, piece, opt.block_rows, opt.compress == RN_COMPRESS_ZSTD ? "zstd" : "none",
+		     rc ? e.msg : same ? "equal" : "differs");
+		free(data);
+		for (size_t i = 0; i < n; i++)
+			rn_rel_unref(rs[i]);
+	}
+}
+
+static void test_large(void)
+{
+	struct rn_writer_opt opt = { .compress = RN_COMPRESS_NONE };
+	struct rn_rel *r;
+	struct rn_err e = { 0 };
+	void *data;
+	size_t len;
+	bool same;
+
+	state = 99;
+	do {
+		r = random_rel(200000);
+		if (r->schema.ncols > 5 && r->schema.nparts > 1)
+			break;
+		rn_rel_unref(r);
+	} while (true);
+	write_all(&r, 1, 1 << 30, &opt, &data, &len);
+	T_OK(!read_back(data, len, &r, 1, &same, 65536, &e) && same, "200,000 rows: %s", e.msg);
+	free(data);
+	opt.compress = RN_COMPRESS_ZSTD;
+	write_all(&r, 1, 50000, &opt, &data, &len);
+	T_OK(!read_back(data, len, &r, 1, &same, 65536, &e) && same, "with zstd: %s", e.msg);
+	free(data);
+	rn_rel_unref(r);
+}
+
+/* Rows of 1 MB: blocks are cut by size too. */
+static void test_wide(void)
+{
+	struct rn_writer_opt opt = { 0 };
+	struct rn_shape shape = { .rank = 2, .dim = { 512, 512 } };
+	struct rn_tensor *t = NULL;
+	struct rn_rel *r = NULL;
+	struct rn_err e = { 0 };
+	void *data;
+	size_t len;
+	bool same;
+
+	T_CALL(rn_tensor_new(&shape, 100, &t, &e), &e);
+	for (uint64_t i = 0; i < t->nnz; i++)
+		t->data[i] = (float)(i % 1009);
+	T_CALL(rn_rel_new("wide", 100, &r, &e), &e);
+	T_CALL(rn_rel_add_part(r, "z", t, NULL, &e), &e);
+	write_all(&r, 1, 1000, &opt, &data, &len);
+	T_OK(!read_back(data, len, &r, 1, &same, 0, &e) && same, "100 rows of 1 MB: %s", e.msg);
+	free(data);
+	rn_rel_unref(r);
+}
+
+/* ---- damage ------------------------------------------------------------------ */
+
+static struct rn_rel *small_rel(const char *name, uint64_t rows, unsigned from, unsigned to)
+{
+	struct rn_rel *r = NULL;
+	struct rn_err e;
+
+	T_CALL(rn_rel_new(name, rows, &r, &e), &e);
+	for (unsigned t = from; t < to; t++) {
+		char col[2] = { (char)('a' + t), 0 };
+
+		T_CALL(rn_rel_add_col(r, col, NULL, random_column((enum rn_type)t, rows), &e), &e);
+	}
+	T_CALL(rn_rel_add_part(r, "z", random_tensor(rows, false), NULL, &e), &e);
+	T_CALL(rn_rel_add_part(r, "x", random_tensor(rows, true), NULL, &e), &e);
+	return r;
+}
+
+/* A stream with every type, NULLs, dense, sparse, an empty section. */
+static void small_stream(enum rn_compress compress, void **data, size_t *len)
+{
+	struct rn_writer_opt opt = { .compress = compress, .block_rows = 40 };
+	struct rn_rel *rs[3];
+
+	state = 4711;
+	rs[0] = small_rel("first", 70, 0, RN_NTYPES);
+	rs[1] = small_rel(NULL, 0, 1, 2);
+	rs[2] = small_rel("third", 5, 3, 4);
+	write_all(rs, 3, 1000, &opt, data, len);
+	for (int i = 0; i < 3; i++)
+		rn_rel_unref(rs[i]);
+}
+
+static bool is_found(const void *data, size_t len, struct rn_err *e)
+{
+	bool same;
+	int rc;
+
+	*e = (struct rn_err){ 0 };
+	rc = read_back(data, len, NULL, 3, &same, 0, e);
+	return rc == RN_EDATA && e->code == RN_EDATA && strstr(e->msg, "offset");
+}
+
+static void test_damage(enum rn_compress compress)
+{
+	const char *name = compress == RN_COMPRESS_ZSTD ? "zstd" : "none";
+	size_t len, missed = 0;
+	struct rn_err e;
+	uint8_t *p, *cut;
+	void *data;
+	bool same;
+
+	small_stream(compress, &data, &len);
+	p = data;
+	T_OK(!read_back(p, len, NULL, 3, &same, 0, &e), "the small stream (%s, %zu bytes) is good",
+	     name, len);
+	for (size_t i = 0; i < len; i++) {
+		cut = malloc(i ? i : 1); /* a copy, so that ASan sees a read past the end */
+		memcpy(cut, p, i);
+		if (!is_found(cut, i, &e) && missed++ < 5)
+			printf("# cut at %zu: %d %s\n", i, e.code, e.msg);
+		free(cut);
+	}
+	T_OK(!missed, "%s: every truncation is found", name);
+	missed = 0;
+	for (size_t i = 0; i < 8 * len; i++) {
+		p[i / 8] ^= (uint8_t)(1 << i % 8);
+		if (!is_found(p, len, &e) && missed++ < 5)
+			printf("# bit %zu of byte %zu: %d %s\n", i % 8, i / 8, e.code, e.msg);
+		p[i / 8] ^= (uint8_t)(1 << i % 8);
+	}
+	T_OK(!missed, "%s: every flipped bit is found", name);
+	p = realloc(p, len + 1);
+	p[len] = 0;
+	T_OK(is_found(p, len + 1, &e) && strstr(e.msg, "after the end"), "%s: trailing byte: %s",
+	     name, e.msg);
+	free(p);
+}
+
+static void test_foreign(void)
+{
+	static const char crlf[] = "\xABRNE\n\x1A\n\1\0\0\0";
+	struct rn_err e;
+
+	T_OK(is_found("id,name\n1,x\n", 12, &e) && strstr(e.msg, "rn-scan"), "text: %s", e.msg);
+	T_OK(is_found(crlf, sizeof crlf, &e) && strstr(e.msg, "line ends"), "CR-LF: %s", e.msg);
+	T_OK(is_found("", 0, &e) && strstr(e.msg, "truncated at offset 0"), "empty: %s", e.msg);
+}
+
+/* ---- abort ------------------------------------------------------------------- */
+
+static int abort_through_pipe(const char *message, bool with_rows, struct rn_err *e)
+{
+	const struct rn_schema *s;
+	struct rn_writer *w = NULL;
+	struct rn_reader *r = NULL;
+	struct rn_rel *rel = NULL;
+	struct rn_io *out = NULL, *in = NULL;
+	char path[32];
+	int fd[2], rc;
+
+	if (pipe(fd))
+		return -1;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd[1]);
+	T_CALL(rn_io_open_write(path, &out, e), e);
+	close(fd[1]);
+	T_OK(out->kind == RN_IO_PIPE, "a pipe is known as one");
+	T_CALL(rn_writer_open(out, "{}", &(struct rn_writer_opt){ 0 }, &w, e), e);
+	if (with_rows) {
+		state = 5;
+		rel = small_rel("r", 10, 0, 2);
+		T_CALL(rn_writer_section(w, &rel->schema, e), e);
+		T_CALL(rn_writer_rows(w, rel, e), e);
+		rn_rel_unref(rel);
+	}
+	rn_writer_abort(w, message);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd[0]);
+	T_CALL(rn_io_open_read(path, &in, e), e);
+	close(fd[0]);
+	free(in->name);
+	in->name = strdup("upstream");
+	RN_TRY(rn_reader_open(in, &r, e));
+	rc = rn_reader_section(r, &s, e);
+	if (!rc && s)
+		rc = rn_reader_section(r, &s, e);
+	T_OK(rn_reader_section(r, &s, NULL) == rc, "an error stays");
+	rn_reader_close(r);
+	return rc;
+}
+
+static void test_abort(void)
+{
+	struct rn_err e = { 0 };
+
+	rn_writer_abort(NULL, "nothing");
+	T_OK(abort_through_pipe("rn-scan: cannot open 'x'", false, &e) == RN_EDATA &&
+		     !strcmp(e.msg, "upstream: rn-scan: cannot open 'x'"),
+	     "abort: %s", e.msg);
+	T_OK(abort_through_pipe("upstream: rn-scan: bad", true, &e) == RN_EDATA &&
+		     !strcmp(e.msg, "upstream: rn-scan: bad"),
+	     "the name comes once: %s", e.msg);
+	T_OK(abort_through_pipe("", true, &e) == RN_EDATA && strstr(e.msg, "failed"),
+	     "no message: %s", e.msg);
+}
+
+/* ---- misuse and options ------------------------------------------------------ */
+
+static void test_misuse(void)
+{
+	struct rn_schema s = { 0 }, wide = { 0 };
+	struct rn_shape shape = { .rank = 2, .dim = { 1 << 20, 1 << 20 } };
+	struct rn_writer *w = NULL;
+	struct rn_io *io = NULL;
+	struct rn_rel *r;
+	struct rn_err e = { 0 };
+	void *data;
+	size_t len;
+
+	state = 3;
+	do { /* of which one value at least is not NULL */
+		r = small_rel("r", 4, 1, 2);
+		if (r->cols[0]->nulls < 4)
+			break;
+		rn_rel_unref(r);
+	} while (true);
+	T_CALL(rn_io_to_memory(&data, &len, &io, &e), &e);
+	T_CALL(rn_writer_open(io, "{}", &(struct rn_writer_opt){ 0 }, &w, &e), &e);
+	T_OK(rn_writer_rows(w, r, &e) == RN_EBUG, "rows outside a section: %s", e.msg);
+	T_CALL(rn_writer_section(w, &s, &e), &e);
+	T_OK(rn_writer_rows(w, r, &e) == RN_EBUG, "rows of another schema: %s", e.msg);
+	T_CALL(rn_schema_add_col(&s, "\xFF", NULL, RN_BOOL, &e), &e);
+	T_OK(rn_writer_section(w, &s, &e) == RN_EUSAGE, "a name that is not UTF-8: %s", e.msg);
+	T_CALL(rn_schema_add_part(&wide, "z", &shape, false, &e), &e);
+	T_OK(rn_writer_section(w, &wide, &e) == RN_EUSAGE, "a row that is too wide: %s", e.msg);
+	T_CALL(rn_writer_section(w, &r->schema, &e), &e);
+	for (uint64_t i = 0; i < r->rows; i++)
+		r->cols[0]->f64[i] = NAN;
+	T_CALL(rn_writer_rows(w, r, &e), &e);
+	T_OK(rn_writer_close(w, &e) == RN_EBUG && !data, "NaN in content: %s", e.msg);
+	rn_schema_fini(&s);
+	rn_schema_fini(&wide);
+	rn_rel_unref(r);
+}
+
+static void test_options(void)
+{
+	static const char *const wrong[] = { "", "gzip", "zstd:", "zstd:0", "zstd:20", "zstd:3x",
+					     "zstd-3", "zstd: 3" };
+	struct rn_writer_opt o;
+	struct rn_err e;
+
+	T_OK(!rn_compress_parse("auto", &o, &e) && o.compress == RN_COMPRESS_AUTO, "auto");
+	T_OK(!rn_compress_parse("none", &o, &e) && o.compress == RN_COMPRESS_NONE, "none");
+	T_OK(!rn_compress_parse("zstd", &o, &e) && o.compress == RN_COMPRESS_ZSTD && o.level == 1,
+	     "zstd");
+	T_OK(!rn_compress_parse("zstd:19", &o, &e) && o.level == 19, "zstd:19");
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		T_OK(rn_compress_parse(wrong[i], &o, &e) == RN_EUSAGE, "'%s': %s", wrong[i], e.msg);
+	for (unsigned i = 0; i < 6; i++)
+		T_OK(rn_encoding_name(i), "encoding %u is %s", i, rn_encoding_name(i));
+	T_OK(!rn_encoding_name(6), "there is no encoding 6");
+}
+
+int main(void)
+{
+	test_options();
+	test_round_trips();
+	test_large();
+	test_wide();
+	test_damage(RN_COMPRESS_NONE);
+	test_damage(RN_COMPRESS_ZSTD);
+	test_foreign();
+	test_abort();
+	test_misuse();
+	return t_done();
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Separated text: a table of inputs with the rows or the message that they must
+ * give, read at several block sizes and both from input that can be read again
+ * and from input that cannot; then writing, .zst, and what is large.
+ */
+#include "../../formats/csv.h"
+
+#include "t.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <zstd.h>
+
+/* ---- reading ----------------------------------------------------------------- */
+
+/* Schema and rows as text: "a int64, b string | 1,x | 2,<null>" */
+static void print_rows(struct rn_csv_reader *r, struct rn_str *out, int *rc, struct rn_err *e)
+{
+	const struct rn_schema *s = rn_csv_schema(r);
+
+	for (size_t i = 0; i < s->ncols; i++)
+		rn_str_addf(out, "%s%s %s", i ? ", " : "", s->cols[i].name,
+			    rn_type_name(s->cols[i].type));
+	for (;;) {
+		struct rn_rel *b;
+
+		*rc = rn_csv_block(r, &b, e);
+		if (*rc || !b)
+			return;
+		for (uint64_t i = 0; i < b->rows; i++)
+			for (size_t c = 0; c < b->schema.ncols; c++) {
+				rn_str_add(out, c ? "," : " | ");
+				if (rn_column_is_null(b->cols[c], i))
+					rn_str_add(out, "<null>");
+				else
+					rn_column_print(b->cols[c], i, out);
+			}
+		rn_rel_unref(b);
+	}
+}
+
+/* An input that cannot be read again, as a pipe. */
+static struct rn_io_ops forward_ops;
+
+static int read_text(const char *text, size_t n, const char *name, bool again,
+		     const struct rn_csv_opt *opt, struct rn_str *out, struct rn_err *e)
+{
+	struct rn_csv_reader *r = NULL;
+	struct rn_io *io = NULL;
+	int rc;
+
+	T_CALL(rn_io_from_memory(text, n, name, &io, e), e);
+	if (!again) {
+		forward_ops = *io->ops;
+		forward_ops.rewind = NULL;
+		io->ops = &forward_ops;
+		io->size = 0;
+	}
+	rc = rn_csv_open(NULL, io, opt, &r, e);
+	if (rc)
+		return rc;
+	print_rows(r, out, &rc, e);
+	rn_csv_close(r);
+	return rc;
+}
+
+struct row {
+	const char *text, *want; /* rows, or what the message holds after "!" */
+	size_t len;
+};
+
+#define R(text, want) { text, want, sizeof(text) - 1 }
+static const struct row table[] = {
+	R("a,b\n1,x\n2,y\n", "a int64, b string | 1,x | 2,y"),
+	R("a,b\n1,x\n2,y", "a int64, b string | 1,x | 2,y"),
+	R("a,b\r\n1,x\r\n2,y\r\n", "a int64, b string | 1,x | 2,y"),
+	R("a,b\r\n1,x\r\n2,y\r", "a int64, b string | 1,x | 2,y"),
+	R("\xEF\xBB\xBF" "a\n1\n", "a int64 | 1"),
+	R("a\n", "a string"),
+	R("a", "a string"),
+	R("a,b\n\n1,2\n\n\n3,4\n\n", "a int64, b int64 | 1,2 | 3,4"),
+	R("\n\na,b\n1,2\n", "a int64, b int64 | 1,2"),
+	R("a\n1\n\n2\n", "a int64 | 1 | <null> | 2"),
+	R("a,b\n,\n,\n", "a string, b string | <null>,<null> | <null>,<null>"),
+	R("a,b\n,5\n1,\n", "a int64, b int64 | <null>,5 | 1,<null>"),
+	R("a,b\n\"\",1\n,2\nx,3\n", "a string, b int64 | ,1 | <null>,2 | x,3"),
+	R("a\n\"x,y\"\n", "a string | x,y"),
+	R("a,b\n\"he said \"\"hi\"\"\",2\n", "a string, b int64 | he said \"hi\",2"),
+	R("a,b\n\"\"\"\",\"\"\"\"\"\"\n", "a string, b string | \",\"\""),
+	R("a,b\n\"one\ntwo\r\nthree\",2\n3,4\n",
+	  "a string, b int64 | one\ntwo\r\nthree,2 | 3,4"),
+	R("\"a\",\"b \"\"q\"\"\"\n1,2\n", "a int64, b \"q\" int64 | 1,2"),
+	R("a\n\"12\"\n13\n", "a int64 | 12 | 13"),
+	R("a,b\n5\" disk,x\"y\"z\n", "a string, b string | 5\" disk,x\"y\"z"),
+	R("a,b,c,d,e\ntrue,1,1.5,2020-01-02,x\nFALSE,-2,1e3,2020-01-02T03:04:05.25+01:00,y\n",
+	  "a bool, b int64, c float64, d timestamp, e string | "
+	  "true,1,1.5,2020-01-02T00:00:00Z,x | false,-2,1000,2020-01-02T02:04:05.25Z,y"),
+	R("a\n1\n2.5\n", "a float64 | 1 | 2.5"),
+	R("a\n1\nx\n", "a string | 1 | x"),
+	R("a\n2.5\nx\n", "a string | 2.5 | x"),
+	R("a\ntrue\n1\n", "a string | true | 1"),
+	R("a\n2020-01-01\n5\n", "a string | 2020-01-01 | 5"),
+	R("a\n1.5\nNaN\n-0.0\ninf\n", "a float64 | 1.5 | <null> | 0 | inf"),
+	R("a\n9223372036854775807\n-9223372036854775808\n",
+	  "a int64 | 9223372036854775807 | -9223372036854775808"),
+	R("a\n9223372036854775808\n", "a string | 9223372036854775808"),
+	R("a\n1.5\n9223372036854775808\n", "a float64 | 1.5 | 9.223372036854776e18"),
+	R("a\n1\n-99999999999999999999\n", "a string | 1 | -99999999999999999999"),
+	R("a\n 1\n", "a string |  1"),
+	R("a\n2020-02-30\n", "a string | 2020-02-30"),
+	R(",b,\n1,2,3\n", "c0 int64, b int64, c2 int64 | 1,2,3"),
+	R("\xC3\xA4\n\xE2\x82\xAC\xF0\x9F\x98\x80\n", "\xC3\xA4 string | \xE2\x82\xAC\xF0\x9F\x98\x80"),
+	R("", "!'in.csv' is empty: it has no header"),
+	R("\n\n", "!'in.csv' is empty"),
+	R("a,b\n1,2\n1,2,3\n", "!in.csv:3: 3 fields where the header has 2"),
+	R("a,b\n1,2\n1\n", "!in.csv:3: 1 field where the header has 2"),
+	R("a,b\n\"x\ny\",2\n7\n", "!in.csv:4: 1 field where the header has 2"),
+	R("x,a,y,a\n1,2,3,4\n", "!in.csv:1: columns 2 and 4 are both named 'a'"),
+	R("a\n\"x\n", "!in.csv:2: a quote is not closed"),
+	R("a,b\n\"x\"y,1\n", "!in.csv:2: there is text after a closing quote"),
+	R("a,b\n1,2\n\"x\ny\" ,1\n", "!in.csv:4: there is text after a closing quote"),
+	R("a,b\r1,2\r", "!in.csv:1: a carriage return is not followed by a line feed"),
+	R("a,b\n1\0,2\n", "!in.csv:2: there is a NUL byte"),
+	R("a,b\n\"1\0\",2\n", "!in.csv:2: there is a NUL byte"),
+	R("a,b\nx,\xFFz\n", "!in.csv:2: column 'b' is not UTF-8 (byte 0xFF)"),
+	R("a,b\nx,\xED\xA0\x80\n", "!in.csv:2: column 'b' is not UTF-8 (byte 0xED)"),
+	R("a,b\nx,\xC0\x80\n", "!column 'b' is not UTF-8 (byte 0xC0)"),
+	R("a,b\nx,\xE2\x82\n", "!column 'b' is not UTF-8 (byte 0xE2)"),
+	R("a,\xFF\n1,2\n", "!in.csv:1: the name of column 2 is not UTF-8"),
+	R("a,b\n\"x\n\ny\",\"\xFF\"\n", "!in.csv:4: column 'b' is not UTF-8"),
+};
+
+static void show(const char *s, size_t n, char *out, size_t cap)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n && k + 5 < cap; i++)
+		k += (size_t)snprintf(out + k, cap - k, s[i] > 31 && s[i] < 127 ? "%c" : "\\x%02x",
+				      (unsigned char)s[i]);
+	out[k] = '\0';
+}
+
+static void check_row(const struct row *w, bool again, uint32_t block_rows)
+{
+	struct rn_csv_opt opt = { .block_rows = block_rows };
+	struct rn_str out = RN_STR_INIT;
+	struct rn_err e = { 0 };
+	char text[200], got[300];
+	bool error = w->want[0] == '!', good;
+	int rc = read_text(w->text, w->len, "in.csv", again, &opt, &out, &e);
+
+	good = error ? rc == RN_EDATA && strstr(e.msg, w->want + 1) != NULL :
+		       !rc && strcmp(out.s, w->want) == 0;
+	show(w->text, w->len, text, sizeof text);
+	show(rc ? e.msg : out.s, strlen(rc ? e.msg : out.s), got, sizeof got);
+	T_OK(good, "%s, blocks of %u: '%s' gives '%s'", again ? "file" : "pipe", block_rows, text,
+	     got);
+	rn_str_fini(&out);
+}
+
+static void test_table(void)
+{
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		check_row(&table[i], true, 0);
+		check_row(&table[i], true, 1);
+		check_row(&table[i], false, 2);
+	}
+}
+
+/* ---- options ----------------------------------------------------------------- */
+
+static void test_options(void)
+{
+	static const char *const names[] = { "b", "a" };
+	static const enum rn_type types[] = { RN_STRING, RN_FLOAT64 };
+	struct rn_csv_opt tsv = { .delimiter = '\t' };
+	struct rn_csv_opt bare = { .no_header = true };
+	struct rn_csv_opt given = { .ntypes = 2, .type_names = names, .types = types };
+	struct rn_str out = RN_STR_INIT;
+	struct rn_err e = { 0 };
+
+	T_OK(!read_text("a\tb\n1,5\t\"x\ty\"\n", 14, "t", true, &tsv, &out, &e) &&
+		     !strcmp(out.s, "a string, b string | 1,5,x\ty"), "tabs: %s%s", out.s, e.msg);
+	rn_str_clear(&out);
+	T_OK(!read_text("1,x\n2,y\n", 8, "t", true, &bare, &out, &e) &&
+		     !strcmp(out.s, "c0 int64, c1 string | 1,x | 2,y"), "no header: %s", out.s);
+	rn_str_clear(&out);
+	T_OK(read_text("1,x\n2\n", 6, "t", true, &bare, &out, &e) == RN_EDATA &&
+		     strstr(e.msg, "t:2: 1 field where the first row has 2"), "ragged: %s", e.msg);
+	rn_str_clear(&out);
+	T_OK(!read_text("a,b\n1,2\n", 8, "t", true, &given, &out, &e) &&
+		     !strcmp(out.s, "a float64, b string | 1,2"), "types: %s", out.s);
+	T_OK(read_text("a,b\nx,2\n", 8, "t", true, &given, &out, &e) == RN_EDATA &&
+		     strstr(e.msg, "t:2: column 'a': 'x' is not of type float64"), "%s", e.msg);
+	T_OK(read_text("a,c\n1,2\n", 8, "t", true, &given, &out, &e) == RN_EUSAGE &&
+		     strstr(e.msg, "'b', which is no column of 't'"), "%s", e.msg);
+	rn_str_fini(&out);
+}
+
+/* ---- what is large ----------------------------------------------------------- */
+
+/* n rows of "i,v", of which row `odd` has the text given. */
+static void long_text(struct rn_str *s, unsigned n, unsigned odd, const char *text)
+{
+	rn_str_add(s, "i,v\n");
+	for (unsigned i = 0; i < n; i++) {
+		rn_str_addf(s, "%u,", i);
+		rn_str_add(s, i == odd ? text : "7");
+		rn_str_addc(s, '\n');
+	}
+}
+
+static int read_long(const struct rn_str *s, bool again, struct rn_str *out, struct rn_err *e)
+{
+	struct rn_csv_opt opt = { 0 };
+
+	rn_str_clear(out);
+	*e = (struct rn_err){ 0 };
+	return read_text(s->s, s->len, "in.csv", again, &opt, out, e);
+}
+
+static void test_late_types(void)
+{
+	struct rn_str s = RN_STR_INIT, out = RN_STR_INIT;
+	struct rn_err e;
+
+	long_text(&s, 150000, 140000, "1.5");
+	T_OK(!read_long(&s, true, &out, &e) && !strncmp(out.s, "i int64, v float64 | 0,7 |", 26) &&
+		     strstr(out.s, "| 140000,1.5 |"), "a file: row 140,000 makes it float64");
+	T_OK(read_long(&s, false, &out, &e) == RN_EDATA &&
+		     strstr(e.msg, "in.csv:140002: column 'v': '1.5' is not of type int64") &&
+		     strstr(e.msg, "--types"), "a pipe: %s", e.msg);
+	rn_str_clear(&s);
+	long_text(&s, 150000, 60000, "x");
+	T_OK(!read_long(&s, false, &out, &e) && !strncmp(out.s, "i int64, v string |", 19),
+	     "a pipe: row 60,000 still counts");
+	rn_str_clear(&s);
+	rn_str_add(&s, "i,v\n");
+	for (unsigned i = 0; i < 100000; i++)
+		rn_str_addf(&s, i == 99000 ? "%u,2020-01-01\n" : "%u,\n", i);
+	T_OK(!read_long(&s, true, &out, &e) && !strncmp(out.s, "i int64, v timestamp |", 22),
+	     "a file: NULLs, then a timestamp");
+	T_OK(read_long(&s, false, &out, &e) == RN_EDATA && strstr(e.msg, "rows of NULLs"),
+	     "a pipe: %s", e.msg);
+	rn_str_fini(&s);
+	rn_str_fini(&out);
+}
+
+static void test_large(void)
+{
+	struct rn_str s = RN_STR_INIT, out = RN_STR_INIT;
+	struct rn_err e;
+	char *want;
+
+	rn_str_add(&s, "a,b\n1,\"");
+	for (unsigned i = 0; i < 1 << 20; i++)
+		rn_str_addc(&s, i % 100 == 99 ? '\n' : 'x');
+	rn_str_add(&s, "\"\n2,y\n3\n");
+	T_OK(read_long(&s, true, &out, &e) == RN_EDATA && strstr(e.msg, "in.csv:10489: 1 field"),
+	     "lines within a field of 1 MB count: %s", e.msg);
+	s.len -= 2;
+	T_OK(!read_long(&s, true, &out, &e) && out.len > (1 << 20) + 10 &&
+		     !strcmp(out.s + out.len - 6, " | 2,y"), "a field of 1 MB");
+	rn_str_clear(&s);
+	for (unsigned r = 0; r < 100; r++)
+		for (unsigned i = 0; i < 10000; i++)
+			rn_str_addf(&s, r ? "%u%c" : "c%u%c", i + r, i == 9999 ? '\n' : ',');
+	T_OK(!read_long(&s, true, &out, &e) && (want = strstr(out.s, " | ")) &&
+		     !strncmp(want, " | 1,2,3,", 9), "10,000 columns: %s", e.msg);
+	rn_str_fini(&s);
+	rn_str_fini(&out);
+}
+
+static void test_zstd(void)
+{
+	static const char first[] = "\xEF\xBB\xBF" "a,b\n1,2\n3,", second[] = "4\n5,6\n";
+	struct rn_csv_opt opt = { 0 };
+	struct rn_str out = RN_STR_INIT;
+	struct rn_err e = { 0 };
+	char buf[500];
+	size_t n, missed = 0, all;
+
+	n = ZSTD_compress(buf, sizeof buf, first, sizeof first - 1, 3);
+	all = n + ZSTD_compress(buf + n, sizeof buf - n, second, sizeof second - 1, 3);
+	T_OK(!read_text(buf, all, "x.csv.zst", true, &opt, &out, &e) &&
+		     !strcmp(out.s, "a int64, b int64 | 1,2 | 3,4 | 5,6"), "two frames: %s%s", out.s,
+	     e.msg);
+	for (size_t i = 1; i < all; i++)
+		if (i != n && (read_text(buf, i, "x.csv.zst", true, &opt, &out, &e) != RN_EDATA ||
+			       !strstr(e.msg, "truncated")))
+			missed++;
+	T_OK(!missed, "truncated zstd is found: %s", e.msg);
+	buf[5] ^= 0x55;
+	T_OK(read_text(buf, all, "x.csv.zst", true, &opt, &out, &e) == RN_EDATA, "damaged: %s", e.msg);
+	rn_str_fini(&out);
+}
+
+static void test_hash(void)
+{
+	struct rn_csv_opt opt = { .block_rows = 2 };
+	uint64_t hash[3];
+
+	for (int k = 0; k < 3; k++) {
+		const char *text = k < 2 ? "a\n1\n2\n3\n4.5\n5\n" : "a\n1\n2\n3\n4.5\n6\n";
+		struct rn_csv_reader *r = NULL;
+		struct rn_io *io = NULL;
+		struct rn_rel *b;
+		struct rn_err e;
+
+		T_CALL(rn_io_from_memory(text, strlen(text), "t", &io, &e), &e);
+		if (k == 1)
+			io->size = 0; /* one pass instead of two */
+		T_CALL(rn_csv_open(NULL, io, &opt, &r, &e), &e);
+		do {
+			T_CALL(rn_csv_block(r, &b, &e), &e);
+			rn_rel_unref(b);
+		} while (b);
+		hash[k] = rn_csv_hash(r);
+		rn_csv_close(r);
+	}
+	T_OK(hash[0] == hash[1] && hash[0] != hash[2], "the hash is that of the bytes");
+}
+
+/* ---- writing ----------------------------------------------------------------- */
+
+static struct rn_rel *sample(void)
+{
+	struct rn_shape shape = { .rank = 2, .dim = { 2, 2 } };
+	struct rn_column *c;
+	struct rn_tensor *t;
+	struct rn_rel *r = NULL;
+	struct rn_err e;
+
+	T_CALL(rn_rel_new("t", 2, &r, &e), &e);
+	T_CALL(rn_column_new(RN_INT64, 2, &c, &e), &e);
+	c->i64[0] = -5;
+	T_CALL(rn_column_need_null(c, &e), &e);
+	c->null[1] = 1;
+	c->nulls = 1;
+	T_CALL(rn_rel_add_col(r, "i", NULL, c, &e), &e);
+	T_CALL(rn_column_new_string(2, 10, &c, &e), &e);
+	memcpy(c->bytes, "a\"b,\n\xFF", 6);
+	c->off[1] = 0;
+	c->off[2] = 6;
+	T_CALL(rn_rel_add_col(r, "s,", NULL, c, &e), &e);
+	T_CALL(rn_column_new(RN_FLOAT64, 2, &c, &e), &e);
+	c->f64[0] = 0.1;
+	c->f64[1] = INFINITY;
+	T_CALL(rn_rel_add_col(r, "f", "q", c, &e), &e);
+	T_CALL(rn_column_new(RN_TIMESTAMP, 2, &c, &e), &e);
+	c->i64[0] = 0;
+	c->i64[1] = 1500000;
+	T_CALL(rn_rel_add_col(r, "t", NULL, c, &e), &e);
+	T_CALL(rn_column_new(RN_BOOL, 2, &c, &e), &e);
+	c->b[0] = 1;
+	T_CALL(rn_rel_add_col(r, "b", NULL, c, &e), &e);
+	T_CALL(rn_tensor_new(&shape, 2, &t, &e), &e);
+	for (int i = 0; i < 8; i++)
+		t->data[i] = (float)i / 10;
+	T_CALL(rn_rel_add_part(r, "z", t, NULL, &e), &e);
+	T_CALL(rn_tensor_new_sparse(9, 2, 2, &t, &e), &e);
+	t->ptr[1] = 2;
+	t->ptr[2] = 2;
+	t->col[1] = 8;
+	t->data[0] = 1;
+	t->data[1] = 2.5f;
+	T_CALL(rn_rel_add_part(r, "x", t, NULL, &e), &e);
+	return r;
+}
+
+static char *write_text(const struct rn_rel *r, struct rn_text_opt opt)
+{
+	struct rn_io *io = NULL;
+	struct rn_err e;
+	void *data;
+	char *text;
+	size_t n;
+
+	T_CALL(rn_io_to_memory(&data, &n, &io, &e), &e);
+	T_CALL(rn_text_write_header(io, &r->schema, &opt, &e), &e);
+	T_CALL(rn_text_write_rows(io, r, &opt, &e), &e);
+	T_CALL(io->ops->close(io, &e), &e);
+	text = calloc(n + 1, 1);
+	memcpy(text, data, n);
+	free(data);
+	return text;
+}
+
+static void check_written(const struct rn_rel *r, struct rn_text_opt opt, const char *want,
+			  const char *what)
+{
+	char *got = write_text(r, opt);
+
+	if (!T_OK(strcmp(got, want) == 0, "%s", what))
+		printf("# got:  %s\n# want: %s\n", got, want);
+	free(got);
+}
+
+static void test_writing(void)
+{
+	struct rn_rel *r = sample();
+
+	check_written(r, (struct rn_text_opt){ .kind = RN_TEXT_CSV },
+		      "i,\"s,\",f,t,b,z0,z1,z2,z3,x\n"
+		      "-5,\"\",0.1,1970-01-01T00:00:00Z,true,0,0.1,0.2,0.3,0:1 8:2.5\n"
+		      ",\"a\"\"b,\n\xFF\",inf,1970-01-01T00:00:01.5Z,false,0.4,0.5,0.6,0.7,\n",
+		      "CSV");
+	check_written(r, (struct rn_text_opt){ .kind = RN_TEXT_TSV, .no_embedding = true,
+					       .no_header = true },
+		      "-5\t\"\"\t0.1\t1970-01-01T00:00:00Z\ttrue\n"
+		      "\t\"a\"\"b,\n\xFF\"\tinf\t1970-01-01T00:00:01.5Z\tfalse\n",
+		      "TSV");
+	check_written(r, (struct rn_text_opt){ .kind = RN_TEXT_JSONL },
+		      "{\"i\": -5, \"s,\": \"\", \"f\": 0.1, \"t\": \"1970-01-01T00:00:00Z\", "
+		      "\"b\": true, \"z\": [[0, 0.1], [0.2, 0.3]], \"x\": {\"0\": 1, \"8\": 2.5}}\n"
+		      "{\"i\": null, \"s,\": \"a\\\"b,\\u000a\xEF\xBF\xBD\", \"f\": null, "
+		      "\"t\": \"1970-01-01T00:00:01.5Z\", \"b\": false, \"z\": [[0.4, 0.5], "
+		      "[0.6, 0.7]], \"x\": {}}\n",
+		      "JSON lines");
+	rn_rel_unref(r);
+}
+
+int main(void)
+{
+	test_table();
+	test_options();
+	test_late_types();
+	test_large();
+	test_zstd();
+	test_hash();
+	test_writing();
+	return t_done();
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Transports: an output file appears whole or not at all, keeps the mode of what
+ * it replaces, and every failure of the system is reported with its name.
+ */
+#include "../../formats/io.h"
+
+#include "t.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/rn-test-io-XXXXXX";
+static char path[64];
+
+static const char *in_dir(const char *name)
+{
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	return path;
+}
+
+static size_t files(void)
+{
+	DIR *d = opendir(dir);
+	size_t n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+static void put_file(const char *name, const char *text, mode_t mode)
+{
+	int fd = open(in_dir(name), O_WRONLY | O_CREAT | O_TRUNC, mode);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0 || fchmod(fd, mode))
+		T_OK(0, "cannot write %s", path);
+	close(fd);
+}
+
+static bool holds(const char *name, const char *text)
+{
+	char buf[100] = "";
+	int fd = open(in_dir(name), O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0 && strcmp(buf, text) == 0;
+}
+
+static mode_t mode_of(const char *name)
+{
+	struct stat st;
+
+	return stat(in_dir(name), &st) == 0 ? st.st_mode & 07777 : 0;
+}
+
+static void test_files(void)
+{
+	struct rn_io *io = NULL;
+	struct rn_err e;
+	char buf[20];
+	size_t got;
+
+	umask(027);
+	T_CALL(rn_io_open_write(in_dir("new"), &io, &e), &e);
+	T_OK(io->kind == RN_IO_FILE, "a new output is a file");
+	T_CALL(io->ops->write(io, "one", 3, &e), &e);
+	T_OK(access(in_dir("new"), F_OK) != 0, "it is not there before close");
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(holds("new", "one") && mode_of("new") == 0640 && files() == 1,
+	     "close publishes it, with the mode of the umask");
+	put_file("new", "old", 0604);
+	T_CALL(rn_io_open_write(in_dir("new"), &io, &e), &e);
+	T_CALL(io->ops->write(io, "two", 3, &e), &e);
+	T_OK(holds("new", "old"), "what was there stays until close");
+	io->ops->abort(io);
+	T_OK(holds("new", "old") && files() == 1, "abort leaves it as it was");
+	T_CALL(rn_io_open_write(in_dir("new"), &io, &e), &e);
+	T_CALL(io->ops->write(io, "three", 5, &e), &e);
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(holds("new", "three") && mode_of("new") == 0604, "its mode is kept");
+	T_CALL(rn_io_open_read(in_dir("new"), &io, &e), &e);
+	T_OK(io->kind == RN_IO_FILE && io->size == 5, "an input file knows its size");
+	T_OK(!io->ops->read(io, buf, 3, &got, &e) && got == 3 && !memcmp(buf, "thr", 3), "read 3");
+	T_OK(!io->ops->read(io, buf, 9, &got, &e) && got == 2, "read up to the end");
+	T_OK(!io->ops->rewind(io, &e) && !io->ops->read(io, buf, 9, &got, &e) && got == 5, "rewind");
+	T_CALL(io->ops->close(io, &e), &e);
+}
+
+static void test_links(void)
+{
+	struct rn_io *io = NULL;
+	struct rn_err e;
+	char link[80];
+	struct stat st;
+
+	put_file("real", "old", 0600);
+	snprintf(link, sizeof link, "%s/link", dir);
+	T_OK(symlink("real", link) == 0, "a link to a file");
+	T_CALL(rn_io_open_write(link, &io, &e), &e);
+	T_CALL(io->ops->write(io, "new", 3, &e), &e);
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(holds("real", "new") && !lstat(link, &st) && S_ISLNK(st.st_mode),
+	     "is followed and stays a link");
+	unlink(in_dir("real"));
+	T_CALL(rn_io_open_write(link, &io, &e), &e);
+	T_CALL(io->ops->write(io, "x", 1, &e), &e);
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(holds("real", "x"), "a link to nothing creates what it points to");
+}
+
+static void test_failures(void)
+{
+	struct rn_io *io = NULL;
+	struct rn_err e;
+	struct rlimit old, small = { 10, 10 };
+	char buf[64] = "";
+
+	T_OK(rn_io_open_read(in_dir("missing"), &io, &e) == RN_EIO &&
+		     strstr(e.msg, "cannot open '") && strstr(e.msg, "missing': No such file"),
+	     "%s", e.msg);
+	T_OK(rn_io_open_write(in_dir("no/such"), &io, &e) == RN_EIO && strstr(e.msg, "No such file"),
+	     "%s", e.msg);
+	T_CALL(rn_io_open_write("/dev/full", &io, &e), &e);
+	T_OK(io->kind == RN_IO_OTHER, "a device is written in place");
+	T_OK(io->ops->write(io, "x", 1, &e) == RN_EIO && strstr(e.msg, "No space left"), "%s", e.msg);
+	io->ops->abort(io);
+	T_CALL(rn_io_open_read(dir, &io, &e), &e);
+	T_OK(io->ops->read(io, buf, 1, &(size_t){ 0 }, &e) == RN_EIO && strstr(e.msg, "directory"),
+	     "%s", e.msg);
+	io->ops->abort(io);
+	/* A file that may not grow stands for a full disk. */
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	small.rlim_max = old.rlim_max;
+	T_CALL(rn_io_open_write(in_dir("big"), &io, &e), &e);
+	setrlimit(RLIMIT_FSIZE, &small);
+	T_OK(io->ops->write(io, buf, sizeof buf, &e) == RN_EIO && strstr(e.msg, "big'"), "%s", e.msg);
+	setrlimit(RLIMIT_FSIZE, &old);
+	io->ops->abort(io);
+	T_OK(access(in_dir("big"), F_OK) != 0, "no half file stays");
+}
+
+struct feed {
+	int fd;
+	size_t n;
+};
+
+/* Many short writes with pauses of other threads' making. */
+static void *feed(void *arg)
+{
+	struct feed *f = arg;
+	char byte = 'x';
+
+	for (size_t i = 0; i < f->n; i++)
+		while (write(f->fd, &byte, 1) < 0)
+			;
+	close(f->fd);
+	return NULL;
+}
+
+static void test_pipes(void)
+{
+	char name[40], buf[600];
+	struct rn_io *io = NULL;
+	struct rn_err e;
+	struct feed f;
+	pthread_t th;
+	size_t got;
+	int fd[2];
+
+	signal(SIGPIPE, SIG_IGN);
+	T_OK(pipe(fd) == 0, "a pipe");
+	snprintf(name, sizeof name, "/proc/self/fd/%d", fd[1]);
+	T_CALL(rn_io_open_write(name, &io, &e), &e);
+	T_OK(io->kind == RN_IO_PIPE, "is known as one");
+	close(fd[1]);
+	close(fd[0]);
+	T_OK(io->ops->write(io, "x", 1, &e) == RN_EIO && strstr(e.msg, ": Broken pipe"), "%s", e.msg);
+	io->ops->abort(io);
+	T_OK(pipe(fd) == 0 && fcntl(fd[0], F_SETFL, O_NONBLOCK) == 0, "a pipe that does not block");
+	f = (struct feed){ fd[1], 500 };
+	snprintf(name, sizeof name, "/dev/fd/%d", fd[0]);
+	/* Through standard input, which shares the descriptor and its flags. */
+	T_OK(dup2(fd[0], STDIN_FILENO) == 0, "as standard input");
+	close(fd[0]);
+	T_CALL(rn_io_open_read("-", &io, &e), &e);
+	T_OK(strcmp(io->name, "standard input") == 0 && io->kind == RN_IO_PIPE, "it is named");
+	T_OK(pthread_create(&th, NULL, feed, &f) == 0, "a slow writer");
+	T_OK(!io->ops->read(io, buf, 400, &got, &e) && got == 400, "400 bytes are waited for");
+	T_OK(!io->ops->read(io, buf, 400, &got, &e) && got == 100, "then what is left");
+	pthread_join(th, NULL);
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(fcntl(STDIN_FILENO, F_GETFD) >= 0, "standard input stays open");
+	T_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0 && dup2(fd[0], STDIN_FILENO) == 0, "socket");
+	T_CALL(rn_io_open_read("-", &io, &e), &e);
+	T_OK(io->kind == RN_IO_SOCKET, "a socket is known as one");
+	io->ops->abort(io);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static void test_memory(void)
+{
+	struct rn_io *io = NULL;
+	struct rn_err e;
+	char buf[8];
+	void *data;
+	size_t n;
+
+	T_CALL(rn_io_to_memory(&data, &n, &io, &e), &e);
+	T_CALL(io->ops->write(io, "", 0, &e), &e);
+	for (int i = 0; i < 1000; i++)
+		T_CALL(io->ops->write(io, "0123456789", 10, &e), &e);
+	T_CALL(io->ops->flush(io, &e), &e);
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(n == 10000 && !memcmp((char *)data + 9990, "0123456789", 10), "10,000 bytes");
+	T_CALL(rn_io_from_memory(data, n, "m", &io, &e), &e);
+	T_OK(!io->ops->read(io, buf, 5, &n, &e) && n == 5 && !memcmp(buf, "01234", 5), "read 5");
+	T_OK(!io->ops->rewind(io, &e) && !io->ops->read(io, buf, 2, &n, &e) && !memcmp(buf, "01", 2),
+	     "rewind");
+	io->ops->abort(io);
+	free(data);
+	T_CALL(rn_io_to_memory(&data, &n, &io, &e), &e);
+	T_CALL(io->ops->write(io, "x", 1, &e), &e);
+	io->ops->abort(io);
+	T_OK(!data && !n, "abort leaves nothing");
+}
+
+int main(void)
+{
+	char command[80];
+
+	if (!mkdtemp(dir))
+		return 1;
+	test_memory();
+	test_files();
+	test_links();
+	test_failures();
+	test_pipes();
+	snprintf(command, sizeof command, "rm -r %s", dir);
+	T_OK(system(command) == 0, "cleaned up");
+	return t_done();
+}
