@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * agg: group rows and reduce content and embedding.  With --keys the groups are
+ * another relation's distinct keys in its order, empty ones too; the neutral
+ * value of every embedding aggregate is 0.  By keys alone it is distinct.
+ */
+#include "../expr/content.h"
+#include "../rel/key.h"
+#include "aggregate.h"
+#include "op_table.h"
+#include "util.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct rn_opt opts[] = {
+	{ .name = "expr", .type = RN_OPT_STRING, .flags = RN_OPT_POSITIONAL, .meta = "EXPR",
+	  .help = "sum(...), mean(...), max(...) or min(...) of an embedding expression" },
+	{ .name = "by", .letter = 'b', .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "COL,...",
+	  .help = "grouping columns (none: one group, one row)" },
+	{ .name = "cols", .letter = 'c', .type = RN_OPT_MAP, .flags = RN_OPT_MULTI,
+	  .meta = "NAME=AGG,...",
+	  .help = "content: count(*) and count, sum, avg, min, max of an expression" },
+	{ .name = "keys", .type = RN_OPT_NODE, .meta = "FILE",
+	  .help = "the groups are this relation's keys, in its order" },
+	{ .name = "param", .type = RN_OPT_STRING, .meta = "NAME",
+	  .help = "name of its parameters in place of the stage's" },
+};
+
+static const char *const examples[] = {
+	"rn-scan cites.csv | rn-agg --by dst --cols 'd=count(*)' | rn-head",
+	"rn-join h=h1.er a=adj.er --on paper_id=src | rn-agg 'sum(a * h)' --by dst",
+	NULL,
+};
+
+/* ---- options ---------------------------------------------------------------- */
+
+static int parse_expr(const struct rn_node *n, struct rn_eexpr **x, enum rn_agg *how,
+		      struct rn_err *e)
+{
+	*x = NULL;
+	if (!rn_node_string(n, "expr"))
+		return 0;
+	RN_TRY(rn_eexpr_parse(rn_node_string(n, "expr"), x, e));
+	*how = rn_eexpr_take_agg(*x);
+	if (*how != RN_AGG_NONE)
+		return 0;
+	rn_eexpr_free(*x);
+	*x = NULL;
+	return rn_err_set(e, RN_EUSAGE, "'%s' is no aggregate: write sum(...), mean(...), max(...) or min(...)",
+			  rn_node_string(n, "expr"));
+}
+
+static bool learns(const struct rn_node *n)
+{
+	struct rn_eexpr *x;
+	enum rn_agg how;
+	bool yes;
+
+	if (parse_expr(n, &x, &how, NULL) || !x)
+		return false;
+	yes = rn_eexpr_has_params(x) || rn_eexpr_has_random(x);
+	rn_eexpr_free(x);
+	return yes;
+}
+
+static int check(const struct rn_node *n, struct rn_err *e)
+{
+	struct rn_eexpr *x;
+	enum rn_agg how;
+
+	RN_TRY(rn_op_check_map(n, "cols", e));
+	RN_TRY(parse_expr(n, &x, &how, e));
+	rn_eexpr_free(x);
+	if (rn_node_input(n, "keys") >= 0 && !json_array_size(rn_node_json(n, "by")))
+		return rn_err_set(e, RN_EUSAGE, "--keys wants --by");
+	return 0;
+}
+
+/* The grouping columns in the input and, with --keys, in the key relation. */
+static int find_by(const struct rn_node *n, const struct rn_schema *in, const struct rn_schema *keys,
+		   size_t **at, size_t **keys_at, size_t *count, struct rn_err *e)
+{
+	const json_t *by = rn_node_json(n, "by");
+	int rc;
+
+	*count = json_array_size(by);
+	*at = *keys_at = NULL;
+	RN_GOTO(fail, rn_calloc(*count, sizeof **at, "columns", at, e));
+	RN_GOTO(fail, rn_calloc(*count, sizeof **at, "columns", keys_at, e));
+	for (size_t i = 0; i < *count; i++) {
+		const char *name = json_string_value(json_array_get(by, i));
+
+		RN_GOTO(fail, rn_schema_find(in, name, &(*at)[i], e));
+		if (!keys)
+			continue;
+		if (rn_schema_find(keys, in->cols[(*at)[i]].name, &(*keys_at)[i], e)) {
+			rc = rn_err_prefix(e, "--keys");
+			goto fail;
+		}
+		RN_GOTO(fail, rn_key_types_meet(in->cols[(*at)[i]].type, name,
+						keys->cols[(*keys_at)[i]].type, "--keys", e));
+	}
+	return 0;
+fail:
+	free(*at);
+	free(*keys_at);
+	*at = *keys_at = NULL;
+	return rc;
+}
+
+static int infer(const struct rn_node *n, const struct rn_schema *const *in, struct rn_schema *out,
+		 struct rn_err *e)
+{
+	long keys = rn_node_input(n, "keys");
+	const struct rn_schema *from = keys >= 0 ? in[keys] : in[0];
+	json_t *cols = (json_t *)rn_node_json(n, "cols");
+	size_t *at, *keys_at, count;
+	struct rn_einfo info;
+	struct rn_eexpr *x = NULL;
+	enum rn_agg how = RN_AGG_NONE;
+	const char *name;
+	uint32_t key[64];
+	json_t *v;
+	int rc;
+
+	RN_TRY(find_by(n, in[0], keys >= 0 ? in[keys] : NULL, &at, &keys_at, &count, e));
+	for (size_t i = 0; i < count; i++) {
+		const struct rn_field *f = &in[0]->cols[at[i]];
+		enum rn_type t = keys >= 0 ? from->cols[keys_at[i]].type : f->type;
+
+		RN_GOTO(out, rn_schema_add_col(out, f->name, f->qual, t, e));
+		if (i < 64)
+			key[i] = (uint32_t)i;
+	}
+	json_object_foreach(cols, name, v) {
+		enum rn_type t;
+
+		RN_GOTO(out, rn_aggregate_type(json_string_value(v), in[0], &t, e));
+		RN_GOTO(out, rn_schema_add_col(out, name, NULL, t, e));
+	}
+	RN_GOTO(out, parse_expr(n, &x, &how, e));
+	if (x) {
+		RN_GOTO(out, rn_eexpr_infer(x, in[0], &info, e));
+		RN_GOTO(out, rn_schema_add_part(out, "z", &info.shape,
+						info.sparse && (how == RN_AGG_SUM || how == RN_AGG_MEAN), e));
+	} else if (!count && !json_object_size(cols)) {
+		rc = rn_err_set(e, RN_EUSAGE, "nothing to do: give an expression, --by or --cols");
+		goto out;
+	}
+	rc = count && count <= 64 ? rn_op_set_key(out, key, count, e) : 0;
+out:
+	rn_eexpr_free(x);
+	free(at);
+	free(keys_at);
+	return rc;
+}
+
+/* ---- bind ---------------------------------------------------------------------- */
+
+struct state {
+	struct rn_groups groups;
+};
+
+/* The key columns of the groups, from their first rows. */
+static int group_columns(const struct rn_rel *in, const struct rn_rel *from, const size_t *at,
+			 const size_t *from_at, size_t count, const struct rn_groups *g,
+			 struct rn_rel *r, struct rn_err *e)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct rn_field *f = &in->schema.cols[at[i]];
+		struct rn_column *col;
+
+		RN_TRY(rn_column_gather(from->cols[from_at[i]], g->first->data, g->n, &col, e));
+		RN_TRY(rn_rel_add_col(r, f->name, f->qual, col, e));
+	}
+	return 0;
+}
+
+static int make_groups(const struct rn_ctx *c, const struct rn_node *n, const struct rn_rel *in,
+		       const struct rn_rel *keys, const size_t *at, const size_t *keys_at,
+		       size_t count, struct rn_groups *g, struct rn_err *e)
+{
+	struct rn_column **cols, **kcols = NULL;
+	char label[128];
+	int rc;
+
+	RN_TRY(rn_calloc(count, sizeof(struct rn_column *), "columns", &cols, e));
+	RN_GOTO(out, rn_calloc(count, sizeof(struct rn_column *), "columns", &kcols, e));
+	for (size_t i = 0; i < count; i++) {
+		cols[i] = in->cols[at[i]];
+		kcols[i] = keys ? keys->cols[keys_at[i]] : NULL;
+	}
+	struct rn_key k = { .n = count, .cols = cols, .rows = in->rows };
+	if (keys) {
+		struct rn_key kk = { .n = count, .cols = kcols, .rows = keys->rows };
+
+		RN_GOTO(out, rn_group_keys(c, &k, &kk, g, e));
+	} else {
+		RN_GOTO(out, rn_group(c, &k, g, e));
+	}
+	rc = 0;
+	if (g->dropped) {
+		rn_node_label(n, label, sizeof label);
+		if (c->strict)
+			rc = rn_err_set(e, RN_EDATA,
+					"%s: %" PRIu64 " rows have a key that --keys lacks, and --strict was given",
+					label, g->dropped);
+		else
+			rn_log(c, RN_LOG_INFO, "%s: %" PRIu64 " rows dropped: their key is not in --keys", label,
+			       g->dropped);
+	}
+out:
+	free(cols);
+	free(kcols);
+	return rc;
+}
+
+static int bind(const struct rn_ctx *c, const struct rn_node *n,
+		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
+		struct rn_rel **out, struct rn_err *e)
+{
+	struct state *st = state;
+	long ki = rn_node_input(n, "keys");
+	const struct rn_rel *keys = ki >= 0 ? in[ki] : NULL;
+	json_t *cols = (json_t *)rn_node_json(n, "cols");
+	size_t *at, *keys_at, count;
+	struct rn_rel *r = NULL;
+	const char *name;
+	uint32_t key[64];
+	json_t *v;
+	int rc;
+
+	(void)schema;
+	RN_TRY(find_by(n, &in[0]->schema, keys ? &keys->schema : NULL, &at, &keys_at, &count, e));
+	RN_GOTO(fail, make_groups(c, n, in[0], keys, at, keys_at, count, &st->groups, e));
+	RN_GOTO(fail, rn_rel_new(NULL, st->groups.n, &r, e));
+	RN_GOTO(fail, group_columns(in[0], keys ? keys : in[0], at, keys ? keys_at : at, count,
+				    &st->groups, r, e));
+	json_object_foreach(cols, name, v) {
+		struct rn_column *col;
+
+		RN_GOTO(fail, rn_aggregate(json_string_value(v), in[0], &st->groups, &col, e));
+		RN_GOTO(fail, rn_rel_add_col(r, name, NULL, col, e));
+	}
+	for (size_t i = 0; i < count && i < 64; i++)
+		key[i] = (uint32_t)i;
+	if (count && count <= 64)
+		RN_GOTO(fail, rn_op_set_key(&r->schema, key, count, e));
+	free(at);
+	free(keys_at);
+	*out = r;
+	return 0;
+fail:
+	free(at);
+	free(keys_at);
+	rn_rel_unref(r);
+	return rc;
+}
+
+/* ---- lower ---------------------------------------------------------------------- */
+
+#define CODE(e) ((e) && (e)->code ? (e)->code : RN_ENOMEM)
+
+/* 1 / rows of each group (0 for empty ones), [n,1]. */
+static uint32_t inverse_counts(struct rn_prog *p, const struct rn_groups *g, struct rn_err *e)
+{
+	const uint32_t *ptr = g->ptr->data;
+	struct rn_buf *b;
+	uint32_t one = 1;
+	float *x;
+
+	if (rn_buf_new(g->n * sizeof *x, "group sizes", &b, e))
+		return RN_NONE;
+	x = b->data;
+	for (uint64_t i = 0; i < g->n; i++)
+		x[i] = ptr[i + 1] > ptr[i] ? 1.0f / (float)(ptr[i + 1] - ptr[i]) : 0.0f;
+	return rn_prog_const(p, (uint32_t)g->n, 1, &one, b, e);
+}
+
+static int lower_dense(struct rn_prog *p, const struct rn_groups *g, enum rn_agg how,
+		       struct rn_lpart *z, struct rn_err *e)
+{
+	uint32_t ptr = rn_prog_idx(p, rn_buf_ref(g->ptr), (uint32_t)g->n + 1, e);
+	uint32_t nrows = ((const uint32_t *)g->ptr->data)[g->n];
+	uint32_t rows = g->rows ? rn_prog_idx(p, rn_buf_ref(g->rows), nrows, e) : RN_NONE;
+	uint32_t val = z->val;
+
+	if (ptr == RN_NONE || (g->rows && rows == RN_NONE))
+		return CODE(e);
+	if (how == RN_AGG_SUM || how == RN_AGG_MEAN) {
+		val = rn_prog_spmm(p, ptr, val, rows, RN_NONE, RN_NONE, e);
+		if (val != RN_NONE && how == RN_AGG_MEAN) {
+			uint32_t inv = inverse_counts(p, g, e);
+
+			val = inv == RN_NONE ? RN_NONE : rn_prog_ew2(p, RN_EW_MUL, val, inv, e);
+		}
+	} else {
+		struct rn_inst arg = rn_inst_init(RN_P_SEGARG), pick = rn_inst_init(RN_P_PICK);
+		const struct rn_val *v = &p->vals[val];
+		uint32_t dim[4], rank = v->rank;
+
+		memcpy(dim, v->dim, sizeof dim);
+		arg.flags = how == RN_AGG_MIN ? RN_F_MIN : 0;
+		arg.nin = 1;
+		arg.in[0].val = val;
+		arg.idx[0] = ptr;
+		arg.idx[1] = rows;
+		pick.nin = 2;
+		pick.in[0].val = val;
+		pick.in[1].val = rn_prog_add(p, &arg, (uint32_t)g->n, rank, dim, e);
+		if (pick.in[1].val == RN_NONE)
+			return CODE(e);
+		val = rn_prog_add(p, &pick, (uint32_t)g->n, rank, dim, e);
+	}
+	if (val == RN_NONE)
+		return CODE(e);
+	z->val = val;
+	z->base_rows = (uint32_t)g->n;
+	return 0;
+}
+
+static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
+		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
+{
+	const struct state *st = state;
+	struct rn_lower_env env = rn_op_env(lw, n, &in[0]);
+	enum rn_agg how = RN_AGG_NONE;
+	struct rn_eexpr *x;
+	struct rn_lpart z;
+	int rc;
+
+	RN_TRY(parse_expr(n, &x, &how, e));
+	if (!x)
+		return 0;
+	rc = rn_eexpr_lower(x, &env, &z, e);
+	rn_eexpr_free(x);
+	if (rc)
+		return rc;
+	if (z.sparse && (how == RN_AGG_MAX || how == RN_AGG_MIN)) {
+		rn_log(lw->ctx, RN_LOG_INFO, "%s: max and min make a sparse embedding dense", env.stage);
+		RN_TRY(rn_lpart_dense(lw->prog, &z, &z.val, e));
+		z.sparse = false;
+	}
+	if (z.sparse) {
+		RN_TRY(rn_aggregate_sparse(lw->prog, &st->groups, &z, e));
+		if (how == RN_AGG_MEAN)
+			RN_TRY(rn_aggregate_sparse_scale(lw->prog, &z,
+							 inverse_counts(lw->prog, &st->groups, e), e));
+	} else {
+		RN_TRY(lower_dense(lw->prog, &st->groups, how, &z, e));
+	}
+	return rn_op_sole_part(out, "z", &z, e);
+}
+
+static void close_state(void *state)
+{
+	rn_groups_fini(&((struct state *)state)->groups);
+}
+
+const struct rn_op rn_op_agg = {
+	.name = "agg",
+	.what = "group rows; aggregate content and embedding",
+	.usage = "[EXPR] [FILE]",
+	.examples = examples,
+	.see_also = "rn-join(1), rn-map(1)",
+	.min_in = 1,
+	.max_in = 1,
+	RN_OPTS(opts),
+	.state_size = sizeof(struct state),
+	.learns = learns,
+	.check = check,
+	.infer = infer,
+	.bind = bind,
+	.lower = lower,
+	.close = close_state,
+};

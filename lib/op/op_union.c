@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * union: bag union by column name; the parts are stacked.
+ */
+#include "op_table.h"
+#include "util.h"
+
+#include <string.h>
+
+static const char *const examples[] = {
+	"rn-union cites.er self.er -o edges.er",
+	"rn-union <(rn-scan jan.csv) <(rn-scan feb.csv) | rn-head",
+	NULL,
+};
+
+/* Where input s has the columns of `first`: at[i]. */
+static int match_columns(const struct rn_schema *first, const struct rn_schema *s, size_t input,
+			 size_t *at, struct rn_err *e)
+{
+	if (s->ncols != first->ncols)
+		return rn_err_set(e, RN_EUSAGE,
+				  "input %zu has %zu columns and the first has %zu: project them to the same "
+				  "names", input + 1, s->ncols, first->ncols);
+	for (size_t i = 0; i < first->ncols; i++) {
+		struct rn_str name = RN_STR_INIT;
+		int rc;
+
+		rn_schema_col_name(first, i, &name);
+		rc = rn_str_check(&name, e);
+		if (!rc)
+			rc = rn_schema_find(s, name.s, &at[i], e);
+		rn_str_fini(&name);
+		if (rc)
+			return rn_err_prefix(e, "input %zu", input + 1);
+		if (s->cols[at[i]].type != first->cols[i].type)
+			return rn_err_set(e, RN_EUSAGE, "column '%s' is %s in input %zu and %s in the first",
+					  first->cols[i].name, rn_type_name(s->cols[at[i]].type), input + 1,
+					  rn_type_name(first->cols[i].type));
+	}
+	return 0;
+}
+
+static int infer(const struct rn_node *n, const struct rn_schema *const *in, struct rn_schema *out,
+		 struct rn_err *e)
+{
+	const struct rn_schema *first = in[0];
+	bool sparse = true;
+	size_t *at;
+	int rc = 0;
+
+	RN_TRY(rn_calloc(first->ncols, sizeof *at, "columns", &at, e));
+	for (size_t i = 1; i < n->nin && !rc; i++)
+		rc = match_columns(first, in[i], i, at, e);
+	free(at);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < first->ncols; i++)
+		RN_TRY(rn_schema_add_col(out, first->cols[i].name, first->cols[i].qual,
+					 first->cols[i].type, e));
+	for (size_t i = 0; i < n->nin; i++) {
+		if (in[i]->nparts > 1)
+			return rn_err_set(e, RN_EUSAGE,
+					  "input %zu has %zu embedding parts: combine them with a map first", i + 1,
+					  in[i]->nparts);
+		if (in[i]->nparts != first->nparts)
+			return rn_err_set(e, RN_EUSAGE, "input %zu has %s embedding and the first has %s", i + 1,
+					  in[i]->nparts ? "an" : "no", first->nparts ? "one" : "none");
+		if (first->nparts && !rn_shape_equal(&in[i]->parts[0].shape, &first->parts[0].shape)) {
+			struct rn_str a = RN_STR_INIT, b = RN_STR_INIT;
+
+			rn_shape_print(&in[i]->parts[0].shape, &a);
+			rn_shape_print(&first->parts[0].shape, &b);
+			rn_err_set(e, RN_EUSAGE, "the embedding of input %zu has shape %s and that of the first %s",
+				   i + 1, a.s, b.s);
+			rn_str_fini(&a);
+			rn_str_fini(&b);
+			return RN_EUSAGE;
+		}
+		sparse = sparse && first->nparts && in[i]->parts[0].sparse;
+	}
+	if (first->nparts)
+		return rn_schema_add_part(out, "z", &first->parts[0].shape, sparse, e);
+	return 0;
+}
+
+static int bind(const struct rn_ctx *c, const struct rn_node *n,
+		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
+		struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_rel *r = NULL;
+	struct rn_column **cols = NULL;
+	size_t *at = NULL, ncols = in[0]->schema.ncols;
+	uint64_t rows = 0;
+	int rc;
+
+	(void)c, (void)schema, (void)state;
+	for (size_t i = 0; i < n->nin; i++)
+		rows += in[i]->rows;
+	RN_TRY(rn_op_check_rows(rows, n, e));
+	RN_GOTO(fail, rn_calloc(ncols * n->nin, sizeof *at, "columns", &at, e));
+	RN_GOTO(fail, rn_calloc(n->nin, sizeof(struct rn_column *), "columns", &cols, e));
+	RN_GOTO(fail, rn_rel_new(NULL, rows, &r, e));
+	for (size_t i = 0; i < n->nin; i++)
+		RN_GOTO(fail, match_columns(&in[0]->schema, &in[i]->schema, i, at + i * ncols, e));
+	for (size_t j = 0; j < ncols; j++) {
+		const struct rn_field *f = &in[0]->schema.cols[j];
+		struct rn_column *col;
+
+		for (size_t i = 0; i < n->nin; i++)
+			cols[i] = in[i]->cols[at[i * ncols + j]];
+		RN_GOTO(fail, rn_column_concat(cols, n->nin, &col, e));
+		RN_GOTO(fail, rn_rel_add_col(r, f->name, f->qual, col, e));
+	}
+	free(cols);
+	free(at);
+	*out = r;
+	return 0;
+fail:
+	free(cols);
+	free(at);
+	rn_rel_unref(r);
+	return rc;
+}
+
+/* Rows from … from+count-1 of the stack are x's rows, the others none. */
+static int shifted(struct rn_prog *p, uint32_t x, uint32_t total, uint32_t from, uint32_t *out,
+		   struct rn_err *e)
+{
+	uint32_t count = p->vals[x].rows, idx;
+	struct rn_buf *b;
+	uint32_t *m;
+
+	RN_TRY(rn_buf_new((size_t)total * sizeof *m, "a row map", &b, e));
+	m = b->data;
+	for (uint32_t i = 0; i < total; i++)
+		m[i] = i >= from && i - from < count ? i - from : RN_NO_ROW;
+	idx = rn_prog_idx(p, b, total, e);
+	if (idx == RN_NONE)
+		return e ? e->code : RN_ENOMEM;
+	*out = rn_prog_gather(p, x, idx, e);
+	return *out == RN_NONE ? (e ? e->code : RN_ENOMEM) : 0;
+}
+
+/* The values xs stacked: each gathered to its place in the result and added,
+ * which changes no value (0 is neutral), keeps gradients, and needs no primitive. */
+static int stack(struct rn_prog *p, const uint32_t *xs, size_t n, uint32_t *out, struct rn_err *e)
+{
+	uint32_t total = 0, from = 0, sum = RN_NONE;
+
+	for (size_t i = 0; i < n; i++)
+		total += p->vals[xs[i]].rows;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t one;
+
+		RN_TRY(shifted(p, xs[i], total, from, &one, e));
+		from += p->vals[xs[i]].rows;
+		sum = sum == RN_NONE ? one : rn_prog_ew2(p, RN_EW_ADD, sum, one, e);
+		if (sum == RN_NONE)
+			return e ? e->code : RN_ENOMEM;
+	}
+	*out = sum;
+	return 0;
+}
+
+/* Patterns of sparse inputs, one under the other. */
+static int stack_pattern(struct rn_prog *p, const struct rn_lpart *xs, size_t n, uint32_t rows,
+			 struct rn_lpart *out, struct rn_err *e)
+{
+	struct rn_buf *ptr, *col = NULL;
+	size_t nnz = 0, r = 0, k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		nnz += p->idx[xs[i].col].n;
+	RN_TRY(rn_buf_new(((size_t)rows + 1) * 4, "row pointers", &ptr, e));
+	if (rn_buf_new(nnz * 4, "columns", &col, e)) {
+		rn_buf_unref(ptr);
+		return RN_ENOMEM;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const uint32_t *q = rn_prog_idx_data(p, xs[i].ptr);
+
+		for (uint32_t j = 0; j < xs[i].base_rows; j++)
+			((uint32_t *)ptr->data)[++r] = (uint32_t)k + q[j + 1];
+		memcpy((uint32_t *)col->data + k, rn_prog_idx_data(p, xs[i].col),
+		       (size_t)p->idx[xs[i].col].n * 4);
+		k += p->idx[xs[i].col].n;
+	}
+	out->ptr = rn_prog_idx(p, ptr, rows + 1, e);
+	out->col = rn_prog_idx(p, col, (uint32_t)nnz, e);
+	return out->ptr == RN_NONE || out->col == RN_NONE ? RN_ENOMEM : 0;
+}
+
+static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
+		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
+{
+	uint32_t rows = (uint32_t)out->rel->rows, vals[RN_MANY];
+	struct rn_lpart flat[RN_MANY], z;
+	bool sparse = true;
+
+	(void)state;
+	if (!in[0].nparts)
+		return 0;
+	for (size_t i = 0; i < n->nin; i++)
+		sparse = sparse && in[i].parts[0].sparse;
+	for (size_t i = 0; i < n->nin; i++) {
+		RN_TRY(rn_lpart_flatten(lw->prog, &in[i].parts[0], (uint32_t)in[i].rel->rows, &flat[i], e));
+		vals[i] = flat[i].val;
+		if (!sparse)
+			RN_TRY(rn_lpart_dense(lw->prog, &flat[i], &vals[i], e));
+	}
+	z = (struct rn_lpart){ .shape = flat[0].shape, .base_rows = rows, .sparse = sparse,
+			       .ptr = RN_NONE, .col = RN_NONE, .map = RN_NONE };
+	if (sparse)
+		RN_TRY(stack_pattern(lw->prog, flat, n->nin, rows, &z, e));
+	RN_TRY(stack(lw->prog, vals, n->nin, &z.val, e));
+	return rn_op_sole_part(out, "z", &z, e);
+}
+
+const struct rn_op rn_op_union = {
+	.name = "union",
+	.what = "stack relations that have the same columns",
+	.usage = "FILE...",
+	.examples = examples,
+	.see_also = "rn-join(1), rn-project(1)",
+	.min_in = 1,
+	.max_in = RN_MANY,
+	.infer = infer,
+	.bind = bind,
+	.lower = lower,
+};

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "util.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+int rn_op_set_key(struct rn_schema *s, const uint32_t *cols, size_t n, struct rn_err *e)
+{
+	uint32_t *key;
+
+	RN_TRY(rn_calloc(n, sizeof *key, "a key", &key, e));
+	if (n)
+		memcpy(key, cols, n * sizeof *key);
+	free(s->key);
+	s->key = key;
+	s->nkey = n;
+	return 0;
+}
+
+int rn_op_copy_key(const struct rn_schema *from, struct rn_schema *to, struct rn_err *e)
+{
+	return from->nkey ? rn_op_set_key(to, from->key, from->nkey, e) : 0;
+}
+
+int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n, bool keep_key,
+		  struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_rel *r;
+	int rc;
+
+	RN_TRY(rn_rel_new(in->schema.name, map ? n : in->rows, &r, e));
+	for (size_t i = 0; i < in->schema.ncols; i++) {
+		const struct rn_field *f = &in->schema.cols[i];
+		struct rn_column *c;
+
+		if (map)
+			RN_GOTO(fail, rn_column_gather(in->cols[i], map->data, n, &c, e));
+		else
+			c = rn_column_ref(in->cols[i]);
+		RN_GOTO(fail, rn_rel_add_col(r, f->name, f->qual, c, e));
+	}
+	if (keep_key)
+		RN_GOTO(fail, rn_op_copy_key(&in->schema, &r->schema, e));
+	*out = r;
+	return 0;
+fail:
+	rn_rel_unref(r);
+	return rc;
+}
+
+int rn_op_select_part(struct rn_prog *p, const struct rn_lpart *in, const char *name,
+		      const struct rn_buf *map, uint32_t n, struct rn_lpart *out,
+		      struct rn_err *e)
+{
+	*out = *in;
+	out->name = NULL;
+	if (map && in->map == RN_NONE) {
+		out->map = rn_prog_idx(p, rn_buf_ref((struct rn_buf *)map), n, e);
+		if (out->map == RN_NONE)
+			return e ? e->code : RN_ENOMEM;
+	} else if (map) {
+		const uint32_t *outer = map->data, *inner = rn_prog_idx_data(p, in->map);
+		struct rn_buf *b;
+		uint32_t *m;
+
+		RN_TRY(rn_buf_new((size_t)n * sizeof *m, "a row map", &b, e));
+		m = b->data;
+		for (uint32_t i = 0; i < n; i++)
+			m[i] = outer[i] == RN_NO_ROW ? RN_NO_ROW : inner[outer[i]];
+		out->map = rn_prog_idx(p, b, n, e);
+		if (out->map == RN_NONE)
+			return e ? e->code : RN_ENOMEM;
+	}
+	out->name = strdup(name);
+	return out->name ? 0 : rn_err_nomem(e, strlen(name) + 1, "a part's name");
+}
+
+int rn_op_alloc_parts(struct rn_lrel *out, size_t n, struct rn_err *e)
+{
+	RN_TRY(rn_calloc(n, sizeof *out->parts, "parts", &out->parts, e));
+	out->nparts = n;
+	return 0;
+}
+
+int rn_op_select_parts(struct rn_prog *p, const struct rn_lrel *in, const struct rn_buf *map,
+		       uint32_t n, struct rn_lrel *out, struct rn_err *e)
+{
+	RN_TRY(rn_op_alloc_parts(out, in->nparts, e));
+	for (size_t i = 0; i < in->nparts; i++)
+		RN_TRY(rn_op_select_part(p, &in->parts[i], in->parts[i].name, map, n,
+					 &out->parts[i], e));
+	return 0;
+}
+
+int rn_op_sole_part(struct rn_lrel *out, const char *name, const struct rn_lpart *x,
+		    struct rn_err *e)
+{
+	RN_TRY(rn_op_alloc_parts(out, 1, e));
+	out->parts[0] = *x;
+	out->parts[0].name = strdup(name);
+	return out->parts[0].name ? 0 : rn_err_nomem(e, strlen(name) + 1, "a part's name");
+}
+
+struct rn_lower_env rn_op_env(const struct rn_lower *lw, const struct rn_node *n,
+			      const struct rn_lrel *in)
+{
+	const char *prefix = NULL;
+
+	if (rn_opt_find(n->op->opts, n->op->nopts, "param"))
+		prefix = rn_node_string(n, "param");
+	return (struct rn_lower_env){
+		.ctx = lw->ctx,
+		.prog = lw->prog,
+		.training = lw->training,
+		.stage = n->name ? n->name : n->op->name,
+		.param_prefix = prefix,
+		.rel = in->rel,
+		.rows = (uint32_t)in->rel->rows,
+		.nparts = in->nparts,
+		.parts = in->parts,
+		.param = lw->param,
+		.param_arg = lw->param_arg,
+	};
+}
+
+int rn_op_check_rows(uint64_t rows, const struct rn_node *n, struct rn_err *e)
+{
+	char label[128];
+
+	if (rows <= RN_MAX_ROWS)
+		return 0;
+	return rn_err_set(e, RN_ENOMEM, "%s: %" PRIu64 " rows are more than a relation can hold (%" PRIu64 ")",
+			  rn_node_label(n, label, sizeof label), rows, RN_MAX_ROWS);
+}
+
+int rn_op_check_map(const struct rn_node *n, const char *option, struct rn_err *e)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)rn_node_json(n, option), key, v)
+		if (!json_is_string(v))
+			return rn_err_set(e, RN_EUSAGE, "%s: '%s' wants an expression as text", option, key);
+	return 0;
+}

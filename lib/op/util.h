@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What several operators share: content by row maps, parts by row maps.
+ */
+#ifndef RN_OP_UTIL_H
+#define RN_OP_UTIL_H
+
+#include "op.h"
+
+/* The columns of `in` (no parts) by a row map; map NULL: the same columns, shared.
+ * The declared key stays where `keep_key` says that it still holds.  *out owned. */
+RN_MUST_CHECK int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n,
+				bool keep_key, struct rn_rel **out, struct rn_err *e);
+
+/* A part seen through one more row map of n rows (NULL: as it is); the name is copied. */
+RN_MUST_CHECK int rn_op_select_part(struct rn_prog *p, const struct rn_lpart *in, const char *name,
+				    const struct rn_buf *map, uint32_t n, struct rn_lpart *out,
+				    struct rn_err *e);
+
+/* All parts of `in` through one row map into out->parts. */
+RN_MUST_CHECK int rn_op_select_parts(struct rn_prog *p, const struct rn_lrel *in,
+				     const struct rn_buf *map, uint32_t n, struct rn_lrel *out,
+				     struct rn_err *e);
+
+/* Room for n parts, zeroed. */
+RN_MUST_CHECK int rn_op_alloc_parts(struct rn_lrel *out, size_t n, struct rn_err *e);
+/* Make x, which owns no name, the sole part, called `name`. */
+RN_MUST_CHECK int rn_op_sole_part(struct rn_lrel *out, const char *name, const struct rn_lpart *x,
+				  struct rn_err *e);
+
+/* The environment in which node n lowers an expression over `in`. */
+struct rn_lower_env rn_op_env(const struct rn_lower *lw, const struct rn_node *n,
+			      const struct rn_lrel *in);
+
+/* Mark the columns in out's schema (those names, all bare and unqualified) as its key. */
+RN_MUST_CHECK int rn_op_set_key(struct rn_schema *s, const uint32_t *cols, size_t n,
+				struct rn_err *e);
+RN_MUST_CHECK int rn_op_copy_key(const struct rn_schema *from, struct rn_schema *to,
+				 struct rn_err *e);
+
+/* Every value of a RN_OPT_MAP option must be text (a JSON spec may hold numbers). */
+RN_MUST_CHECK int rn_op_check_map(const struct rn_node *n, const char *option, struct rn_err *e);
+
+/* Rows fit into the row maps (RN_MAX_ROWS), or RN_ENOMEM. */
+RN_MUST_CHECK int rn_op_check_rows(uint64_t rows, const struct rn_node *n, struct rn_err *e);
+
+#endif
