@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs: what is done with a plan.  Each kind declares its options once, for
+ * rn-train's command line and for the "run" list of a JSON spec.
+ */
+#include "plan_impl.h"
+
+#include "../base/num.h"
+
+#include <string.h>
+
+static const struct rn_opt fit_opts[] = {
+	{ .name = "loss", .type = RN_OPT_NODE, .flags = RN_OPT_REQUIRED, .meta = "STAGE",
+	  .help = "the loss to minimise" },
+	{ .name = "epochs", .type = RN_OPT_INT, .meta = "N", .dflt = "200",
+	  .help = "passes over the training rows" },
+	{ .name = "optimizer", .type = RN_OPT_CHOICE, .meta = "NAME", .dflt = "adam",
+	  .choices = "adam|adamw|sgd", .help = "how gradients change the parameters" },
+	{ .name = "lr", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0.01",
+	  .help = "learning rate" },
+	{ .name = "weight-decay", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0",
+	  .help = "weight decay of all parameters" },
+	{ .name = "decay", .type = RN_OPT_MAP, .flags = RN_OPT_MULTI, .meta = "PARAM=X,...",
+	  .help = "weight decay of parameters by name; * stands for any text" },
+	{ .name = "momentum", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0",
+	  .help = "momentum of sgd" },
+	{ .name = "beta1", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0.9",
+	  .help = "decay of adam's first moment" },
+	{ .name = "beta2", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0.999",
+	  .help = "decay of adam's second moment" },
+	{ .name = "eps", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "1e-8",
+	  .help = "added to adam's denominator" },
+};
+
+#define METRICS "accuracy|f1|f1_macro|f1_micro|roc_auc|mae|rmse"
+
+static const struct rn_opt val_opts[] = {
+	{ .name = "in", .type = RN_OPT_NODE, .flags = RN_OPT_REQUIRED, .meta = "STAGE",
+	  .help = "relation of predictions and targets" },
+	{ .name = "metric", .type = RN_OPT_CHOICE, .flags = RN_OPT_REQUIRED, .meta = "METRIC",
+	  .choices = METRICS, .help = "what selects the epoch (f1 is f1_macro)" },
+	{ .name = "target", .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED, .meta = "COL",
+	  .help = "column of the true values" },
+	{ .name = "patience", .type = RN_OPT_INT, .meta = "N", .dflt = "0",
+	  .help = "stop after N validations without a better one; 0: never" },
+	{ .name = "every", .type = RN_OPT_INT, .meta = "N", .dflt = "1",
+	  .help = "validate every N epochs" },
+};
+
+static const struct rn_opt eval_opts[] = {
+	{ .name = "name", .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED, .meta = "NAME",
+	  .help = "what the report calls it" },
+	{ .name = "in", .type = RN_OPT_NODE, .flags = RN_OPT_REQUIRED, .meta = "STAGE",
+	  .help = "relation of predictions and targets" },
+	{ .name = "metric", .type = RN_OPT_CHOICE, .flags = RN_OPT_REQUIRED, .meta = "METRIC",
+	  .choices = METRICS, .help = "what is reported (f1 is f1_macro)" },
+	{ .name = "target", .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED, .meta = "COL",
+	  .help = "column of the true values" },
+};
+
+static const struct rn_opt pred_opts[] = {
+	{ .name = "name", .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED, .meta = "NAME",
+	  .help = "what the prediction is called" },
+	{ .name = "in", .type = RN_OPT_NODE, .flags = RN_OPT_REQUIRED, .meta = "STAGE",
+	  .help = "relation to predict" },
+	{ .name = "to", .type = RN_OPT_STRING, .meta = "FILE",
+	  .help = "file that predictions are written to" },
+};
+
+#define ROWS(table) .opts = (table), .nopts = sizeof(table) / sizeof((table)[0])
+
+const struct rn_run_type rn_run_types[RN_NRUNS] = {
+	[RN_RUN_FIT] = { .name = "fit", ROWS(fit_opts) },
+	[RN_RUN_VAL] = { .name = "val", ROWS(val_opts) },
+	[RN_RUN_EVAL] = { .name = "eval", ROWS(eval_opts) },
+	[RN_RUN_PRED] = { .name = "pred", ROWS(pred_opts) },
+};
+_Static_assert(sizeof rn_run_types / sizeof rn_run_types[0] == 4, "a row for every kind of run");
+
+#define GET(fn) fn(r->opt, rn_run_types[r->kind].opts, rn_run_types[r->kind].nopts, name)
+
+bool rn_run_flag(const struct rn_run *r, const char *name)
+{
+	return GET(rn_opt_flag);
+}
+
+int64_t rn_run_int(const struct rn_run *r, const char *name)
+{
+	return GET(rn_opt_int);
+}
+
+double rn_run_number(const struct rn_run *r, const char *name)
+{
+	return GET(rn_opt_number);
+}
+
+const char *rn_run_string(const struct rn_run *r, const char *name)
+{
+	return GET(rn_opt_string);
+}
+
+const json_t *rn_run_json(const struct rn_run *r, const char *name)
+{
+	return GET(rn_opt_json);
+}
+
+/* ---- limits ---------------------------------------------------------------------- */
+
+/* Closed below unless `open`, always open above. */
+static int check_number(const struct rn_run *r, const char *name, bool open, double max,
+			struct rn_err *e)
+{
+	double x = rn_run_number(r, name);
+
+	if ((open ? x > 0 : x >= 0) && x < max)
+		return 0;
+	if (max < HUGE_VAL)
+		return rn_err_set(e, RN_EUSAGE, "%s must be at least 0 and below %g, not %g", name,
+				  max, x);
+	return rn_err_set(e, RN_EUSAGE, "%s must %s, not %g", name,
+			  open ? "be above 0" : "not be below 0", x);
+}
+
+static int check_int(const struct rn_run *r, const char *name, int64_t min, struct rn_err *e)
+{
+	int64_t i = rn_run_int(r, name);
+
+	if (i >= min && i <= INT32_MAX)
+		return 0;
+	return rn_err_set(e, RN_EUSAGE, "%s must be between %lld and %d, not %lld", name,
+			  (long long)min, INT32_MAX, (long long)i);
+}
+
+static int check_decay(const struct rn_run *r, struct rn_err *e)
+{
+	json_t *decay = (json_t *)(uintptr_t)rn_run_json(r, "decay"), *v;
+	const char *key;
+	double x;
+
+	json_object_foreach(decay, key, v) {
+		const char *s = json_string_value(v);
+
+		if (!s || !rn_float64_parse(s, strlen(s), &x) || !(x >= 0) || x == HUGE_VAL)
+			return rn_err_set(e, RN_EUSAGE,
+					  "decay of '%s' must be a number not below 0, not '%s'",
+					  key, s ? s : "");
+	}
+	return 0;
+}
+
+static int check_fit(const struct rn_run *r, struct rn_err *e)
+{
+	RN_TRY(check_int(r, "epochs", 1, e));
+	RN_TRY(check_number(r, "lr", true, HUGE_VAL, e));
+	RN_TRY(check_number(r, "weight-decay", false, HUGE_VAL, e));
+	RN_TRY(check_decay(r, e));
+	RN_TRY(check_number(r, "momentum", false, 1, e));
+	RN_TRY(check_number(r, "beta1", false, 1, e));
+	RN_TRY(check_number(r, "beta2", false, 1, e));
+	return check_number(r, "eps", true, HUGE_VAL, e);
+}
+
+int rn_run_check(const struct rn_run *r, struct rn_err *e)
+{
+	switch (r->kind) {
+	case RN_RUN_FIT:
+		return check_fit(r, e);
+	case RN_RUN_VAL:
+		RN_TRY(check_int(r, "patience", 0, e));
+		return check_int(r, "every", 1, e);
+	default:
+		return 0;
+	}
+}
