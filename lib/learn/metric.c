@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Metrics.  All sums are taken in double and in row order; areas are sums of
+ * integers, so that ties cost no exactness.
+ */
+#include "metric.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct metric_info {
+	const char *name;
+	bool lower;       /* lower is better */
+	bool binary_only; /* wants two classes */
+	bool value;       /* over values, not classes */
+} metric_info[RN_NMETRICS] = {
+	[RN_METRIC_ACCURACY] = { .name = "accuracy" },
+	[RN_METRIC_F1_MACRO] = { .name = "f1_macro" },
+	[RN_METRIC_F1_MICRO] = { .name = "f1_micro" },
+	[RN_METRIC_F1_BINARY] = { .name = "f1_binary", .binary_only = true },
+	[RN_METRIC_ROC_AUC] = { .name = "roc_auc", .binary_only = true },
+	[RN_METRIC_AVERAGE_PRECISION] = { .name = "average_precision", .binary_only = true },
+	[RN_METRIC_MAE] = { .name = "mae", .lower = true, .value = true },
+	[RN_METRIC_RMSE] = { .name = "rmse", .lower = true, .value = true },
+	[RN_METRIC_LOSS] = { .name = "loss", .lower = true, .value = true },
+};
+
+const char *rn_metric_name(enum rn_metric m)
+{
+	return metric_info[m].name;
+}
+
+bool rn_metric_higher_is_better(enum rn_metric m)
+{
+	return !metric_info[m].lower;
+}
+
+bool rn_metric_needs_target(enum rn_metric m)
+{
+	return m != RN_METRIC_LOSS;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+	for (; *a && *b; a++, b++)
+		if (*a != *b && !((*a == '-' || *a == '_') && (*b == '-' || *b == '_')))
+			return false;
+	return *a == *b;
+}
+
+int rn_metric_parse(const char *name, enum rn_metric *out, struct rn_err *e)
+{
+	struct rn_str all = RN_STR_INIT;
+
+	if (!strcmp(name, "f1"))
+		name = metric_info[RN_METRIC_F1_MACRO].name;
+	for (unsigned m = 0; m < RN_NMETRICS; m++) {
+		if (same_name(name, metric_info[m].name)) {
+			*out = (enum rn_metric)m;
+			return 0;
+		}
+	}
+	for (unsigned m = 0; m < RN_NMETRICS; m++)
+		rn_str_addf(&all, m ? ", %s" : "%s", metric_info[m].name);
+	rn_err_set(e, RN_EUSAGE, "there is no metric '%s' (there are %s)", name, all.s);
+	rn_str_fini(&all);
+	return RN_EUSAGE;
+}
+
+/* ---- truth ---------------------------------------------------------------------- */
+
+uint32_t rn_predicted_class(const struct rn_task *task, const float *row, uint32_t width)
+{
+	uint32_t best = 0;
+
+	if (task->kind == RN_LOSS_BCE)
+		return row[0] >= 0; /* a logit of 0 is a probability of one half */
+	for (uint32_t f = 1; f < width; f++)
+		if (row[f] > row[best])
+			best = f;
+	return best;
+}
+
+static uint32_t class_count(const struct rn_task *task)
+{
+	return task->kind == RN_LOSS_BCE ? 2 : task->classes->n;
+}
+
+/* Code of a row's label; class_count for a label that is no class. */
+static int truth(const struct rn_task *task, const struct rn_scored *s, uint64_t i, uint32_t *code,
+		 struct rn_err *e)
+{
+	const struct rn_column *t = s->target;
+	double v;
+
+	if (task->kind == RN_LOSS_CE) {
+		*code = rn_classes_code(task->classes, t, i);
+		if (*code == RN_NONE)
+			*code = task->classes->n;
+		return 0;
+	}
+	v = t->type == RN_BOOL ? t->b[i] : t->type == RN_INT64 ? (double)t->i64[i] : t->f64[i];
+	if (v != 0 && v != 1)
+		return rn_err_set(e, RN_EDATA,
+				  "column '%s' has %g in row %llu, but a binary label is 0 or 1",
+				  s->target_name, v, (unsigned long long)i);
+	*code = v == 1;
+	return 0;
+}
+
+static double number(const struct rn_column *t, uint64_t i)
+{
+	switch (t->type) {
+	case RN_BOOL:
+		return t->b[i];
+	case RN_INT64:
+		return (double)t->i64[i];
+	case RN_TIMESTAMP:
+		return (double)t->i64[i] * 1e-6;
+	default:
+		return t->f64[i];
+	}
+}
+
+/* ---- of classes ------------------------------------------------------------------- */
+
+/* Confusion counts: per class how often it was right, predicted, true. */
+struct counts {
+	uint32_t n;       /* classes, and one for labels that are none */
+	uint64_t *tp, *predicted, *labelled;
+	uint64_t rows, right;
+};
+
+static int count(const struct rn_task *task, const struct rn_scored *s, struct counts *c,
+		 struct rn_err *e)
+{
+	c->n = class_count(task) + 1;
+	RN_TRY(rn_calloc((size_t)c->n * 3, sizeof *c->tp, "a metric", &c->tp, e));
+	c->predicted = c->tp + c->n;
+	c->labelled = c->predicted + c->n;
+	for (uint64_t i = 0; i < s->rows; i++) {
+		uint32_t want, got;
+
+		if (rn_column_is_null(s->target, i))
+			continue;
+		RN_TRY(truth(task, s, i, &want, e));
+		got = rn_predicted_class(task, s->pred + i * s->width, s->width);
+		c->rows++;
+		c->labelled[want]++;
+		c->predicted[got]++;
+		c->right += want == got;
+		c->tp[got] += want == got;
+	}
+	return 0;
+}
+
+/* F1 = 2 TP / (2 TP + FP + FN), and predicted + labelled is that denominator. */
+static double f1_of(const struct counts *c, uint32_t k)
+{
+	uint64_t d = c->predicted[k] + c->labelled[k];
+
+	return d ? 2.0 * (double)c->tp[k] / (double)d : 0;
+}
+
+static int class_metric(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+			double *out, const char **why, struct rn_err *e)
+{
+	struct counts c = { 0 };
+	uint32_t present = 0;
+	double sum = 0;
+	int rc;
+
+	RN_GOTO(out, count(task, s, &c, e));
+	if (!c.rows) {
+		*why = "there is no row with a label";
+		goto out;
+	}
+	if (m == RN_METRIC_F1_BINARY) {
+		*out = f1_of(&c, 1);
+	} else if (m == RN_METRIC_F1_MACRO) {
+		for (uint32_t k = 0; k < c.n; k++) {
+			present += c.predicted[k] + c.labelled[k] > 0;
+			sum += f1_of(&c, k);
+		}
+		*out = sum / present;
+	} else {
+		*out = (double)c.right / (double)c.rows;
+	}
+out:
+	free(c.tp);
+	return rc;
+}
+
+/* ---- of rankings -------------------------------------------------------------------- */
+
+struct ranked {
+	double score;
+	uint32_t positive;
+};
+
+/* By falling score. */
+static int by_score(const void *a, const void *b)
+{
+	double x = ((const struct ranked *)a)->score, y = ((const struct ranked *)b)->score;
+
+	return (x < y) - (x > y);
+}
+
+/* Twice the number of (positive, negative) pairs in right order, a tie counting
+ * one: the Mann-Whitney statistic by mid-ranks, in integers. */
+static double roc_auc(const struct ranked *r, uint64_t n, uint64_t npos)
+{
+	unsigned __int128 twice = 0;
+	uint64_t above = 0; /* positives with a larger score */
+
+	for (uint64_t i = 0; i < n;) {
+		uint64_t pos = 0, neg = 0, j = i;
+
+		for (; j < n && r[j].score == r[i].score; j++) {
+			pos += r[j].positive;
+			neg += !r[j].positive;
+		}
+		twice += (unsigned __int128)neg * (2 * above + pos);
+		above += pos;
+		i = j;
+	}
+	return (double)twice / (2.0 * (double)npos * (double)(n - npos));
+}
+
+static double average_precision(const struct ranked *r, uint64_t n, uint64_t npos)
+{
+	uint64_t tp = 0;
+	double sum = 0;
+
+	for (uint64_t i = 0; i < n;) {
+		uint64_t pos = 0, j = i;
+
+		for (; j < n && r[j].score == r[i].score; j++)
+			pos += r[j].positive;
+		tp += pos;
+		sum += (double)pos / (double)npos * ((double)tp / (double)j);
+		i = j;
+	}
+	return sum;
+}
+
+static int rank_metric(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+		       double *out, const char **why, struct rn_err *e)
+{
+	uint64_t n = 0, npos = 0;
+	struct ranked *r;
+	int rc = 0;
+
+	RN_TRY(rn_calloc(s->rows, sizeof *r, "a metric", &r, e));
+	for (uint64_t i = 0; i < s->rows; i++) {
+		const float *z = s->pred + i * s->width;
+
+		if (rn_column_is_null(s->target, i))
+			continue;
+		RN_GOTO(out, truth(task, s, i, &r[n].positive, e));
+		if (r[n].positive > 1)
+			continue; /* a label that is neither class says nothing about their order */
+		r[n].score = task->kind == RN_LOSS_BCE ? z[0] : (double)z[1] - (double)z[0];
+		if (isnan(r[n].score)) {
+			*why = "a prediction is not a number";
+			goto out;
+		}
+		npos += r[n++].positive;
+	}
+	if (!npos || (m == RN_METRIC_ROC_AUC && npos == n)) {
+		*why = n ? "all labels are of one class" : "there is no row with a label";
+		goto out;
+	}
+	qsort(r, n, sizeof *r, by_score);
+	*out = m == RN_METRIC_ROC_AUC ? roc_auc(r, n, npos) : average_precision(r, n, npos);
+out:
+	free(r);
+	return rc;
+}
+
+/* ---- of values ------------------------------------------------------------------------- */
+
+static void value_metric(enum rn_metric m, const struct rn_scored *s, double *out,
+			 const char **why)
+{
+	uint64_t n = 0;
+	double sum = 0;
+
+	for (uint64_t i = 0; i < s->rows; i++) {
+		double d = s->pred[i];
+
+		if (s->target && rn_column_is_null(s->target, i))
+			continue;
+		if (m != RN_METRIC_LOSS)
+			d -= number(s->target, i);
+		sum += m == RN_METRIC_RMSE ? d * d : m == RN_METRIC_MAE ? fabs(d) : d;
+		n++;
+	}
+	if (!n)
+		*why = "there is no row with a label";
+	else
+		*out = m == RN_METRIC_RMSE ? sqrt(sum / (double)n) : sum / (double)n;
+}
+
+/* ---- entry --------------------------------------------------------------------------------- */
+
+static int check(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+		 struct rn_err *e)
+{
+	const struct metric_info *info = &metric_info[m];
+	uint32_t want = info->value || task->kind != RN_LOSS_CE ? 1 : task->classes->n;
+
+	if (!info->value && task->kind != RN_LOSS_CE && task->kind != RN_LOSS_BCE)
+		return rn_err_set(e, RN_EUSAGE,
+				  "metric '%s' is of classes, but the loss is one of values: take "
+				  "mae or rmse",
+				  info->name);
+	if (s->width != want)
+		return rn_err_set(e, RN_EUSAGE,
+				  "metric '%s' wants predictions of width %u, not %u", info->name,
+				  want, s->width);
+	if (info->binary_only && class_count(task) != 2)
+		return rn_err_set(e, RN_EUSAGE,
+				  "metric '%s' is defined for two classes, and there are %u",
+				  info->name, class_count(task));
+	if (m == RN_METRIC_LOSS)
+		return 0;
+	if (!s->target)
+		return rn_err_set(e, RN_EUSAGE, "metric '%s' wants a --target column", info->name);
+	if ((info->value || task->kind == RN_LOSS_BCE) &&
+	    (s->target->type == RN_STRING ||
+	     (s->target->type == RN_TIMESTAMP && !info->value)))
+		return rn_err_set(e, RN_EUSAGE, "column '%s' is %s: metric '%s' wants numbers",
+				  s->target_name, rn_type_name(s->target->type), info->name);
+	return 0;
+}
+
+int rn_metric_compute(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+		      double *out, const char **why, struct rn_err *e)
+{
+	const char *none;
+
+	if (!why)
+		why = &none;
+	*why = NULL;
+	*out = NAN;
+	RN_TRY(check(m, task, s, e));
+	if (metric_info[m].value)
+		value_metric(m, s, out, why);
+	else if (m == RN_METRIC_ROC_AUC || m == RN_METRIC_AVERAGE_PRECISION)
+		return rank_metric(m, task, s, out, why, e);
+	else
+		return class_metric(m, task, s, out, why, e);
+	return 0;
+}

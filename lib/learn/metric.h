@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Metrics with scikit-learn's definitions, over predictions (the output of a
+ * node: logits, or values) and a label column.  A row with a NULL label is no
+ * row of a metric.  A label that is no class counts as a class of its own that
+ * is never predicted.
+ *
+ *   accuracy     share of rows whose predicted class is the label
+ *   f1_macro     mean of F1 over the classes that labels or predictions have; also f1
+ *   f1_micro     F1 over all decisions; for one label a row it equals accuracy
+ *   f1_binary    F1 of the positive class (two classes only)
+ *   roc_auc      area under the ROC curve, ties by mid-rank (two classes only)
+ *   average_precision
+ *                sum of recall step × precision, ties as one threshold (two classes only)
+ *   mae, rmse    over values
+ *   loss         mean of the rows of a loss
+ */
+#ifndef RN_METRIC_H
+#define RN_METRIC_H
+
+#include "../op/op.h"
+
+enum rn_metric {
+	RN_METRIC_ACCURACY,
+	RN_METRIC_F1_MACRO,
+	RN_METRIC_F1_MICRO,
+	RN_METRIC_F1_BINARY,
+	RN_METRIC_ROC_AUC,
+	RN_METRIC_AVERAGE_PRECISION,
+	RN_METRIC_MAE,
+	RN_METRIC_RMSE,
+	RN_METRIC_LOSS,
+	RN_NMETRICS
+};
+
+const char *rn_metric_name(enum rn_metric m);
+/* By name, '-' and '_' the same; RN_EUSAGE lists the metrics. */
+RN_MUST_CHECK int rn_metric_parse(const char *name, enum rn_metric *out, struct rn_err *e);
+bool rn_metric_higher_is_better(enum rn_metric m);
+bool rn_metric_needs_target(enum rn_metric m); /* all but loss */
+
+/* What predictions mean. */
+struct rn_task {
+	enum rn_loss_kind kind;
+	const struct rn_classes *classes; /* RN_LOSS_CE; borrowed */
+};
+
+struct rn_scored {
+	const float *pred; /* [rows, width]: logits (CE, BCE) or values */
+	uint64_t rows;
+	uint32_t width;
+	const struct rn_column *target; /* NULL for RN_METRIC_LOSS */
+	const char *target_name;        /* for messages */
+};
+
+/* *out is NaN where the metric is not defined for these rows (no rows, AUC of one
+ * class); *why (may be NULL) is then a static text that says so. */
+RN_MUST_CHECK int rn_metric_compute(enum rn_metric m, const struct rn_task *task,
+				    const struct rn_scored *s, double *out, const char **why,
+				    struct rn_err *e);
+
+/* Class of row i: index of the first largest logit; for RN_LOSS_BCE 1 where the
+ * probability is at least one half. */
+uint32_t rn_predicted_class(const struct rn_task *task, const float *row, uint32_t width);
+
+#endif
