@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Fold: what depends on no parameter and no random draw is run once, in
+ * float32, and its results become constants.  Segment sums of gathered rows are
+ * recognised first (pass_sparse.c), so that no product per edge is kept as a
+ * constant.  Numbers (RN_EW_IMM) stay instructions: gradients and fusion read
+ * them.  A view of a constant shares its data.
+ */
+#include "pass_util.h"
+
+#include "../dev/machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fold {
+	struct rn_prog *p;
+	bool *fixed;  /* needs no parameter and no draw */
+	bool *wanted; /* … and something that is not fixed reads it */
+	struct rn_prog q; /* the instructions that make them */
+	uint32_t *at;     /* value of p -> value of q */
+};
+
+static bool is_fixed(const struct fold *f, const struct rn_inst *i)
+{
+	if (rn_pass_is_step(i) || i->elem.ndrops ||
+	    (i->op == RN_P_EW && i->fn == RN_EW_DROPMASK))
+		return false;
+	for (uint32_t k = 0; k < i->nin; k++)
+		if (i->in[k].val != RN_NONE && !f->fixed[i->in[k].val])
+			return false;
+	return true;
+}
+
+/* A value that must be there after folding: of a view, what it is a view of. */
+static void want(struct fold *f, uint32_t v)
+{
+	const struct rn_val *x;
+
+	for (x = &f->p->vals[v]; x->kind == RN_V_INST; x = &f->p->vals[v]) {
+		if (rn_pass_is_imm(f->p, v) && !x->keep)
+			return;
+		f->wanted[v] = true;
+		if (f->p->insts[x->inst].op != RN_P_VIEW)
+			return;
+		v = f->p->insts[x->inst].in[0].val;
+	}
+}
+
+static uint32_t find(struct fold *f)
+{
+	uint32_t n = 0;
+
+	for (uint32_t v = 0; v < f->p->nvals; v++)
+		f->fixed[v] = f->p->vals[v].kind == RN_V_CONST;
+	for (uint32_t j = 0; j < f->p->ninsts; j++)
+		if (rn_pass_present(f->p, j) && !rn_pass_is_step(&f->p->insts[j]))
+			f->fixed[f->p->insts[j].out] = is_fixed(f, &f->p->insts[j]);
+	for (uint32_t j = 0; j < f->p->ninsts; j++) {
+		const struct rn_inst *i = &f->p->insts[j];
+
+		if (!rn_pass_present(f->p, j) || (!rn_pass_is_step(i) && f->fixed[i->out]))
+			continue;
+		for (uint32_t k = 0; k < i->nin; k++)
+			if (i->in[k].val != RN_NONE && f->fixed[i->in[k].val])
+				want(f, i->in[k].val);
+	}
+	for (uint32_t v = 0; v < f->p->nvals; v++) {
+		if (f->p->vals[v].keep && f->fixed[v])
+			want(f, v);
+		n += f->wanted[v];
+	}
+	return n;
+}
+
+/* A program of the fixed instructions alone; it shares data and arrays with p. */
+static int extract(struct fold *f, struct rn_err *e)
+{
+	struct rn_prog *q = &f->q, *p = f->p;
+	uint32_t **live, n = 0;
+	int rc;
+
+	RN_TRY(rn_grow(&q->vals, &q->cap_vals, p->nvals, sizeof *q->vals, "folding", e));
+	RN_TRY(rn_grow(&q->insts, &q->cap_insts, p->ninsts, sizeof *q->insts, "folding", e));
+	RN_TRY(rn_grow(&q->idx, &q->cap_idx, p->nidx, sizeof *q->idx, "folding", e));
+	RN_TRY(rn_calloc(p->nvals, sizeof *live, "folding", &live, e));
+	for (; q->nidx < p->nidx; q->nidx++) {
+		q->idx[q->nidx] = p->idx[q->nidx];
+		rn_buf_ref(q->idx[q->nidx].data);
+	}
+	for (; q->nvals < p->nvals; q->nvals++) {
+		struct rn_val *v = &q->vals[q->nvals];
+
+		*v = p->vals[q->nvals];
+		rn_buf_ref(v->data);
+		v->keep = f->wanted[q->nvals];
+		f->at[q->nvals] = q->nvals;
+		if (v->keep)
+			live[n++] = &f->at[q->nvals];
+	}
+	for (uint32_t j = 0; j < p->ninsts; j++)
+		if (rn_pass_present(p, j) && !rn_pass_is_step(&p->insts[j]) &&
+		    f->fixed[p->insts[j].out]) {
+			q->insts[q->ninsts] = p->insts[j];
+			q->vals[p->insts[j].out].inst = q->ninsts++;
+		}
+	rc = rn_pass_sweep(q, live, n, e);
+	free(live);
+	return rc;
+}
+
+static int take(struct fold *f, struct rn_backend *b, struct rn_machine *m, uint32_t v,
+		struct rn_err *e)
+{
+	struct rn_val *x = &f->p->vals[v];
+	size_t bytes, need = (size_t)x->rows * x->width * sizeof(float);
+	const struct rn_inst *i = &f->p->insts[x->inst];
+	struct rn_buf *buf;
+	void *mem;
+	int rc = 0;
+
+	if (i->op == RN_P_VIEW && f->p->vals[i->in[0].val].kind == RN_V_CONST) {
+		buf = rn_buf_ref(f->p->vals[i->in[0].val].data);
+	} else {
+		RN_TRY(rn_buf_new(need, "a folded value", &buf, e));
+		mem = rn_machine_ptr(m, f->at[v], &bytes);
+		if (need)
+			rc = b->copy_out(b, buf->data, mem, need, e);
+		if (rc) {
+			rn_buf_unref(buf);
+			return rc;
+		}
+	}
+	x->kind = RN_V_CONST;
+	x->data = buf;
+	x->inst = RN_NONE;
+	x->diff = x->random = false;
+	return 0;
+}
+
+static int run(struct fold *f, struct rn_backend *b, struct rn_err *e)
+{
+	struct rn_machine *m;
+	int rc;
+
+	RN_TRY(extract(f, e));
+	RN_TRY(rn_machine_new(&f->q, b, RN_F32, NULL, NULL, NULL, &m, e));
+	rc = rn_machine_run(m, 0, f->q.ninsts, 0, e);
+	/* In order of the instructions: views come behind what they show. */
+	for (uint32_t j = 0; j < f->p->ninsts && !rc; j++)
+		if (rn_pass_present(f->p, j) && f->wanted[f->p->insts[j].out])
+			rc = take(f, b, m, f->p->insts[j].out, e);
+	rn_machine_free(m);
+	return rc;
+}
+
+int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e)
+{
+	struct fold f = { .p = p };
+	bool *live = NULL;
+	int rc;
+
+	RN_TRY(rn_pass_sparse(p, e));
+	rn_prog_init(&f.q);
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.fixed, "folding", &f.fixed, e));
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.wanted, "folding", &f.wanted, e));
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.at, "folding", &f.at, e));
+	if (find(&f)) {
+		RN_GOTO(out, run(&f, b, e));
+		RN_GOTO(out, rn_calloc(p->nvals, sizeof *live, "folding", &live, e));
+		memset(live, true, p->nvals * sizeof *live);
+		rc = rn_pass_bury(p, live, e); /* the holes only */
+	}
+out:
+	rn_prog_fini(&f.q);
+	free(live);
+	free(f.at);
+	free(f.wanted);
+	free(f.fixed);
+	return rc;
+}

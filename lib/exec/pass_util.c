@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Liveness, use counts and the removal of dead instructions.
+ */
+#include "pass_util.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int rn_pass_live(const struct rn_prog *p, const uint32_t *also, size_t n, bool **live,
+		 struct rn_err *e)
+{
+	bool *x;
+
+	RN_TRY(rn_calloc(p->nvals, sizeof *x, "liveness", &x, e));
+	for (uint32_t v = 0; v < p->nvals; v++)
+		x[v] = p->vals[v].keep;
+	for (size_t k = 0; k < n; k++)
+		x[also[k]] = true;
+	for (uint32_t j = p->ninsts; j-- > 0;) {
+		const struct rn_inst *i = &p->insts[j];
+
+		if (!rn_pass_present(p, j) || (!rn_pass_is_step(i) && !x[i->out]))
+			continue;
+		for (uint32_t k = 0; k < i->nin; k++)
+			if (i->in[k].val != RN_NONE)
+				x[i->in[k].val] = true;
+	}
+	*live = x;
+	return 0;
+}
+
+int rn_pass_bury(struct rn_prog *p, const bool *live, struct rn_err *e)
+{
+	struct rn_buf *nothing = NULL;
+	uint32_t n = 0;
+
+	for (uint32_t v = 0; v < p->nvals; v++) {
+		struct rn_val *x = &p->vals[v];
+
+		if (live[v] || (x->kind != RN_V_INST && x->kind != RN_V_CONST))
+			continue;
+		if (!nothing)
+			RN_TRY(rn_buf_new(0, "a dead value", &nothing, e));
+		rn_buf_unref(x->data);
+		x->data = rn_buf_ref(nothing);
+		x->kind = RN_V_CONST;
+		x->rows = 0;
+		x->inst = RN_NONE;
+		x->diff = x->random = false;
+	}
+	rn_buf_unref(nothing);
+	for (uint32_t j = 0; j < p->ninsts; j++) {
+		bool there = rn_pass_present(p, j);
+
+		p->insts[n] = p->insts[j];
+		if (there && !rn_pass_is_step(&p->insts[n]))
+			p->vals[p->insts[n].out].inst = n;
+		n += there;
+	}
+	p->ninsts = n;
+	return 0;
+}
+
+int rn_pass_uses(const struct rn_prog *p, uint32_t **uses, struct rn_err *e)
+{
+	RN_TRY(rn_calloc(p->nvals, sizeof **uses, "use counts", uses, e));
+	for (uint32_t j = 0; j < p->ninsts; j++)
+		for (uint32_t k = 0; k < p->insts[j].nin; k++)
+			if (rn_pass_present(p, j) && p->insts[j].in[k].val != RN_NONE)
+				(*uses)[p->insts[j].in[k].val]++;
+	return 0;
+}
+
+void rn_pass_each_idx(struct rn_inst *i, void (*fn)(void *arg, uint32_t *idx), void *arg)
+{
+	for (uint32_t k = 0; k < i->nin; k++)
+		fn(arg, &i->in[k].fmap);
+	for (unsigned k = 0; k < 3; k++)
+		fn(arg, &i->idx[k]);
+	fn(arg, &i->drop.row);
+	fn(arg, &i->drop.col);
+	for (uint32_t k = 0; k < i->elem.ndrops; k++) {
+		fn(arg, &i->elem.drops[k].row);
+		fn(arg, &i->elem.drops[k].col);
+	}
+}

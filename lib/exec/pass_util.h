@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the passes share.  Between passes a program may hold holes: values that
+ * nothing uses, and instructions whose result became a constant.  A dead value
+ * is made a constant of no rows, so that every value has data; rn_pass_sweep
+ * removes them.
+ */
+#ifndef RN_PASS_UTIL_H
+#define RN_PASS_UTIL_H
+
+#include "pass.h"
+
+static inline bool rn_pass_is_step(const struct rn_inst *i)
+{
+	return i->op == RN_P_ADAM || i->op == RN_P_SGD;
+}
+
+/* Is instruction j there, or a hole? */
+static inline bool rn_pass_present(const struct rn_prog *p, uint32_t j)
+{
+	const struct rn_inst *i = &p->insts[j];
+
+	return rn_pass_is_step(i) ||
+	       (p->vals[i->out].kind == RN_V_INST && p->vals[i->out].inst == j);
+}
+
+static inline bool rn_pass_is_imm(const struct rn_prog *p, uint32_t val)
+{
+	const struct rn_val *v = &p->vals[val];
+
+	return v->kind == RN_V_INST && p->insts[v->inst].op == RN_P_EW &&
+	       p->insts[v->inst].fn == RN_EW_IMM;
+}
+
+/* live[v]: does a kept value, one of `also`, or an optimizer step depend on v?
+ * An array of p->nvals, owned by the caller. */
+RN_MUST_CHECK int rn_pass_live(const struct rn_prog *p, const uint32_t *also, size_t n,
+			       bool **live, struct rn_err *e);
+/* Drop the instructions and constants behind values that are not live. */
+RN_MUST_CHECK int rn_pass_bury(struct rn_prog *p, const bool *live, struct rn_err *e);
+/* How many operands of instructions each value is; owned by the caller. */
+RN_MUST_CHECK int rn_pass_uses(const struct rn_prog *p, uint32_t **uses, struct rn_err *e);
+/* Call fn for every index array that an instruction refers to. */
+void rn_pass_each_idx(struct rn_inst *i, void (*fn)(void *arg, uint32_t *idx), void *arg);
+
+#endif

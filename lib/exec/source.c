@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sources: the rows of a file as a relation, block by block, with what a scan
+ * node adds: a row number, an embedding, a declared key that is checked.
+ */
+#include "../../formats/container.h"
+#include "../../formats/csv.h"
+#include "../../formats/npy.h"
+#include "../rel/key.h"
+#include "exec.h"
+
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum emb_kind { EMB_NONE, EMB_COLS, EMB_ONES, EMB_NPY };
+
+struct rn_source {
+	const struct rn_ctx *ctx;
+	const struct rn_node *node;
+	char *path;
+	struct rn_csv_reader *csv;
+	struct rn_reader *er;
+	struct rn_schema in;  /* as the file has it */
+	struct rn_schema out; /* as the node gives it */
+	enum emb_kind emb;
+	bool *to_emb;            /* EMB_COLS: which columns of `in` */
+	uint32_t width;          /* EMB_COLS, EMB_ONES */
+	struct rn_tensor *npy;   /* EMB_NPY */
+	uint64_t rows;           /* so far */
+	uint64_t nulls;          /* embedded as 0 */
+	size_t nblocks, cap_blocks;
+	struct rn_column **key;  /* key columns of every block: nkey per block */
+	uint64_t hash;
+	bool ended;
+};
+
+/* ---- opening ------------------------------------------------------------------- */
+
+static bool ends_with(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), k = strlen(suffix);
+
+	return n >= k && !strcmp(s + n - k, suffix);
+}
+
+static int open_csv(struct rn_source *s, struct rn_io *io, bool tsv, struct rn_err *e)
+{
+	json_t *types = (json_t *)rn_node_json(s->node, "types");
+	struct rn_csv_opt opt = { .delimiter = tsv ? '\t' : ',',
+				  .no_header = !rn_node_flag(s->node, "header"),
+				  .block_rows = s->ctx->block_rows };
+	const char **names = NULL, *name;
+	enum rn_type *ts = NULL;
+	json_t *v;
+	int rc;
+
+	RN_GOTO(fail, rn_calloc(json_object_size(types), sizeof *names, "types", &names, e));
+	RN_GOTO(fail, rn_calloc(json_object_size(types), sizeof *ts, "types", &ts, e));
+	json_object_foreach(types, name, v) {
+		names[opt.ntypes] = name;
+		if (rn_type_parse(json_string_value(v), &ts[opt.ntypes++])) {
+			rc = rn_err_set(e, RN_EUSAGE, "--types: '%s' is no type", json_string_value(v));
+			goto fail;
+		}
+	}
+	opt.type_names = names;
+	opt.types = ts;
+	rc = rn_csv_open(s->ctx, io, &opt, &s->csv, e);
+	io = NULL;
+	if (!rc)
+		rc = rn_schema_copy(rn_csv_schema(s->csv), &s->in, e);
+fail:
+	if (io)
+		io->ops->abort(io);
+	free(names);
+	free(ts);
+	return rc;
+}
+
+static int open_er(struct rn_source *s, struct rn_io *io, struct rn_err *e)
+{
+	const struct rn_schema *schema;
+
+	RN_TRY(rn_reader_open(io, &s->er, e));
+	RN_TRY(rn_reader_section(s->er, &schema, e));
+	if (!schema)
+		return rn_err_set(e, RN_EDATA, "%s: the stream holds no relation", s->path);
+	return rn_schema_copy(schema, &s->in, e);
+}
+
+static int open_file(struct rn_source *s, struct rn_err *e)
+{
+	const char *format = rn_node_string(s->node, "format"), *p = s->path;
+	bool tsv = ends_with(p, ".tsv") || ends_with(p, ".tsv.zst");
+	bool er = ends_with(p, ".er") || ends_with(p, ".rnm");
+	struct rn_io *io;
+
+	if (strcmp(format, "auto")) {
+		tsv = !strcmp(format, "tsv");
+		er = !strcmp(format, "er");
+	}
+	RN_TRY(rn_io_open_read(p, &io, e));
+	return er ? open_er(s, io, e) : open_csv(s, io, tsv, e);
+}
+
+/* ---- the embedding ---------------------------------------------------------------- */
+
+/* Does column `name` stand in the comma-separated list of names and globs? */
+static bool listed(const char *list, const char *name)
+{
+	char item[256];
+
+	while (*list) {
+		size_t n = strcspn(list, ",");
+		const char *from = list;
+		size_t len = n;
+
+		while (len && *from == ' ')
+			from++, len--;
+		while (len && from[len - 1] == ' ')
+			len--;
+		if (len < sizeof item) {
+			memcpy(item, from, len);
+			item[len] = '\0';
+			if (!fnmatch(item, name, 0))
+				return true;
+		}
+		list += n + (list[n] == ',');
+	}
+	return false;
+}
+
+static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *e)
+{
+	RN_TRY(rn_calloc(s->in.ncols, sizeof *s->to_emb, "columns", &s->to_emb, e));
+	for (size_t i = 0; i < s->in.ncols; i++) {
+		const struct rn_field *f = &s->in.cols[i];
+
+		s->to_emb[i] = listed(spec, f->name);
+		s->width += s->to_emb[i];
+		if (s->to_emb[i] && f->type == RN_STRING)
+			return rn_err_set(e, RN_EUSAGE,
+					  "%s: --emb: column '%s' is string, and an embedding wants numbers (or "
+					  "give its --types)", s->path, f->name);
+	}
+	if (!s->width)
+		return rn_err_set(e, RN_EUSAGE, "%s: --emb: no column matches '%s'", s->path, spec);
+	s->emb = EMB_COLS;
+	return 0;
+}
+
+static int open_embedding(struct rn_source *s, const char *dir, struct rn_err *e)
+{
+	const char *spec = rn_node_string(s->node, "emb");
+	struct rn_str path = RN_STR_INIT;
+	struct rn_io *io;
+	int rc;
+
+	if (!spec)
+		return 0;
+	if (!strncmp(spec, "ones:", 5)) {
+		char *end;
+		unsigned long n = strtoul(spec + 5, &end, 10);
+
+		if (*end || end == spec + 5 || n < 1 || n > 1 << 24)
+			return rn_err_set(e, RN_EUSAGE, "--emb ones:N wants a width from 1 to %d, not '%s'", 1 << 24,
+					  spec + 5);
+		s->width = (uint32_t)n;
+		s->emb = EMB_ONES;
+		return 0;
+	}
+	if (!ends_with(spec, ".npy"))
+		return choose_columns(s, spec, e);
+	s->emb = EMB_NPY;
+	if (dir && spec[0] != '/')
+		rn_str_addf(&path, "%s/", dir);
+	rn_str_add(&path, spec);
+	rc = rn_str_check(&path, e);
+	if (!rc)
+		rc = rn_io_open_read(path.s, &io, e);
+	if (!rc)
+		rc = rn_npy_read(io, &s->npy, e);
+	rn_str_fini(&path);
+	return rc;
+}
+
+static int make_schema(struct rn_source *s, struct rn_err *e)
+{
+	const char *row_id = rn_node_string(s->node, "row-id");
+	const json_t *key = rn_node_json(s->node, "key");
+	struct rn_shape shape = { 1, { s->width } };
+
+	if (row_id)
+		RN_TRY(rn_schema_add_col(&s->out, row_id, NULL, RN_INT64, e));
+	for (size_t i = 0; i < s->in.ncols; i++) {
+		const struct rn_field *f = &s->in.cols[i];
+
+		if (row_id && !strcmp(f->name, row_id))
+			return rn_err_set(e, RN_EUSAGE, "%s: --row-id: there is a column '%s' already", s->path, row_id);
+		if (!s->to_emb || !s->to_emb[i])
+			RN_TRY(rn_schema_add_col(&s->out, f->name, f->qual, f->type, e));
+	}
+	if (s->emb == EMB_NPY)
+		RN_TRY(rn_schema_add_part(&s->out, "z", &s->npy->shape, false, e));
+	else if (s->emb)
+		RN_TRY(rn_schema_add_part(&s->out, "z", &shape, false, e));
+	for (size_t i = 0; !s->emb && i < s->in.nparts; i++)
+		RN_TRY(rn_schema_add_part(&s->out, s->in.parts[i].name, &s->in.parts[i].shape,
+					  s->in.parts[i].sparse, e));
+	s->out.nkey = json_array_size(key);
+	RN_TRY(rn_calloc(s->out.nkey, sizeof *s->out.key, "a key", &s->out.key, e));
+	for (size_t i = 0; i < s->out.nkey; i++) {
+		size_t at;
+
+		if (rn_schema_find(&s->out, json_string_value(json_array_get(key, i)), &at, e))
+			return rn_err_prefix(e, "%s: --key", s->path);
+		s->out.key[i] = (uint32_t)at;
+	}
+	return s->node->name ? rn_schema_set_name(&s->out, s->node->name, e) : 0;
+}
+
+int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *dir,
+		   struct rn_source **out, struct rn_err *e)
+{
+	const char *from = rn_node_string(n, "from");
+	struct rn_str path = RN_STR_INIT;
+	struct rn_source *s;
+	int rc;
+
+	RN_TRY(rn_calloc(1, sizeof *s, "a source", &s, e));
+	s->ctx = c;
+	s->node = n;
+	if (dir && from[0] != '/' && strcmp(from, "-"))
+		rn_str_addf(&path, "%s/", dir);
+	rn_str_add(&path, from);
+	s->path = rn_str_take(&path, e);
+	rc = s->path ? 0 : RN_ENOMEM;
+	if (!rc)
+		rc = open_file(s, e);
+	if (!rc)
+		rc = open_embedding(s, dir, e);
+	if (!rc)
+		rc = make_schema(s, e);
+	if (rc)
+		rn_source_close(s);
+	else
+		*out = s;
+	return rc;
+}
+
+void rn_source_close(struct rn_source *s)
+{
+	if (!s)
+		return;
+	rn_csv_close(s->csv);
+	rn_reader_close(s->er);
+	for (size_t i = 0; i < s->nblocks * s->out.nkey; i++)
+		rn_column_unref(s->key[i]);
+	free(s->key);
+	free(s->to_emb);
+	rn_tensor_unref(s->npy);
+	rn_schema_fini(&s->in);
+	rn_schema_fini(&s->out);
+	free(s->path);
+	free(s);
+}
+
+const struct rn_schema *rn_source_schema(const struct rn_source *s)
+{
+	return &s->out;
+}
+
+/* ---- blocks ------------------------------------------------------------------------- */
+
+static float as_float(const struct rn_column *c, uint64_t i)
+{
+	switch (c->type) {
+	case RN_FLOAT64:
+		return (float)c->f64[i];
+	case RN_BOOL:
+		return c->b[i];
+	case RN_TIMESTAMP:
+		return (float)((double)c->i64[i] * 1e-6);
+	default:
+		return (float)c->i64[i];
+	}
+}
+
+/* The embedding of a block's rows, *out owned. */
+static int embedding(struct rn_source *s, const struct rn_rel *b, struct rn_tensor **out,
+		     struct rn_err *e)
+{
+	struct rn_shape shape = { 1, { s->width } };
+	uint32_t k = 0;
+
+	if (s->emb == EMB_NPY) {
+		if (s->rows + b->rows > s->npy->rows)
+			return rn_err_set(e, RN_EDATA, "%s has more rows than %s, which has %" PRIu64, s->path,
+					  rn_node_string(s->node, "emb"), s->npy->rows);
+		return rn_tensor_slice(s->npy, s->rows, b->rows, out, e);
+	}
+	RN_TRY(rn_tensor_new(&shape, b->rows, out, e));
+	if (s->emb == EMB_ONES)
+		for (uint64_t i = 0; i < b->rows * s->width; i++)
+			(*out)->data[i] = 1;
+	for (size_t c = 0; s->emb == EMB_COLS && c < s->in.ncols; c++) {
+		if (!s->to_emb[c])
+			continue;
+		for (uint64_t i = 0; i < b->rows; i++)
+			(*out)->data[i * s->width + k] = as_float(b->cols[c], i);
+		s->nulls += b->cols[c]->nulls;
+		k++;
+	}
+	return 0;
+}
+
+static int row_numbers(struct rn_source *s, struct rn_rel *r, uint64_t n, struct rn_err *e)
+{
+	const char *name = rn_node_string(s->node, "row-id");
+	struct rn_column *c;
+
+	if (!name)
+		return 0;
+	RN_TRY(rn_column_new(RN_INT64, n, &c, e));
+	for (uint64_t i = 0; i < n; i++)
+		c->i64[i] = (int64_t)(s->rows + i);
+	return rn_rel_add_col(r, name, NULL, c, e);
+}
+
+static int remember_key(struct rn_source *s, const struct rn_rel *r, struct rn_err *e)
+{
+	size_t k = s->out.nkey;
+
+	if (!k)
+		return 0;
+	RN_TRY(rn_grow(&s->key, &s->cap_blocks, (s->nblocks + 1) * k, sizeof(struct rn_column *),
+		       "key columns", e));
+	for (size_t i = 0; i < k; i++)
+		s->key[s->nblocks * k + i] = rn_column_ref(r->cols[s->out.key[i]]);
+	s->nblocks++;
+	return 0;
+}
+
+static int make_block(struct rn_source *s, const struct rn_rel *b, struct rn_rel **out,
+		      struct rn_err *e)
+{
+	struct rn_tensor *t;
+	struct rn_rel *r;
+	int rc;
+
+	RN_TRY(rn_rel_new(s->node->name, b->rows, &r, e));
+	RN_GOTO(fail, row_numbers(s, r, b->rows, e));
+	for (size_t i = 0; i < s->in.ncols; i++)
+		if (!s->to_emb || !s->to_emb[i])
+			RN_GOTO(fail, rn_rel_add_col(r, s->in.cols[i].name, s->in.cols[i].qual,
+						     rn_column_ref(b->cols[i]), e));
+	if (s->emb) {
+		RN_GOTO(fail, embedding(s, b, &t, e));
+		RN_GOTO(fail, rn_rel_add_part(r, "z", t, NULL, e));
+	}
+	for (size_t i = 0; !s->emb && i < s->in.nparts; i++)
+		RN_GOTO(fail, rn_rel_add_part(r, s->in.parts[i].name, rn_tensor_ref(b->parts[i].t),
+					      rn_buf_ref(b->parts[i].map), e));
+	RN_GOTO(fail, rn_calloc(s->out.nkey, sizeof *r->schema.key, "a key", &r->schema.key, e));
+	r->schema.nkey = s->out.nkey;
+	if (s->out.nkey)
+		memcpy(r->schema.key, s->out.key, s->out.nkey * sizeof *s->out.key);
+	RN_GOTO(fail, remember_key(s, r, e));
+	s->rows += b->rows;
+	*out = r;
+	return 0;
+fail:
+	rn_rel_unref(r);
+	return rc;
+}
+
+/* ---- the end: is the key unique, do the rows fit the matrix ---------------------------- */
+
+static int check_key(struct rn_source *s, struct rn_err *e)
+{
+	size_t k = s->out.nkey;
+	struct rn_column **cols = NULL, **parts = NULL;
+	struct rn_str text = RN_STR_INIT;
+	uint32_t dup;
+	int rc;
+
+	if (!k || !s->nblocks)
+		return 0;
+	RN_GOTO(out, rn_calloc(k, sizeof(struct rn_column *), "key columns", &cols, e));
+	RN_GOTO(out, rn_calloc(s->nblocks, sizeof(struct rn_column *), "key columns", &parts, e));
+	for (size_t i = 0; i < k; i++) {
+		const char *name = s->out.cols[s->out.key[i]].name;
+
+		for (size_t b = 0; b < s->nblocks; b++)
+			parts[b] = s->key[b * k + i];
+		RN_GOTO(out, rn_column_concat(parts, s->nblocks, &cols[i], e));
+		if (cols[i]->nulls) {
+			rc = rn_err_set(e, RN_EDATA, "%s: key column '%s' is NULL in %" PRIu64 " rows", s->path, name,
+					cols[i]->nulls);
+			goto out;
+		}
+	}
+	struct rn_key key = { .n = k, .cols = cols, .rows = s->rows };
+	RN_GOTO(out, rn_key_unique(s->ctx, &key, &dup, e));
+	if (dup != RN_NO_ROW) {
+		for (size_t i = 0; i < k; i++) {
+			rn_str_addf(&text, "%s%s=", i ? ", " : "", s->out.cols[s->out.key[i]].name);
+			rn_column_print(cols[i], dup, &text);
+		}
+		rc = rn_err_set(e, RN_EDATA, "%s: the key is not unique: row %u repeats %s", s->path, dup + 1,
+				text.s);
+	}
+out:
+	for (size_t i = 0; cols && i < k; i++)
+		rn_column_unref(cols[i]);
+	free(cols);
+	free(parts);
+	rn_str_fini(&text);
+	return rc;
+}
+
+static int end(struct rn_source *s, struct rn_err *e)
+{
+	if (s->ended)
+		return 0;
+	s->ended = true;
+	if (s->csv)
+		s->hash = rn_csv_hash(s->csv);
+	if (s->nulls)
+		rn_log(s->ctx, RN_LOG_WARN, "%s: %" PRIu64 " NULLs are embedded as 0", s->path, s->nulls);
+	if (s->npy && s->rows != s->npy->rows)
+		return rn_err_set(e, RN_EDATA, "%s has %" PRIu64 " rows and %s has %" PRIu64, s->path, s->rows,
+				  rn_node_string(s->node, "emb"), s->npy->rows);
+	return check_key(s, e);
+}
+
+int rn_source_block(struct rn_source *s, struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_rel *b;
+	int rc;
+
+	*out = NULL;
+	if (s->csv)
+		RN_TRY(rn_csv_block(s->csv, &b, e));
+	else
+		RN_TRY(rn_reader_block(s->er, &b, e));
+	if (!b) {
+		const struct rn_schema *more;
+
+		if (s->er) {
+			RN_TRY(rn_reader_section(s->er, &more, e)); /* END, and its checksum */
+			if (more)
+				return rn_err_set(e, RN_EUSAGE, "%s is a plan or a model, not one relation", s->path);
+		}
+		return end(s, e);
+	}
+	rc = make_block(s, b, out, e);
+	rn_rel_unref(b);
+	return rc;
+}
+
+uint64_t rn_source_hash(const struct rn_source *s)
+{
+	return s->hash;
+}
+
+int rn_source_read(const struct rn_ctx *c, const struct rn_node *n, const char *dir,
+		   struct rn_rel **out, uint64_t *hash, struct rn_err *e)
+{
+	struct rn_rel **blocks = NULL, *b;
+	size_t nblocks = 0, cap = 0;
+	struct rn_source *s;
+	int rc;
+
+	RN_TRY(rn_source_open(c, n, dir, &s, e));
+	while (!(rc = rn_source_block(s, &b, e)) && b) {
+		rc = rn_grow(&blocks, &cap, nblocks + 1, sizeof(struct rn_rel *), "blocks", e);
+		if (rc) {
+			rn_rel_unref(b);
+			break;
+		}
+		blocks[nblocks++] = b;
+	}
+	if (!rc)
+		rc = rn_rel_concat(&s->out, blocks, nblocks, out, e);
+	if (!rc && hash)
+		*hash = s->hash;
+	for (size_t i = 0; i < nblocks; i++)
+		rn_rel_unref(blocks[i]);
+	free(blocks);
+	rn_source_close(s);
+	return rc;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Input streams as a whole: header and all sections, read by a thread each so
+ * that no producer waits for another.  A text table (NAME.csv, NAME.tsv, also
+ * .zst) stands for what rn-scan would make of it.
+ */
+#include "stream.h"
+
+#include "../base/json.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool rn_is_text_table(const char *path)
+{
+	static const char *const ends[] = { ".csv", ".tsv", ".csv.zst", ".tsv.zst" };
+	size_t n = strlen(path);
+
+	for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+		size_t k = strlen(ends[i]);
+
+		if (n > k && !strcmp(path + n - k, ends[i]))
+			return true;
+	}
+	return false;
+}
+
+char *rn_path_stem(const char *path, struct rn_err *e)
+{
+	const char *base = strrchr(path, '/');
+	char *s;
+
+	base = base ? base + 1 : path;
+	s = strndup(base, *base == '.' ? strlen(base) : strcspn(base, "."));
+	if (!s)
+		rn_err_nomem(e, strlen(base), "a name");
+	return s;
+}
+
+char *rn_absolute_path(const char *path, struct rn_err *e)
+{
+	char *s = strcmp(path, "-") ? realpath(path, NULL) : strdup(path);
+
+	if (!s)
+		rn_err_errno(e, "cannot open '%s'", path);
+	return s;
+}
+
+void rn_stream_fini(struct rn_stream *s)
+{
+	for (size_t i = 0; i < s->nsections; i++)
+		rn_rel_unref(s->sections[i]);
+	free(s->sections);
+	json_decref(s->header);
+	*s = (struct rn_stream){ 0 };
+}
+
+/* ---- one stream ------------------------------------------------------------------ */
+
+static int kind_of(const json_t *header, const char *file, bool *deferred, struct rn_err *e)
+{
+	const char *kind = json_string_value(json_object_get(header, "kind"));
+
+	if (kind && !strcmp(kind, "evaluated"))
+		*deferred = false;
+	else if (kind && !strcmp(kind, "deferred"))
+		*deferred = true;
+	else if (kind && (!strcmp(kind, "model") || !strcmp(kind, "checkpoint")))
+		return rn_err_set(e, RN_EUSAGE, "%s is a %s, not a stream of rows: give it to --model, rn-predict or "
+				  "rn-info", file, kind);
+	else
+		return rn_err_set(e, RN_EDATA, "%s: the header names no kind of stream", file);
+	return 0;
+}
+
+int rn_stream_header(struct rn_reader *r, const char *file, json_t **header, bool *deferred,
+		     struct rn_err *e)
+{
+	const char *text = rn_reader_header(r), *kind;
+	const struct rn_schema *none;
+	int rc;
+
+	if (!strcmp(file, "-"))
+		file = "standard input";
+	RN_TRY(rn_json_load(text, strlen(text), file, RN_EDATA, header, e));
+	kind = json_string_value(json_object_get(*header, "kind"));
+	/* A producer that failed before it had a stream: its ABORT frame says why. */
+	rc = kind && !strcmp(kind, "aborted") ? rn_reader_section(r, &none, e) : 0;
+	if (!rc)
+		rc = kind_of(*header, file, deferred, e);
+	if (rc) {
+		json_decref(*header);
+		*header = NULL;
+	}
+	return rc;
+}
+
+int rn_stream_sections(struct rn_reader *r, const char *file, struct rn_stream *s, struct rn_err *e)
+{
+	const struct rn_schema *schema;
+	size_t cap = 0;
+
+	for (;;) {
+		RN_TRY(rn_reader_section(r, &schema, e));
+		if (!schema)
+			break;
+		RN_TRY(rn_grow(&s->sections, &cap, s->nsections + 1, sizeof *s->sections, "sections", e));
+		RN_TRY(rn_reader_all(r, &s->sections[s->nsections], e));
+		s->nsections++;
+	}
+	if (!s->deferred && s->nsections != 1)
+		return rn_err_set(e, RN_EDATA, "%s: an evaluated stream of %zu relations", file, s->nsections);
+	return 0;
+}
+
+int rn_scan_node(const char *file, const char *name, struct rn_plan **plan, struct rn_err *e)
+{
+	const struct rn_op *scan = rn_op_find("scan");
+	char id[17], *path = NULL, *stem = NULL;
+	struct rn_plan *p = NULL;
+	json_t *opt = NULL;
+	uint32_t node;
+	int rc;
+
+	RN_GOTO(out, rn_plan_new(&p, e));
+	rc = RN_EIO;
+	path = rn_absolute_path(file, e);
+	stem = name ? strdup(name) : rn_path_stem(file, e);
+	if (!path || !stem) {
+		rc = e && e->code ? e->code : RN_ENOMEM;
+		goto out;
+	}
+	RN_GOTO(out, rn_json_object(&opt, e));
+	RN_GOTO(out, rn_json_set_text(opt, "from", path, e));
+	RN_GOTO(out, rn_plan_new_id(id, e));
+	rc = rn_plan_add(p, scan, *stem ? stem : NULL, id, opt, &node, e);
+	opt = NULL;
+out:
+	json_decref(opt);
+	free(path);
+	free(stem);
+	if (rc)
+		rn_plan_free(p);
+	else
+		*plan = p;
+	return rc;
+}
+
+/* A text table as the evaluated stream that rn-scan FILE would make. */
+static int read_text(const struct rn_ctx *c, const struct rn_operand *in, struct rn_stream *s,
+		     struct rn_err *e)
+{
+	struct rn_plan *p;
+	uint32_t section = 0;
+	json_t *plan;
+	int rc;
+
+	RN_TRY(rn_scan_node(in->file, NULL, &p, e));
+	RN_GOTO(out, rn_calloc(1, sizeof *s->sections, "sections", &s->sections, e));
+	RN_GOTO(out, rn_source_read(c, &p->nodes[0], NULL, &s->sections[0], NULL, e));
+	s->nsections = 1;
+	RN_GOTO(out, rn_plan_to_header(p, 0, &section, &plan, e));
+	RN_GOTO(out, rn_stream_make_header("evaluated", plan, NULL, 0, NULL, &s->header, e));
+out:
+	rn_plan_free(p);
+	return rc;
+}
+
+static int read_stream(const struct rn_ctx *c, const struct rn_operand *in, struct rn_stream *s,
+		       struct rn_err *e)
+{
+	struct rn_reader *r;
+	struct rn_io *io;
+	int rc;
+
+	*s = (struct rn_stream){ 0 };
+	if (rn_is_text_table(in->file))
+		return read_text(c, in, s, e);
+	RN_TRY(rn_io_open_read(in->file, &io, e));
+	RN_TRY(rn_reader_open(io, &r, e));
+	rc = rn_stream_header(r, in->file, &s->header, &s->deferred, e);
+	if (!rc)
+		rc = rn_stream_sections(r, in->file, s, e);
+	rn_reader_close(r);
+	return rc;
+}
+
+/* ---- several at once ---------------------------------------------------------------- */
+
+struct job {
+	pthread_t thread;
+	bool started;
+	const struct rn_ctx *ctx;
+	const struct rn_operand *in;
+	struct rn_stream *out;
+	struct rn_err err;
+	int rc;
+};
+
+static void *run_job(void *arg)
+{
+	struct job *j = arg;
+
+	j->rc = read_stream(j->ctx, j->in, j->out, &j->err);
+	return NULL;
+}
+
+int rn_streams_read(const struct rn_ctx *c, const struct rn_operand *in, size_t n,
+		    struct rn_stream *out, struct rn_err *e)
+{
+	struct job *jobs;
+	int rc = 0;
+
+	RN_TRY(rn_calloc(n, sizeof *jobs, "inputs", &jobs, e));
+	for (size_t i = 0; i < n; i++) {
+		jobs[i].ctx = c;
+		jobs[i].in = &in[i];
+		jobs[i].out = &out[i];
+		out[i] = (struct rn_stream){ 0 };
+	}
+	for (size_t i = 1; i < n; i++)
+		jobs[i].started = !pthread_create(&jobs[i].thread, NULL, run_job, &jobs[i]);
+	for (size_t i = 0; i < n; i++)
+		if (jobs[i].started)
+			pthread_join(jobs[i].thread, NULL);
+		else if (i && n > 2)
+			jobs[i].rc = rn_err_set(&jobs[i].err, RN_EIO, "cannot start a thread to read '%s'",
+						in[i].file);
+		else
+			run_job(&jobs[i]);
+	for (size_t i = 0; i < n && !rc; i++)
+		if (jobs[i].rc) {
+			rc = jobs[i].rc;
+			if (e)
+				*e = jobs[i].err;
+		}
+	for (size_t i = 0; rc && i < n; i++)
+		rn_stream_fini(&out[i]);
+	free(jobs);
+	return rc;
+}
+
+/* ---- into a plan ----------------------------------------------------------------------- */
+
+int rn_stream_merge(const struct rn_stream *s, struct rn_plan *p, uint32_t *node,
+		    struct rn_rel ***carried, size_t *ncarried, struct rn_err *e)
+{
+	const json_t *plan = json_object_get(s->header, "plan");
+	/* An evaluated stream that is still to be read block by block has its one section, too. */
+	size_t had = *ncarried, n = s->deferred ? s->nsections : 1;
+	uint32_t *node_of;
+	int rc;
+
+	RN_TRY(rn_calloc(n, sizeof *node_of, "sections", &node_of, e));
+	for (size_t i = 0; i < n; i++)
+		node_of[i] = RN_NONE;
+	RN_GOTO(out, rn_plan_from_header(p, plan, node, node_of, n, e));
+	if (p->nnodes > had) {
+		size_t cap = had;
+
+		RN_GOTO(out, rn_grow(carried, &cap, p->nnodes, sizeof **carried, "relations", e));
+		for (size_t i = had; i < cap; i++)
+			(*carried)[i] = NULL;
+		*ncarried = cap;
+	}
+	for (size_t i = 0; i < s->nsections; i++) {
+		if (node_of[i] == RN_NONE) {
+			rc = rn_err_set(e, RN_EDATA, "section %zu of the stream belongs to no node of its plan", i);
+			goto out;
+		}
+		if (!(*carried)[node_of[i]])
+			(*carried)[node_of[i]] = rn_rel_ref(s->sections[i]);
+	}
+out:
+	free(node_of);
+	return rc;
+}
+
+/* ---- headers ---------------------------------------------------------------------------- */
+
+int rn_stream_make_header(const char *kind, json_t *plan, const json_t *history, int argc,
+			  char *const *argv, json_t **out, struct rn_err *e)
+{
+	json_t *h = NULL, *all = NULL, *entry = NULL, *args = NULL;
+	int rc;
+
+	RN_GOTO(out, rn_json_object(&h, e));
+	RN_GOTO(out, rn_json_set(h, "rn", json_integer(1), e));
+	RN_GOTO(out, rn_json_set_text(h, "kind", kind, e));
+	rc = rn_json_set(h, "plan", plan, e);
+	plan = NULL;
+	if (rc || !argv)
+		goto out;
+	RN_GOTO(out, rn_json_array(&all, e));
+	for (size_t i = 0; i < json_array_size(history); i++)
+		RN_GOTO(out, rn_json_append(all, json_incref(json_array_get(history, i)), e));
+	RN_GOTO(out, rn_json_array(&args, e));
+	for (int i = 0; i < argc; i++) {
+		json_t *a = json_string(argv[i]);
+
+		/* An argument need not be UTF-8; the history is a note, not data. */
+		RN_GOTO(out, rn_json_append(args, a ? a : json_string("?"), e));
+	}
+	RN_GOTO(out, rn_json_object(&entry, e));
+	rc = rn_json_set(entry, "argv", args, e);
+	args = NULL;
+	if (!rc) {
+		rc = rn_json_append(all, entry, e);
+		entry = NULL;
+	}
+	if (!rc) {
+		rc = rn_json_set(h, "history", all, e);
+		all = NULL;
+	}
+out:
+	json_decref(plan);
+	json_decref(args);
+	json_decref(entry);
+	json_decref(all);
+	if (rc)
+		json_decref(h);
+	else
+		*out = h;
+	return rc;
+}
