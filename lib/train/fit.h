@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The tensor program of one fit, and the runners that execute it.
+ *
+ * A fit's program has three phases: the forward instructions up to the loss
+ * (the mean over the rows of the loss relation), the gradients, and one
+ * optimizer step per parameter.  A step is only run when the loss was finite.
+ * Every runner executes the instructions in the order of the program, so all
+ * of them compute the same bits.
+ */
+#ifndef RN_FIT_H
+#define RN_FIT_H
+
+#include "../exec/exec.h"
+#include "../learn/metric.h"
+#include "../learn/optim.h"
+
+struct rn_fit {
+	const struct rn_run *run;
+	const char *name; /* of the loss node, borrowed from the plan */
+	struct rn_task task;
+	struct rn_optim optim;
+	struct rn_prog prog;
+	struct rn_store *states; /* optimizer slots; NULL: none */
+	uint32_t loss;           /* value: [1,1] */
+	uint32_t nforward;       /* instructions 0 … nforward-1 compute the loss */
+	uint32_t nback;          /* … nback-1 the gradients, the rest are steps */
+	uint64_t rows;           /* of the loss relation */
+};
+/* Lower, differentiate, append the optimizer, and simplify.  `staged`: fuse within stages only. */
+RN_MUST_CHECK int rn_fit_build(struct rn_binding *x, struct rn_backend *b,
+			       const struct rn_plan *plan, const struct rn_run *run,
+			       struct rn_params *params, bool staged, struct rn_fit *f,
+			       struct rn_err *e);
+void rn_fit_fini(struct rn_fit *f);
+
+/* ---- runners ------------------------------------------------------------------------- */
+
+struct rn_runner;
+struct rn_runner_ops {
+	/* Forward; *loss may be anything, also not finite. */
+	int (*forward)(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_err *e);
+	int (*backward)(struct rn_runner *r, uint32_t epoch, struct rn_err *e);
+	/* Step number t (1, 2, …). */
+	int (*step)(struct rn_runner *r, uint64_t t, struct rn_err *e);
+	/* Replay the forward phase: the first instruction with a value that is not finite. */
+	int (*find)(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_err *e);
+	/* Optimizer slots out of the runner into fit->states, and back. */
+	int (*pull)(struct rn_runner *r, struct rn_err *e);
+	int (*push)(struct rn_runner *r, struct rn_err *e);
+	uint64_t (*bytes)(const struct rn_runner *r);
+	void (*close)(struct rn_runner *r);
+};
+struct rn_runner {
+	const struct rn_runner_ops *ops;
+	struct rn_fit *fit; /* borrowed */
+};
+
+/* All in this process, on backend b; `params` in its memory. */
+RN_MUST_CHECK int rn_fused_open(struct rn_fit *f, struct rn_backend *b, struct rn_store *params,
+				struct rn_runner **out, struct rn_err *e);
+
+#endif

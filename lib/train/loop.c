@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The epochs of one fit.
+ */
+#include "session.h"
+
+#include "staged.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One fit under way. */
+struct loop {
+	struct rn_session *s;
+	struct rn_fit *fit;
+	struct rn_runner *runner;
+	struct rn_score *val;  /* NULL: no val run */
+	uint64_t epochs, every, patience;
+	bool warned;           /* of a metric that is not defined */
+	double begin;          /* of this process's share */
+	uint64_t first;        /* epochs finished before it */
+};
+
+static int open_runner(struct loop *l, struct rn_err *e)
+{
+	const struct rn_train_conf *c = l->s->conf;
+	uint64_t limit = c->ctx->mem_limit, bytes;
+
+	if (c->placement == RN_STAGED) {
+		struct rn_staged_conf conf = {
+			.exe = c->exe,
+			.stages = c->stages,
+			.threads = c->ctx->threads,
+			.plan = l->s->plan,
+			.params = l->s->shared,
+			.store = l->s->store,
+			.peak = &l->s->stage_bytes,
+		};
+
+		RN_TRY(rn_staged_open(&conf, l->fit, &l->runner, e));
+	} else {
+		RN_TRY(rn_fused_open(l->fit, l->s->backend, l->s->store, &l->runner, e));
+	}
+	bytes = l->runner->ops->bytes(l->runner);
+	rn_log(&l->s->ctx, RN_LOG_INFO, "fit '%s': %u instructions, %llu bytes", l->fit->name,
+	       l->fit->prog.ninsts, (unsigned long long)bytes);
+	if (limit && bytes > limit)
+		return rn_err_set(e, RN_ENOMEM,
+				  "fit '%s' needs %llu bytes, above the limit of %llu (--mem)",
+				  l->fit->name, (unsigned long long)bytes,
+				  (unsigned long long)limit);
+	return 0;
+}
+
+/* A loss that is no number: which stage was it? */
+static int diverged(struct loop *l, uint64_t epoch, struct rn_err *e)
+{
+	const struct rn_plan *p = l->s->plan;
+	const struct rn_node *n;
+	uint32_t inst;
+
+	RN_TRY(l->runner->ops->find(l->runner, (uint32_t)epoch, &inst, e));
+	if (inst == RN_NONE)
+		return rn_err_set(e, RN_EDIVERGED,
+				  "training diverged at epoch %llu: the loss '%s' is not finite",
+				  (unsigned long long)epoch + 1, l->fit->name);
+	n = &p->nodes[l->fit->prog.insts[inst].stage];
+	return rn_err_set(e, RN_EDIVERGED,
+			  "training diverged at epoch %llu: stage '%s' (%s) gave a non-finite value "
+			  "first",
+			  (unsigned long long)epoch + 1, n->name, n->op->name);
+}
+
+/* Epoch number `epoch` (0, 1, …): forward, backward, step. */
+static int train_step(struct loop *l, uint64_t epoch, double *loss, struct rn_err *e)
+{
+	const struct rn_runner_ops *ops = l->runner->ops;
+
+	RN_TRY(ops->forward(l->runner, (uint32_t)epoch, loss, e));
+	if (!isfinite(*loss))
+		return diverged(l, epoch, e);
+	RN_TRY(ops->backward(l->runner, (uint32_t)epoch, e));
+	return ops->step(l->runner, epoch + 1, e);
+}
+
+static int copy_params(struct rn_session *s, float *flat, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < s->params.n; i++) {
+		RN_TRY(rn_store_get_f32(s->store, i, flat, e));
+		flat += s->params.items[i].count;
+	}
+	return 0;
+}
+
+static int restore_params(struct rn_session *s, const float *flat, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < s->params.n; i++) {
+		RN_TRY(rn_store_set_f32(s->store, i, flat, e));
+		flat += s->params.items[i].count;
+	}
+	return 0;
+}
+
+/* After epoch state.epoch: is it the best so far? */
+static int validate(struct loop *l, double *val, struct rn_err *e)
+{
+	struct rn_state *st = &l->s->state;
+	const char *why;
+	bool better;
+
+	RN_TRY(rn_score_run(l->val, l->s->backend, l->s->store, val, &why, e));
+	if (isnan(*val) && !l->warned) {
+		l->warned = true;
+		rn_log(&l->s->ctx, RN_LOG_WARN, "val of '%s': %s is not defined: %s", l->val->node,
+		       rn_metric_name(l->val->metric), why);
+	}
+	better = !isnan(*val) &&
+		 (isnan(st->best_val) || (rn_metric_higher_is_better(l->val->metric)
+						  ? *val > st->best_val
+						  : *val < st->best_val));
+	if (!better) {
+		st->stale++;
+		return 0;
+	}
+	st->stale = 0;
+	st->best_val = *val;
+	st->best_epoch = st->epoch;
+	return copy_params(l->s, st->best, e);
+}
+
+static bool finished(const struct loop *l)
+{
+	const struct rn_state *st = &l->s->state;
+
+	return st->epoch >= l->epochs || (l->patience && st->stale >= l->patience);
+}
+
+static void tell(const struct loop *l, double loss, double val, double seconds)
+{
+	const struct rn_session *s = l->s;
+	uint64_t done = s->state.epoch - l->first;
+	struct rn_progress p = {
+		.run = s->state.run,
+		.runs = s->runs,
+		.fit = l->fit->name,
+		.epoch = s->state.epoch,
+		.epochs = l->epochs,
+		.loss = loss,
+		.metric = l->val ? rn_metric_name(l->val->metric) : NULL,
+		.val = val,
+		.best = s->state.best_val,
+		.rows_per_second = seconds > 0 ? (double)l->fit->rows / seconds : 0,
+	};
+
+	if (!s->conf->progress)
+		return;
+	p.seconds_left = (rn_now() - l->begin) / (double)done * (double)(l->epochs - p.epoch);
+	s->conf->progress(s->conf->progress_arg, &p);
+}
+
+static int save_checkpoint(struct loop *l, struct rn_err *e)
+{
+	RN_TRY(l->runner->ops->pull(l->runner, e));
+	return rn_checkpoint_save(l->s, e);
+}
+
+static int one_epoch(struct loop *l, bool *stopped, struct rn_err *e)
+{
+	const struct rn_train_conf *c = l->s->conf;
+	struct rn_backend *b = l->s->backend;
+	struct rn_state *st = &l->s->state;
+	double loss, val = NAN, t;
+	int rc;
+
+	if (b->enter)
+		b->enter(b);
+	t = rn_now();
+	rc = train_step(l, st->epoch, &loss, e);
+	t = rn_now() - t;
+	if (!rc) {
+		st->epoch++;
+		st->curve[st->ncurve++] = loss;
+		l->s->steps[l->s->nsteps++] = t;
+		if (l->val && (st->epoch % l->every == 0 || st->epoch == l->epochs))
+			rc = validate(l, &val, e);
+	}
+	if (b->leave)
+		b->leave(b);
+	RN_TRY(rc);
+	RN_TRY(rn_log_epoch(l->s, loss, val, t, e));
+	tell(l, loss, val, t);
+	*stopped = c->stop && *c->stop;
+	if (c->checkpoint &&
+	    (*stopped || (c->checkpoint_every && st->epoch % c->checkpoint_every == 0)))
+		RN_TRY(save_checkpoint(l, e));
+	return 0;
+}
+
+/* Optimizer slots of a checkpoint, into the runner. */
+static int put_slots(struct loop *l, const struct rn_slots *slots, struct rn_err *e)
+{
+	for (size_t i = 0; i < slots->n; i++)
+		RN_TRY(rn_store_set_f32(l->fit->states, (uint32_t)i, slots->items[i].x, e));
+	return l->runner->ops->push(l->runner, e);
+}
+
+/* A gradient may leave the finite numbers in the very last step. */
+static int check_params(struct loop *l, struct rn_err *e)
+{
+	const struct rn_params *p = &l->s->params;
+
+	RN_TRY(rn_params_from_store(&l->s->params, l->s->store, e));
+	for (uint32_t i = 0; i < p->n; i++)
+		for (size_t k = 0; k < p->items[i].count; k++)
+			if (!isfinite(p->items[i].value[k]))
+				return rn_err_set(e, RN_EDIVERGED,
+						  "training diverged at epoch %llu: parameter '%s' "
+						  "is not finite",
+						  (unsigned long long)l->s->state.epoch,
+						  p->items[i].name);
+	return 0;
+}
+
+static int run_epochs(struct loop *l, const struct rn_slots *resume, bool *stopped,
+		      struct rn_err *e)
+{
+	struct rn_state *st = &l->s->state;
+	struct rn_session *s = l->s;
+
+	RN_TRY(open_runner(l, e));
+	if (resume)
+		RN_TRY(put_slots(l, resume, e));
+	RN_TRY(rn_grow(&st->curve, &st->cap_curve, st->ncurve + l->epochs, sizeof *st->curve,
+		       "losses", e));
+	RN_TRY(rn_grow(&s->steps, &s->cap_steps, s->nsteps + l->epochs, sizeof *s->steps,
+		       "step times", e));
+	*stopped = false;
+	while (!finished(l) && !*stopped)
+		RN_TRY(one_epoch(l, stopped, e));
+	if (*stopped)
+		return 0;
+	if (st->best_epoch)
+		RN_TRY(restore_params(s, st->best, e));
+	return check_params(l, e);
+}
+
+int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stopped,
+	       struct rn_err *e)
+{
+	const struct rn_run *val = s->val_runs[s->state.fit];
+	struct loop l = {
+		.s = s,
+		.fit = &s->fits[s->state.fit],
+		.val = val ? &s->vals[s->state.fit] : NULL,
+		.epochs = (uint64_t)rn_run_int(s->fits[s->state.fit].run, "epochs"),
+		.every = 1,
+		.begin = rn_now(),
+		.first = s->state.epoch,
+	};
+	int rc;
+
+	if (val) {
+		l.every = s->conf->val_every ? s->conf->val_every
+					     : (uint64_t)rn_run_int(val, "every");
+		l.patience = (uint64_t)rn_run_int(val, "patience");
+	}
+	rc = run_epochs(&l, resume, stopped, e);
+	if (l.runner)
+		l.runner->ops->close(l.runner);
+	s->seconds_fit += rn_now() - l.begin;
+	return rc;
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Models: saving and loading.
+ */
+#include "model.h"
+
+#include "pack.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const loss_names[] = {
+	[RN_LOSS_CE] = "cross-entropy",
+	[RN_LOSS_BCE] = "bce",
+	[RN_LOSS_MSE] = "mse",
+	[RN_LOSS_L1] = "l1",
+};
+enum { NLOSSES = sizeof loss_names / sizeof loss_names[0] };
+
+/* ---- saving ------------------------------------------------------------------------- */
+
+/* Members that models and checkpoints share. */
+int rn_model_header(const char *kind, const struct rn_plan *plan, json_t **out, struct rn_err *e)
+{
+	char cwd[PATH_MAX];
+	json_t *h, *spec;
+	int rc;
+
+	RN_TRY(rn_json_object(&h, e));
+	RN_GOTO(fail, rn_json_set(h, "rn", json_integer(1), e));
+	RN_GOTO(fail, rn_json_set_text(h, "kind", kind, e));
+	RN_GOTO(fail, rn_plan_to_spec(plan, &spec, e));
+	RN_GOTO(fail, rn_json_set(h, "plan", spec, e));
+	/* Paths in the spec are as seen from the current folder. */
+	if (!getcwd(cwd, sizeof cwd)) {
+		rc = rn_err_errno(e, "cannot tell the current folder");
+		goto fail;
+	}
+	RN_GOTO(fail, rn_json_set_text(h, "dir", cwd, e));
+	*out = h;
+	return 0;
+fail:
+	json_decref(h);
+	return rc;
+}
+
+int rn_model_pack(struct rn_pack *p, const struct rn_plan *plan, const struct rn_params *params,
+		  const struct rn_task *tasks, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < params->n; i++) {
+		const struct rn_param *it = &params->items[i];
+
+		RN_TRY(rn_pack_tensor(p, "parameter", it->name, it->rank, it->dim, it->value, it->keys,
+				      e));
+	}
+	for (uint32_t i = 0, k = 0; i < plan->nruns; i++) {
+		const struct rn_classes *c = tasks[k].classes;
+		json_t *facts;
+		int rc;
+
+		if (plan->runs[i].kind != RN_RUN_FIT)
+			continue;
+		RN_TRY(rn_json_object(&facts, e));
+		rc = rn_json_set_text(facts, "name", plan->nodes[plan->runs[i].node].name, e);
+		if (!rc)
+			rc = rn_json_set_text(facts, "kind", loss_names[tasks[k].kind], e);
+		if (!rc && c)
+			rc = rn_json_set(facts, "classes", json_integer(c->n), e);
+		if (!rc && c)
+			rc = rn_json_set(facts, "own", json_boolean(c->own), e);
+		if (rc) {
+			json_decref(facts);
+			return rc;
+		}
+		RN_TRY(rn_pack_column(p, "loss", facts, c ? c->values : NULL, e));
+		k++;
+	}
+	return 0;
+}
+
+int rn_model_save(const char *path, const struct rn_plan *plan, const struct rn_params *params,
+		  const struct rn_task *tasks, const struct rn_writer_opt *opt, struct rn_err *e)
+{
+	json_t *header = NULL;
+	struct rn_pack p;
+	int rc;
+
+	RN_TRY(rn_pack_init(&p, e));
+	RN_GOTO(out, rn_model_header("model", plan, &header, e));
+	RN_GOTO(out, rn_model_pack(&p, plan, params, tasks, e));
+	rc = rn_pack_write(&p, header, path, opt, e);
+out:
+	json_decref(header);
+	rn_pack_fini(&p);
+	return rc ? rn_err_prefix(e, "model") : 0;
+}
+
+/* ---- loading -------------------------------------------------------------------------- */
+
+void rn_model_fini(struct rn_model *m)
+{
+	for (size_t i = 0; i < m->nlosses; i++) {
+		free(m->losses[i].name);
+		rn_classes_fini(&m->losses[i].classes);
+	}
+	free(m->losses);
+	rn_params_fini(&m->params);
+	rn_plan_free(m->plan);
+	json_decref(m->header);
+	memset(m, 0, sizeof *m);
+}
+
+static int load_plan(struct rn_model *m, const struct rn_unpack *u, struct rn_err *e)
+{
+	struct rn_str text = RN_STR_INIT;
+	const char *dir;
+	char *copy;
+	int rc;
+
+	RN_TRY(rn_unpack_text(u, m->header, "dir", &dir, e));
+	if (!json_is_object(json_object_get(m->header, "plan")))
+		return rn_err_set(e, RN_EDATA, "'%s' is damaged: its header has no plan", u->path);
+	rn_json_print(json_object_get(m->header, "plan"), RN_JSON_COMPACT, &text);
+	RN_GOTO(out, rn_str_check(&text, e));
+	rc = rn_plan_from_spec(text.s, text.len, u->path, NULL, 0, NULL, 0, &m->plan, e);
+	if (rc) {
+		/* A spec that a model holds was right when it was written. */
+		if (rc == RN_EUSAGE)
+			rc = e ? (e->code = RN_EDATA) : RN_EDATA;
+		goto out;
+	}
+	copy = strdup(dir);
+	if (!copy) {
+		rc = rn_err_nomem(e, strlen(dir) + 1, "a path");
+		goto out;
+	}
+	free(m->plan->dir);
+	m->plan->dir = copy;
+out:
+	rn_str_fini(&text);
+	return rc;
+}
+
+/* One more parameter with the values of a section. */
+static int load_param(struct rn_params *params, const struct rn_unpack *u, const json_t *entry,
+		      const struct rn_rel *rows, struct rn_err *e)
+{
+	struct rn_param_spec s = { 0 };
+	struct rn_rel *keys = NULL;
+	uint32_t number;
+	float *values;
+	int rc;
+
+	RN_TRY(rn_unpack_text(u, entry, "name", &s.name, e));
+	if (rn_params_find(params, s.name) >= 0)
+		return rn_err_set(e, RN_EDATA, "'%s' is damaged: it has parameter '%s' twice",
+				  u->path, s.name);
+	RN_TRY(rn_unpack_tensor(u, entry, rows, &s.rank, s.dim, &values, e));
+	RN_GOTO(fail, rn_unpack_keys(rows, &keys, e));
+	RN_GOTO(fail, rn_params_get(params, &s, &number, e));
+	params->items[number].keys = keys;
+	free(params->items[number].value);
+	params->items[number].value = values;
+	params->items[number].loaded = true;
+	return 0;
+fail:
+	free(values);
+	rn_rel_unref(keys);
+	return rc;
+}
+
+static int load_classes(struct rn_classes *c, const struct rn_unpack *u, const json_t *entry,
+			const struct rn_rel *rows, struct rn_err *e)
+{
+	const json_t *own = json_object_get(entry, "own");
+	int64_t n;
+
+	RN_TRY(rn_unpack_int(u, entry, "classes", 1, UINT32_MAX - 1, &n, e));
+	if (!json_is_boolean(own) || rows->schema.ncols != 1 ||
+	    (!json_is_true(own) && (rows->rows > (uint64_t)n || rows->cols[0]->nulls)))
+		return rn_err_set(e, RN_EDATA, "'%s' is damaged: section %zu holds no class labels",
+				  u->path, u->next - 1);
+	c->n = (uint32_t)n;
+	c->own = json_is_true(own);
+	if (!c->own)
+		c->values = rn_column_ref(rows->cols[0]);
+	return 0;
+}
+
+static int load_loss(struct rn_model *m, const struct rn_unpack *u, const json_t *entry,
+		     const struct rn_rel *rows, struct rn_err *e)
+{
+	struct rn_model_loss *l;
+	const char *name, *kind;
+	unsigned k = 0;
+
+	RN_TRY(rn_unpack_text(u, entry, "name", &name, e));
+	RN_TRY(rn_unpack_text(u, entry, "kind", &kind, e));
+	while (k < NLOSSES && strcmp(kind, loss_names[k]))
+		k++;
+	if (k == NLOSSES)
+		return rn_err_set(e, RN_EDATA, "'%s' is damaged: there is no loss '%s'", u->path, kind);
+	/* At most as many as the list has entries. */
+	l = &m->losses[m->nlosses];
+	l->name = strdup(name);
+	if (!l->name)
+		return rn_err_nomem(e, strlen(name) + 1, "a name");
+	m->nlosses++;
+	l->kind = (enum rn_loss_kind)k;
+	return k == RN_LOSS_CE ? load_classes(&l->classes, u, entry, rows, e) : 0;
+}
+
+static int load_sections(struct rn_model *m, struct rn_unpack *u, struct rn_err *e)
+{
+	for (;;) {
+		const json_t *entry;
+		struct rn_rel *rows;
+		const char *role;
+		int rc;
+
+		RN_TRY(rn_unpack_next(u, &entry, &rows, e));
+		if (!entry)
+			return 0;
+		rc = rn_unpack_text(u, entry, "role", &role, e);
+		if (!rc && !strcmp(role, "parameter"))
+			rc = load_param(&m->params, u, entry, rows, e);
+		else if (!rc && !strcmp(role, "loss"))
+			rc = load_loss(m, u, entry, rows, e);
+		rn_rel_unref(rows);
+		RN_TRY(rc);
+	}
+}
+
+int rn_model_load(const char *path, struct rn_model *m, struct rn_err *e)
+{
+	struct rn_unpack u;
+	size_t n;
+	int rc;
+
+	memset(m, 0, sizeof *m);
+	RN_TRY(rn_unpack_open(&u, path, e));
+	m->header = json_incref(u.header);
+	n = json_array_size(json_object_get(m->header, "sections"));
+	RN_GOTO(out, rn_calloc(n, sizeof *m->losses, "losses", &m->losses, e));
+	RN_GOTO(out, load_plan(m, &u, e));
+	RN_GOTO(out, load_sections(m, &u, e));
+	m->params.frozen = true;
+out:
+	rn_unpack_fini(&u);
+	if (rc)
+		rn_model_fini(m);
+	return rc;
+}
+
+bool rn_model_task(const struct rn_model *m, uint32_t width, struct rn_task *out)
+{
+	for (size_t i = m->nlosses; i-- > 0;) {
+		const struct rn_model_loss *l = &m->losses[i];
+
+		if (width != (l->kind == RN_LOSS_CE ? l->classes.n : 1))
+			continue;
+		out->kind = l->kind;
+		out->classes = l->kind == RN_LOSS_CE ? &l->classes : NULL;
+		return true;
+	}
+	return false;
+}
+
+/* ---- initial values ----------------------------------------------------------------------- */
+
+/* A table by key: the rows of equal keys; keys that `from` lacks keep their initial values. */
+static int take_rows(struct rn_param *dst, struct rn_params *from, uint32_t at, struct rn_err *e)
+{
+	struct rn_param_spec s = { .name = dst->name, .rank = dst->rank, .keys = dst->keys };
+	size_t width = dst->dim[0] ? dst->count / dst->dim[0] : 0;
+	uint32_t number;
+	int rc;
+
+	memcpy(s.dim, dst->dim, sizeof s.dim);
+	RN_TRY(rn_calloc(dst->dim[0], sizeof *s.rows, "table rows", &s.rows, e));
+	rc = rn_params_get(from, &s, &number, e);
+	for (uint32_t i = 0; !rc && i < dst->dim[0]; i++)
+		if (s.rows[i] != RN_NO_ROW)
+			memcpy(dst->value + i * width, from->items[at].value + s.rows[i] * width,
+			       width * sizeof *dst->value);
+	free(s.rows);
+	return rc;
+}
+
+static int take_values(struct rn_params *p, struct rn_params *from, const char *path,
+		       struct rn_err *e)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < from->n; i++) {
+		const struct rn_param *src = &from->items[i];
+		long at = rn_params_find(p, src->name);
+		struct rn_param *dst;
+
+		if (at < 0)
+			continue;
+		dst = &p->items[at];
+		if (dst->keys && src->keys) {
+			RN_TRY(take_rows(dst, from, i, e));
+			found++;
+			continue;
+		}
+		if (dst->rank != src->rank || memcmp(dst->dim, src->dim, dst->rank * sizeof *dst->dim))
+			return rn_err_set(e, RN_EUSAGE,
+					  "parameter '%s' has another shape in '%s' than in this plan",
+					  src->name, path);
+		memcpy(dst->value, src->value, dst->count * sizeof *dst->value);
+		dst->loaded = true;
+		found++;
+	}
+	if (p->n && !found)
+		return rn_err_set(e, RN_EUSAGE, "'%s' has none of the parameters ('%s', …)", path,
+				  p->items[0].name);
+	return 0;
+}
+
+int rn_params_load(struct rn_params *p, const char *path, struct rn_err *e)
+{
+	struct rn_model m;
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st))
+		return rn_err_errno(e, "cannot open '%s'", path);
+	if (S_ISDIR(st.st_mode))
+		return rn_params_load_npy(p, path, e);
+	RN_TRY(rn_model_load(path, &m, e));
+	rc = take_values(p, &m.params, path, e);
+	rn_model_fini(&m);
+	return rc;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Models: a container (.rnm) with the canonical plan, the parameters and the
+ * class labels.  Its header is
+ *
+ *   {"rn": 1, "kind": "model", "plan": {…}, "dir": "/where/sources/are",
+ *    "sections": [{"role": "parameter", "name": "h1.weight", "shape": [1433, 16]},
+ *                 {"role": "classes", "loss": "loss", "count": 7, "own": false}, …]}
+ *
+ * and section i is what sections[i] says: a parameter as (row int64; value
+ * [rest of its shape]), in order, every bit of its floats; classes as (label),
+ * in order of their codes (no rows where labels are their own codes).
+ *
+ * A checkpoint is the same container with kind "checkpoint" and more members
+ * and sections; rn_model_load reads its parameters too.
+ */
+#ifndef RN_MODEL_H
+#define RN_MODEL_H
+
+#include "../../formats/container.h"
+#include "../exec/exec.h"
+#include "../learn/metric.h"
+
+struct rn_model_loss {
+	char *name; /* of the loss node */
+	enum rn_loss_kind kind;
+	struct rn_classes classes; /* RN_LOSS_CE */
+};
+
+struct rn_model {
+	json_t *header;
+	struct rn_plan *plan;
+	struct rn_params params; /* frozen; all loaded */
+	size_t nlosses;
+	struct rn_model_loss *losses; /* one per fit run, in their order */
+};
+
+/* Everything is checked: RN_EDATA says what is wrong where. */
+RN_MUST_CHECK int rn_model_load(const char *path, struct rn_model *m, struct rn_err *e);
+void rn_model_fini(struct rn_model *m);
+
+/* What predictions of `width` mean: the last loss of the model that fits; false: none. */
+bool rn_model_task(const struct rn_model *m, uint32_t width, struct rn_task *out);
+
+/* Write a model.  tasks[i]: of the plan's i-th fit run.  path "-": standard output. */
+RN_MUST_CHECK int rn_model_save(const char *path, const struct rn_plan *plan,
+				const struct rn_params *params, const struct rn_task *tasks,
+				const struct rn_writer_opt *opt, struct rn_err *e);
+
+/* Values of equal names, from a model (a file) or from .npy files (a folder), into
+ * the table; those are `loaded` then. */
+RN_MUST_CHECK int rn_params_load(struct rn_params *p, const char *path, struct rn_err *e);
+
+#endif

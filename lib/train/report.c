@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a session tells: a log line per epoch, one object at the end.
+ */
+#include "session.h"
+
+#include "../base/num.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+double rn_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- the log --------------------------------------------------------------------------- */
+
+/* A resumed session goes on with the log of the one that stopped. */
+int rn_log_open(struct rn_session *s, struct rn_err *e)
+{
+	const char *path = s->conf->log;
+
+	if (!path)
+		return 0;
+	s->log = fopen(path, s->conf->resume ? "ae" : "we");
+	return s->log ? 0 : rn_err_errno(e, "cannot open '%s'", path);
+}
+
+static void add_number(struct rn_str *out, const char *key, double x)
+{
+	rn_str_addf(out, ",\"%s\":", key);
+	if (isfinite(x))
+		rn_float64_print(x, out);
+	else
+		rn_str_add(out, "null");
+}
+
+int rn_log_epoch(struct rn_session *s, double loss, double val, double seconds, struct rn_err *e)
+{
+	const struct rn_state *st = &s->state;
+	struct rn_str line = RN_STR_INIT;
+	int rc;
+
+	if (!s->log)
+		return 0;
+	rn_str_addf(&line, "{\"run\":%u,\"fit\":%u,\"epoch\":%llu", st->run, st->fit,
+		    (unsigned long long)st->epoch);
+	add_number(&line, "loss", loss);
+	if (s->val_runs[st->fit] && !isnan(val))
+		add_number(&line, "val", val);
+	add_number(&line, "ms", round(seconds * 1e6) / 1e3);
+	rn_str_add(&line, "}\n");
+	rc = rn_str_check(&line, e);
+	if (!rc && (fwrite(line.s, 1, line.len, s->log) != line.len || fflush(s->log)))
+		rc = rn_err_errno(e, "cannot write '%s'", s->conf->log);
+	rn_str_fini(&line);
+	return rc;
+}
+
+int rn_log_close(struct rn_session *s, struct rn_err *e)
+{
+	FILE *f = s->log;
+
+	s->log = NULL;
+	if (f && fclose(f))
+		return rn_err_errno(e, "cannot write '%s'", s->conf->log);
+	return 0;
+}
+
+/* ---- results ------------------------------------------------------------------------------- */
+
+static const char *const members[] = {
+	"seed", "epochs", "best_epoch", "val", "ms_per_epoch", "seconds_bind", "seconds_fit",
+	"seconds_total", "parameters", "peak_bytes", "device", "bits", "runs", "mean", "std",
+	"metric",
+};
+
+int rn_report_check_names(const struct rn_plan *p, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		const char *name;
+
+		if (p->runs[i].kind != RN_RUN_EVAL)
+			continue;
+		name = rn_run_string(&p->runs[i], "name");
+		for (size_t k = 0; k < sizeof members / sizeof members[0]; k++)
+			if (!strcmp(name, members[k]))
+				return rn_err_set(e, RN_EUSAGE,
+						  "an eval cannot be called '%s': the report has that "
+						  "member already", name);
+		for (uint32_t k = 0; k < i; k++)
+			if (p->runs[k].kind == RN_RUN_EVAL &&
+			    !strcmp(name, rn_run_string(&p->runs[k], "name")))
+				return rn_err_set(e, RN_EUSAGE, "two evals are called '%s'", name);
+	}
+	return 0;
+}
+
+/* A metric as JSON: null where it is not defined. */
+static json_t *real(double x)
+{
+	return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* XXH64 over the parameters in order and the losses of the run. */
+static void run_bits(const struct rn_session *s, char hex[17])
+{
+	XXH64_state_t h;
+
+	XXH64_reset(&h, 0);
+	for (uint32_t i = 0; i < s->params.n; i++)
+		XXH64_update(&h, s->params.items[i].value,
+			     s->params.items[i].count * sizeof *s->params.items[i].value);
+	XXH64_update(&h, s->state.curve, s->state.ncurve * sizeof *s->state.curve);
+	snprintf(hex, 17, "%016llx", (unsigned long long)XXH64_digest(&h));
+}
+
+int rn_report_run(struct rn_session *s, const double *evals, json_t **out, struct rn_err *e)
+{
+	const struct rn_state *st = &s->state;
+	uint32_t last = s->nfits - 1;
+	char bits[17];
+	json_t *o;
+	int rc;
+
+	RN_TRY(rn_json_object(&o, e));
+	RN_GOTO(fail, rn_json_set(o, "seed", json_integer((json_int_t)s->ctx.seed), e));
+	RN_GOTO(fail, rn_json_set(o, "epochs", json_integer((json_int_t)st->ncurve), e));
+	RN_GOTO(fail, rn_json_set(o, "best_epoch",
+				  json_integer((json_int_t)(st->best_epoch ? st->best_epoch
+									   : st->epoch)), e));
+	if (s->val_runs[last])
+		RN_GOTO(fail, rn_json_set(o, "val", real(st->best_val), e));
+	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++)
+		if (s->plan->runs[i].kind == RN_RUN_EVAL)
+			RN_GOTO(fail, rn_json_set(o, rn_run_string(&s->plan->runs[i], "name"),
+						  real(evals[k++]), e));
+	run_bits(s, bits);
+	RN_GOTO(fail, rn_json_set_text(o, "bits", bits, e));
+	*out = o;
+	return 0;
+fail:
+	json_decref(o);
+	return rc;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *x, size_t n)
+{
+	if (!n)
+		return 0;
+	qsort(x, n, sizeof *x, compare_doubles);
+	return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+/* Peak resident memory of this process, and of the stages that it had. */
+static uint64_t peak_bytes(const struct rn_session *s)
+{
+	struct rusage u = { 0 };
+
+	getrusage(RUSAGE_SELF, &u);
+	return (uint64_t)u.ru_maxrss * 1024 + s->stage_bytes;
+}
+
+/* Mean and sample standard deviation of a member over the runs; null where a run
+ * has none. */
+static int add_spread(json_t *mean, json_t *std, const json_t *done, const char *name,
+		      struct rn_err *e)
+{
+	size_t n = json_array_size(done);
+	double sum = 0, squares = 0, m;
+	bool defined = true;
+
+	for (size_t i = 0; i < n; i++) {
+		const json_t *v = json_object_get(json_array_get(done, i), name);
+
+		defined &= json_is_real(v);
+		sum += json_real_value(v);
+	}
+	m = sum / (double)n;
+	for (size_t i = 0; i < n; i++) {
+		double d = json_real_value(json_object_get(json_array_get(done, i), name)) - m;
+
+		squares += d * d;
+	}
+	RN_TRY(rn_json_set(mean, name, defined ? json_real(m) : json_null(), e));
+	return rn_json_set(std, name,
+			   defined ? json_real(sqrt(squares / (double)(n - 1))) : json_null(), e);
+}
+
+static int add_runs(struct rn_session *s, json_t *o, struct rn_err *e)
+{
+	const struct rn_plan *p = s->plan;
+	const char *first = NULL;
+	json_t *mean, *std;
+
+	RN_TRY(rn_json_set(o, "runs", json_incref(s->state.done), e));
+	RN_TRY(rn_json_object(&mean, e));
+	RN_TRY(rn_json_set(o, "mean", mean, e));
+	RN_TRY(rn_json_object(&std, e));
+	RN_TRY(rn_json_set(o, "std", std, e));
+	if (s->val_runs[s->nfits - 1])
+		RN_TRY(add_spread(mean, std, s->state.done, "val", e));
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		const char *name;
+
+		if (p->runs[i].kind != RN_RUN_EVAL)
+			continue;
+		name = rn_run_string(&p->runs[i], "name");
+		first = first ? first : name;
+		RN_TRY(add_spread(mean, std, s->state.done, name, e));
+	}
+	return first ? rn_json_set_text(o, "metric", first, e) : 0;
+}
+
+/* The bits of all runs together: XXH64 over the bits of each, in order. */
+static int all_bits(const struct rn_session *s, json_t *o, struct rn_err *e)
+{
+	size_t n = json_array_size(s->state.done);
+	XXH64_state_t h;
+	char hex[17];
+
+	if (n == 1)
+		return 0; /* already there */
+	XXH64_reset(&h, 0);
+	for (size_t i = 0; i < n; i++) {
+		const char *bits = json_string_value(
+			json_object_get(json_array_get(s->state.done, i), "bits"));
+
+		XXH64_update(&h, bits, strlen(bits));
+	}
+	snprintf(hex, sizeof hex, "%016llx", (unsigned long long)XXH64_digest(&h));
+	return rn_json_set_text(o, "bits", hex, e);
+}
+
+static int fill(struct rn_session *s, json_t *o, struct rn_err *e)
+{
+	double ms = round(median(s->steps, s->nsteps) * 1e6) / 1e3;
+	const char *key;
+	json_t *v;
+
+	if (s->runs > 1)
+		RN_TRY(add_runs(s, o, e));
+	RN_TRY(rn_json_set(o, "ms_per_epoch", json_real(ms), e));
+	RN_TRY(rn_json_set(o, "seconds_bind", json_real(rn_binding_seconds(s->binding)), e));
+	RN_TRY(rn_json_set(o, "seconds_fit", json_real(s->seconds_fit), e));
+	RN_TRY(rn_json_set(o, "seconds_total", json_real(rn_now() - s->start), e));
+	RN_TRY(rn_json_set(o, "parameters",
+			   json_integer((json_int_t)rn_params_count(&s->params)), e));
+	RN_TRY(rn_json_set(o, "peak_bytes", json_integer((json_int_t)peak_bytes(s)), e));
+	RN_TRY(rn_json_set_text(o, "device", s->backend->name, e));
+	RN_TRY(all_bits(s, o, e));
+	json_object_foreach((json_t *)s->conf->tags, key, v)
+		RN_TRY(rn_json_set(o, key, json_incref(v), e));
+	return 0;
+}
+
+/* The run whose model is kept gives the members that a single run has. */
+int rn_report(struct rn_session *s, json_t **out, struct rn_err *e)
+{
+	json_t *o;
+	int rc;
+
+	RN_TRY(rn_json_copy(json_array_get(s->state.done, s->state.chosen_run), &o, e));
+	rc = fill(s, o, e);
+	if (rc)
+		json_decref(o);
+	else
+		*out = o;
+	return rc;
+}

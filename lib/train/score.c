@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Forward programs, metrics over them, predictions.
+ */
+#include "score.h"
+
+#include "../../formats/container.h"
+#include "../../formats/csv.h"
+#include "../base/json.h"
+#include "../exec/pass.h"
+#include "../exec/stream.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- forward ---------------------------------------------------------------------- */
+
+/* The node's sole part as a dense value of one row per row of its relation. */
+static int lower_sole(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
+		      struct rn_params *params, struct rn_forward *f, struct rn_err *e)
+{
+	const struct rn_node *n = &plan->nodes[node];
+	struct rn_lrel rel = { 0 };
+	struct rn_lpart flat;
+	int rc;
+
+	RN_GOTO(out, rn_binding_lower(x, node, false, params, &f->prog, &rel, e));
+	if (rel.nparts != 1) {
+		rc = rn_err_set(e, RN_EUSAGE,
+				"'%s' has %zu embedding parts: a prediction wants one, so combine "
+				"them in a map",
+				n->name, rel.nparts);
+		goto out;
+	}
+	f->rows = rel.rel->rows;
+	RN_GOTO(out, rn_lpart_flatten(&f->prog, &rel.parts[0], (uint32_t)f->rows, &flat, e));
+	RN_GOTO(out, rn_lpart_dense(&f->prog, &flat, &f->val, e));
+	f->width = f->prog.vals[f->val].width;
+	f->prog.vals[f->val].keep = true;
+out:
+	rn_lrel_fini(&rel);
+	return rc;
+}
+
+int rn_forward_new(struct rn_binding *x, struct rn_backend *b, const struct rn_plan *plan,
+		   uint32_t node, struct rn_params *params, struct rn_forward *f,
+		   struct rn_err *e)
+{
+	uint32_t *live[1] = { &f->val };
+	size_t n;
+	int rc;
+
+	memset(f, 0, sizeof *f);
+	rn_prog_init(&f->prog);
+	RN_GOTO(fail, lower_sole(x, plan, node, params, f, e));
+	RN_GOTO(fail, rn_pass_fold(&f->prog, b, e));
+	RN_GOTO(fail, rn_pass_sparse(&f->prog, e));
+	RN_GOTO(fail, rn_pass_restrict(&f->prog, &f->val, 1, e));
+	RN_GOTO(fail, rn_pass_fuse(&f->prog, false, e));
+	RN_GOTO(fail, rn_pass_sweep(&f->prog, live, 1, e));
+	if (!rn_mul_size(f->rows, f->width, &n)) {
+		rc = rn_err_nomem(e, SIZE_MAX, "predictions");
+		goto fail;
+	}
+	RN_GOTO(fail, rn_calloc(n, sizeof *f->out, "predictions", &f->out, e));
+	return 0;
+fail:
+	rn_forward_fini(f);
+	return rc;
+}
+
+int rn_forward_start(struct rn_forward *f, struct rn_backend *b, struct rn_store *store,
+		     struct rn_err *e)
+{
+	return rn_machine_new(&f->prog, b, RN_F32, store, NULL, NULL, &f->machine, e);
+}
+
+int rn_forward_run(struct rn_forward *f, struct rn_err *e)
+{
+	RN_TRY(rn_machine_run(f->machine, 0, f->prog.ninsts, 0, e));
+	return rn_machine_get_f32(f->machine, f->val, f->out, e);
+}
+
+void rn_forward_fini(struct rn_forward *f)
+{
+	rn_machine_free(f->machine);
+	rn_prog_fini(&f->prog);
+	free(f->out);
+	memset(f, 0, sizeof *f);
+}
+
+/* ---- metrics ------------------------------------------------------------------------- */
+
+int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_plan *plan,
+		 const struct rn_run *run, const struct rn_task *task, struct rn_params *params,
+		 struct rn_score *s, struct rn_err *e)
+{
+	const struct rn_rel *rel = rn_binding_rel(x, run->node);
+	size_t col;
+	int rc;
+
+	memset(s, 0, sizeof *s);
+	s->node = plan->nodes[run->node].name;
+	s->task = *task;
+	RN_GOTO(out, rn_metric_parse(rn_run_string(run, "metric"), &s->metric, e));
+	s->target_name = rn_run_string(run, "target");
+	if (rn_metric_needs_target(s->metric)) {
+		if (!s->target_name) {
+			rc = rn_err_set(e, RN_EUSAGE, "metric '%s' wants a --target column",
+					rn_metric_name(s->metric));
+			goto out;
+		}
+		RN_GOTO(out, rn_schema_find(&rel->schema, s->target_name, &col, e));
+		s->target = rel->cols[col];
+	}
+	rc = rn_forward_new(x, b, plan, run->node, params, &s->forward, e);
+out:
+	if (rc)
+		rn_err_prefix(e, "%s of '%s'", rn_run_types[run->kind].name, s->node);
+	return rc;
+}
+
+int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *store, double *out,
+		 const char **why, struct rn_err *e)
+{
+	struct rn_forward *f = &s->forward;
+	struct rn_scored in;
+	int rc;
+
+	if (!f->machine)
+		RN_TRY(rn_forward_start(f, b, store, e));
+	RN_TRY(rn_forward_run(f, e));
+	in = (struct rn_scored){
+		.pred = f->out,
+		.rows = f->rows,
+		.width = f->width,
+		.target = s->target,
+		.target_name = s->target_name,
+	};
+	rc = rn_metric_compute(s->metric, &s->task, &in, out, why, e);
+	return rc ? rn_err_prefix(e, "'%s'", s->node) : 0;
+}
+
+void rn_score_fini(struct rn_score *s)
+{
+	rn_forward_fini(&s->forward);
+	memset(s, 0, sizeof *s);
+}
+
+/* ---- parameters and stores ------------------------------------------------------------- */
+
+int rn_params_to_store(const struct rn_params *p, struct rn_store *s, struct rn_err *e)
+{
+	uint32_t number;
+
+	while (s->n < p->n)
+		RN_TRY(rn_store_add(s, p->items[s->n].count, &number, e));
+	for (uint32_t i = 0; i < p->n; i++)
+		RN_TRY(rn_store_set_f32(s, i, p->items[i].value, e));
+	return 0;
+}
+
+int rn_params_from_store(struct rn_params *p, struct rn_store *s, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < p->n; i++)
+		RN_TRY(rn_store_get_f32(s, i, p->items[i].value, e));
+	return 0;
+}
+
+/* ---- predictions --------------------------------------------------------------------------- */
+
+static int add_labels(struct rn_rel *out, const struct rn_tensor *t, const struct rn_task *task,
+		      struct rn_err *e)
+{
+	uint32_t width = rn_shape_width(&t->shape), *codes;
+	const struct rn_classes *classes = task->classes;
+	struct rn_column *c = NULL;
+	int rc;
+
+	RN_TRY(rn_calloc(t->rows, sizeof *codes, "predictions", &codes, e));
+	for (uint64_t i = 0; i < t->rows; i++) {
+		codes[i] = rn_predicted_class(task, t->data + i * width, width);
+		if (!classes->own && codes[i] >= classes->values->rows)
+			codes[i] = RN_NO_ROW; /* more logits than labels: that one has no name */
+	}
+	rc = rn_classes_column(classes, codes, t->rows, &c, e);
+	if (!rc)
+		rc = rn_rel_add_col(out, "prediction", NULL, c, e);
+	free(codes);
+	return rc;
+}
+
+static int add_binary(struct rn_rel *out, const struct rn_tensor *t, const struct rn_task *task,
+		      struct rn_err *e)
+{
+	struct rn_column *c, *p = NULL;
+	int rc;
+
+	RN_TRY(rn_column_new(RN_BOOL, t->rows, &c, e));
+	rc = rn_column_new(RN_FLOAT64, t->rows, &p, e);
+	if (rc) {
+		rn_column_unref(c);
+		return rc;
+	}
+	for (uint64_t i = 0; i < t->rows; i++) {
+		c->b[i] = (uint8_t)rn_predicted_class(task, t->data + i, 1);
+		p->f64[i] = 1 / (1 + exp(-(double)t->data[i]));
+	}
+	rc = rn_rel_add_col(out, "prediction", NULL, c, e);
+	if (rc) {
+		rn_column_unref(p);
+		return rc;
+	}
+	return rn_rel_add_col(out, "probability", NULL, p, e);
+}
+
+static int add_values(struct rn_rel *out, const struct rn_tensor *t, struct rn_err *e)
+{
+	struct rn_column *c;
+
+	RN_TRY(rn_column_new(RN_FLOAT64, t->rows, &c, e));
+	for (uint64_t i = 0; i < t->rows; i++)
+		c->f64[i] = t->data[i];
+	return rn_rel_add_col(out, "prediction", NULL, c, e);
+}
+
+static int add_prediction(struct rn_rel *out, const struct rn_tensor *t,
+			  const struct rn_task *task, struct rn_err *e)
+{
+	uint32_t width = rn_shape_width(&t->shape);
+
+	if (task->kind == RN_LOSS_CE)
+		return width == task->classes->n ? add_labels(out, t, task, e) : 0;
+	if (width != 1)
+		return 0;
+	return task->kind == RN_LOSS_BCE ? add_binary(out, t, task, e) : add_values(out, t, e);
+}
+
+/* A name of ours must not hide a column of the user's. */
+static int check_names(const struct rn_rel *r, const char *node, struct rn_err *e)
+{
+	for (size_t i = 0; i < r->schema.ncols; i++) {
+		const char *name = r->schema.cols[i].name;
+
+		if (!strcmp(name, "prediction") || !strcmp(name, "probability"))
+			return rn_err_set(e, RN_EUSAGE,
+					  "'%s' has a column '%s' already: rename it with a project "
+					  "before it is predicted",
+					  node, name);
+	}
+	return 0;
+}
+
+int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
+	       struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
+	       struct rn_err *e)
+{
+	struct rn_rel *in = NULL, *r = NULL;
+	struct rn_tensor *t;
+	int rc;
+
+	RN_TRY(rn_binding_predict(x, node, params, &in, e));
+	RN_GOTO(fail, rn_rel_new(in->schema.name, in->rows, &r, e));
+	RN_GOTO(fail, check_names(in, plan->nodes[node].name, e));
+	for (size_t i = 0; i < in->schema.ncols; i++)
+		RN_GOTO(fail, rn_rel_add_col(r, in->schema.cols[i].name, in->schema.cols[i].qual,
+					     rn_column_ref(in->cols[i]), e));
+	for (size_t i = 0; i < in->schema.nparts; i++) {
+		RN_GOTO(fail, rn_rel_flat_part(in, i, &t, e));
+		rc = task && in->schema.nparts == 1 && !t->sparse ? add_prediction(r, t, task, e) : 0;
+		if (rc) {
+			rn_tensor_unref(t);
+			goto fail;
+		}
+		RN_GOTO(fail, rn_rel_add_part(r, in->schema.parts[i].name, t, NULL, e));
+	}
+	rn_rel_unref(in);
+	*out = r;
+	return 0;
+fail:
+	rn_rel_unref(in);
+	rn_rel_unref(r);
+	return rc;
+}
+
+static bool ends_in(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+
+	return n >= m && !strcmp(s + n - m, end);
+}
+
+static int save_text(const struct rn_rel *r, const char *path, enum rn_text_kind kind,
+		     struct rn_err *e)
+{
+	struct rn_text_opt opt = { .kind = kind };
+	struct rn_io *io;
+	int rc;
+
+	RN_TRY(rn_io_open_write(path, &io, e));
+	rc = rn_text_write_header(io, &r->schema, &opt, e);
+	if (!rc)
+		rc = rn_text_write_rows(io, r, &opt, e);
+	if (!rc)
+		return io->ops->close(io, e);
+	io->ops->abort(io);
+	return rc;
+}
+
+/* The header of an evaluated stream whose rows are said to come from `path`. */
+static int stream_header(const char *path, const char *name, struct rn_str *text,
+			 struct rn_err *e)
+{
+	uint32_t node, section = 0;
+	struct rn_plan *p = NULL;
+	json_t *j = NULL, *opt;
+	char id[17];
+	int rc;
+
+	RN_TRY(rn_plan_new(&p, e));
+	RN_GOTO(out, rn_plan_new_id(id, e));
+	RN_GOTO(out, rn_json_object(&opt, e));
+	rc = rn_json_set_text(opt, "from", path, e);
+	if (rc) {
+		json_decref(opt);
+		goto out;
+	}
+	RN_GOTO(out, rn_plan_add(p, rn_op_find("scan"), name, id, opt, &node, e));
+	RN_GOTO(out, rn_plan_to_header(p, node, &section, &j, e));
+	RN_GOTO(out, rn_stream_make_header("evaluated", j, NULL, 0, NULL, &j, e));
+	rn_json_print(j, RN_JSON_COMPACT, text);
+	json_decref(j);
+	rc = rn_str_check(text, e);
+out:
+	rn_plan_free(p);
+	return rc;
+}
+
+static int save_container(const struct rn_ctx *c, const struct rn_rel *r, const char *path,
+			  struct rn_err *e)
+{
+	struct rn_writer_opt opt = { .block_rows = c->block_rows };
+	struct rn_str header = RN_STR_INIT;
+	struct rn_err why = { 0 };
+	struct rn_writer *w;
+	struct rn_io *io;
+	int rc;
+
+	RN_GOTO(out, stream_header(path, r->schema.name, &header, e));
+	RN_GOTO(out, rn_io_open_write(path, &io, e));
+	RN_GOTO(out, rn_writer_open(io, header.s, &opt, &w, e));
+	rc = rn_writer_section(w, &r->schema, &why);
+	if (!rc)
+		rc = rn_writer_rows(w, r, &why);
+	if (rc) {
+		rn_writer_abort(w, why.msg);
+		rn_err_set(e, rc, "%s", why.msg);
+	} else {
+		rc = rn_writer_close(w, e);
+	}
+out:
+	rn_str_fini(&header);
+	return rc;
+}
+
+int rn_rel_save(const struct rn_ctx *c, const struct rn_rel *r, const char *path, struct rn_err *e)
+{
+	if (ends_in(path, ".er"))
+		return save_container(c, r, path, e);
+	return save_text(r, path,
+			 ends_in(path, ".tsv")     ? RN_TEXT_TSV
+			 : ends_in(path, ".jsonl") ? RN_TEXT_JSONL
+						   : RN_TEXT_CSV,
+			 e);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Forward programs and what is made of them: the values of a node under given
+ * parameters, a metric over them, predictions as a relation.
+ *
+ * A forward program is lowered in evaluation mode, restricted to its own rows,
+ * and shares its parameters with every other machine of the session.
+ */
+#ifndef RN_SCORE_H
+#define RN_SCORE_H
+
+#include "../exec/exec.h"
+#include "../learn/metric.h"
+
+struct rn_forward {
+	struct rn_prog prog;
+	struct rn_machine *machine; /* NULL until rn_forward_start */
+	uint32_t val;               /* the node's sole part: [rows, width] */
+	uint64_t rows;
+	uint32_t width;
+	float *out; /* what the last run computed */
+};
+/* The program of `node`, whose relation must have one part.  Parameters are found in, or added
+ * to, `params` (frozen: RN_EUSAGE for those that are not there). */
+RN_MUST_CHECK int rn_forward_new(struct rn_binding *x, struct rn_backend *b,
+				 const struct rn_plan *plan, uint32_t node,
+				 struct rn_params *params, struct rn_forward *f, struct rn_err *e);
+/* Its machine; borrows b and store. */
+RN_MUST_CHECK int rn_forward_start(struct rn_forward *f, struct rn_backend *b,
+				   struct rn_store *store, struct rn_err *e);
+RN_MUST_CHECK int rn_forward_run(struct rn_forward *f, struct rn_err *e); /* into f->out */
+void rn_forward_fini(struct rn_forward *f);
+
+/* A metric over a node: a val or eval run. */
+struct rn_score {
+	struct rn_forward forward;
+	enum rn_metric metric;
+	struct rn_task task;
+	const char *node; /* name, borrowed from the plan */
+	const struct rn_column *target;
+	const char *target_name;
+};
+/* `run`: a val or eval run with its metric and target; task: what its predictions mean. */
+RN_MUST_CHECK int rn_score_new(struct rn_binding *x, struct rn_backend *b,
+			       const struct rn_plan *plan, const struct rn_run *run,
+			       const struct rn_task *task, struct rn_params *params,
+			       struct rn_score *s, struct rn_err *e);
+/* NaN where the metric is not defined (*why, may be NULL: a static text).  Starts the machine
+ * when that was not done yet. */
+RN_MUST_CHECK int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *store,
+			       double *out, const char **why, struct rn_err *e);
+void rn_score_fini(struct rn_score *s);
+
+/* A store with the values of the table, in its order. */
+RN_MUST_CHECK int rn_params_to_store(const struct rn_params *p, struct rn_store *s,
+				     struct rn_err *e); /* adds missing items, sets all */
+RN_MUST_CHECK int rn_params_from_store(struct rn_params *p, struct rn_store *s, struct rn_err *e);
+
+/* ---- predictions ---------------------------------------------------------------- */
+
+/* Content, `prediction`, and the parts of a node in evaluation mode; *out owned.
+ *   cross-entropy   the label of the largest logit
+ *   binary          bool: probability of at least 1/2; and `probability`
+ *   values          the value, where the width is 1
+ * task NULL, or a width that is not the task's: no such column. */
+RN_MUST_CHECK int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
+			     struct rn_params *params, const struct rn_task *task,
+			     struct rn_rel **out, struct rn_err *e);
+
+/* Write a relation to a file; the form is that of its extension: .csv, .tsv, .jsonl, .er
+ * (.csv for any other). */
+RN_MUST_CHECK int rn_rel_save(const struct rn_ctx *c, const struct rn_rel *r, const char *path,
+			      struct rn_err *e);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of a training session share; private to lib/train.
+ */
+#ifndef RN_SESSION_H
+#define RN_SESSION_H
+
+#include "../base/json.h"
+#include "fit.h"
+#include "score.h"
+#include "shared.h"
+#include "train.h"
+
+#include <stdio.h>
+
+/* Where training stands at the end of an epoch: with the parameters and the
+ * optimizer's slots, all that a checkpoint has to hold. */
+struct rn_state {
+	uint32_t run, fit;
+	uint64_t epoch;      /* finished in this fit */
+	uint64_t stale;      /* validations since the best one */
+	uint64_t best_epoch; /* of this fit; 0: none yet */
+	double best_val;     /* NaN: none yet */
+	float *best;         /* parameters then, flat; [rn_params_count] */
+	size_t ncurve, cap_curve;
+	double *curve;       /* losses of this run, fit after fit */
+	json_t *done;        /* results of the runs before */
+	uint32_t chosen_run; /* RN_NONE: none yet */
+	double chosen_val;   /* NaN: it had no validation */
+	float *chosen;       /* its parameters, flat */
+};
+
+struct rn_session {
+	const struct rn_train_conf *conf;
+	const struct rn_plan *plan;
+	struct rn_ctx ctx; /* the caller's, with the seed of the run */
+	uint32_t runs, nfits;
+	struct rn_backend *backend;
+	struct rn_binding *binding;
+	struct rn_params params;
+	struct rn_store *store;   /* the parameters in the backend's memory */
+	struct rn_shared *shared; /* RN_STAGED: the memory that they are in */
+	/* One per fit run, in order. */
+	struct rn_fit *fits;
+	struct rn_task *tasks;
+	struct rn_score *vals;
+	const struct rn_run **val_runs; /* NULL: none */
+	/* One per eval run. */
+	uint32_t nevals;
+	struct rn_score *evals;
+	struct rn_state state;
+	FILE *log;
+	/* Measurements, of this process. */
+	double start, seconds_fit;
+	double *steps; /* seconds of each training step */
+	size_t nsteps, cap_steps;
+	uint64_t stage_bytes; /* peak memory of stage processes */
+};
+
+/* Optimizer slots of a fit, as a checkpoint has them. */
+struct rn_slots {
+	size_t n;
+	struct rn_slot {
+		float *x;
+		size_t count;
+	} *items;
+};
+
+double rn_now(void); /* seconds, monotonic */
+
+/* ---- loop.c: the epochs of one fit --------------------------------------------------- */
+
+/* Go on with fit state.fit at epoch state.epoch until it is done or stopped (*stopped). */
+RN_MUST_CHECK int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stopped,
+			     struct rn_err *e);
+
+/* ---- checkpoint.c ---------------------------------------------------------------------- */
+
+struct rn_checkpoint {
+	json_t *header;
+	struct rn_params params, best, chosen;
+	struct rn_slots slots;
+	size_t ncurve;
+	double *curve;
+};
+RN_MUST_CHECK int rn_checkpoint_load(const char *path, struct rn_checkpoint *c, struct rn_err *e);
+void rn_checkpoint_fini(struct rn_checkpoint *c);
+/* Does it belong to this plan, data, build, device and seed?  Also sets state's counters. */
+RN_MUST_CHECK int rn_checkpoint_begin(struct rn_session *s, const struct rn_checkpoint *c,
+				      struct rn_err *e);
+/* Values into the parameters and the state, once the programs of the run are made. */
+RN_MUST_CHECK int rn_checkpoint_apply(struct rn_session *s, const struct rn_checkpoint *c,
+				      struct rn_err *e);
+/* Write conf.checkpoint.  The runner's slots must have been pulled into the fit's states. */
+RN_MUST_CHECK int rn_checkpoint_save(struct rn_session *s, struct rn_err *e);
+
+/* ---- report.c ------------------------------------------------------------------------------ */
+
+RN_MUST_CHECK int rn_log_open(struct rn_session *s, struct rn_err *e);
+RN_MUST_CHECK int rn_log_epoch(struct rn_session *s, double loss, double val, double seconds,
+			       struct rn_err *e);
+RN_MUST_CHECK int rn_log_close(struct rn_session *s, struct rn_err *e);
+/* The finished run as an object: seed, epochs, best_epoch, val, its evals, bits. */
+RN_MUST_CHECK int rn_report_run(struct rn_session *s, const double *evals, json_t **out,
+				struct rn_err *e);
+/* The object of --json from the results of all runs. */
+RN_MUST_CHECK int rn_report(struct rn_session *s, json_t **out, struct rn_err *e);
+/* No eval may be called like a member of the report. */
+RN_MUST_CHECK int rn_report_check_names(const struct rn_plan *p, struct rn_err *e);
+
+#endif

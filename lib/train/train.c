@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A training session: bind once, then per run build the programs, fit, and
+ * evaluate; at the end model and predictions of the chosen run.
+ *
+ * Programs are built anew for every run, as the keys of random draws hold the seed.
+ */
+#include "session.h"
+
+#include "model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- the plan's runs -------------------------------------------------------------------- */
+
+/* The val run of each fit: those behind it and before the next; one before all fits is
+ * the first one's. */
+static int assign_vals(struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_plan *p = s->plan;
+	uint32_t fit = 0, seen = 0;
+
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		if (p->runs[i].kind == RN_RUN_FIT) {
+			fit = seen++;
+		} else if (p->runs[i].kind == RN_RUN_VAL) {
+			if (s->val_runs[fit])
+				return rn_err_set(e, RN_EUSAGE, "a fit has two val runs: '%s' and "
+						  "'%s'", p->nodes[s->val_runs[fit]->node].name,
+						  p->nodes[p->runs[i].node].name);
+			s->val_runs[fit] = &p->runs[i];
+		}
+	}
+	return 0;
+}
+
+static int count_runs(struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_plan *p = s->plan;
+
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		s->nfits += p->runs[i].kind == RN_RUN_FIT;
+		s->nevals += p->runs[i].kind == RN_RUN_EVAL;
+		if (p->runs[i].kind == RN_RUN_FIT &&
+		    !(p->nodes[p->runs[i].node].op->flags & RN_OP_SINK))
+			return rn_err_set(e, RN_EUSAGE, "cannot fit '%s': it is a %s, not a loss",
+					  p->nodes[p->runs[i].node].name,
+					  p->nodes[p->runs[i].node].op->name);
+	}
+	if (!s->nfits)
+		return rn_err_set(e, RN_EUSAGE, "there is nothing to train: the plan has no fit run");
+	RN_TRY(rn_report_check_names(p, e));
+	RN_TRY(rn_calloc(s->nfits, sizeof *s->fits, "fits", &s->fits, e));
+	RN_TRY(rn_calloc(s->nfits, sizeof *s->tasks, "fits", &s->tasks, e));
+	RN_TRY(rn_calloc(s->nfits, sizeof *s->vals, "fits", &s->vals, e));
+	RN_TRY(rn_calloc(s->nfits, sizeof *s->val_runs, "fits", &s->val_runs, e));
+	RN_TRY(rn_calloc(s->nevals, sizeof *s->evals, "evals", &s->evals, e));
+	return assign_vals(s, e);
+}
+
+/* ---- programs of a run --------------------------------------------------------------------- */
+
+static void free_programs(struct rn_session *s)
+{
+	for (uint32_t i = 0; s->fits && i < s->nfits; i++)
+		rn_fit_fini(&s->fits[i]);
+	for (uint32_t i = 0; s->vals && i < s->nfits; i++)
+		rn_score_fini(&s->vals[i]);
+	for (uint32_t i = 0; s->evals && i < s->nevals; i++)
+		rn_score_fini(&s->evals[i]);
+}
+
+/* What predictions of `node` mean: the last loss whose width is the node's. */
+static const struct rn_task *task_of(const struct rn_session *s, uint32_t node)
+{
+	const struct rn_schema *schema = rn_binding_schema(s->binding, node);
+
+	for (uint32_t i = s->nfits; i-- > 0;) {
+		const struct rn_task *t = &s->tasks[i];
+		uint32_t want = t->kind == RN_LOSS_CE ? t->classes->n : 1;
+
+		if (schema->nparts == 1 && rn_shape_width(&schema->parts[0].shape) == want)
+			return t;
+	}
+	return NULL;
+}
+
+static int build_fits(struct rn_session *s, struct rn_err *e)
+{
+	bool staged = s->conf->placement == RN_STAGED;
+
+	s->params.frozen = false;
+	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++) {
+		if (s->plan->runs[i].kind != RN_RUN_FIT)
+			continue;
+		RN_TRY(rn_fit_build(s->binding, s->backend, s->plan, &s->plan->runs[i], &s->params,
+				    staged, &s->fits[k], e));
+		RN_TRY(rn_optim_check(&s->fits[k].optim, &s->params, e));
+		s->tasks[k] = s->fits[k].task;
+		k++;
+	}
+	s->params.frozen = true; /* what is evaluated must have been trained */
+	return 0;
+}
+
+static int build_scores(struct rn_session *s, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < s->nfits; i++)
+		if (s->val_runs[i])
+			RN_TRY(rn_score_new(s->binding, s->backend, s->plan, s->val_runs[i],
+					    &s->tasks[i], &s->params, &s->vals[i], e));
+	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++) {
+		const struct rn_run *r = &s->plan->runs[i];
+		const struct rn_task *t;
+
+		if (r->kind != RN_RUN_EVAL)
+			continue;
+		t = task_of(s, r->node);
+		RN_TRY(rn_score_new(s->binding, s->backend, s->plan, r, t ? t : &s->tasks[s->nfits - 1],
+				    &s->params, &s->evals[k++], e));
+	}
+	return 0;
+}
+
+/* The parameters in the backend's memory; in a staged placement in shared memory. */
+static int make_store(struct rn_session *s, struct rn_err *e)
+{
+	uint64_t *offsets = NULL, size;
+	size_t *counts = NULL;
+	int rc;
+
+	if (s->store)
+		return 0;
+	if (s->conf->placement != RN_STAGED)
+		return rn_store_new(s->backend, RN_F32, &s->store, e);
+	RN_GOTO(out, rn_calloc(s->params.n, sizeof *counts, "parameters", &counts, e));
+	RN_GOTO(out, rn_calloc(s->params.n, sizeof *offsets, "parameters", &offsets, e));
+	for (uint32_t i = 0; i < s->params.n; i++)
+		counts[i] = s->params.items[i].count;
+	RN_GOTO(out, rn_shared_layout(s->params.n, counts, offsets, &size, e));
+	RN_GOTO(out, rn_shared_new("rn-parameters", size, &s->shared, e));
+	rc = rn_shared_store(s->shared, s->backend, s->params.n, counts, &s->store, e);
+out:
+	free(counts);
+	free(offsets);
+	return rc;
+}
+
+/* ---- one run ----------------------------------------------------------------------------------- */
+
+static int grow_copies(struct rn_session *s, struct rn_err *e)
+{
+	size_t n = rn_params_count(&s->params);
+
+	if (s->state.best)
+		return 0;
+	RN_TRY(rn_calloc(n, sizeof(float), "the best parameters", &s->state.best, e));
+	return rn_calloc(s->runs > 1 ? n : 0, sizeof(float), "the parameters of the best run",
+			 &s->state.chosen, e);
+}
+
+static int start_run(struct rn_session *s, const struct rn_checkpoint *resume, struct rn_err *e)
+{
+	s->ctx.seed = s->conf->ctx->seed + s->state.run;
+	free_programs(s);
+	RN_TRY(build_fits(s, e));
+	RN_TRY(build_scores(s, e));
+	RN_TRY(rn_params_init(&s->params, s->ctx.seed, e));
+	if (s->conf->weights)
+		RN_TRY(rn_params_load(&s->params, s->conf->weights, e));
+	RN_TRY(grow_copies(s, e));
+	if (resume)
+		RN_TRY(rn_checkpoint_apply(s, resume, e));
+	RN_TRY(make_store(s, e));
+	return rn_params_to_store(&s->params, s->store, e);
+}
+
+static void begin_fit(struct rn_state *st)
+{
+	st->epoch = st->stale = st->best_epoch = 0;
+	st->best_val = NAN;
+}
+
+static int run_fits(struct rn_session *s, const struct rn_checkpoint *resume, bool *stopped,
+		    struct rn_err *e)
+{
+	for (; s->state.fit < s->nfits; s->state.fit++) {
+		RN_TRY(rn_fit_run(s, resume ? &resume->slots : NULL, stopped, e));
+		resume = NULL;
+		if (*stopped)
+			return 0;
+		if (s->state.fit + 1 == s->nfits)
+			break; /* state tells of the last fit */
+		begin_fit(&s->state);
+	}
+	return 0;
+}
+
+static int run_evals(struct rn_session *s, double *out, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < s->nevals; i++) {
+		struct rn_score *v = &s->evals[i];
+		const char *why;
+
+		RN_TRY(rn_score_run(v, s->backend, s->store, &out[i], &why, e));
+		if (isnan(out[i]))
+			rn_log(&s->ctx, RN_LOG_WARN, "eval of '%s': %s is not defined: %s", v->node,
+			       rn_metric_name(v->metric), why);
+	}
+	return 0;
+}
+
+/* Is this run better than the one that was chosen so far? */
+static bool better_run(const struct rn_session *s)
+{
+	const struct rn_score *v = &s->vals[s->nfits - 1];
+	double val = s->state.best_val, old = s->state.chosen_val;
+
+	if (s->state.chosen_run == RN_NONE)
+		return true;
+	if (isnan(val))
+		return false;
+	return isnan(old) || (rn_metric_higher_is_better(v->metric) ? val > old : val < old);
+}
+
+static int finish_run(struct rn_session *s, struct rn_err *e)
+{
+	struct rn_state *st = &s->state;
+	float *flat = st->chosen;
+	double *evals;
+	json_t *o;
+	int rc;
+
+	RN_TRY(rn_calloc(s->nevals, sizeof *evals, "metrics", &evals, e));
+	rc = run_evals(s, evals, e);
+	if (!rc)
+		rc = rn_report_run(s, evals, &o, e);
+	free(evals);
+	if (rc)
+		return rc;
+	RN_TRY(rn_json_append(st->done, o, e));
+	if (!better_run(s))
+		return 0;
+	st->chosen_run = st->run;
+	st->chosen_val = st->best_val;
+	for (uint32_t i = 0; s->runs > 1 && i < s->params.n; i++) {
+		memcpy(flat, s->params.items[i].value, s->params.items[i].count * sizeof *flat);
+		flat += s->params.items[i].count;
+	}
+	return 0;
+}
+
+static int run_all(struct rn_session *s, const struct rn_checkpoint *resume, bool *stopped,
+		   struct rn_err *e)
+{
+	struct rn_state *st = &s->state;
+
+	for (; st->run < s->runs; st->run++) {
+		RN_TRY(start_run(s, resume, e));
+		RN_TRY(run_fits(s, resume, stopped, e));
+		if (*stopped)
+			return 0;
+		RN_TRY(finish_run(s, e));
+		resume = NULL;
+		st->fit = 0;
+		st->ncurve = 0;
+		begin_fit(st);
+	}
+	return 0;
+}
+
+/* ---- outputs ------------------------------------------------------------------------------------ */
+
+static int make_folder(const char *path, struct rn_err *e)
+{
+	if (path && mkdir(path, 0777) && errno != EEXIST)
+		return rn_err_errno(e, "cannot make the folder '%s'", path);
+	return 0;
+}
+
+static int write_prediction(struct rn_session *s, const struct rn_run *r, struct rn_err *e)
+{
+	const char *to = rn_run_string(r, "to"), *dir = s->conf->output_dir;
+	struct rn_str path = RN_STR_INIT;
+	struct rn_rel *rel;
+	int rc;
+
+	RN_TRY(rn_predict(s->binding, s->plan, r->node, &s->params, task_of(s, r->node), &rel, e));
+	if (dir && (!to || *to != '/'))
+		rn_str_addf(&path, "%s/", dir);
+	if (to)
+		rn_str_add(&path, to);
+	else
+		rn_str_addf(&path, "%s.csv", rn_run_string(r, "name"));
+	rc = rn_str_check(&path, e);
+	if (!rc)
+		rc = rn_rel_save(&s->ctx, rel, path.s, e);
+	rn_rel_unref(rel);
+	rn_str_fini(&path);
+	return rc;
+}
+
+/* Everything that the chosen run leaves behind. */
+static int write_outputs(struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_train_conf *c = s->conf;
+	const float *flat = s->state.chosen;
+
+	for (uint32_t i = 0; s->runs > 1 && i < s->params.n; i++) {
+		memcpy(s->params.items[i].value, flat, s->params.items[i].count * sizeof *flat);
+		flat += s->params.items[i].count;
+	}
+	if (c->model)
+		RN_TRY(rn_model_save(c->model, s->plan, &s->params, s->tasks, &c->writer, e));
+	if (c->save_weights)
+		RN_TRY(rn_params_save_npy(&s->params, c->save_weights, e));
+	RN_TRY(make_folder(c->output_dir, e));
+	for (uint32_t i = 0; i < s->plan->nruns; i++)
+		if (s->plan->runs[i].kind == RN_RUN_PRED)
+			RN_TRY(write_prediction(s, &s->plan->runs[i], e));
+	return 0;
+}
+
+/* ---- the session ---------------------------------------------------------------------------------- */
+
+static int open_session(struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_train_conf *c = s->conf;
+	const char *note;
+
+	RN_TRY(count_runs(s, e));
+	if (c->placement == RN_STAGED && !c->exe)
+		return rn_err_set(e, RN_EBUG, "a staged placement without a program to start");
+	RN_TRY(rn_backend_open(c->ctx->device ? c->ctx->device : "cpu", c->ctx->threads,
+			       &s->backend, &note, e));
+	if (note)
+		rn_log(&s->ctx, RN_LOG_WARN, "%s", note);
+	if (c->placement == RN_STAGED && !s->backend->host)
+		return rn_err_set(e, RN_EUSAGE, "a staged placement runs on the cpu, not on '%s'",
+				  s->backend->name);
+	RN_TRY(rn_binding_new(&s->ctx, s->backend, s->plan, c->carried, &s->binding, e));
+	rn_log(&s->ctx, RN_LOG_INFO, "bound %u stages in %.3f s", s->plan->nnodes,
+	       rn_binding_seconds(s->binding));
+	RN_TRY(rn_json_array(&s->state.done, e));
+	return rn_log_open(s, e);
+}
+
+static void close_session(struct rn_session *s)
+{
+	free_programs(s);
+	free(s->fits);
+	free(s->tasks);
+	free(s->vals);
+	free(s->val_runs);
+	free(s->evals);
+	if (s->shared)
+		rn_shared_store_free(s->store);
+	else
+		rn_store_free(s->store);
+	rn_shared_free(s->shared);
+	rn_params_fini(&s->params);
+	rn_binding_free(s->binding);
+	if (s->backend)
+		s->backend->close(s->backend);
+	free(s->state.best);
+	free(s->state.curve);
+	free(s->state.chosen);
+	json_decref(s->state.done);
+	free(s->steps);
+	if (s->log)
+		fclose(s->log);
+}
+
+static int run_session(struct rn_session *s, struct rn_train_result *out, struct rn_err *e)
+{
+	struct rn_checkpoint checkpoint = { 0 };
+	bool resume = s->conf->resume != NULL;
+	int rc;
+
+	RN_TRY(open_session(s, e));
+	if (resume) {
+		RN_TRY(rn_checkpoint_load(s->conf->resume, &checkpoint, e));
+		RN_GOTO(out, rn_checkpoint_begin(s, &checkpoint, e));
+	}
+	RN_GOTO(out, run_all(s, resume ? &checkpoint : NULL, &out->stopped, e));
+	RN_GOTO(out, rn_log_close(s, e));
+	if (!out->stopped) {
+		RN_GOTO(out, write_outputs(s, e));
+		rc = rn_report(s, &out->json, e);
+	}
+out:
+	rn_checkpoint_fini(&checkpoint);
+	return rc;
+}
+
+int rn_train(const struct rn_train_conf *c, struct rn_train_result *out, struct rn_err *e)
+{
+	struct rn_session s = {
+		.conf = c,
+		.plan = c->plan,
+		.ctx = *c->ctx,
+		.runs = c->runs ? c->runs : 1,
+		.start = rn_now(),
+		.state = { .chosen_run = RN_NONE, .chosen_val = NAN, .best_val = NAN },
+	};
+	int rc;
+
+	memset(out, 0, sizeof *out);
+	rc = run_session(&s, out, e);
+	close_session(&s);
+	return rc;
+}
+
+void rn_train_result_fini(struct rn_train_result *r)
+{
+	json_decref(r->json);
+	memset(r, 0, sizeof *r);
+}
