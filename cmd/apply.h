@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A trained model on data: its plan bound with other runs, its parameters.
+ */
+#ifndef RN_APPLY_H
+#define RN_APPLY_H
+
+#include "plans.h"
+
+struct rn_applied {
+	struct rn_model model; /* without its plan: */
+	struct rn_planned planned;
+	struct rn_backend *backend;
+	struct rn_binding *binding;
+};
+
+/* Load the model that the program's operand names. */
+RN_MUST_CHECK int rn_applied_load(const struct rn_cli *c, struct rn_applied *a, struct rn_err *e);
+/* Drop the plan's runs, to add others. */
+void rn_applied_clear_runs(struct rn_applied *a);
+/* Rebind sources (option --source), keep what the runs need, bind it. */
+RN_MUST_CHECK int rn_applied_bind(const struct rn_cli *c, struct rn_applied *a, struct rn_err *e);
+/* What the model's predictions mean: by its last loss; false: it has none. */
+bool rn_applied_task(const struct rn_applied *a, struct rn_task *out);
+void rn_applied_fini(struct rn_applied *a);
+
+#endif

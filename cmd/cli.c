@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The frame of every program: descriptors and signals at the start, messages,
+ * exit codes at the end, and the program of an operator as a whole.
+ */
+#include "cli.h"
+
+#include "../lib/base/json.h"
+#include "../lib/base/num.h"
+#include "../lib/train/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- messages and exit codes --------------------------------------------------------- */
+
+/* rn(7) documents it.  Nothing at or above 126, which shells use. */
+static const struct {
+	int code, status;
+} exit_status[] = {
+	{ RN_OK, 0 },      { RN_EIO, 1 },  { RN_EUSAGE, 2 },    { RN_EDATA, 3 },
+	{ RN_ENOMEM, 4 },  { RN_EDEV, 4 }, { RN_EDIVERGED, 5 }, { RN_EBUG, 70 },
+};
+
+static int status_of(int rc)
+{
+	for (size_t i = 0; i < sizeof exit_status / sizeof exit_status[0]; i++)
+		if (exit_status[i].code == rc)
+			return exit_status[i].status;
+	return 70;
+}
+
+static bool is_control(const unsigned char *s)
+{
+	return s[0] < 0x20 || s[0] == 0x7F || (s[0] == 0xC2 && s[1] >= 0x80 && s[1] < 0xA0);
+}
+
+/* One line, in one write(2): several programs share standard error. */
+static void say_line(const char *tool, const char *text, size_t len)
+{
+	const unsigned char *s = (const unsigned char *)text, *end = s + len;
+	char line[4096];
+	size_t n = (size_t)snprintf(line, 256, "%s: ", tool);
+
+	for (; s < end && n < sizeof line - 2; s++) {
+		if (!is_control(s)) {
+			line[n++] = (char)*s;
+			continue;
+		}
+		line[n++] = '?';
+		s += *s == 0xC2;
+	}
+	line[n++] = '\n';
+	(void)!write(STDERR_FILENO, line, n);
+}
+
+/* A message may have lines of its own: an expression, and a mark under it. */
+void rn_cli_say(const char *tool, const char *text)
+{
+	for (;;) {
+		size_t n = strcspn(text, "\n");
+
+		say_line(tool, text, n);
+		if (!text[n] || !text[n + 1])
+			return;
+		text += n + 1;
+	}
+}
+
+static void log_line(void *arg, enum rn_log_level level, const char *msg)
+{
+	const struct rn_cli *c = arg;
+	char text[2100];
+
+	if (level == RN_LOG_WARN ? c->quiet : c->verbose < (int)level)
+		return;
+	snprintf(text, sizeof text, "%s%s", level == RN_LOG_WARN ? "warning: " : "", msg);
+	rn_cli_say(c->tool->name, text);
+}
+
+/* A closed pipe is no error: end as the signal would have ended us. */
+static void die_of_sigpipe(void)
+{
+	signal(SIGPIPE, SIG_DFL);
+	raise(SIGPIPE);
+}
+
+static bool is_broken_pipe(int rc, const struct rn_err *e)
+{
+	const char *why = strerror(EPIPE);
+	size_t n = strlen(e->msg), k = strlen(why);
+
+	return rc == RN_EIO && n >= k && !strcmp(e->msg + n - k, why);
+}
+
+static void release(struct rn_cli *c)
+{
+	for (size_t i = 0; i < c->nin; i++)
+		free((char *)(uintptr_t)c->in[i].as);
+	free(c->in);
+	free(c->argv);
+	json_decref(c->opt);
+	json_decref(c->more);
+	json_decref(c->common);
+}
+
+int rn_cli_end(struct rn_cli *c, int rc, const struct rn_err *e)
+{
+	const char *tool = c->tool->name;
+
+	release(c);
+	if (!rc)
+		return 0;
+	if (is_broken_pipe(rc, e))
+		die_of_sigpipe();
+	rn_cli_say(tool, e->msg);
+	return status_of(rc);
+}
+
+/* ---- output ----------------------------------------------------------------------------- */
+
+static int put_text(const char *output, const struct rn_str *text, struct rn_err *e)
+{
+	struct rn_io *io;
+	int rc;
+
+	RN_TRY(rn_str_check(text, e));
+	RN_TRY(rn_io_open_write(output, &io, e));
+	rc = io->ops->write(io, text->s, text->len, e);
+	if (!rc)
+		return io->ops->close(io, e);
+	io->ops->abort(io);
+	return rc;
+}
+
+int rn_cli_put(const struct rn_cli *c, const struct rn_str *text, struct rn_err *e)
+{
+	return put_text(c->output, text, e);
+}
+
+enum rn_cli_stats rn_cli_stats(const struct rn_cli *c)
+{
+	const char *s = rn_opt_string(c->common, rn_cli_common, rn_cli_ncommon, "stats");
+
+	return !s ? RN_STATS_NONE : strcmp(s, "json") ? RN_STATS_TEXT : RN_STATS_JSON;
+}
+
+void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s)
+{
+	char line[512];
+	int n;
+
+	if (rn_cli_stats(c) == RN_STATS_NONE)
+		return;
+	if (rn_cli_stats(c) == RN_STATS_JSON) {
+		n = snprintf(line, sizeof line,
+			     "{\"program\":\"%s\",\"deferred\":%s,\"rows_in\":%" PRIu64
+			     ",\"rows_out\":%" PRIu64 ",\"blocks_out\":%" PRIu64
+			     ",\"raw_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64 ",\"seconds\":%.6f}\n",
+			     c->tool->name, s->deferred ? "true" : "false", s->rows_in, s->rows_out,
+			     s->out.blocks, s->out.raw_bytes, s->out.written_bytes, s->seconds);
+		(void)!write(STDERR_FILENO, line, (size_t)n);
+		return;
+	}
+	snprintf(line, sizeof line,
+		 "%s%" PRIu64 " rows in, %" PRIu64 " rows out in %" PRIu64 " blocks, %" PRIu64
+		 " bytes raw, %" PRIu64 " written, %.3f s",
+		 s->deferred ? "deferred; " : "", s->rows_in, s->rows_out, s->out.blocks,
+		 s->out.raw_bytes, s->out.written_bytes, s->seconds);
+	rn_cli_say(c->tool->name, line);
+}
+
+/* ---- start -------------------------------------------------------------------------------- */
+
+/* Descriptors 0 to 2 must exist, or the next open(2) would become one of them. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* A parent may have left SIGPIPE ignored or blocked. */
+static void reset_sigpipe(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_DFL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static unsigned processors(void)
+{
+	cpu_set_t set;
+	int n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+
+	return n < 1 ? 1 : (unsigned)n;
+}
+
+/* Programs of one pipeline share the processors: one each, unless told otherwise. */
+static unsigned default_threads(const struct rn_tool *t)
+{
+	struct stat st;
+
+	for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO && !(t->flags & RN_TOOL_CPUS); fd++)
+		if (!fstat(fd, &st) && S_ISFIFO(st.st_mode))
+			return 1;
+	return processors();
+}
+
+static bool common_flag(const struct rn_cli *c, const char *name)
+{
+	return rn_opt_flag(c->common, rn_cli_common, rn_cli_ncommon, name);
+}
+
+static const char *common_string(const struct rn_cli *c, const char *name)
+{
+	return rn_opt_string(c->common, rn_cli_common, rn_cli_ncommon, name);
+}
+
+/* An integer option within bounds; `none` where it was not given. */
+static int common_int(const struct rn_cli *c, const char *name, int64_t min, int64_t max,
+		      int64_t none, int64_t *out, struct rn_err *e)
+{
+	*out = none;
+	if (!json_object_get(c->common, name))
+		return 0;
+	*out = rn_opt_int(c->common, rn_cli_common, rn_cli_ncommon, name);
+	if (*out >= min && *out <= max)
+		return 0;
+	if (max == INT64_MAX)
+		return rn_err_set(e, RN_EUSAGE, "--%s must be %" PRId64 " or more, not %" PRId64, name,
+				  min, *out);
+	return rn_err_set(e, RN_EUSAGE, "--%s must be %" PRId64 " to %" PRId64 ", not %" PRId64, name,
+			  min, max, *out);
+}
+
+static int check_device(const char *d, struct rn_err *e)
+{
+	int64_t n;
+
+	if (!strcmp(d, "auto") || !strcmp(d, "cpu") || !strcmp(d, "cuda"))
+		return 0;
+	if (!strncmp(d, "cuda:", 5) && rn_int64_parse(d + 5, strlen(d + 5), &n) && n >= 0)
+		return 0;
+	return rn_err_set(e, RN_EUSAGE, "--device wants auto, cpu, cuda or cuda:N, not '%s'", d);
+}
+
+/* The common options into the fields of c. */
+static int apply_common(struct rn_cli *c, struct rn_err *e)
+{
+	int64_t threads, block, seed, mem;
+
+	c->quiet = common_flag(c, "quiet");
+	c->force = common_flag(c, "force");
+	c->output = common_string(c, "output");
+	c->name = common_string(c, "name");
+	c->model = common_string(c, "model");
+	if (!*c->output)
+		return rn_err_set(e, RN_EUSAGE, "--output names no file");
+	RN_TRY(common_int(c, "threads", 1, 1024, default_threads(c->tool), &threads, e));
+	RN_TRY(common_int(c, "block-rows", 1, 65536, 65536, &block, e));
+	RN_TRY(common_int(c, "seed", 0, INT64_MAX, 1, &seed, e));
+	RN_TRY(common_int(c, "mem", 1, INT64_MAX, 0, &mem, e));
+	RN_TRY(check_device(common_string(c, "device"), e));
+	RN_TRY(rn_compress_parse(common_string(c, "compress"), &c->writer, e));
+	c->writer.block_rows = (uint32_t)block;
+	c->ctx = (struct rn_ctx){
+		.log = log_line, .log_arg = c, .threads = (unsigned)threads,
+		.mem_limit = (uint64_t)mem, .seed = (uint64_t)seed, .block_rows = (uint32_t)block,
+		.strict = common_flag(c, "strict"), .device = common_string(c, "device"),
+	};
+	if (common_flag(c, "history"))
+		return 0;
+	free(c->argv);
+	c->argv = NULL;
+	return 0;
+}
+
+static int check_terminal(const struct rn_cli *c, struct rn_err *e)
+{
+	if (!(c->tool->flags & RN_TOOL_STREAM) || c->force || strcmp(c->output, "-") ||
+	    !isatty(STDOUT_FILENO))
+		return 0;
+	return rn_err_set(e, RN_EUSAGE,
+			  "the output is a binary stream, and standard output is a terminal: name a "
+			  "file with -o, pipe it into rn-cat, or insist with -f");
+}
+
+/* argv as the history shall have it: the program's bare name first. */
+static int keep_argv(struct rn_cli *c, int argc, char **argv, struct rn_err *e)
+{
+	RN_TRY(rn_calloc((size_t)argc + 2, sizeof *c->argv, "arguments", &c->argv, e));
+	c->argv[0] = (char *)(uintptr_t)c->tool->name;
+	for (int i = 1; i < argc; i++)
+		c->argv[i] = argv[i];
+	c->argc = argc > 0 ? argc : 1;
+	return 0;
+}
+
+static int inform(const struct rn_cli *c, int info, struct rn_err *e)
+{
+	struct rn_str text = RN_STR_INIT;
+	int rc;
+
+	if (info == 'h')
+		rc = rn_cli_help(c->tool, &text, e);
+	else if (info == 'V')
+		rc = rn_cli_version(c->tool, &text, e);
+	else
+		rc = rn_cli_dump(c->tool, &text, e);
+	if (!rc)
+		rc = put_text("-", &text, e);
+	rn_str_fini(&text);
+	return rc;
+}
+
+static int begin(struct rn_cli *c, int argc, char **argv, int *info, struct rn_err *e)
+{
+	RN_TRY(rn_json_object(&c->opt, e));
+	RN_TRY(rn_json_object(&c->more, e));
+	RN_TRY(rn_json_object(&c->common, e));
+	RN_TRY(keep_argv(c, argc, argv, e));
+	RN_TRY(rn_cli_parse(c, argc, argv, info, e));
+	if (*info)
+		return inform(c, *info, e);
+	RN_TRY(apply_common(c, e));
+	return check_terminal(c, e);
+}
+
+void rn_cli_begin(struct rn_cli *c, const struct rn_tool *tool, int argc, char **argv)
+{
+	struct rn_err e = { 0 };
+	int info = 0, rc;
+
+	open_standard_fds();
+	reset_sigpipe();
+	*c = (struct rn_cli){ .tool = tool, .output = "-" };
+	rc = begin(c, argc, argv, &info, &e);
+	if (rc || info)
+		exit(rn_cli_end(c, rc, &e));
+}
+
+/* ---- option values -------------------------------------------------------------------------- */
+
+bool rn_cli_flag(const struct rn_cli *c, const char *name)
+{
+	return rn_opt_flag(c->opt, c->tool->opts, c->tool->nopts, name);
+}
+
+int64_t rn_cli_int(const struct rn_cli *c, const char *name)
+{
+	return rn_opt_int(c->opt, c->tool->opts, c->tool->nopts, name);
+}
+
+const char *rn_cli_string(const struct rn_cli *c, const char *name)
+{
+	return rn_opt_string(c->opt, c->tool->opts, c->tool->nopts, name);
+}
+
+const json_t *rn_cli_json(const struct rn_cli *c, const char *name)
+{
+	return rn_opt_json(c->opt, c->tool->opts, c->tool->nopts, name);
+}
+
+int rn_cli_list(const struct rn_cli *c, const char *name, const char *const **out, size_t *n,
+		struct rn_err *e)
+{
+	const json_t *list = rn_cli_json(c, name);
+	const char **s;
+
+	*n = json_array_size(list);
+	RN_TRY(rn_calloc(*n, sizeof *s, "a list", &s, e));
+	for (size_t i = 0; i < *n; i++)
+		s[i] = json_string_value(json_array_get(list, i));
+	*out = s;
+	return 0;
+}
+
+/* ---- operators -------------------------------------------------------------------------------- */
+
+static struct rn_tool tool_of(const struct rn_op *op, char *name, size_t size)
+{
+	bool source = op->flags & RN_OP_SOURCE;
+
+	snprintf(name, size, "rn-%s", op->name);
+	return (struct rn_tool){
+		.name = name, .what = op->what, .usage = op->usage, .examples = op->examples,
+		.see_also = op->see_also, .opts = op->opts, .nopts = op->nopts,
+		.flags = RN_TOOL_STREAM | RN_TOOL_NAMED | (op->learns ? RN_TOOL_MODEL : 0) |
+			 (source ? RN_TOOL_SOURCE : 0),
+		.min_in = op->min_in, .max_in = op->max_in,
+	};
+}
+
+/* With a model the operator applies what its stage learned. */
+static int run_operator(struct rn_cli *c, const struct rn_op *op, struct rn_err *e)
+{
+	struct rn_pipe_conf conf = {
+		.ctx = &c->ctx, .op = op, .opt = c->opt, .name = c->name, .nin = c->nin, .in = c->in,
+		.output = c->output, .writer = c->writer, .argc = c->argc, .argv = c->argv,
+	};
+	struct rn_pipe_stats stats = { 0 };
+	struct rn_model model;
+	int rc;
+
+	if (c->model) {
+		RN_TRY(rn_model_load(c->model, &model, e));
+		conf.params = &model.params;
+	}
+	rc = rn_pipe_run(&conf, &stats, e);
+	if (!rc)
+		rn_cli_print_stats(c, &stats);
+	if (c->model)
+		rn_model_fini(&model);
+	return rc;
+}
+
+int rn_cli_operator(int argc, char **argv, const struct rn_op *op)
+{
+	struct rn_err e = { 0 };
+	struct rn_cli c;
+	char name[64];
+	struct rn_tool tool = tool_of(op, name, sizeof name);
+
+	rn_cli_begin(&c, &tool, argc, argv);
+	return rn_cli_end(&c, run_operator(&c, op, &e), &e);
+}

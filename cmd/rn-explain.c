@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rn-explain: the canonical plan of a spec, a stream or a model, as text or as
+ * a spec again.
+ */
+#include "../lib/base/json.h"
+#include "plans.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct rn_opt opts[] = {
+	{ .name = "json", .type = RN_OPT_FLAG, .help = "print a spec, which rn-train accepts" },
+	{ .name = "source", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
+	  .meta = "NAME=FILE", .help = "read source NAME from FILE" },
+	{ .name = "set", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
+	  .meta = "NAME=VALUE", .help = "constant NAME of a spec is VALUE" },
+};
+
+static const char *const examples[] = {
+	"rn-explain model.json",
+	"rn-explain gcn.rnm --json > model.json",
+	NULL,
+};
+
+static const struct rn_tool tool = {
+	.name = "rn-explain",
+	.what = "show the plan of a spec, a stream or a model",
+	.usage = "[SPEC.json|STREAM|MODEL.rnm]",
+	.examples = examples,
+	.see_also = "rn-train(1), rn-info(1)",
+	RN_CLI_OPTS(opts),
+	.min_in = 1,
+	.max_in = 1,
+};
+
+/* ---- the plan ------------------------------------------------------------------------------ */
+
+/* A loss that no run names is there to be minimised. */
+static int add_fit(struct rn_plan *p, uint32_t node, struct rn_err *e)
+{
+	json_t *opt;
+
+	if (p->nruns || !(p->nodes[node].op->flags & RN_OP_SINK))
+		return 0;
+	RN_TRY(rn_json_object(&opt, e));
+	return rn_plan_add_run(p, RN_RUN_FIT, node, opt, e);
+}
+
+static int load_model(const struct rn_cli *c, const char *const *source, size_t n,
+		      struct rn_planned *p, struct rn_err *e)
+{
+	struct rn_model m;
+	int rc;
+
+	RN_TRY(rn_model_load(c->in[0].file, &m, e));
+	rc = rn_planned_model(&m, source, n, p, e);
+	rn_model_fini(&m);
+	return rc;
+}
+
+static int load_stream(const struct rn_cli *c, const char *const *source, size_t n,
+		       struct rn_planned *p, uint32_t *out, struct rn_err *e)
+{
+	RN_TRY(rn_planned_streams(&c->ctx, c->in, 1, out, p, e));
+	RN_TRY(add_fit(p->plan, *out, e));
+	return rn_planned_finish(p, out, source, n, e);
+}
+
+static int load(const struct rn_cli *c, struct rn_planned *p, uint32_t *out, struct rn_err *e)
+{
+	const char *const *set = NULL, *const *source = NULL;
+	size_t nset, nsource;
+	enum rn_plan_kind kind;
+	int rc;
+
+	*out = RN_NONE;
+	RN_GOTO(done, rn_cli_list(c, "set", &set, &nset, e));
+	RN_GOTO(done, rn_cli_list(c, "source", &source, &nsource, e));
+	RN_GOTO(done, rn_plan_kind(&c->in[0], &kind, e));
+	if (kind == RN_PLAN_SPEC)
+		rc = rn_planned_spec(&c->in[0], set, nset, source, nsource, p, e);
+	else if (nset)
+		rc = rn_err_set(e, RN_EUSAGE, "--set is for the constants of a spec, and '%s' is none",
+				c->in[0].file);
+	else if (kind == RN_PLAN_MODEL)
+		rc = load_model(c, source, nsource, p, e);
+	else
+		rc = load_stream(c, source, nsource, p, out, e);
+done:
+	free((void *)(uintptr_t)set);
+	free((void *)(uintptr_t)source);
+	return rc;
+}
+
+/* ---- schemas --------------------------------------------------------------------------------- */
+
+/* Schema of node i where it is not inferred: of rows that are there, or of a source's file.
+ * What lies behind such rows stays without. */
+static int known_schema(const struct rn_cli *c, const struct rn_planned *p, uint32_t i, bool need,
+			struct rn_schema *schema, bool *known, struct rn_err *e)
+{
+	const struct rn_node *n = &p->plan->nodes[i];
+	bool there = i < p->ncarried && p->carried[i];
+	struct rn_source *s;
+	int rc;
+
+	*known = there || !need || (n->op->flags & RN_OP_SOURCE);
+	if (there)
+		return rn_schema_copy(&p->carried[i]->schema, schema, e);
+	if (!need || !(n->op->flags & RN_OP_SOURCE))
+		return 0;
+	RN_TRY(rn_source_open(&c->ctx, n, p->plan->dir, &s, e));
+	rc = rn_schema_copy(rn_source_schema(s), schema, e);
+	rn_source_close(s);
+	return rc ? rc : rn_schema_set_name(schema, n->name, e);
+}
+
+static int infer(const struct rn_cli *c, const struct rn_planned *p, uint32_t out,
+		 struct rn_schema *schemas, struct rn_err *e)
+{
+	uint32_t n = p->plan->nnodes;
+	bool *need = NULL, *known = NULL;
+	int rc;
+
+	RN_GOTO(done, rn_planned_check(p, out, e));
+	RN_GOTO(done, rn_calloc(n, sizeof *need, "a plan", &need, e));
+	RN_GOTO(done, rn_calloc(n, sizeof *known, "a plan", &known, e));
+	rn_planned_needs(p, p->plan->nruns || out != RN_NONE ? out : n - 1, need);
+	for (uint32_t i = 0; i < n && !p->piped; i++)
+		need[i] = true;
+	for (uint32_t i = 0; i < n; i++)
+		RN_GOTO(done, known_schema(c, p, i, need[i], &schemas[i], &known[i], e));
+	rc = rn_plan_infer(p->plan, schemas, known, e);
+done:
+	free(need);
+	free(known);
+	return rc;
+}
+
+/* ---- output ------------------------------------------------------------------------------------ */
+
+static int print_json(const struct rn_planned *p, struct rn_str *text, struct rn_err *e)
+{
+	json_t *spec;
+
+	RN_TRY(rn_plan_to_spec(p->plan, &spec, e));
+	rn_json_print(spec, 2, text);
+	rn_str_addc(text, '\n');
+	json_decref(spec);
+	return rn_str_check(text, e);
+}
+
+/* Without its data a plan can still be shown, without schemas. */
+static int print_text(const struct rn_cli *c, const struct rn_planned *p, uint32_t out,
+		      struct rn_str *text, struct rn_err *e)
+{
+	uint32_t n = p->plan->nnodes;
+	struct rn_schema *schemas = NULL;
+	struct rn_err why = { 0 };
+	uint64_t *rows = NULL;
+	int rc;
+
+	RN_GOTO(done, rn_calloc(n, sizeof *schemas, "a plan", &schemas, e));
+	RN_GOTO(done, rn_calloc(n, sizeof *rows, "a plan", &rows, e));
+	for (uint32_t i = 0; i < n; i++)
+		rows[i] = i < p->ncarried && p->carried[i] ? p->carried[i]->rows : UINT64_MAX;
+	rc = infer(c, p, out, schemas, &why);
+	if (rc && rc != RN_EIO) {
+		rn_err_set(e, rc, "%s", why.msg);
+		goto done;
+	}
+	if (rc)
+		rn_log(&c->ctx, RN_LOG_WARN, "no schemas: %s", why.msg);
+	rc = rn_plan_explain(p->plan, rc ? NULL : schemas, rows, text, e);
+done:
+	for (uint32_t i = 0; schemas && i < n; i++)
+		rn_schema_fini(&schemas[i]);
+	free(schemas);
+	free(rows);
+	return rc;
+}
+
+static int run(const struct rn_cli *c, struct rn_err *e)
+{
+	struct rn_str text = RN_STR_INIT;
+	struct rn_planned p = { 0 };
+	uint32_t out;
+	int rc;
+
+	rc = load(c, &p, &out, e);
+	if (!rc)
+		rc = rn_cli_flag(c, "json") ? print_json(&p, &text, e)
+					    : print_text(c, &p, out, &text, e);
+	if (!rc)
+		rc = rn_cli_put(c, &text, e);
+	rn_str_fini(&text);
+	rn_planned_fini(&p);
+	return rc;
+}
+
+int main(int argc, char **argv)
+{
+	struct rn_err e = { 0 };
+	struct rn_cli c;
+
+	rn_cli_begin(&c, &tool, argc, argv);
+	return rn_cli_end(&c, run(&c, &e), &e);
+}

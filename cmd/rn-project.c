@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rn-project: columns kept, renamed and computed.
+ */
+#include "../lib/op/op_table.h"
+#include "cli.h"
+
+int main(int argc, char **argv)
+{
+	return rn_cli_operator(argc, argv, &rn_op_project);
+}

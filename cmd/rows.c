@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rows in and rows out.
+ */
+#include "rows.h"
+
+#include "../formats/npy.h"
+#include "../lib/base/json.h"
+#include "../lib/exec/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+const char *rn_operand_label(const struct rn_operand *in)
+{
+	return strcmp(in->file, "-") ? in->file : "standard input";
+}
+
+/* ---- in ------------------------------------------------------------------------------- */
+
+static int open_table(const struct rn_ctx *c, const struct rn_operand *in, struct rn_rows *r,
+		      struct rn_err *e)
+{
+	RN_TRY(rn_scan_node(in->file, in->as, &r->plan, e));
+	RN_TRY(rn_source_open(c, &r->plan->nodes[0], NULL, &r->source, e));
+	r->schema = rn_source_schema(r->source);
+	return 0;
+}
+
+static int open_stream(const struct rn_operand *in, struct rn_rows *r, struct rn_err *e)
+{
+	struct rn_io *io;
+	bool deferred;
+
+	RN_TRY(rn_io_open_read(in->file, &io, e));
+	RN_TRY(rn_reader_open(io, &r->reader, e));
+	RN_TRY(rn_stream_header(r->reader, r->label, &r->header, &deferred, e));
+	if (deferred)
+		return rn_err_set(e, RN_EUSAGE,
+				  "'%s' is a plan that has not run, and has no rows yet: train it with "
+				  "rn-train, or look at it with rn-explain",
+				  r->label);
+	RN_TRY(rn_reader_section(r->reader, &r->schema, e));
+	return r->schema ? 0 : rn_err_set(e, RN_EDATA, "'%s' holds no relation", r->label);
+}
+
+int rn_rows_open(const struct rn_ctx *c, const struct rn_operand *in, struct rn_rows *r,
+		 struct rn_err *e)
+{
+	int rc;
+
+	*r = (struct rn_rows){ .label = rn_operand_label(in) };
+	rc = rn_is_text_table(in->file) ? open_table(c, in, r, e) : open_stream(in, r, e);
+	if (rc)
+		rn_rows_close(r);
+	return rc;
+}
+
+int rn_rows_block(struct rn_rows *r, struct rn_rel **out, struct rn_err *e)
+{
+	const struct rn_schema *more;
+
+	if (r->source)
+		return rn_source_block(r->source, out, e);
+	RN_TRY(rn_reader_block(r->reader, out, e));
+	if (*out)
+		return 0;
+	RN_TRY(rn_reader_section(r->reader, &more, e)); /* the END frame */
+	return more ? rn_err_set(e, RN_EDATA, "'%s' holds several relations", r->label) : 0;
+}
+
+void rn_rows_close(struct rn_rows *r)
+{
+	rn_reader_close(r->reader);
+	if (r->source)
+		rn_source_close(r->source);
+	rn_plan_free(r->plan);
+	json_decref(r->header);
+	*r = (struct rn_rows){ 0 };
+}
+
+/* ---- out ------------------------------------------------------------------------------ */
+
+enum rn_form rn_form_of(const char *format, const char *path, enum rn_form dflt)
+{
+	static const struct {
+		const char *name, *end;
+		enum rn_form form;
+	} forms[] = {
+		{ "csv", ".csv", RN_FORM_CSV },       { "tsv", ".tsv", RN_FORM_TSV },
+		{ "jsonl", ".jsonl", RN_FORM_JSONL }, { "npy", ".npy", RN_FORM_NPY },
+		{ "er", ".er", RN_FORM_STREAM },
+	};
+	size_t n = strlen(path);
+
+	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+		size_t k = strlen(forms[i].end);
+
+		if (strcmp(format, "auto") ? !strcmp(format, forms[i].name)
+					   : n > k && !strcmp(path + n - k, forms[i].end))
+			return forms[i].form;
+	}
+	return dflt;
+}
+
+/* The rows came out of a pipe: a source without a file of its own. */
+static int leaf_plan(const char *name, json_t **plan, struct rn_err *e)
+{
+	struct rn_plan *p;
+	uint32_t section = 0;
+	int rc;
+
+	RN_TRY(rn_scan_node("-", name ? name : "", &p, e));
+	rc = rn_plan_to_header(p, 0, &section, plan, e);
+	rn_plan_free(p);
+	return rc;
+}
+
+static int open_writer(const struct rn_cli *c, const struct rn_schema *schema,
+		       const json_t *history, struct rn_sink *s, struct rn_err *e)
+{
+	struct rn_str text = RN_STR_INIT;
+	json_t *plan, *header = NULL;
+	struct rn_io *io;
+	int rc;
+
+	RN_TRY(leaf_plan(schema->name, &plan, e));
+	RN_TRY(rn_stream_make_header("evaluated", plan, history, c->argc, c->argv, &header, e));
+	rn_json_print(header, RN_JSON_COMPACT, &text);
+	json_decref(header);
+	RN_GOTO(out, rn_str_check(&text, e));
+	RN_GOTO(out, rn_io_open_write(c->output, &io, e));
+	RN_GOTO(out, rn_writer_open(io, text.s, &c->writer, &s->writer, e));
+	rc = rn_writer_section(s->writer, schema, e);
+out:
+	rn_str_fini(&text);
+	return rc;
+}
+
+static int check_npy(const struct rn_schema *schema, struct rn_sink *s, struct rn_err *e)
+{
+	if (schema->nparts != 1)
+		return rn_err_set(e, RN_EUSAGE,
+				  "an .npy file holds one matrix, and the relation has %zu embedding "
+				  "parts%s",
+				  schema->nparts,
+				  schema->nparts ? ": make one of them with rn-map" : "");
+	s->shape = schema->parts[0].shape;
+	return 0;
+}
+
+int rn_sink_open(const struct rn_cli *c, enum rn_form form, const struct rn_text_opt *text,
+		 const struct rn_schema *schema, const json_t *history, struct rn_sink *s,
+		 struct rn_err *e)
+{
+	int rc;
+
+	*s = (struct rn_sink){ .form = form };
+	if (text)
+		s->text = *text;
+	s->text.kind = form == RN_FORM_TSV     ? RN_TEXT_TSV
+		       : form == RN_FORM_JSONL ? RN_TEXT_JSONL
+					       : RN_TEXT_CSV;
+	if (form == RN_FORM_STREAM)
+		rc = open_writer(c, schema, history, s, e);
+	else if (form == RN_FORM_NPY && check_npy(schema, s, e))
+		rc = e->code;
+	else
+		rc = rn_io_open_write(c->output, &s->io, e);
+	if (!rc && form != RN_FORM_STREAM && form != RN_FORM_NPY)
+		rc = rn_text_write_header(s->io, schema, &s->text, e);
+	return rc ? rn_sink_close(s, rc, e) : 0;
+}
+
+int rn_sink_rows(struct rn_sink *s, const struct rn_rel *r, struct rn_err *e)
+{
+	struct rn_rel *copy;
+
+	s->rows += r->rows;
+	if (s->form == RN_FORM_STREAM)
+		return rn_writer_rows(s->writer, r, e);
+	if (s->form != RN_FORM_NPY)
+		return rn_text_write_rows(s->io, r, &s->text, e);
+	RN_TRY(rn_grow(&s->blocks, &s->cap, s->nblocks + 1, sizeof *s->blocks, "rows", e));
+	RN_TRY(rn_rel_slice(r, 0, r->rows, &copy, e));
+	s->blocks[s->nblocks++] = copy;
+	return 0;
+}
+
+static int write_npy(struct rn_sink *s, struct rn_err *e)
+{
+	RN_TRY(rn_npy_write_header(s->io, s->rows, &s->shape, e));
+	for (size_t i = 0; i < s->nblocks; i++) {
+		struct rn_tensor *t;
+		int rc;
+
+		RN_TRY(rn_rel_flat_part(s->blocks[i], 0, &t, e));
+		rc = rn_npy_write_rows(s->io, t, e);
+		rn_tensor_unref(t);
+		RN_TRY(rc);
+	}
+	return 0;
+}
+
+int rn_sink_close(struct rn_sink *s, int rc, struct rn_err *e)
+{
+	if (!rc && s->form == RN_FORM_NPY)
+		rc = write_npy(s, e);
+	for (size_t i = 0; i < s->nblocks; i++)
+		rn_rel_unref(s->blocks[i]);
+	free(s->blocks);
+	s->blocks = NULL;
+	s->nblocks = 0;
+	if (rc && s->writer)
+		rn_writer_abort(s->writer, e->msg);
+	else if (rc && s->io)
+		s->io->ops->abort(s->io);
+	else if (s->writer)
+		rc = rn_writer_close(s->writer, e);
+	else if (s->io)
+		rc = s->io->ops->close(s->io, e);
+	s->writer = NULL;
+	s->io = NULL;
+	return rc;
+}
+
+/* ---- from one to the other --------------------------------------------------------------- */
+
+static int pump(struct rn_rows *r, struct rn_sink *s, uint64_t left, struct rn_err *e)
+{
+	struct rn_rel *b, *head;
+	int rc = 0;
+
+	while (left && !rc) {
+		RN_TRY(rn_rows_block(r, &b, e));
+		if (!b)
+			return 0;
+		if (b->rows > left) {
+			rc = rn_rel_slice(b, 0, left, &head, e);
+			rn_rel_unref(b);
+			RN_TRY(rc);
+			b = head;
+		}
+		left -= b->rows;
+		rc = rn_sink_rows(s, b, e);
+		rn_rel_unref(b);
+	}
+	return rc;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int rn_rows_pump(const struct rn_cli *c, enum rn_form form, const struct rn_text_opt *text,
+		 uint64_t limit, struct rn_err *e)
+{
+	struct rn_pipe_stats stats = { 0 };
+	double start = now();
+	struct rn_rows r;
+	struct rn_sink s;
+	int rc;
+
+	RN_TRY(rn_rows_open(&c->ctx, &c->in[0], &r, e));
+	rc = rn_sink_open(c, form, text, r.schema, json_object_get(r.header, "history"), &s, e);
+	if (!rc) {
+		rc = pump(&r, &s, limit, e);
+		stats.rows_in = stats.rows_out = s.rows;
+		if (!rc && s.writer)
+			stats.out = rn_writer_get_stats(s.writer);
+		rc = rn_sink_close(&s, rc, e);
+	}
+	rn_rows_close(&r);
+	stats.seconds = now() - start;
+	if (!rc)
+		rn_cli_print_stats(c, &stats);
+	return rc;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Rows in and rows out, for the programs that are no operators: a stream or a
+ * text table block by block, and a stream, text or .npy.
+ */
+#ifndef RN_ROWS_H
+#define RN_ROWS_H
+
+#include "../formats/csv.h"
+#include "cli.h"
+
+/* What messages call an operand. */
+const char *rn_operand_label(const struct rn_operand *in);
+
+/* ---- in --------------------------------------------------------------------------- */
+
+struct rn_rows {
+	const char *label;
+	json_t *header; /* of the stream; NULL: a text table */
+	const struct rn_schema *schema;
+	struct rn_reader *reader;
+	struct rn_source *source;
+	struct rn_plan *plan; /* of a text table */
+};
+/* Open an evaluated stream or a text table; RN_EUSAGE for a plan or a model. */
+RN_MUST_CHECK int rn_rows_open(const struct rn_ctx *c, const struct rn_operand *in,
+			       struct rn_rows *r, struct rn_err *e);
+/* The next block, *out owned; NULL when the end was read and is good. */
+RN_MUST_CHECK int rn_rows_block(struct rn_rows *r, struct rn_rel **out, struct rn_err *e);
+void rn_rows_close(struct rn_rows *r);
+
+/* ---- out -------------------------------------------------------------------------- */
+
+enum rn_form { RN_FORM_STREAM, RN_FORM_CSV, RN_FORM_TSV, RN_FORM_JSONL, RN_FORM_NPY };
+
+/* By a --format value ("auto", "csv", …), by the end of the output's name, else `dflt`. */
+enum rn_form rn_form_of(const char *format, const char *path, enum rn_form dflt);
+
+struct rn_sink {
+	enum rn_form form;
+	struct rn_text_opt text;
+	struct rn_io *io;
+	struct rn_writer *writer;
+	struct rn_shape shape;  /* RN_FORM_NPY: rows are counted before any is written */
+	struct rn_rel **blocks;
+	size_t nblocks, cap;
+	uint64_t rows;
+};
+/* Rows of this schema to the output of c.  history: of the input, or NULL. */
+RN_MUST_CHECK int rn_sink_open(const struct rn_cli *c, enum rn_form form,
+			       const struct rn_text_opt *text, const struct rn_schema *schema,
+			       const json_t *history, struct rn_sink *s, struct rn_err *e);
+RN_MUST_CHECK int rn_sink_rows(struct rn_sink *s, const struct rn_rel *r, struct rn_err *e);
+/* Publish, or where rc is not 0 give up and tell downstream why; returns the code. */
+RN_MUST_CHECK int rn_sink_close(struct rn_sink *s, int rc, struct rn_err *e);
+
+/* At most `limit` rows of the operand to the output. */
+RN_MUST_CHECK int rn_rows_pump(const struct rn_cli *c, enum rn_form form,
+			       const struct rn_text_opt *text, uint64_t limit, struct rn_err *e);
+
+#endif
