@@ -264,6 +264,7 @@ static int check_device(const char *d, struct rn_err *e)
 static int apply_common(struct rn_cli *c, struct rn_err *e)
 {
 	int64_t threads, block, seed, mem;
+	int rc;
 
 	c->quiet = common_flag(c, "quiet");
 	c->force = common_flag(c, "force");
@@ -277,7 +278,9 @@ static int apply_common(struct rn_cli *c, struct rn_err *e)
 	RN_TRY(common_int(c, "seed", 0, INT64_MAX, 1, &seed, e));
 	RN_TRY(common_int(c, "mem", 1, INT64_MAX, 0, &mem, e));
 	RN_TRY(check_device(common_string(c, "device"), e));
-	RN_TRY(rn_compress_parse(common_string(c, "compress"), &c->writer, e));
+	rc = rn_compress_parse(common_string(c, "compress"), &c->writer, e);
+	if (rc)
+		return rn_err_prefix(e, rc, "--compress");
 	c->writer.block_rows = (uint32_t)block;
 	c->ctx = (struct rn_ctx){
 		.log = log_line, .log_arg = c, .threads = (unsigned)threads,
@@ -401,7 +404,7 @@ static struct rn_tool tool_of(const struct rn_op *op, char *name, size_t size)
 	return (struct rn_tool){
 		.name = name, .what = op->what, .usage = op->usage, .examples = op->examples,
 		.see_also = op->see_also, .opts = op->opts, .nopts = op->nopts,
-		.flags = RN_TOOL_STREAM | RN_TOOL_NAMED | (op->learns ? RN_TOOL_MODEL : 0) |
+		.flags = RN_TOOL_STREAM | RN_TOOL_NAMED | (op->flags & RN_OP_LEARNS ? RN_TOOL_MODEL : 0) |
 			 (source ? RN_TOOL_SOURCE : 0),
 		.min_in = op->min_in, .max_in = op->max_in,
 	};

@@ -87,13 +87,13 @@ static int predict(const struct rn_cli *c, struct rn_applied *a, struct rn_rel *
 			  rn_applied_task(a, &task) ? &task : NULL, out, e);
 }
 
-static int write_out(const struct rn_cli *c, const struct rn_rel *rel, struct rn_err *e)
+static int write_out(const struct rn_cli *c, enum rn_form form, const struct rn_rel *rel,
+		     struct rn_err *e)
 {
 	struct rn_sink s;
 	int rc;
 
-	RN_TRY(rn_sink_open(c, rn_form_of("auto", c->output, RN_FORM_STREAM), NULL, &rel->schema, NULL,
-			    &s, e));
+	RN_TRY(rn_sink_open(c, form, NULL, &rel->schema, NULL, &s, e));
 	rc = rn_sink_rows(&s, rel, e);
 	return rn_sink_close(&s, rc, e);
 }
@@ -102,6 +102,7 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 {
 	struct rn_applied a = { 0 };
 	struct rn_rel *rel = NULL;
+	enum rn_form form = rn_form_of("auto", c->output, RN_FORM_STREAM);
 	int rc;
 
 	if (!strcmp(c->output, "-") && !c->force && isatty(STDOUT_FILENO))
@@ -112,7 +113,9 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 	if (!rc)
 		rc = predict(c, &a, &rel, e);
 	if (!rc)
-		rc = write_out(c, rel, e);
+		rc = write_out(c, form, rel, e);
+	else if (form == RN_FORM_STREAM)
+		rn_sink_refuse(c, e->msg);
 	rn_rel_unref(rel);
 	rn_applied_fini(&a);
 	return rc;

@@ -115,7 +115,7 @@ static int add_run(const struct rn_cli *c, struct rn_plan *p, enum rn_run_kind k
 	if (!rc)
 		return rn_plan_add_run(p, kind, node, opt, e);
 	json_decref(opt);
-	return rc ? rn_err_prefix(e, "%s", rn_run_types[kind].name) : 0;
+	return rc ? rn_err_prefix(e, rc, "%s", rn_run_types[kind].name) : 0;
 }
 
 /* The runs of a spec once more, with what the command line says. */

@@ -225,6 +225,20 @@ int rn_sink_close(struct rn_sink *s, int rc, struct rn_err *e)
 	return rc;
 }
 
+void rn_sink_refuse(const struct rn_cli *c, const char *message)
+{
+	static const struct rn_writer_opt plain = { .compress = RN_COMPRESS_NONE };
+	struct rn_writer *w;
+	struct rn_io *io;
+
+	if (rn_io_open_write(c->output, &io, NULL))
+		return;
+	if (io->kind != RN_IO_PIPE && io->kind != RN_IO_SOCKET)
+		io->ops->abort(io);
+	else if (!rn_writer_open(io, "{\"rn\":1,\"kind\":\"aborted\"}", &plain, &w, NULL))
+		rn_writer_abort(w, message);
+}
+
 /* ---- from one to the other --------------------------------------------------------------- */
 
 static int pump(struct rn_rows *r, struct rn_sink *s, uint64_t left, struct rn_err *e)
@@ -266,7 +280,12 @@ int rn_rows_pump(const struct rn_cli *c, enum rn_form form, const struct rn_text
 	struct rn_sink s;
 	int rc;
 
-	RN_TRY(rn_rows_open(&c->ctx, &c->in[0], &r, e));
+	rc = rn_rows_open(&c->ctx, &c->in[0], &r, e);
+	if (rc) {
+		if (form == RN_FORM_STREAM)
+			rn_sink_refuse(c, e->msg);
+		return rc;
+	}
 	rc = rn_sink_open(c, form, text, r.schema, json_object_get(r.header, "history"), &s, e);
 	if (!rc) {
 		rc = pump(&r, &s, limit, e);

@@ -54,6 +54,10 @@ RN_MUST_CHECK int rn_sink_rows(struct rn_sink *s, const struct rn_rel *r, struct
 /* Publish, or where rc is not 0 give up and tell downstream why; returns the code. */
 RN_MUST_CHECK int rn_sink_close(struct rn_sink *s, int rc, struct rn_err *e);
 
+/* The rows of a stream could not even be begun: what reads our output through a pipe
+ * gets the reason. */
+void rn_sink_refuse(const struct rn_cli *c, const char *message);
+
 /* At most `limit` rows of the operand to the output. */
 RN_MUST_CHECK int rn_rows_pump(const struct rn_cli *c, enum rn_form form,
 			       const struct rn_text_opt *text, uint64_t limit, struct rn_err *e);

@@ -170,11 +170,14 @@ static int read_abort(struct rn_reader *r, struct rn_err *e)
 {
 	const char *name = r->in.io->name;
 	size_t len = strlen(name);
+	uint64_t at = r->in.offset;
 	const uint8_t *p;
 	int n;
 
 	RN_TRY(read_payload(r, &p, e));
 	n = (int)r->next.raw;
+	if (memchr(p, '\0', (size_t)n))
+		return rn_input_bad(&r->in, at, e, "the message holds a NUL");
 	if (!n)
 		return rn_err_set(e, RN_EDATA, "%s: its producer failed", name);
 	if ((size_t)n > len + 1 && memcmp(p, name, len) == 0 && p[len] == ':')
@@ -220,7 +223,7 @@ static int read_section(struct rn_reader *r, struct rn_err *e)
 		       "a reader", e));
 	rc = rn_schema_from_json((const char *)p, r->next.raw, &schema, e);
 	if (rc == RN_EDATA) {
-		rn_err_prefix(e, "'%s': at offset %" PRIu64, r->in.io->name, at);
+		rn_err_prefix(e, rc, "'%s': at offset %" PRIu64, r->in.io->name, at);
 		return RN_EDATA;
 	}
 	if (rc)

@@ -44,7 +44,8 @@ static bool needs_quotes(const char *s, size_t n, char delim)
 	for (size_t i = 0; i < n; i++)
 		if (s[i] == delim || s[i] == '"' || s[i] == '\n' || s[i] == '\r')
 			return true;
-	return !n; /* without quotes it would be NULL */
+	/* Without quotes it would be NULL, or a byte order mark where it comes first. */
+	return !n || (n >= 3 && memcmp(s, "\xEF\xBB\xBF", 3) == 0);
 }
 
 static void add_quoted(struct text *t, const char *s, size_t n)

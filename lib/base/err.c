@@ -56,14 +56,14 @@ int rn_err_errno(struct rn_err *e, const char *fmt, ...)
 	return code;
 }
 
-int rn_err_prefix(struct rn_err *e, const char *fmt, ...)
+int rn_err_prefix(struct rn_err *e, int rc, const char *fmt, ...)
 {
 	char old[sizeof e->msg];
 	va_list ap;
 	size_t n;
 
 	if (!e)
-		return RN_EBUG;
+		return rc;
 	memcpy(old, e->msg, sizeof old);
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof e->msg, fmt, ap);
@@ -71,7 +71,7 @@ int rn_err_prefix(struct rn_err *e, const char *fmt, ...)
 	n = strlen(e->msg);
 	snprintf(e->msg + n, sizeof e->msg - n, ": %s", old);
 	trim_utf8(e->msg, sizeof e->msg);
-	return e->code;
+	return rc;
 }
 
 int rn_err_nomem(struct rn_err *e, size_t size, const char *what)

@@ -39,8 +39,9 @@ int rn_err_vset(struct rn_err *e, int code, const char *fmt, va_list ap);
  * RN_ENOMEM for ENOMEM and RN_EIO for every other errno. */
 int rn_err_errno(struct rn_err *e, const char *fmt, ...) RN_PRINTF(2, 3);
 
-/* Put context and ": " in front of the message that e holds; return its code. */
-int rn_err_prefix(struct rn_err *e, const char *fmt, ...) RN_PRINTF(2, 3);
+/* Put context and ": " in front of the message that e holds; return rc, the code
+ * that the callee gave (e may be NULL). */
+int rn_err_prefix(struct rn_err *e, int rc, const char *fmt, ...) RN_PRINTF(3, 4);
 
 /* "out of memory: SIZE bytes for WHAT". */
 int rn_err_nomem(struct rn_err *e, size_t size, const char *what);

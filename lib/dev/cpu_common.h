@@ -122,10 +122,16 @@ static inline void single_step(const struct rn_inst *i, struct rn_elem *m)
  * shifts and a few exclusive ors. */
 #if defined __AVX512F__
 enum { PHILOX_LANES = 8 };
+#define LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 #elif defined __AVX2__
 enum { PHILOX_LANES = 4 };
+#define LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
 #else
 enum { PHILOX_LANES = 2 };
+#define LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 2)
+#define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 1, 3)
 #endif
 typedef uint64_t lanes64 __attribute__((vector_size(8 * PHILOX_LANES)));
 typedef uint32_t lanes32 __attribute__((vector_size(4 * PHILOX_LANES)));
@@ -219,7 +225,6 @@ static inline void philox_batch(uint32_t *out, const uint32_t key[2], uint32_t e
 {
 	for (uint32_t k = 0; k < n; k += PHILOX_LANES) {
 		lanes64 x[4] = { widen(row + k), { 0 }, widen(quad + k) };
-		uint64_t pair[2][PHILOX_LANES];
 
 		philox_lanes(x, key, epoch);
 		x[0] = (x[0] & UINT32_MAX) | x[1] << 32;
@@ -228,47 +233,55 @@ static inline void philox_batch(uint32_t *out, const uint32_t key[2], uint32_t e
 		x[0] = x[0] << 32 | x[0] >> 32;
 		x[2] = x[2] << 32 | x[2] >> 32;
 #endif
-		memcpy(pair[0], &x[0], sizeof x[0]);
-		memcpy(pair[1], &x[2], sizeof x[2]);
-#pragma GCC unroll 8
-		for (unsigned i = 0; i < PHILOX_LANES; i++) {
-			memcpy(out + 4 * (k + i), &pair[0][i], 8);
-			memcpy(out + 4 * (k + i) + 2, &pair[1][i], 8);
-		}
+		x[1] = LOW_PAIRS(x[0], x[2]);
+		x[3] = HIGH_PAIRS(x[0], x[2]);
+		memcpy(out + 4 * k, &x[1], sizeof x[1]);
+		memcpy(out + 4 * k + 2 * PHILOX_LANES, &x[3], sizeof x[3]);
 	}
 }
 
-/* The words of n <= PHILOX_BATCH consecutive numbers of a dense array of this width, from (row,
- * col) on.  rows: ordinals, or NULL: the row itself.  `out` has room for PHILOX_BATCH words. */
+/* The counters of n consecutive numbers of a dense array, from (row, col) on, in order. */
+static inline uint32_t list_counters(uint32_t *r, uint32_t *quad, const uint32_t *rows, uint32_t row,
+				     uint32_t col, uint32_t width, uint32_t n)
+{
+	uint32_t count = 0;
+
+	for (; n; row++, col = 0) {
+		uint32_t run = width - col < n ? width - col : n, ordinal = rows ? rows[row] : row;
+		uint32_t last = (col + run - 1) / 4;
+
+		for (uint32_t q = col / 4; q <= last; q++, count++) {
+			r[count] = ordinal;
+			quad[count] = q;
+		}
+		n -= run;
+	}
+	return count;
+}
+
+/* The words of n <= PHILOX_BATCH consecutive numbers of a dense array of this width.
+ * rows: ordinals, or NULL: the row itself.  `out` has room for PHILOX_BATCH words. */
 static inline void philox_dense(uint32_t *out, const uint32_t key[2], uint32_t epoch,
 				const uint32_t *rows, uint32_t row, uint32_t col, uint32_t width,
 				uint32_t n)
 {
 	uint32_t r[PHILOX_BATCH + 8], quad[PHILOX_BATCH + 8], words[4 * (PHILOX_BATCH + 8)];
-	uint32_t counters = 0, c0 = 0, at = col, left = n;
+	uint32_t count = list_counters(r, quad, rows, row, col, width, n), c0 = 0;
 
-	for (uint32_t i = row; left; i++) { /* the counters that each row needs, in order */
-		uint32_t run = width - at < left ? width - at : left;
-		uint32_t ordinal = rows ? rows[i] : i, last = (at + run - 1) / 4;
-
-		for (uint32_t q = at / 4; q <= last; q++, counters++) {
-			r[counters] = ordinal;
-			quad[counters] = q;
-		}
-		left -= run;
-		at = 0;
+	memset(r + count, 0, 8 * sizeof *r);
+	memset(quad + count, 0, 8 * sizeof *quad);
+	if (width % 4 == 0 && col % 4 == 0 && n % 4 == 0) { /* every word is used */
+		philox_batch(out, key, epoch, r, quad, count);
+		return;
 	}
-	memset(r + counters, 0, 8 * sizeof *r);
-	memset(quad + counters, 0, 8 * sizeof *quad);
-	philox_batch(words, key, epoch, r, quad, counters);
-	while (n) { /* and of them the words of its columns */
+	philox_batch(words, key, epoch, r, quad, count);
+	for (; n; col = 0) {
 		uint32_t run = width - col < n ? width - col : n;
 
 		memcpy(out, words + 4 * c0 + col % 4, run * sizeof *out);
 		c0 += (col + run - 1) / 4 - col / 4 + 1;
 		out += run;
 		n -= run;
-		col = 0;
 	}
 }
 

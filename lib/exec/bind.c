@@ -64,13 +64,15 @@ static int bind_node(struct rn_binding *x, uint32_t i, const struct rn_rel *cons
 	const struct rn_schema *schemas[RN_MANY];
 	struct bound *b = &x->nodes[i];
 	char label[128];
+	int rc;
 
 	for (uint32_t k = 0; k < n->nin; k++)
 		schemas[k] = &x->nodes[n->in[k].node].schema;
 	RN_TRY(rn_node_infer(n, schemas, &b->schema, e));
 	RN_TRY(rn_calloc(1, n->op->state_size, "a stage", &b->state, e));
-	if (n->op->bind(x->ctx, n, schemas, in, b->state, &b->rel, e))
-		return rn_err_prefix(e, "%s", rn_node_label(n, label, sizeof label));
+	rc = n->op->bind(x->ctx, n, schemas, in, b->state, &b->rel, e);
+	if (rc)
+		return rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
 	return rn_schema_set_name(&b->rel->schema, n->name, e);
 }
 
@@ -240,6 +242,7 @@ static int lower_node(struct rn_binding *x, uint32_t i, const struct rn_lower *l
 	const struct rn_node *n = &x->plan->nodes[i];
 	struct rn_lrel in[RN_MANY];
 	char label[128];
+	int rc;
 
 	lw->prog->stage = i;
 	rels[i].rel = x->nodes[i].rel;
@@ -247,8 +250,9 @@ static int lower_node(struct rn_binding *x, uint32_t i, const struct rn_lower *l
 		return rn_lrel_from_rel(lw->prog, x->nodes[i].rel, &rels[i], e);
 	for (uint32_t k = 0; k < n->nin; k++)
 		in[k] = rels[n->in[k].node];
-	if (n->op->lower(lw, n, x->nodes[i].state, in, &rels[i], e))
-		return rn_err_prefix(e, "%s", rn_node_label(n, label, sizeof label));
+	rc = n->op->lower(lw, n, x->nodes[i].state, in, &rels[i], e);
+	if (rc)
+		return rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
 	return 0;
 }
 

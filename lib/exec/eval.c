@@ -6,7 +6,7 @@
 
 bool rn_node_waits(const struct rn_node *n, const struct rn_params *params)
 {
-	return !params && n->op->learns && n->op->learns(n);
+	return !params && n->learns;
 }
 
 int rn_node_infer(const struct rn_node *n, const struct rn_schema *const *in,
@@ -16,7 +16,7 @@ int rn_node_infer(const struct rn_node *n, const struct rn_schema *const *in,
 	int rc = n->op->infer(n, in, out, e);
 
 	if (rc) {
-		rn_err_prefix(e, "%s", rn_node_label(n, label, sizeof label));
+		rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
 		rn_schema_fini(out);
 		return rc;
 	}
@@ -73,7 +73,7 @@ int rn_eval_node(const struct rn_ctx *c, struct rn_backend *b, const struct rn_n
 	rc = rn_schema_set_name(&r->schema, n->name, e);
 	goto out;
 prefix:
-	rn_err_prefix(e, "%s", rn_node_label(n, label, sizeof label));
+	rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
 out:
 	if (state && n->op->close)
 		n->op->close(state);

@@ -297,7 +297,7 @@ static int merge(struct job *j, const struct rn_stream *s, size_t i, struct rn_e
 {
 	int rc = rn_stream_merge(s, j->plan, &j->from[i], &j->carried, &j->ncarried, e);
 
-	return rc ? rn_err_prefix(e, "%s", j->conf->in[i].file) : 0;
+	return rc ? rn_err_prefix(e, rc, "%s", j->conf->in[i].file) : 0;
 }
 
 /* ---- all inputs at once ---------------------------------------------------------------- */

@@ -214,8 +214,10 @@ static int make_schema(struct rn_source *s, struct rn_err *e)
 	for (size_t i = 0; i < s->out.nkey; i++) {
 		size_t at;
 
-		if (rn_schema_find(&s->out, json_string_value(json_array_get(key, i)), &at, e))
-			return rn_err_prefix(e, "%s: --key", s->path);
+		int rc = rn_schema_find(&s->out, json_string_value(json_array_get(key, i)), &at, e);
+
+		if (rc)
+			return rn_err_prefix(e, rc, "%s: --key", s->path);
 		s->out.key[i] = (uint32_t)at;
 	}
 	return s->node->name ? rn_schema_set_name(&s->out, s->node->name, e) : 0;

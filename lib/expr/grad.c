@@ -400,7 +400,7 @@ static int transpose(struct grad *q, const struct rn_inst *i, struct transposed 
 	return 0;
 }
 
-/* An index array made as long as n: x itself, else RN_NO_ROW behind its end. */
+/* An index array (RN_NONE: the identity) of n entries: RN_NO_ROW behind the terms. */
 static int extend(struct grad *q, uint32_t x, uint32_t terms, uint32_t n, uint32_t *out)
 {
 	const uint32_t *from = rn_prog_idx_data(q->p, x);
@@ -408,7 +408,7 @@ static int extend(struct grad *q, uint32_t x, uint32_t terms, uint32_t n, uint32
 	uint32_t *y;
 
 	*out = x;
-	if (x == RN_NONE ? terms == n : q->p->idx[x].n == n)
+	if (from && q->p->idx[x].n == n)
 		return 0;
 	RN_TRY(rn_buf_new((size_t)n * sizeof *y, "an index array", &b, q->e));
 	y = b->data;

@@ -27,6 +27,7 @@ struct rn_node {
 	char *id;            /* instance id inside streams, else NULL */
 	const struct rn_op *op;
 	json_t *opt;         /* option values in normal form (base/opt.h), owned */
+	bool learns;         /* as op->check found */
 	uint32_t nin;
 	struct rn_input {
 		char *as;          /* the name that expressions know it by, or NULL */
@@ -67,6 +68,7 @@ enum rn_op_flag {
 	RN_OP_ROWWISE = 1, /* output row i depends on input row i alone: streams block by block */
 	RN_OP_SOURCE = 2,  /* no inputs */
 	RN_OP_SINK = 4,    /* loss */
+	RN_OP_LEARNS = 8,  /* some of its nodes learn (its program takes --model) */
 };
 
 struct rn_op {
@@ -80,11 +82,10 @@ struct rn_op {
 	const struct rn_opt *opts;
 	size_t nopts;
 	size_t state_size;
-	/* Does this node hold parameters, fitted statistics or randomness?  NULL: never. */
-	bool (*learns)(const struct rn_node *n);
-	/* Check options that infer cannot see wrong by type alone, when the node is made
-	 * (expressions parse here).  NULL: nothing to check. */
-	int (*check)(const struct rn_node *n, struct rn_err *e);
+	/* When a node is made: check what its options' types do not say (expressions parse here),
+	 * and say whether it *learns*: holds parameters, fitted statistics or randomness.
+	 * *learns comes in false.  NULL: nothing to check, and it does not. */
+	int (*check)(const struct rn_node *n, bool *learns, struct rn_err *e);
 	int (*infer)(const struct rn_node *n, const struct rn_schema *const *in,
 		     struct rn_schema *out, struct rn_err *e);
 	/* in: contents of the inputs (their parts may be there but are not used); schema: what

@@ -52,29 +52,15 @@ static int parse_expr(const struct rn_node *n, struct rn_eexpr **x, enum rn_agg 
 			  rn_node_string(n, "expr"));
 }
 
-static bool learns(const struct rn_node *n)
-{
-	struct rn_eexpr *x;
-	enum rn_agg how;
-	bool yes;
-
-	if (parse_expr(n, &x, &how, NULL) || !x)
-		return false;
-	yes = rn_eexpr_has_params(x) || rn_eexpr_has_random(x);
-	rn_eexpr_free(x);
-	return yes;
-}
-
-static int check(const struct rn_node *n, struct rn_err *e)
+static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	struct rn_eexpr *x;
 	enum rn_agg how;
 
 	RN_TRY(rn_op_check_map(n, "cols", e));
 	RN_TRY(parse_expr(n, &x, &how, e));
+	*learns = x && (rn_eexpr_has_params(x) || rn_eexpr_has_random(x));
 	rn_eexpr_free(x);
-	if (rn_node_input(n, "keys") >= 0 && !json_array_size(rn_node_json(n, "by")))
-		return rn_err_set(e, RN_EUSAGE, "--keys wants --by");
 	return 0;
 }
 
@@ -95,8 +81,9 @@ static int find_by(const struct rn_node *n, const struct rn_schema *in, const st
 		RN_GOTO(fail, rn_schema_find(in, name, &(*at)[i], e));
 		if (!keys)
 			continue;
-		if (rn_schema_find(keys, in->cols[(*at)[i]].name, &(*keys_at)[i], e)) {
-			rc = rn_err_prefix(e, "--keys");
+		rc = rn_schema_find(keys, in->cols[(*at)[i]].name, &(*keys_at)[i], e);
+		if (rc) {
+			rn_err_prefix(e, rc, "--keys");
 			goto fail;
 		}
 		RN_GOTO(fail, rn_key_types_meet(in->cols[(*at)[i]].type, name,
@@ -125,6 +112,8 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 	json_t *v;
 	int rc;
 
+	if (keys >= 0 && !json_array_size(rn_node_json(n, "by")))
+		return rn_err_set(e, RN_EUSAGE, "--keys wants --by");
 	RN_TRY(find_by(n, in[0], keys >= 0 ? in[keys] : NULL, &at, &keys_at, &count, e));
 	for (size_t i = 0; i < count; i++) {
 		const struct rn_field *f = &in[0]->cols[at[i]];
@@ -365,11 +354,11 @@ const struct rn_op rn_op_agg = {
 	.usage = "[EXPR] [FILE]",
 	.examples = examples,
 	.see_also = "rn-join(1), rn-map(1)",
+	.flags = RN_OP_LEARNS,
 	.min_in = 1,
 	.max_in = 1,
 	RN_OPTS(opts),
 	.state_size = sizeof(struct state),
-	.learns = learns,
 	.check = check,
 	.infer = infer,
 	.bind = bind,

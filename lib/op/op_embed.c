@@ -28,17 +28,12 @@ static const char *const examples[] = {
 	NULL,
 };
 
-static bool always(const struct rn_node *n)
-{
-	(void)n;
-	return true;
-}
-
-static int check(const struct rn_node *n, struct rn_err *e)
+static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	enum rn_init init;
 	double arg;
 
+	*learns = true;
 	if (rn_node_int(n, "dim") < 1 || rn_node_int(n, "dim") > 1 << 24)
 		return rn_err_set(e, RN_EUSAGE, "dim must be between 1 and %d, not %lld", 1 << 24,
 				  (long long)rn_node_int(n, "dim"));
@@ -184,11 +179,11 @@ const struct rn_op rn_op_embed = {
 	.usage = "N [FILE]",
 	.examples = examples,
 	.see_also = "rn-encode(1), rn-linear(1)",
+	.flags = RN_OP_LEARNS,
 	.min_in = 1,
 	.max_in = 1,
 	RN_OPTS(opts),
 	.state_size = sizeof(struct state),
-	.learns = always,
 	.check = check,
 	.infer = infer,
 	.bind = bind,

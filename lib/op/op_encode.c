@@ -175,10 +175,11 @@ fail:
 	return rc;
 }
 
-static int check(const struct rn_node *n, struct rn_err *e)
+static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	struct encoders es;
 
+	(void)learns;
 	RN_TRY(parse(n, &es, e));
 	encoders_fini(&es);
 	return 0;

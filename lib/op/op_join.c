@@ -254,24 +254,13 @@ static int parse_expr(const struct rn_node *n, struct rn_eexpr **x, struct rn_er
 	return rn_node_string(n, "expr") ? rn_eexpr_parse(rn_node_string(n, "expr"), x, e) : 0;
 }
 
-static bool learns(const struct rn_node *n)
-{
-	struct rn_eexpr *x;
-	bool yes;
-
-	if (parse_expr(n, &x, NULL) || !x)
-		return false;
-	yes = rn_eexpr_has_params(x) || rn_eexpr_has_random(x);
-	rn_eexpr_free(x);
-	return yes;
-}
-
-static int check(const struct rn_node *n, struct rn_err *e)
+static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	struct rn_eexpr *x;
 
 	RN_TRY(rn_op_check_map(n, "on", e));
 	RN_TRY(parse_expr(n, &x, e));
+	*learns = x && (rn_eexpr_has_params(x) || rn_eexpr_has_random(x));
 	rn_eexpr_free(x);
 	return 0;
 }
@@ -537,11 +526,11 @@ const struct rn_op rn_op_join = {
 	.usage = "[NAME=]FILE...",
 	.examples = examples,
 	.see_also = "rn-agg(1), rn-union(1)",
+	.flags = RN_OP_LEARNS,
 	.min_in = 2,
 	.max_in = RN_MANY,
 	RN_OPTS(opts),
 	.state_size = sizeof(struct state),
-	.learns = learns,
 	.check = check,
 	.infer = infer,
 	.bind = bind,

@@ -24,23 +24,12 @@ static int parse(const struct rn_node *n, struct rn_eexpr **x, struct rn_err *e)
 	return rn_eexpr_parse(rn_node_string(n, "expr"), x, e);
 }
 
-static bool map_learns(const struct rn_node *n)
-{
-	struct rn_eexpr *x;
-	bool learns;
-
-	if (parse(n, &x, NULL))
-		return false; /* check reports it */
-	learns = rn_eexpr_has_params(x) || rn_eexpr_has_random(x);
-	rn_eexpr_free(x);
-	return learns;
-}
-
-static int map_check(const struct rn_node *n, struct rn_err *e)
+static int map_check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	struct rn_eexpr *x;
 
 	RN_TRY(parse(n, &x, e));
+	*learns = rn_eexpr_has_params(x) || rn_eexpr_has_random(x);
 	rn_eexpr_free(x);
 	return 0;
 }
@@ -97,11 +86,10 @@ const struct rn_op rn_op_map = {
 	.usage = "EXPR [FILE]",
 	.examples = map_examples,
 	.see_also = "rn-linear(1), rn-agg(1), rn-train(1)",
-	.flags = RN_OP_ROWWISE,
+	.flags = RN_OP_ROWWISE | RN_OP_LEARNS,
 	.min_in = 1,
 	.max_in = 1,
 	RN_OPTS(map_opts),
-	.learns = map_learns,
 	.check = map_check,
 	.infer = map_infer,
 	.bind = bind,
@@ -126,17 +114,12 @@ static const char *const linear_examples[] = {
 	NULL,
 };
 
-static bool always(const struct rn_node *n)
-{
-	(void)n;
-	return true;
-}
-
-static int linear_check(const struct rn_node *n, struct rn_err *e)
+static int linear_check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	enum rn_init init;
 	double arg;
 
+	*learns = true;
 	if (rn_node_int(n, "out") < 1 || rn_node_int(n, "out") > 1 << 24)
 		return rn_err_set(e, RN_EUSAGE, "out must be between 1 and %d, not %lld", 1 << 24,
 				  (long long)rn_node_int(n, "out"));
@@ -184,11 +167,10 @@ const struct rn_op rn_op_linear = {
 	.usage = "N [FILE]",
 	.examples = linear_examples,
 	.see_also = "rn-map(1), rn-train(1)",
-	.flags = RN_OP_ROWWISE,
+	.flags = RN_OP_ROWWISE | RN_OP_LEARNS,
 	.min_in = 1,
 	.max_in = 1,
 	RN_OPTS(linear_opts),
-	.learns = always,
 	.check = linear_check,
 	.infer = linear_infer,
 	.bind = bind,

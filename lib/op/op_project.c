@@ -51,12 +51,25 @@ static int parse_items(const struct rn_node *n, const struct rn_schema *s, struc
 	json_object_foreach(cols, name, v) {
 		struct item *it = &items[k++];
 		const char *text = json_string_value(v);
+		struct rn_str quoted = RN_STR_INIT;
+		size_t col;
+		int rc;
 
 		it->name = name;
-		if (rn_cexpr_parse(text, s, &it->x, e)) {
-			free_items(items, total);
-			return rn_err_prefix(e, "column '%s'", name);
+		/* A kept column may have a name that is no expression. */
+		if (!strcmp(name, text) && !rn_schema_find(s, name, &col, NULL)) {
+			rn_str_addf(&quoted, "`%s`", name);
+			text = quoted.s;
 		}
+		rc = rn_str_check(&quoted, e);
+		if (!rc)
+			rc = rn_cexpr_parse(text, s, &it->x, e);
+		rn_str_fini(&quoted);
+		if (rc) {
+			free_items(items, total);
+			return rn_err_prefix(e, rc, "column '%s'", name);
+		}
+		text = json_string_value(v);
 		it->col = rn_cexpr_column(it->x);
 		if (it->col >= 0 && !strcmp(name, text)) { /* kept, not renamed */
 			it->name = s->cols[it->col].name;
@@ -88,8 +101,9 @@ static int keep_key(const struct rn_schema *in, const struct item *items, size_t
 	return rn_op_set_key(out, key, in->nkey, e);
 }
 
-static int check(const struct rn_node *n, struct rn_err *e)
+static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
+	(void)learns;
 	return rn_op_check_map(n, "cols", e);
 }
 

@@ -29,13 +29,14 @@ static const char *const examples[] = {
 	NULL,
 };
 
-static int check(const struct rn_node *n, struct rn_err *e)
+static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	const json_t *types = rn_node_json(n, "types");
 	const char *col;
 	json_t *v;
 	enum rn_type t;
 
+	(void)learns;
 	json_object_foreach((json_t *)types, col, v)
 		if (!json_is_string(v) || rn_type_parse(json_string_value(v), &t))
 			return rn_err_set(e, RN_EUSAGE,

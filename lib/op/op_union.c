@@ -31,7 +31,7 @@ static int match_columns(const struct rn_schema *first, const struct rn_schema *
 			rc = rn_schema_find(s, name.s, &at[i], e);
 		rn_str_fini(&name);
 		if (rc)
-			return rn_err_prefix(e, "input %zu", input + 1);
+			return rn_err_prefix(e, rc, "input %zu", input + 1);
 		if (s->cols[at[i]].type != first->cols[i].type)
 			return rn_err_set(e, RN_EUSAGE, "column '%s' is %s in input %zu and %s in the first",
 					  first->cols[i].name, rn_type_name(s->cols[at[i]].type), input + 1,

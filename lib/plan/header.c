@@ -218,10 +218,8 @@ static int read_options(const json_t *given, const struct rn_opt *opts, size_t n
 
 		if (!row || row->type == RN_OPT_NODE)
 			return bad(e, "unknown option '%.100s'", key);
-		if (rn_opt_from_json(row, v, &value, e)) {
-			rn_err_prefix(e, "%s", key);
-			return e->code;
-		}
+		if (rn_opt_from_json(row, v, &value, e))
+			return rn_err_prefix(e, e->code, "%s", key);
 		RN_TRY(rn_opt_put(set, row, value, e));
 	}
 	return rn_opt_finish(set, opts, nopts, e);
@@ -379,15 +377,11 @@ static int read_header(struct reader *r, const json_t *j, uint32_t *out, struct 
 	RN_TRY(rn_calloc(json_array_size(nodes), sizeof *r->map, "a plan", &r->map, e));
 	RN_TRY(known_ids(r, e));
 	for (size_t i = 0; i < json_array_size(nodes); i++)
-		if (read_node(r, json_array_get(nodes, i), e)) {
-			rn_err_prefix(e, "stage %zu", i);
-			return e->code;
-		}
+		if (read_node(r, json_array_get(nodes, i), e))
+			return rn_err_prefix(e, e->code, "stage %zu", i);
 	for (size_t i = 0; i < json_array_size(runs); i++)
-		if (read_header_run(r, json_array_get(runs, i), e)) {
-			rn_err_prefix(e, "run %zu", i);
-			return e->code;
-		}
+		if (read_header_run(r, json_array_get(runs, i), e))
+			return rn_err_prefix(e, e->code, "run %zu", i);
 	RN_TRY(read_number(json_object_get(j, "out"), r->n, "out", &last, e));
 	*out = r->map[last];
 	return 0;

@@ -41,7 +41,7 @@ int rn_plan_infer(const struct rn_plan *p, struct rn_schema *schemas, const bool
 		if (!rc)
 			rc = set_name(&schemas[i], n->name, e);
 		if (rc) {
-			rn_err_prefix(e, "%s", rn_node_label(n, label, sizeof label));
+			rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
 			return rc;
 		}
 	}

@@ -91,9 +91,9 @@ int rn_plan_add(struct rn_plan *p, const struct rn_op *op, const char *name, con
 	RN_GOTO(fail, copy_text(name, &n.name, e));
 	RN_GOTO(fail, copy_text(id, &n.id, e));
 	if (op->check) {
-		rc = op->check(&n, e);
+		rc = op->check(&n, &n.learns, e);
 		if (rc) {
-			rn_err_prefix(e, "%s", rn_node_label(&n, label, sizeof label));
+			rn_err_prefix(e, rc, "%s", rn_node_label(&n, label, sizeof label));
 			goto fail;
 		}
 	}
@@ -201,7 +201,7 @@ long rn_plan_find(const struct rn_plan *p, const char *name)
 
 bool rn_node_learns(const struct rn_node *n)
 {
-	return n->op->learns && n->op->learns(n);
+	return n->learns;
 }
 
 void rn_plan_deferred(const struct rn_plan *p, bool *deferred)

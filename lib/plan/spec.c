@@ -58,7 +58,7 @@ static int at_stage(const struct spec *s, const struct stage *st, const char *ke
 	}
 	if (key)
 		rn_json_pointer_add(&ptr, key);
-	rn_err_prefix(e, "%s: %s", s->file, ptr.s);
+	rn_err_prefix(e, code, "%s: %s", s->file, ptr.s);
 	rn_str_fini(&ptr);
 	return code;
 }
@@ -452,7 +452,7 @@ static int read_runs(struct spec *s, struct rn_err *e)
 			rn_json_pointer_add(&ptr, name);
 		if (key)
 			rn_json_pointer_add(&ptr, key);
-		rn_err_prefix(e, "%s: /run/%zu%s", s->file, i, ptr.s);
+		rn_err_prefix(e, rc, "%s: /run/%zu%s", s->file, i, ptr.s);
 		rn_str_fini(&ptr);
 		return rc;
 	}
@@ -488,7 +488,7 @@ static int check_root(const struct spec *s, struct rn_err *e)
 			continue;
 		(void)unknown_key(NULL, 0, key, keys, e);
 		rn_json_pointer_add(&ptr, key);
-		rn_err_prefix(e, "%s: %s", s->file, ptr.s);
+		rn_err_prefix(e, RN_EUSAGE, "%s: %s", s->file, ptr.s);
 		rn_str_fini(&ptr);
 		return RN_EUSAGE;
 	}

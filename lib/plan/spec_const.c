@@ -103,7 +103,7 @@ static int expand_member(const struct scope *s, json_t *value, const char *key, 
 		*made = value;
 		rc = expand_text(s->constants, made, e);
 		if (rc)
-			rn_err_prefix(e, "%s: %s", s->file, ptr->s);
+			rn_err_prefix(e, rc, "%s: %s", s->file, ptr->s);
 	} else {
 		rc = expand(s, value, ptr, depth + 1, e);
 	}
@@ -176,7 +176,7 @@ static int override_constants(json_t *given, const char *const *set, size_t nset
 			return rn_err_nomem(e, len, "a name");
 		if (!json_object_get(given, name)) {
 			rc = rn_plan_unknown("constant", name, given, e);
-			rn_err_prefix(e, "--set %s", set[i]);
+			rn_err_prefix(e, rc, "--set %s", set[i]);
 		} else {
 			rc = set_value(text, &v, e);
 			if (!rc)
@@ -216,7 +216,7 @@ static int resolve_constants(const struct scope *s, json_t *given, const json_t 
 			struct rn_str ptr = RN_STR_INIT;
 
 			rn_json_pointer_add(&ptr, key);
-			rn_err_prefix(e, "%s: /constants%s", s->file, ptr.s);
+			rn_err_prefix(e, rc, "%s: /constants%s", s->file, ptr.s);
 			rn_str_fini(&ptr);
 			return rc;
 		}

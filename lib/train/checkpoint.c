@@ -209,7 +209,7 @@ out:
 	json_decref(header);
 	free_slots(&slots);
 	rn_pack_fini(&p);
-	return rc ? rn_err_prefix(e, "checkpoint") : 0;
+	return rc ? rn_err_prefix(e, rc, "checkpoint") : 0;
 }
 
 /* ---- loading -------------------------------------------------------------------------------- */

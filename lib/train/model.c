@@ -57,12 +57,13 @@ int rn_model_pack(struct rn_pack *p, const struct rn_plan *plan, const struct rn
 				      e));
 	}
 	for (uint32_t i = 0, k = 0; i < plan->nruns; i++) {
-		const struct rn_classes *c = tasks[k].classes;
+		const struct rn_classes *c;
 		json_t *facts;
 		int rc;
 
 		if (plan->runs[i].kind != RN_RUN_FIT)
 			continue;
+		c = tasks[k].classes;
 		RN_TRY(rn_json_object(&facts, e));
 		rc = rn_json_set_text(facts, "name", plan->nodes[plan->runs[i].node].name, e);
 		if (!rc)
@@ -95,7 +96,7 @@ int rn_model_save(const char *path, const struct rn_plan *plan, const struct rn_
 out:
 	json_decref(header);
 	rn_pack_fini(&p);
-	return rc ? rn_err_prefix(e, "model") : 0;
+	return rc ? rn_err_prefix(e, rc, "model") : 0;
 }
 
 /* ---- loading -------------------------------------------------------------------------- */

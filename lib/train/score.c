@@ -117,7 +117,7 @@ int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 	rc = rn_forward_new(x, b, plan, run->node, params, &s->forward, e);
 out:
 	if (rc)
-		rn_err_prefix(e, "%s of '%s'", rn_run_types[run->kind].name, s->node);
+		rn_err_prefix(e, rc, "%s of '%s'", rn_run_types[run->kind].name, s->node);
 	return rc;
 }
 
@@ -139,7 +139,7 @@ int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *stor
 		.target_name = s->target_name,
 	};
 	rc = rn_metric_compute(s->metric, &s->task, &in, out, why, e);
-	return rc ? rn_err_prefix(e, "'%s'", s->node) : 0;
+	return rc ? rn_err_prefix(e, rc, "'%s'", s->node) : 0;
 }
 
 void rn_score_fini(struct rn_score *s)
