@@ -325,8 +325,9 @@ static void die_of_signal(void)
 
 static void add_metric(const json_t *result, const char *name, struct rn_str *out)
 {
-	const json_t *mean = json_object_get(json_object_get(result, "mean"), name);
-	const json_t *std = json_object_get(json_object_get(result, "std"), name);
+	const json_t *spread = json_object_get(json_object_get(result, "spread"), name);
+	const json_t *mean = json_object_get(spread, "mean");
+	const json_t *std = json_object_get(spread, "std");
 	const json_t *v = json_object_get(result, name);
 
 	if (json_is_number(mean))
@@ -341,7 +342,7 @@ static void add_metric(const json_t *result, const char *name, struct rn_str *ou
 /* "test 0.8150, val 0.7920; 200 epochs (best 143), 0.95 ms each; 0.4 s; bits …" */
 static void summary(const struct rn_plan *p, const json_t *r, struct rn_str *out)
 {
-	size_t runs = json_array_size(json_object_get(r, "runs"));
+	long long runs = json_integer_value(json_object_get(r, "runs"));
 
 	for (uint32_t i = 0; i < p->nruns; i++)
 		if (p->runs[i].kind == RN_RUN_EVAL)
@@ -349,7 +350,7 @@ static void summary(const struct rn_plan *p, const json_t *r, struct rn_str *out
 	if (json_object_get(r, "val"))
 		add_metric(r, "val", out);
 	if (runs > 1)
-		rn_str_addf(out, "%zu runs of ", runs);
+		rn_str_addf(out, "%lld runs of ", runs);
 	rn_str_addf(out, "%lld epochs (best %lld), %.3g ms each, %.3g s, bits %s\n",
 		    (long long)json_integer_value(json_object_get(r, "epochs")),
 		    (long long)json_integer_value(json_object_get(r, "best_epoch")),

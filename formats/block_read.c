@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zstd_errors.h>
 
 enum {
 	AHEAD = 256 << 10,    /* bytes read at once where chunks are small */
@@ -66,7 +67,8 @@ int rn_input_take(struct rn_input *in, uint64_t n, const uint8_t **p, struct rn_
 	uint64_t want;
 
 	if (n > have + in->left)
-		return rn_input_bad(in, rn_input_offset(in), e, "the payload of a frame is too short");
+		return rn_input_bad(in, rn_input_offset(in), e,
+				    "the payload of a frame is too short");
 	if (n > have) {
 		if (have && in->from)
 			memmove(in->p, in->p + in->from, have);
@@ -177,6 +179,8 @@ static int decompress(struct rn_block_reader *b, const struct rn_input *in,
 	if (ZSTD_findFrameCompressedSize(*p, c->stored) != c->stored)
 		return bad_chunk(b, in, "a chunk is not one zstd frame", e);
 	n = ZSTD_decompressDCtx(b->zstd, b->plain.p, c->encoded, *p, c->stored);
+	if (ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+		return rn_err_nomem(e, c->encoded, "the zstd codec");
 	if (ZSTD_isError(n))
 		return rn_input_bad(in, b->at, e, "zstd: %s", ZSTD_getErrorName(n));
 	if (n != c->encoded)

@@ -56,7 +56,8 @@ static int compress(struct rn_block_writer *b, struct rn_chunk *c, const void *d
 	RN_TRY(rn_bytes_reserve(&b->enc, bound + RN_ER_ALIGN, e));
 	n = ZSTD_compressCCtx(b->zstd, b->enc.p + b->enc.len, bound, data, c->encoded, b->level);
 	if (ZSTD_isError(n))
-		return rn_err_set(e, RN_ENOMEM, "cannot compress a block: %s", ZSTD_getErrorName(n));
+		return rn_err_set(e, RN_ENOMEM, "cannot compress a block: %s",
+				  ZSTD_getErrorName(n));
 	if (n * 100 > c->encoded * 97)
 		return 0;
 	c->codec = RN_CODEC_ZSTD;

@@ -37,7 +37,7 @@ static int bad_magic(struct rn_reader *r, const uint8_t *p, struct rn_err *e)
 {
 	if (memcmp(p, RN_ER_MAGIC, 4) == 0)
 		return rn_input_bad(&r->in, 4, e,
-				    "line ends were converted: the stream must be copied as binary");
+				    "line ends were converted: copy the stream as binary");
 	return rn_err_set(e, RN_EDATA,
 			  "'%s' is not an RN stream: it has no magic at offset 0 (rn-scan reads "
 			  "text)",
@@ -200,7 +200,8 @@ static int read_end(struct rn_reader *r, struct rn_err *e)
 	for (size_t i = 0; i < r->nsections; i++)
 		if (rn_get64(p + 16 + 16 * i) != r->sections[i].rows ||
 		    rn_get64(p + 24 + 16 * i) != r->sections[i].blocks)
-			return rn_input_bad(&r->in, at, e, "section %zu has another number of rows", i);
+			return rn_input_bad(&r->in, at, e,
+					    "section %zu has another number of rows", i);
 	at = r->in.offset;
 	RN_TRY(r->in.io->ops->read(r->in.io, &extra, 1, &got, e));
 	if (got)

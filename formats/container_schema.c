@@ -3,9 +3,10 @@
  * The schema of a section as JSON.
  */
 #include "container_format.h"
+
+#include "../lib/base/json.h"
 #include "../lib/base/utf8.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,8 +134,9 @@ static int read_column(const json_t *j, struct rn_schema *out, struct rn_err *e)
 	if (!name || !type || (qual && !json_is_string(qual)))
 		return bad(e, "a column is not an object with name and type");
 	if (rn_type_parse(type, &t))
-		return rn_err_set(e, RN_EDATA, "malformed schema: column '%s' has unknown type '%s'",
-				  name, type);
+		return rn_err_set(e, RN_EDATA,
+				  "malformed schema: column '%s' has unknown type '%s'", name,
+				  type);
 	return rn_schema_add_col(out, name, json_string_value(qual), t, e);
 }
 
@@ -218,19 +220,11 @@ static int read_schema(const json_t *j, struct rn_schema *out, struct rn_err *e)
 
 int rn_schema_from_json(const char *text, size_t n, struct rn_schema *out, struct rn_err *e)
 {
-	json_error_t err;
-	json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &err);
+	json_t *j;
 	int rc;
 
 	*out = (struct rn_schema){ 0 };
-	if (!j) {
-		enum json_error_code code = json_error_code(&err);
-
-		/* Where jansson finds no memory it often says nothing at all. */
-		if (code == json_error_out_of_memory || code == json_error_unknown)
-			return rn_err_nomem(e, n, "a schema");
-		return bad(e, err.text);
-	}
+	RN_TRY(rn_json_load(text, n, "malformed schema", RN_EDATA, &j, e));
 	rc = json_is_object(j) ? read_schema(j, out, e) : bad(e, "it is not an object");
 	json_decref(j);
 	if (rc)

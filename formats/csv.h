@@ -2,12 +2,17 @@
  *
  * CSV and TSV (RFC 4180: quotes, embedded separators and newlines, CRLF, BOM),
  * typed.  Input named *.zst is decompressed.  An empty unquoted field is NULL,
- * "" is the empty string; NaN in a float64 column is NULL.
+ * "" is the empty string; NaN in a float64 column is NULL.  Blank lines are
+ * passed over where there is more than one column.  A quote inside an unquoted
+ * field is a letter.  RN_EDATA with file:line: rows of another length than the
+ * header, a carriage return alone, NUL, what is not UTF-8, names that repeat,
+ * an input without a header.  A column without a name is c0, c1, … by its place.
  *
  * Types not given are inferred from the whole input when it is a regular file,
  * else from its first 65,536 rows: bool (true/false), int64, float64,
- * timestamp (ISO 8601), else string.  A value that does not fit the type found is an error
- * (RN_EDATA) with file:line and column, and tells of --types.
+ * timestamp (ISO 8601), else string; string too for a column of NULLs only, and
+ * for integers that int64 does not hold.  A value that does not fit the type found
+ * is an error (RN_EDATA) with file:line and column, and tells of --types.
  */
 #ifndef RN_CSV_H
 #define RN_CSV_H

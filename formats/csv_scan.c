@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -69,6 +70,8 @@ static int read_zstd(struct rn_csv_scan *s, char *p, size_t n, size_t *got, stru
 			break;
 		in = (ZSTD_inBuffer){ s->stored, s->stored_len, s->stored_at };
 		rc = ZSTD_decompressStream(s->zstd, &out, &in);
+		if (ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation)
+			return rn_err_nomem(e, STORED_PIECE, "the zstd codec");
 		if (ZSTD_isError(rc))
 			return rn_err_set(e, RN_EDATA, "'%s': zstd: %s", s->io->name,
 					  ZSTD_getErrorName(rc));

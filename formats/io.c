@@ -280,7 +280,9 @@ static int open_file(struct fd_io *f, const char *path, struct rn_err *e)
 	bool dangling = !exists && lstat(path, &link) == 0;
 
 	if ((exists && !S_ISREG(st.st_mode)) || dangling) {
-		f->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | (dangling ? O_CREAT : 0), 0666);
+		int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | (dangling ? O_CREAT : 0);
+
+		f->fd = open(path, flags, 0666);
 		return f->fd < 0 ? rn_err_errno(e, "cannot open '%s'", path) : 0;
 	}
 	if (exists && access(path, W_OK) < 0)

@@ -353,7 +353,8 @@ int rn_npy_write_header(struct rn_io *io, uint64_t rows, const struct rn_shape *
 	size_t n = 10, padded;
 
 	n += (size_t)snprintf(text + n, sizeof text - n,
-			      "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ",", rows);
+			      "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ",",
+			      rows);
 	for (uint32_t i = 0; i < shape->rank; i++)
 		n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", i ? ", " : " ",
 				      shape->dim[i]);

@@ -14,6 +14,13 @@
 #include <immintrin.h>
 #endif
 
+/* Before a loop whose iterations do not depend on each other, in place or not. */
+#ifdef __clang__
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 /* Parts for `units` things that touch so many bytes (or cost as much) in all. */
 static inline uint32_t parts_for(double bytes, uint64_t units)
 {

@@ -156,14 +156,14 @@ static void F(load_drop)(real *d, const struct rn_kargs *a, const struct rn_drop
 }
 
 #define EACH(expr)                                                                                \
-	_Pragma("GCC ivdep") for (uint32_t k = 0; k < n; k++)                                     \
+	INDEPENDENT for (uint32_t k = 0; k < n; k++)                                     \
 	{                                                                                         \
 		real x = a[k];                                                                    \
 		d[k] = (expr);                                                                    \
 	}                                                                                         \
 	break
 #define EACH2(expr)                                                                               \
-	_Pragma("GCC ivdep") for (uint32_t k = 0; k < n; k++)                                     \
+	INDEPENDENT for (uint32_t k = 0; k < n; k++)                                     \
 	{                                                                                         \
 		real x = a[k], y = b[k];                                                          \
 		d[k] = (expr);                                                                    \
@@ -235,14 +235,14 @@ static void F(step2)(enum rn_ew fn, real *d, const real *a, const real *b, uint3
 static void F(step3)(enum rn_ew fn, real *d, const real *a, const real *b, const real *c, uint32_t n)
 {
 	if (fn == RN_EW_SELECT) {
-		_Pragma("GCC ivdep") for (uint32_t k = 0; k < n; k++)
+		INDEPENDENT for (uint32_t k = 0; k < n; k++)
 		{
 			real x = b[k], y = c[k];
 
 			d[k] = a[k] != 0 ? x : y;
 		}
 	} else {
-		_Pragma("GCC ivdep") for (uint32_t k = 0; k < n; k++) d[k] = F(fused)(a[k], b[k], c[k]);
+		INDEPENDENT for (uint32_t k = 0; k < n; k++) d[k] = F(fused)(a[k], b[k], c[k]);
 	}
 }
 

@@ -226,7 +226,7 @@ static void F(exps)(const real *x, uint32_t n, real top, real *out)
 	for (uint32_t f = n; f < padded; f++)
 		out[f] = 0;
 	for (uint32_t f = 0; f < padded; f += 16)
-		_Pragma("GCC ivdep") for (uint32_t k = 0; k < 16; k++) out[f + k] =
+		INDEPENDENT for (uint32_t k = 0; k < 16; k++) out[f + k] =
 			F(exp)(out[f + k]);
 }
 
@@ -329,7 +329,7 @@ static void F(run_adam)(const struct rn_kargs *a, uint32_t part)
 	real *p = a->out, *m = (real *)(uintptr_t)a->in[2], *v = (real *)(uintptr_t)a->in[3];
 	const real *grad = a->in[1];
 
-	_Pragma("GCC ivdep") for (uint64_t k = r.from; k < r.to; k++)
+	INDEPENDENT for (uint64_t k = r.from; k < r.to; k++)
 	{
 		real x = p[k] * keep, g = decay != 0 ? grad[k] + decay * x : grad[k];
 		real m1 = m[k] * b1 + c1 * g, v1 = v[k] * b2 + c2 * g * g;
@@ -349,7 +349,7 @@ static void F(run_sgd)(const struct rn_kargs *a, uint32_t part)
 	real *p = a->out, *buf = (real *)(uintptr_t)a->in[2];
 	const real *grad = a->in[1];
 
-	_Pragma("GCC ivdep") for (uint64_t k = r.from; k < r.to; k++)
+	INDEPENDENT for (uint64_t k = r.from; k < r.to; k++)
 	{
 		real g = decay != 0 ? grad[k] + decay * p[k] : grad[k];
 

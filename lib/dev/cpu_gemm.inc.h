@@ -191,7 +191,7 @@ static void F(add_tree)(real *parts, uint64_t n, uint64_t width, struct range r,
 		for (uint64_t c = 0; c + s < n; c += 2 * s) {
 			real *x = parts + c * width, *y = parts + (c + s) * width;
 
-			_Pragma("GCC ivdep") for (uint64_t j = r.from; j < r.to; j++) x[j] += y[j];
+			INDEPENDENT for (uint64_t j = r.from; j < r.to; j++) x[j] += y[j];
 		}
 	if (n)
 		memcpy(out + r.from, parts + r.from, (r.to - r.from) * sizeof *out);

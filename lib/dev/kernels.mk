@@ -1,7 +1,7 @@
 # The CPU kernels, once for each level of instruction set; cpu_backend.c chooses at run time.
 # -fno-trapping-math changes no result: it lets the compiler compute both sides of a select.
 
-RN_KERNEL_FLAGS := -O3 -fno-trapping-math -Wno-psabi
+RN_KERNEL_FLAGS := -O3 -fno-trapping-math -Wno-psabi -Wno-unknown-pragmas -Wno-pass-failed
 RN_ISA_v3 := -march=x86-64-v3
 RN_ISA_v4 := -march=x86-64-v4 -mprefer-vector-width=512
 

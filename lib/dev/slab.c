@@ -37,7 +37,7 @@ static size_t lowest_gap(struct rn_slab_item *const *placed, size_t n, const str
 
 int rn_slab_plan(struct rn_slab_item *items, size_t n, size_t *total, struct rn_err *e)
 {
-	struct rn_slab_item **order, **placed;
+	struct rn_slab_item **order, **placed = NULL;
 	size_t end = 0;
 	int rc;
 

@@ -15,12 +15,13 @@ int rn_node_infer(const struct rn_node *n, const struct rn_schema *const *in,
 	char label[128];
 	int rc = n->op->infer(n, in, out, e);
 
-	if (rc) {
+	if (rc)
 		rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
+	else if (n->name)
+		rc = rn_schema_set_name(out, n->name, e);
+	if (rc)
 		rn_schema_fini(out);
-		return rc;
-	}
-	return n->name ? rn_schema_set_name(out, n->name, e) : 0;
+	return rc;
 }
 
 /* Lower the bound node with its inputs as constants, run it, fill r's parts. */

@@ -118,8 +118,9 @@ RN_LOWER(lower_softplus)
 	if (!(beta > 0))
 		return rn_err_set(e, RN_EUSAGE, "Softplus: beta must be above 0");
 	y = ew1(l, RN_EW_LOG1P, ew1(l, RN_EW_EXP, with(l, RN_EW_MIN, x, limit, e), e), e);
-	y = select3(l, before(l, RN_EW_LT, limit, x, e), x, y, e);
-	return result(a, beta == 1 ? y : with(l, RN_EW_DIV, y, beta, e), out, e);
+	if (beta != 1)
+		y = with(l, RN_EW_DIV, y, beta, e);
+	return result(a, select3(l, before(l, RN_EW_LT, limit, x, e), a->val, y, e), out, e);
 }
 
 /* ---- reductions along one feature dimension --------------------------------------------------- */
@@ -255,6 +256,8 @@ int rn_elower_prefix(struct rn_elower *l, const struct rn_enode *n, char **out, 
 		}
 	}
 	*out = rn_str_take(&s, e);
+	if (!*out)
+		rn_str_fini(&s);
 	return *out ? 0 : RN_ENOMEM;
 }
 
@@ -266,6 +269,8 @@ int rn_elower_random(struct rn_elower *l, const struct rn_enode *n, char **out, 
 	if (n->ordinal > 1)
 		rn_str_addf(&s, ".dropout%u", n->ordinal);
 	*out = rn_str_take(&s, e);
+	if (!*out)
+		rn_str_fini(&s);
 	return *out ? 0 : RN_ENOMEM;
 }
 

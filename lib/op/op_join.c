@@ -280,6 +280,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 	RN_GOTO(out, rn_eexpr_infer(x, &s, &info, e));
 	for (size_t i = 0; i < s.ncols; i++)
 		RN_GOTO(out, rn_schema_add_col(out, s.cols[i].name, s.cols[i].qual, s.cols[i].type, e));
+	RN_GOTO(out, rn_op_copy_key(&s, out, e));
 	rc = rn_schema_add_part(out, "z", &info.shape, info.sparse, e);
 out:
 	rn_schema_fini(&s);

@@ -75,6 +75,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 	for (size_t i = 0; i < in[0]->ncols; i++)
 		RN_TRY(rn_schema_add_col(out, in[0]->cols[i].name, in[0]->cols[i].qual,
 					 in[0]->cols[i].type, e));
+	RN_TRY(rn_op_copy_key(in[0], out, e));
 	return rn_schema_add_part(out, "loss", &one, false, e);
 }
 

@@ -102,12 +102,27 @@ static int restore_params(struct rn_session *s, const float *flat, struct rn_err
 	return 0;
 }
 
-/* After epoch state.epoch: is it the best so far? */
+/* How does x compare with the best so far: 1 better, 0 equal, -1 worse or undefined? */
+static int compare_with_best(const struct loop *l, double x)
+{
+	double best = l->s->state.best_val;
+	int more;
+
+	if (isnan(x))
+		return -1;
+	if (isnan(best))
+		return 1;
+	more = (x > best) - (x < best);
+	return rn_metric_higher_is_better(l->val->metric) ? more : -more;
+}
+
+/* After epoch state.epoch: is it the best so far?  Of equal epochs the latest is
+ * kept, which was trained longest; patience counts from the first of them. */
 static int validate(struct loop *l, double *val, struct rn_err *e)
 {
 	struct rn_state *st = &l->s->state;
 	const char *why;
-	bool better;
+	int order;
 
 	RN_TRY(rn_score_run(l->val, l->s->backend, l->s->store, val, &why, e));
 	if (isnan(*val) && !l->warned) {
@@ -115,15 +130,10 @@ static int validate(struct loop *l, double *val, struct rn_err *e)
 		rn_log(&l->s->ctx, RN_LOG_WARN, "val of '%s': %s is not defined: %s", l->val->node,
 		       rn_metric_name(l->val->metric), why);
 	}
-	better = !isnan(*val) &&
-		 (isnan(st->best_val) || (rn_metric_higher_is_better(l->val->metric)
-						  ? *val > st->best_val
-						  : *val < st->best_val));
-	if (!better) {
-		st->stale++;
+	order = compare_with_best(l, *val);
+	st->stale = order > 0 ? 0 : st->stale + 1;
+	if (order < 0)
 		return 0;
-	}
-	st->stale = 0;
 	st->best_val = *val;
 	st->best_epoch = st->epoch;
 	return copy_params(l->s, st->best, e);

@@ -83,7 +83,7 @@ int rn_log_close(struct rn_session *s, struct rn_err *e)
 static const char *const members[] = {
 	"seed", "epochs", "best_epoch", "val", "ms_per_epoch", "seconds_bind", "seconds_fit",
 	"seconds_total", "parameters", "peak_bytes", "device", "bits", "runs", "mean", "std",
-	"metric",
+	"metric", "spread", "results",
 };
 
 int rn_report_check_names(const struct rn_plan *p, struct rn_err *e)
@@ -179,10 +179,9 @@ static uint64_t peak_bytes(const struct rn_session *s)
 	return (uint64_t)u.ru_maxrss * 1024 + s->stage_bytes;
 }
 
-/* Mean and sample standard deviation of a member over the runs; null where a run
- * has none. */
-static int add_spread(json_t *mean, json_t *std, const json_t *done, const char *name,
-		      struct rn_err *e)
+/* Mean and sample standard deviation (0 for one run) of a member over the runs, as
+ * {"mean", "std"}; null where some run has no value. */
+static int spread(const json_t *done, const char *name, json_t **out, struct rn_err *e)
 {
 	size_t n = json_array_size(done);
 	double sum = 0, squares = 0, m;
@@ -200,34 +199,58 @@ static int add_spread(json_t *mean, json_t *std, const json_t *done, const char 
 
 		squares += d * d;
 	}
-	RN_TRY(rn_json_set(mean, name, defined ? json_real(m) : json_null(), e));
-	return rn_json_set(std, name,
-			   defined ? json_real(sqrt(squares / (double)(n - 1))) : json_null(), e);
+	RN_TRY(rn_json_object(out, e));
+	RN_TRY(rn_json_set(*out, "mean", defined ? json_real(m) : json_null(), e));
+	return rn_json_set(*out, "std",
+			   defined ? json_real(n > 1 ? sqrt(squares / (double)(n - 1)) : 0) :
+				     json_null(), e);
 }
 
+static int add_spread(json_t *all, const json_t *done, const char *name, struct rn_err *e)
+{
+	json_t *one = NULL;
+	int rc = spread(done, name, &one, e);
+
+	if (rc) {
+		json_decref(one);
+		return rc;
+	}
+	return rn_json_set(all, name, one, e);
+}
+
+/* "metric", "runs", "mean" and "std" of the first eval; with several runs also the
+ * "spread" of every metric and the "results" of each run. */
 static int add_runs(struct rn_session *s, json_t *o, struct rn_err *e)
 {
 	const struct rn_plan *p = s->plan;
-	const char *first = NULL;
-	json_t *mean, *std;
+	const struct rn_run *first = NULL;
+	const json_t *head;
+	json_t *all;
+	int rc = 0;
 
-	RN_TRY(rn_json_set(o, "runs", json_incref(s->state.done), e));
-	RN_TRY(rn_json_object(&mean, e));
-	RN_TRY(rn_json_set(o, "mean", mean, e));
-	RN_TRY(rn_json_object(&std, e));
-	RN_TRY(rn_json_set(o, "std", std, e));
+	RN_TRY(rn_json_object(&all, e));
 	if (s->val_runs[s->nfits - 1])
-		RN_TRY(add_spread(mean, std, s->state.done, "val", e));
+		RN_GOTO(out, add_spread(all, s->state.done, "val", e));
 	for (uint32_t i = 0; i < p->nruns; i++) {
-		const char *name;
-
 		if (p->runs[i].kind != RN_RUN_EVAL)
 			continue;
-		name = rn_run_string(&p->runs[i], "name");
-		first = first ? first : name;
-		RN_TRY(add_spread(mean, std, s->state.done, name, e));
+		first = first ? first : &p->runs[i];
+		RN_GOTO(out, add_spread(all, s->state.done, rn_run_string(&p->runs[i], "name"), e));
 	}
-	return first ? rn_json_set_text(o, "metric", first, e) : 0;
+	RN_GOTO(out, rn_json_set(o, "runs", json_integer((json_int_t)s->runs), e));
+	if (first) {
+		head = json_object_get(all, rn_run_string(first, "name"));
+		RN_GOTO(out, rn_json_set_text(o, "metric", rn_run_string(first, "metric"), e));
+		RN_GOTO(out, rn_json_set(o, "mean", json_incref(json_object_get(head, "mean")), e));
+		RN_GOTO(out, rn_json_set(o, "std", json_incref(json_object_get(head, "std")), e));
+	}
+	if (s->runs > 1) {
+		RN_GOTO(out, rn_json_set(o, "spread", json_incref(all), e));
+		RN_GOTO(out, rn_json_set(o, "results", json_incref(s->state.done), e));
+	}
+out:
+	json_decref(all);
+	return rc;
 }
 
 /* The bits of all runs together: XXH64 over the bits of each, in order. */
@@ -250,18 +273,23 @@ static int all_bits(const struct rn_session *s, json_t *o, struct rn_err *e)
 	return rn_json_set_text(o, "bits", hex, e);
 }
 
+/* To the microsecond. */
+static json_t *seconds(double t)
+{
+	return json_real(round(t * 1e6) / 1e6);
+}
+
 static int fill(struct rn_session *s, json_t *o, struct rn_err *e)
 {
 	double ms = round(median(s->steps, s->nsteps) * 1e6) / 1e3;
 	const char *key;
 	json_t *v;
 
-	if (s->runs > 1)
-		RN_TRY(add_runs(s, o, e));
+	RN_TRY(add_runs(s, o, e));
 	RN_TRY(rn_json_set(o, "ms_per_epoch", json_real(ms), e));
-	RN_TRY(rn_json_set(o, "seconds_bind", json_real(rn_binding_seconds(s->binding)), e));
-	RN_TRY(rn_json_set(o, "seconds_fit", json_real(s->seconds_fit), e));
-	RN_TRY(rn_json_set(o, "seconds_total", json_real(rn_now() - s->start), e));
+	RN_TRY(rn_json_set(o, "seconds_bind", seconds(rn_binding_seconds(s->binding)), e));
+	RN_TRY(rn_json_set(o, "seconds_fit", seconds(s->seconds_fit), e));
+	RN_TRY(rn_json_set(o, "seconds_total", seconds(rn_now() - s->start), e));
 	RN_TRY(rn_json_set(o, "parameters",
 			   json_integer((json_int_t)rn_params_count(&s->params)), e));
 	RN_TRY(rn_json_set(o, "peak_bytes", json_integer((json_int_t)peak_bytes(s)), e));

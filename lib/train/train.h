@@ -6,7 +6,7 @@
  * An epoch is one step over all rows.  Epochs are counted from 1: epoch k has
  * the loss before its step, and the metric of the parameters after it.  With a
  * val run the parameters of the best validation are restored at the end (of equal
- * ones the earliest epoch), without one the last are kept.
+ * ones the latest epoch), without one the last are kept.
  *
  * With several runs, run i has seed + i.  Metrics are given per run with mean and
  * sample standard deviation (n - 1); model and predictions are those of the run
