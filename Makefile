@@ -165,7 +165,8 @@ fuzz:
 
 lint:
 	@for s in scripts/check-*; do if [ -x "$$s" ]; then "$$s" || exit 1; fi; done
-	shellcheck $(wildcard scripts/* .ci/run tests/cli/*.bash examples/*/*.sh)
+	shellcheck -x -S warning $(shell grep -lE '^#!.*sh$$|shellcheck shell=' scripts/* .ci/* tests/cli/*.bash \
+		examples/*/*.sh 2>/dev/null)
 	mandoc -T lint -W error $(MAN1) $(MAN5) $(MAN7)
 
 bench: all

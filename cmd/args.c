@@ -287,6 +287,22 @@ static int short_options(struct rn_cli *c, const char *text, char **argv, int *a
 
 /* ---- operands --------------------------------------------------------------------------- */
 
+/* Is an option given that asks for something else than the program's work? */
+static bool given_alone(const struct rn_cli *c)
+{
+	for (size_t i = 0; i < c->tool->nopts; i++)
+		if ((c->tool->opts[i].flags & RN_CLI_ALONE) &&
+		    json_object_get(c->opt, c->tool->opts[i].name))
+			return true;
+	return false;
+}
+
+/* An expression, and not a file?  A file with a bracket is reached by ./FILE. */
+static bool is_call(const char *s)
+{
+	return isalpha((unsigned char)*s) && strchr(s, '(');
+}
+
 /* Give leading operands to the positional rows that no option has set.  One that may be
  * left out is an expression, and has a bracket. */
 static int positionals(struct rn_cli *c, char **operands, size_t n, size_t *used, bool *standard,
@@ -302,7 +318,7 @@ static int positionals(struct rn_cli *c, char **operands, size_t n, size_t *used
 		if (*used == n && (c->tool->flags & RN_TOOL_SOURCE)) {
 			*standard = true;
 			RN_TRY(put(c, o, c->opt, "-", e));
-		} else if (*used < n && ((o->flags & RN_OPT_REQUIRED) || strchr(operands[*used], '('))) {
+		} else if (*used < n && ((o->flags & RN_OPT_REQUIRED) || is_call(operands[*used]))) {
 			RN_TRY(put(c, o, c->opt, operands[(*used)++], e));
 		}
 	}
@@ -318,16 +334,6 @@ static void operands_first(struct rn_cli *c, size_t nopt)
 		memmove(c->in, c->in + 1, (c->nin - 1) * sizeof *c->in);
 		c->in[c->nin - 1] = first;
 	}
-}
-
-/* Is an option given that asks for something else than the program's work? */
-static bool given_alone(const struct rn_cli *c)
-{
-	for (size_t i = 0; i < c->tool->nopts; i++)
-		if ((c->tool->opts[i].flags & RN_CLI_ALONE) &&
-		    json_object_get(c->opt, c->tool->opts[i].name))
-			return true;
-	return false;
 }
 
 static int check_inputs(const struct rn_cli *c, struct rn_err *e)
@@ -358,7 +364,7 @@ static int check_inputs(const struct rn_cli *c, struct rn_err *e)
 static int inputs(struct rn_cli *c, char **operands, size_t n, struct rn_err *e)
 {
 	const struct rn_tool *t = c->tool;
-	size_t nopt = c->nin, used;
+	size_t nopt = c->nin, used, max;
 	bool standard;
 
 	RN_TRY(positionals(c, operands, n, &used, &standard, e));
@@ -371,9 +377,10 @@ static int inputs(struct rn_cli *c, char **operands, size_t n, struct rn_err *e)
 				  t->name, t->usage);
 	if (standard && t->max_in)
 		RN_TRY(add_input(c, "-", NULL, e));
-	if (c->nin - nopt + (n - used) > t->max_in)
+	max = given_alone(c) ? 0 : t->max_in;
+	if (c->nin - nopt + (n - used) > max)
 		return rn_err_set(e, RN_EUSAGE, "unexpected operand '%s'; usage: %s [OPTION]... %s",
-				  operands[used + t->max_in - (c->nin - nopt)], t->name, t->usage);
+				  operands[used + max - (c->nin - nopt)], t->name, t->usage);
 	for (size_t i = used; i < n; i++)
 		RN_TRY(add_input(c, operands[i], NULL, e));
 	c->noperands = c->nin - nopt;

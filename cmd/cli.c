@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -352,6 +353,10 @@ void rn_cli_begin(struct rn_cli *c, const struct rn_tool *tool, int argc, char *
 
 	open_standard_fds();
 	reset_sigpipe();
+	/* Blocks of a stream come and go: their pages stay with the process, for the
+	 * kernel zeroes each page that it hands out again. */
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	mallopt(M_TRIM_THRESHOLD, 512 << 20);
 	*c = (struct rn_cli){ .tool = tool, .output = "-" };
 	rc = begin(c, argc, argv, &info, &e);
 	if (rc || info)

@@ -164,22 +164,35 @@ static inline __attribute__((always_inline)) lanes64 widen(const uint32_t *x)
 	return __builtin_convertvector(v, lanes64);
 }
 
-static inline __attribute__((always_inline)) void philox_lanes(lanes64 x[4], const uint32_t key[2],
-							       uint32_t epoch)
+/* The key of each round, ready in every lane. */
+struct round_keys {
+	lanes64 k[10][2];
+};
+
+static inline struct round_keys round_keys(const uint32_t key[2])
 {
-	lanes64 x0 = x[0], x1 = x[1], x2 = x[2], x3 = (lanes64){ 0 } + epoch;
-	uint32_t k0 = key[0], k1 = key[1];
+	struct round_keys r;
+
+	for (uint32_t i = 0; i < 10; i++) {
+		r.k[i][0] = (lanes64){ 0 } + (key[0] + i * 0x9E3779B9u);
+		r.k[i][1] = (lanes64){ 0 } + (key[1] + i * 0xBB67AE85u);
+	}
+	return r;
+}
+
+static inline __attribute__((always_inline)) void philox_lanes(lanes64 x[4],
+							       const struct round_keys *keys)
+{
+	lanes64 x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
 
 #pragma GCC unroll 10
 	for (int r = 0; r < 10; r++) {
 		lanes64 p0 = mul_low(x0, 0xD2511F53u), p1 = mul_low(x2, 0xCD9E8D57u);
 
-		x0 = (p1 >> 32) ^ x1 ^ k0;
+		x0 = (p1 >> 32) ^ x1 ^ keys->k[r][0];
 		x1 = p1;
-		x2 = (p0 >> 32) ^ x3 ^ k1;
+		x2 = (p0 >> 32) ^ x3 ^ keys->k[r][1];
 		x3 = p0;
-		k0 += 0x9E3779B9u;
-		k1 += 0xBB67AE85u;
 	}
 	x[0] = x0;
 	x[1] = x1;
@@ -195,6 +208,7 @@ static inline void philox_sparse(uint32_t *out, const uint32_t key[2], uint32_t 
 				 uint32_t n)
 {
 	uint32_t tail[2][PHILOX_LANES] = { 0 }, words[PHILOX_LANES];
+	const struct round_keys keys = round_keys(key);
 
 	for (uint32_t k = 0; k < n; k += PHILOX_LANES) {
 		uint32_t left = n - k < PHILOX_LANES ? n - k : (uint32_t)PHILOX_LANES;
@@ -214,7 +228,8 @@ static inline void philox_sparse(uint32_t *out, const uint32_t key[2], uint32_t 
 		x[0] = widen(r);
 		x[1] = (lanes64){ 0 };
 		x[2] = j >> 2;
-		philox_lanes(x, key, epoch);
+		x[3] = (lanes64){ 0 } + epoch;
+		philox_lanes(x, &keys);
 		odd = -(j & 1); /* all ones where set */
 		high = -((j >> 1) & 1);
 		x[0] ^= (x[0] ^ x[1]) & odd;
@@ -230,10 +245,12 @@ static inline void philox_sparse(uint32_t *out, const uint32_t key[2], uint32_t 
 static inline void philox_batch(uint32_t *out, const uint32_t key[2], uint32_t epoch,
 				const uint32_t *row, const uint32_t *quad, uint32_t n)
 {
-	for (uint32_t k = 0; k < n; k += PHILOX_LANES) {
-		lanes64 x[4] = { widen(row + k), { 0 }, widen(quad + k) };
+	const struct round_keys keys = round_keys(key);
 
-		philox_lanes(x, key, epoch);
+	for (uint32_t k = 0; k < n; k += PHILOX_LANES) {
+		lanes64 x[4] = { widen(row + k), { 0 }, widen(quad + k), (lanes64){ 0 } + epoch };
+
+		philox_lanes(x, &keys);
 		x[0] = (x[0] & UINT32_MAX) | x[1] << 32;
 		x[2] = (x[2] & UINT32_MAX) | x[3] << 32;
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__

@@ -29,11 +29,10 @@ static void F(run_gather)(const struct rn_kargs *a, uint32_t part)
 		return;
 	}
 	for (uint64_t i = r.from; i < r.to; i++) {
-		uint64_t ahead = i + 12 < r.to ? i + 12 : i;
+		size_t next = map[i + 12 < r.to ? i + 12 : i] * w;
 
-		for (size_t f = 0; f < w && f < 512 / sizeof(real) && map[ahead] != NO_ROW;
-		     f += 64 / sizeof(real))
-			__builtin_prefetch(x + map[ahead] * w + f);
+		for (size_t f = 0; f < w && f < 512 / sizeof(real); f += 64 / sizeof(real))
+			__builtin_prefetch((const void *)((uintptr_t)x + (next + f) * sizeof *x));
 		if (map[i] == NO_ROW)
 			memset(out + i * w, 0, w * sizeof *out);
 		else
@@ -60,7 +59,46 @@ static uint32_t F(parts_spmm)(const struct rn_kargs *a)
 	return parts_for(terms * (row + 16) + o->rows * (row + 16), o->rows);
 }
 
-/* One segment, nv vectors of features from f on, the last one masked. */
+/* The terms k … stop-1 of a sum, nv vectors of features from f on, the last one masked. */
+VINLINE void F(spmm_terms)(const struct F(spmm) *s, uint32_t k, uint32_t stop, uint32_t f,
+			   const unsigned nv, F(mask) m, const bool weighted, F(vec) acc[16])
+{
+	const uint32_t *xi = s->xi, *wi = s->wi;
+	const real *x0 = s->x + f, *w0 = s->w;
+	const size_t width = s->width;
+	const uint32_t ahead = xi ? s->ahead : 0, end = s->end;
+
+#pragma GCC unroll 16
+	for (unsigned v = 0; v < nv; v++)
+		acc[v] = F(set1)(0);
+	for (; k < stop; k++) {
+		uint32_t row = xi ? xi[k] : k;
+		F(vec) w = F(set1)(1);
+		const real *x;
+
+		if (row == NO_ROW)
+			continue;
+		x = x0 + row * width;
+		if (ahead && k + ahead < end) {
+			uintptr_t next = (uintptr_t)x0 + xi[k + ahead] * width * sizeof *x0;
+
+#pragma GCC unroll 16
+			for (unsigned v = 0; v < nv; v += 64 / sizeof(F(vec)))
+				__builtin_prefetch((const void *)(next + v * sizeof(F(vec))));
+		}
+		if (weighted)
+			w = F(set1)(w0[wi ? wi[k] : k]);
+#pragma GCC unroll 16
+		for (unsigned v = 0; v < nv; v++) {
+			F(vec) y = v + 1 < nv ? F(load)(x + v * F(LANES))
+					      : F(load_n)(x + v * F(LANES), m);
+
+			acc[v] = weighted ? F(madd)(w, y, acc[v]) : F(plus)(acc[v], y);
+		}
+	}
+}
+
+/* One segment: its first chunk of terms is stored, later ones are added. */
 VINLINE void F(spmm_tile)(const struct F(spmm) *s, uint32_t seg, uint32_t f, const unsigned nv,
 			  F(mask) m, const bool weighted)
 {
@@ -72,33 +110,7 @@ VINLINE void F(spmm_tile)(const struct F(spmm) *s, uint32_t seg, uint32_t f, con
 		uint32_t stop = end - k > CHUNK_TERMS ? k + CHUNK_TERMS : end;
 		F(vec) acc[16];
 
-#pragma GCC unroll 16
-		for (unsigned v = 0; v < nv; v++)
-			acc[v] = F(set1)(0);
-		for (; k < stop; k++) {
-			uint32_t row = s->xi ? s->xi[k] : k;
-			const real *x = s->x + (size_t)row * s->width + f;
-			F(vec) w = F(set1)(1);
-
-			if (row == NO_ROW)
-				continue;
-			if (s->ahead && s->xi && k + s->ahead < s->end) {
-				const real *next = s->x + (size_t)s->xi[k + s->ahead] * s->width + f;
-
-#pragma GCC unroll 16
-				for (unsigned v = 0; v < nv; v += 64 / sizeof(F(vec)))
-					__builtin_prefetch(next + v * F(LANES));
-			}
-			if (weighted)
-				w = F(set1)(s->w[s->wi ? s->wi[k] : k]);
-#pragma GCC unroll 16
-			for (unsigned v = 0; v < nv; v++) {
-				F(vec) y = v + 1 < nv ? F(load)(x + v * F(LANES))
-						      : F(load_n)(x + v * F(LANES), m);
-
-				acc[v] = weighted ? F(madd)(w, y, acc[v]) : F(plus)(acc[v], y);
-			}
-		}
+		F(spmm_terms)(s, k, stop, f, nv, m, weighted, acc);
 #pragma GCC unroll 16
 		for (unsigned v = 0; v < nv; v++) {
 			real *o = out + v * F(LANES);
@@ -108,6 +120,7 @@ VINLINE void F(spmm_tile)(const struct F(spmm) *s, uint32_t seg, uint32_t f, con
 			else
 				F(store_n)(o, m, first ? acc[v] : F(plus)(F(load_n)(o, m), acc[v]));
 		}
+		k = stop;
 		first = false;
 	} while (k < end);
 }
@@ -251,8 +264,8 @@ static void F(run_sddmm)(const struct rn_kargs *a, uint32_t part)
 		size_t in = ai ? ai[ahead] : ahead, jn = bi ? bi[ahead] : ahead;
 
 		for (uint32_t f = 0; f < w && f < 512 / sizeof(real); f += 64 / sizeof(real)) {
-			__builtin_prefetch((const char *)x + (in * w + f) * sizeof(real));
-			__builtin_prefetch((const char *)y + (jn * w + f) * sizeof(real));
+			__builtin_prefetch((const void *)((uintptr_t)x + (in * w + f) * sizeof *x));
+			__builtin_prefetch((const void *)((uintptr_t)y + (jn * w + f) * sizeof *y));
 		}
 		if ((ai && i == NO_ROW) || (bi && j == NO_ROW))
 			out[k] = 0;

@@ -63,7 +63,6 @@ static int bind_node(struct rn_binding *x, uint32_t i, const struct rn_rel *cons
 	const struct rn_node *n = &x->plan->nodes[i];
 	const struct rn_schema *schemas[RN_MANY];
 	struct bound *b = &x->nodes[i];
-	char label[128];
 	int rc;
 
 	for (uint32_t k = 0; k < n->nin; k++)
@@ -72,7 +71,7 @@ static int bind_node(struct rn_binding *x, uint32_t i, const struct rn_rel *cons
 	RN_TRY(rn_calloc(1, n->op->state_size, "a stage", &b->state, e));
 	rc = n->op->bind(x->ctx, n, schemas, in, b->state, &b->rel, e);
 	if (rc)
-		return rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
+		return rn_node_error(n, rc, e);
 	return rn_schema_set_name(&b->rel->schema, n->name, e);
 }
 
@@ -241,7 +240,6 @@ static int lower_node(struct rn_binding *x, uint32_t i, const struct rn_lower *l
 {
 	const struct rn_node *n = &x->plan->nodes[i];
 	struct rn_lrel in[RN_MANY];
-	char label[128];
 	int rc;
 
 	lw->prog->stage = i;
@@ -252,7 +250,7 @@ static int lower_node(struct rn_binding *x, uint32_t i, const struct rn_lower *l
 		in[k] = rels[n->in[k].node];
 	rc = n->op->lower(lw, n, x->nodes[i].state, in, &rels[i], e);
 	if (rc)
-		return rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
+		return rn_node_error(n, rc, e);
 	return 0;
 }
 

@@ -12,11 +12,10 @@ bool rn_node_waits(const struct rn_node *n, const struct rn_params *params)
 int rn_node_infer(const struct rn_node *n, const struct rn_schema *const *in,
 		  struct rn_schema *out, struct rn_err *e)
 {
-	char label[128];
 	int rc = n->op->infer(n, in, out, e);
 
 	if (rc)
-		rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
+		rn_node_error(n, rc, e);
 	else if (n->name)
 		rc = rn_schema_set_name(out, n->name, e);
 	if (rc)
@@ -59,7 +58,6 @@ int rn_eval_node(const struct rn_ctx *c, struct rn_backend *b, const struct rn_n
 	struct rn_schema s = { 0 };
 	struct rn_rel *r = NULL;
 	void *state = NULL;
-	char label[128];
 	int rc;
 
 	if (n->nin > RN_MANY)
@@ -74,7 +72,7 @@ int rn_eval_node(const struct rn_ctx *c, struct rn_backend *b, const struct rn_n
 	rc = rn_schema_set_name(&r->schema, n->name, e);
 	goto out;
 prefix:
-	rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
+	rn_node_error(n, rc, e);
 out:
 	if (state && n->op->close)
 		n->op->close(state);

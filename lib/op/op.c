@@ -47,6 +47,13 @@ const char *rn_node_label(const struct rn_node *n, char *buf, size_t size)
 	return buf;
 }
 
+int rn_node_error(const struct rn_node *n, int rc, struct rn_err *e)
+{
+	char label[320];
+
+	return n->name ? rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label)) : rc;
+}
+
 void rn_lrel_fini(struct rn_lrel *r)
 {
 	for (size_t i = 0; r->parts && i < r->nparts; i++)

@@ -46,6 +46,9 @@ const json_t *rn_node_json(const struct rn_node *n, const char *name);
 long rn_node_input(const struct rn_node *n, const char *name);
 /* What messages call it: "join 'j1'". Into a static-size buffer of the caller's. */
 const char *rn_node_label(const struct rn_node *n, char *buf, size_t size);
+/* Put the node in front of an error's message and return rc.  A node without a name
+ * is the program's own ("rn-map: …" says enough) and adds nothing. */
+int rn_node_error(const struct rn_node *n, int rc, struct rn_err *e);
 
 /* A relation inside a tensor program: content, and parts as values. */
 struct rn_lrel {

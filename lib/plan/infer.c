@@ -40,10 +40,8 @@ int rn_plan_infer(const struct rn_plan *p, struct rn_schema *schemas, const bool
 			rc = n->op->infer(n, in, &schemas[i], e);
 		if (!rc)
 			rc = set_name(&schemas[i], n->name, e);
-		if (rc) {
-			rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label));
-			return rc;
-		}
+		if (rc)
+			return rn_node_error(n, rc, e);
 	}
 	return 0;
 }

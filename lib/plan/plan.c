@@ -76,7 +76,6 @@ int rn_plan_add(struct rn_plan *p, const struct rn_op *op, const char *name, con
 		json_t *opt, uint32_t *out, struct rn_err *e)
 {
 	struct rn_node n = { .op = op, .opt = opt };
-	char label[RN_PLAN_MAX_NAME + 64];
 	int rc = 0;
 
 	if (p->nnodes >= RN_PLAN_MAX_NODES)
@@ -93,7 +92,7 @@ int rn_plan_add(struct rn_plan *p, const struct rn_op *op, const char *name, con
 	if (op->check) {
 		rc = op->check(&n, &n.learns, e);
 		if (rc) {
-			rn_err_prefix(e, rc, "%s", rn_node_label(&n, label, sizeof label));
+			rn_node_error(&n, rc, e);
 			goto fail;
 		}
 	}

@@ -209,6 +209,9 @@ static int read_inst(struct reader *r, uint32_t k, const struct rn_image_inst *i
 		       is_idx(r, in->in[n].fmap);
 	for (unsigned n = 0; good && n < 3; n++)
 		good = is_idx(r, in->idx[n]);
+	/* A result is of the instruction that makes it; a step works on a parameter in place. */
+	good = good && (r->out->prog.vals[in->out].kind == RN_V_PARAM ||
+			r->out->prog.vals[in->out].inst == k);
 	if (!good)
 		return bad("instruction", k, e);
 	*i = rn_inst_init((enum rn_prim)in->op);
@@ -234,6 +237,9 @@ static int read_insts(struct reader *r, struct rn_err *e)
 	p->cap_insts = p->ninsts = r->h.ninsts;
 	for (uint32_t k = 0; k < r->h.ninsts; k++)
 		RN_TRY(read_inst(r, k, &in[k], e));
+	for (uint32_t i = 0; i < p->nvals; i++)
+		if (p->vals[i].kind == RN_V_INST && p->insts[p->vals[i].inst].out != i)
+			return bad("the instruction of value", i, e);
 	return 0;
 }
 

@@ -145,7 +145,8 @@ static struct rn_tensor *random_tensor(uint64_t rows, bool sparse)
 
 static struct rn_rel *random_rel(uint64_t rows)
 {
-	static const char *const names[] = { "a", "b", "c", "d", "e", "f", "g", "\"\\\x01\xC3\xA4" };
+	static const char *const names[] = { "a", "b", "c", "d", "e", "f", "g",
+					     "\"\\\x01\xC3\xA4" };
 	struct rn_rel *r = NULL;
 	struct rn_err e;
 	size_t ncols = below(8), nparts = below(3);
@@ -311,7 +312,8 @@ static void test_round_trips(void)
 		rc = read_back(data, len, rs, n, &same, opt.block_rows, &e);
 		T_OK(!rc && same && len % 64 == 0,
 		     "seed %" PRIu64 ": %zu sections, pieces of %" PRIu64 ", blocks of %u, %s: %s",
-		     seed, n, piece, opt.block_rows, opt.compress == RN_COMPRESS_ZSTD ? "zstd" : "none",
+		     seed, n, piece, opt.block_rows,
+		     opt.compress == RN_COMPRESS_ZSTD ? "zstd" : "none",
 		     rc ? e.msg : same ? "equal" : "differs");
 		free(data);
 		for (size_t i = 0; i < n; i++)
@@ -552,6 +554,39 @@ static void test_misuse(void)
 	rn_rel_unref(r);
 }
 
+/* The example of rn_er(5), word by word: what version 1.0 is stays what it is. */
+static void test_smallest(void)
+{
+	static const uint64_t want[32] = {
+		[0] = 0x0a1a0a0d454e52abull,
+		[1] = 0x0000000000000001ull,
+		[2] = 0x0000000200000000ull,
+		[3] = 0x1349cde127705c16ull,
+		[7] = 0x90624c338368ecaaull,
+		[8] = 0x0000000000007d7bull,
+		[16] = 0x000000005f444e45ull,
+		[17] = 0x0000000000000040ull,
+		[18] = 0x0000000000000010ull,
+		[21] = 0x0000000000000080ull,
+		[22] = 0xe0fe3563f43891c2ull,
+		[23] = 0x8c200efe130566dcull,
+		[24] = 0x940eca7a8396defaull,
+	};
+	bool same;
+	struct rn_err e;
+	struct rn_writer *w = NULL;
+	struct rn_io *io = NULL;
+	void *data;
+	size_t len;
+
+	T_CALL(rn_io_to_memory(&data, &len, &io, &e), &e);
+	T_CALL(rn_writer_open(io, "{}", &(struct rn_writer_opt){ 0 }, &w, &e), &e);
+	T_CALL(rn_writer_close(w, &e), &e);
+	same = len == sizeof want && memcmp(data, want, len) == 0;
+	T_OK(same, "the smallest stream is that of the specification");
+	free(data);
+}
+
 static void test_options(void)
 {
 	static const char *const wrong[] = { "", "gzip", "zstd:", "zstd:0", "zstd:20", "zstd:3x",
@@ -574,6 +609,7 @@ static void test_options(void)
 int main(void)
 {
 	test_options();
+	test_smallest();
 	test_round_trips();
 	test_large();
 	test_wide();

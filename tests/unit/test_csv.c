@@ -110,7 +110,8 @@ static const struct row table[] = {
 	R("a\n 1\n", "a string |  1"),
 	R("a\n2020-02-30\n", "a string | 2020-02-30"),
 	R(",b,\n1,2,3\n", "c0 int64, b int64, c2 int64 | 1,2,3"),
-	R("\xC3\xA4\n\xE2\x82\xAC\xF0\x9F\x98\x80\n", "\xC3\xA4 string | \xE2\x82\xAC\xF0\x9F\x98\x80"),
+	R("\xC3\xA4\n\xE2\x82\xAC\xF0\x9F\x98\x80\n",
+	  "\xC3\xA4 string | \xE2\x82\xAC\xF0\x9F\x98\x80"),
 	R("", "!'in.csv' is empty: it has no header"),
 	R("\n\n", "!'in.csv' is empty"),
 	R("a,b\n1,2\n1,2,3\n", "!in.csv:3: 3 fields where the header has 2"),
@@ -284,15 +285,16 @@ static void test_zstd(void)
 	n = ZSTD_compress(buf, sizeof buf, first, sizeof first - 1, 3);
 	all = n + ZSTD_compress(buf + n, sizeof buf - n, second, sizeof second - 1, 3);
 	T_OK(!read_text(buf, all, "x.csv.zst", true, &opt, &out, &e) &&
-		     !strcmp(out.s, "a int64, b int64 | 1,2 | 3,4 | 5,6"), "two frames: %s%s", out.s,
-	     e.msg);
+		     !strcmp(out.s, "a int64, b int64 | 1,2 | 3,4 | 5,6"), 
+	     "two frames: %s%s", out.s, e.msg);
 	for (size_t i = 1; i < all; i++)
 		if (i != n && (read_text(buf, i, "x.csv.zst", true, &opt, &out, &e) != RN_EDATA ||
 			       !strstr(e.msg, "truncated")))
 			missed++;
 	T_OK(!missed, "truncated zstd is found: %s", e.msg);
 	buf[5] ^= 0x55;
-	T_OK(read_text(buf, all, "x.csv.zst", true, &opt, &out, &e) == RN_EDATA, "damaged: %s", e.msg);
+	T_OK(read_text(buf, all, "x.csv.zst", true, &opt, &out, &e) == RN_EDATA,
+	     "damaged: %s", e.msg);
 	rn_str_fini(&out);
 }
 

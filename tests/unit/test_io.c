@@ -93,7 +93,8 @@ static void test_files(void)
 	T_OK(io->kind == RN_IO_FILE && io->size == 5, "an input file knows its size");
 	T_OK(!io->ops->read(io, buf, 3, &got, &e) && got == 3 && !memcmp(buf, "thr", 3), "read 3");
 	T_OK(!io->ops->read(io, buf, 9, &got, &e) && got == 2, "read up to the end");
-	T_OK(!io->ops->rewind(io, &e) && !io->ops->read(io, buf, 9, &got, &e) && got == 5, "rewind");
+	T_OK(!io->ops->rewind(io, &e) && !io->ops->read(io, buf, 9, &got, &e) && got == 5,
+	     "rewind");
 	T_CALL(io->ops->close(io, &e), &e);
 }
 
@@ -129,11 +130,12 @@ static void test_failures(void)
 	T_OK(rn_io_open_read(in_dir("missing"), &io, &e) == RN_EIO &&
 		     strstr(e.msg, "cannot open '") && strstr(e.msg, "missing': No such file"),
 	     "%s", e.msg);
-	T_OK(rn_io_open_write(in_dir("no/such"), &io, &e) == RN_EIO && strstr(e.msg, "No such file"),
-	     "%s", e.msg);
+	T_OK(rn_io_open_write(in_dir("no/such"), &io, &e) == RN_EIO &&
+		     strstr(e.msg, "No such file"), "%s", e.msg);
 	T_CALL(rn_io_open_write("/dev/full", &io, &e), &e);
 	T_OK(io->kind == RN_IO_OTHER, "a device is written in place");
-	T_OK(io->ops->write(io, "x", 1, &e) == RN_EIO && strstr(e.msg, "No space left"), "%s", e.msg);
+	T_OK(io->ops->write(io, "x", 1, &e) == RN_EIO && strstr(e.msg, "No space left"),
+	     "%s", e.msg);
 	io->ops->abort(io);
 	T_CALL(rn_io_open_read(dir, &io, &e), &e);
 	T_OK(io->ops->read(io, buf, 1, &(size_t){ 0 }, &e) == RN_EIO && strstr(e.msg, "directory"),
@@ -145,7 +147,8 @@ static void test_failures(void)
 	small.rlim_max = old.rlim_max;
 	T_CALL(rn_io_open_write(in_dir("big"), &io, &e), &e);
 	setrlimit(RLIMIT_FSIZE, &small);
-	T_OK(io->ops->write(io, buf, sizeof buf, &e) == RN_EIO && strstr(e.msg, "big'"), "%s", e.msg);
+	T_OK(io->ops->write(io, buf, sizeof buf, &e) == RN_EIO && strstr(e.msg, "big'"),
+	     "%s", e.msg);
 	setrlimit(RLIMIT_FSIZE, &old);
 	io->ops->abort(io);
 	T_OK(access(in_dir("big"), F_OK) != 0, "no half file stays");
@@ -186,7 +189,8 @@ static void test_pipes(void)
 	T_OK(io->kind == RN_IO_PIPE, "is known as one");
 	close(fd[1]);
 	close(fd[0]);
-	T_OK(io->ops->write(io, "x", 1, &e) == RN_EIO && strstr(e.msg, ": Broken pipe"), "%s", e.msg);
+	T_OK(io->ops->write(io, "x", 1, &e) == RN_EIO && strstr(e.msg, ": Broken pipe"),
+	     "%s", e.msg);
 	io->ops->abort(io);
 	T_OK(pipe(fd) == 0 && fcntl(fd[0], F_SETFL, O_NONBLOCK) == 0, "a pipe that does not block");
 	f = (struct feed){ fd[1], 500 };
@@ -202,7 +206,8 @@ static void test_pipes(void)
 	pthread_join(th, NULL);
 	T_CALL(io->ops->close(io, &e), &e);
 	T_OK(fcntl(STDIN_FILENO, F_GETFD) >= 0, "standard input stays open");
-	T_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0 && dup2(fd[0], STDIN_FILENO) == 0, "socket");
+	T_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0 && dup2(fd[0], STDIN_FILENO) == 0,
+	     "a socket");
 	T_CALL(rn_io_open_read("-", &io, &e), &e);
 	T_OK(io->kind == RN_IO_SOCKET, "a socket is known as one");
 	io->ops->abort(io);
@@ -227,8 +232,8 @@ static void test_memory(void)
 	T_OK(n == 10000 && !memcmp((char *)data + 9990, "0123456789", 10), "10,000 bytes");
 	T_CALL(rn_io_from_memory(data, n, "m", &io, &e), &e);
 	T_OK(!io->ops->read(io, buf, 5, &n, &e) && n == 5 && !memcmp(buf, "01234", 5), "read 5");
-	T_OK(!io->ops->rewind(io, &e) && !io->ops->read(io, buf, 2, &n, &e) && !memcmp(buf, "01", 2),
-	     "rewind");
+	T_OK(!io->ops->rewind(io, &e) && !io->ops->read(io, buf, 2, &n, &e) &&
+		     !memcmp(buf, "01", 2), "rewind");
 	io->ops->abort(io);
 	free(data);
 	T_CALL(rn_io_to_memory(&data, &n, &io, &e), &e);

@@ -78,27 +78,31 @@ static void test_types(void)
 		}
 }
 
+#define DICT(descr, order, shape) \
+	"{'descr': " descr ", 'fortran_order': " order ", 'shape': " shape ", }"
+
 static const struct {
 	const char *dict, *want;
 	size_t values; /* bytes */
 } faults[] = {
-	{ "{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }", "big-endian", 4 },
-	{ "{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", "element type", 8 },
-	{ "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", "simple type", 4 },
-	{ "{'descr': '<f4', 'fortran_order': True, 'shape': (1, 2), }", "Fortran", 8 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (), }", "no dimensions", 4 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 0), }", "no values", 0 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", "truncated", 4 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", "more after", 8 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1), }", "dimensions", 4 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4294967295, 99), }", "too large", 4 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967295, 9), }", "too many rows", 4 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (4000000000, 900), }", "truncated", 4 },
-	{ "{'descr': '<f4', 'fortran_order': Maybe, 'shape': (1,), }", "malformed", 4 },
+	{ DICT("'>f4'", "False", "(1,)"), "big-endian", 4 },
+	{ DICT("'<c8'", "False", "(1,)"), "element type", 8 },
+	{ DICT("[('a', '<f4')]", "False", "(1,)"), "simple type", 4 },
+	{ DICT("'<f4'", "True", "(1, 2)"), "Fortran", 8 },
+	{ DICT("'<f4'", "False", "()"), "no dimensions", 4 },
+	{ DICT("'<f4'", "False", "(1, 0)"), "no values", 0 },
+	{ DICT("'<f4'", "False", "(2,)"), "truncated", 4 },
+	{ DICT("'<f4'", "False", "(1,)"), "more after", 8 },
+	{ DICT("'<f4'", "False", "(1,1,1,1,1,1)"), "dimensions", 4 },
+	{ DICT("'<f4'", "False", "(1, 4294967295, 99)"), "too large", 4 },
+	{ DICT("'<f4'", "False", "(4294967295, 9)"), "too many rows", 4 },
+	{ DICT("'<f4'", "False", "(4000000000, 900)"), "truncated", 4 },
+	{ DICT("'<f4'", "Maybe", "(1,)"), "malformed", 4 },
 	{ "{'descr': '<f4', 'shape': (1,), }", "malformed", 4 },
-	{ "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", "malformed", 4 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }", "malformed", 4 },
-	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (1 1), }", "malformed", 4 },
+	{ "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,), }",
+	  "malformed", 4 },
+	{ DICT("'<f4'", "False", "(-1,)"), "malformed", 4 },
+	{ DICT("'<f4'", "False", "(1 1)"), "malformed", 4 },
 	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), ", "malformed", 4 },
 	{ "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), } x", "malformed", 4 },
 	{ "", "malformed", 4 },
@@ -120,7 +124,8 @@ static void test_faults(void)
 			     "%s: %s", faults[i].dict, e.msg);
 		}
 	n = make(buf, 9, faults[6].dict, values, 8);
-	T_OK(read_bytes(buf, n, true, &t, &e) == RN_EDATA && strstr(e.msg, "version 9"), "%s", e.msg);
+	T_OK(read_bytes(buf, n, true, &t, &e) == RN_EDATA && strstr(e.msg, "version 9"),
+	     "%s", e.msg);
 	buf[0] = 'x';
 	T_OK(read_bytes(buf, n, true, &t, &e) == RN_EDATA && strstr(e.msg, "begin"), "%s", e.msg);
 	n = make(buf, 1, faults[6].dict, values, 8);
@@ -153,7 +158,8 @@ static void check_written(const struct rn_tensor *t, const struct rn_shape *shap
 		for (uint32_t j = 0; j < width; j++) {
 			float want = t->sparse ? 0 : t->data[i * width + j];
 
-			for (uint64_t k = t->sparse ? t->ptr[i] : 0; t->sparse && k < t->ptr[i + 1]; k++)
+			for (uint64_t k = t->sparse ? t->ptr[i] : 0;
+			     t->sparse && k < t->ptr[i + 1]; k++)
 				want = t->col[k] == j ? t->data[k] : want;
 			same = same && back->data[i * width + j] == want &&
 			       back->data[(t->rows + i) * width + j] == want;

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The CSV reader, with what it reads written and read again: the same rows.
+ * The first byte chooses delimiter, header, block size and kind of input.
+ */
+#include "../../formats/csv.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void require(bool ok)
+{
+	if (!ok)
+		abort();
+}
+
+static int read_all(const void *text, size_t n, const char *name, bool again,
+		    const struct rn_csv_opt *opt, struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_rel *blocks[64];
+	struct rn_csv_reader *r;
+	struct rn_io *io;
+	size_t k = 0;
+	int rc;
+
+	RN_TRY(rn_io_from_memory(text, n, name, &io, e));
+	if (!again)
+		io->size = 0;
+	RN_TRY(rn_csv_open(NULL, io, opt, &r, e));
+	for (;;) {
+		struct rn_rel *b;
+
+		rc = rn_csv_block(r, &b, e);
+		if (rc || !b)
+			break;
+		if (k == 64) {
+			rn_rel_unref(b);
+			rc = RN_ENOMEM; /* enough of them */
+			break;
+		}
+		blocks[k++] = b;
+	}
+	if (!rc)
+		rc = rn_rel_concat(rn_csv_schema(r), blocks, k, out, e);
+	while (k)
+		rn_rel_unref(blocks[--k]);
+	rn_csv_close(r);
+	return rc;
+}
+
+/* As text, the relation comes back; only the types may be found anew. */
+static void rewrite(const struct rn_rel *r, char delimiter)
+{
+	struct rn_text_opt opt = { .kind = delimiter == '\t' ? RN_TEXT_TSV : RN_TEXT_CSV };
+	struct rn_csv_opt back = { .delimiter = delimiter };
+	const char **names = calloc(r->schema.ncols, sizeof *names);
+	enum rn_type *types = calloc(r->schema.ncols, sizeof *types);
+	struct rn_rel *again;
+	struct rn_io *io;
+	struct rn_err e;
+	void *text;
+	size_t n;
+
+	require(names && types);
+	for (size_t i = 0; i < r->schema.ncols; i++) {
+		names[i] = r->schema.cols[i].name;
+		types[i] = r->schema.cols[i].type;
+	}
+	back.ntypes = r->schema.ncols;
+	back.type_names = names;
+	back.types = types;
+	require(!rn_io_to_memory(&text, &n, &io, &e));
+	require(!rn_text_write_header(io, &r->schema, &opt, &e));
+	require(!rn_text_write_rows(io, r, &opt, &e));
+	require(!io->ops->close(io, &e));
+	require(!read_all(text, n, "again", true, &back, &again, &e));
+	require(again->rows == r->rows);
+	for (size_t i = 0; i < r->schema.ncols; i++) {
+		struct rn_column *a = r->cols[i], *b = again->cols[i];
+
+		require(a->nulls == b->nulls);
+		for (uint64_t k = 0; k < a->rows; k++) {
+			require(rn_column_is_null(a, k) == rn_column_is_null(b, k));
+			if (a->type == RN_INT64 || a->type == RN_TIMESTAMP)
+				require(a->i64[k] == b->i64[k]);
+			if (a->type == RN_FLOAT64)
+				require(a->f64[k] == b->f64[k]);
+			if (a->type == RN_STRING)
+				require(a->off[k + 1] - a->off[k] == b->off[k + 1] - b->off[k] &&
+					!memcmp(a->bytes + a->off[k], b->bytes + b->off[k],
+						a->off[k + 1] - a->off[k]));
+		}
+	}
+	rn_rel_unref(again);
+	free(text);
+	free(names);
+	free(types);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct rn_csv_opt opt = { 0 };
+	struct rn_rel *r;
+	struct rn_err e;
+	int rc;
+
+	if (!n)
+		return 0;
+	opt.delimiter = *data & 1 ? '\t' : ',';
+	opt.no_header = *data & 2;
+	opt.block_rows = *data & 4 ? 3 : 0;
+	rc = read_all(data + 1, n - 1, *data & 8 ? "x.zst" : "x", *data & 16, &opt, &r, &e);
+	require(rc == 0 || rc == RN_EDATA || rc == RN_ENOMEM);
+	if (rc)
+		return 0;
+	rewrite(r, opt.delimiter);
+	rn_rel_unref(r);
+	return 0;
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of cases: an operator, options, inputs; and where they are cheap to
+ * write down, the values that must come out.
+ */
+#include "ops.h"
+
+#include <string.h>
+
+/* ---- what filters keep --------------------------------------------------------------- */
+
+static bool truth(const struct rn_rel *r, const char *col, uint64_t i, double *x)
+{
+	const struct rn_column *c = col_of(r, col);
+
+	if (rn_column_is_null(c, i))
+		return false;
+	*x = c->type == RN_FLOAT64 ? c->f64[i] : c->type == RN_BOOL ? c->b[i] : (double)c->i64[i];
+	return true;
+}
+
+static bool keep_positive(const struct rn_rel *r, uint64_t i)
+{
+	const struct rn_column *s = col_of(r, "s");
+	double x;
+
+	return truth(r, "i", i, &x) && x > 0 && !rn_column_is_null(s, i) &&
+	       !(s->off[i + 1] - s->off[i] == 1 && s->bytes[s->off[i]] == 'a');
+}
+
+static bool keep_null(const struct rn_rel *r, uint64_t i)
+{
+	double x;
+
+	return !truth(r, "f", i, &x) || (truth(r, "b", i, &x) && x != 0);
+}
+
+static bool keep_j(const struct rn_rel *r, uint64_t i)
+{
+	double x;
+
+	return truth(r, "j", i, &x) && x != 0;
+}
+
+static bool keep_none(const struct rn_rel *r, uint64_t i)
+{
+	(void)r, (void)i;
+	return false;
+}
+
+static bool keep_label(const struct rn_rel *r, uint64_t i)
+{
+	return !rn_column_is_null(col_of(r, "y"), i);
+}
+
+/* ---- embeddings ---------------------------------------------------------------------------- */
+
+/* Feature f of part k of input i in the row that the output row is made of. */
+static double at(const struct trial *t, const uint32_t *rows, uint32_t i, size_t k, uint32_t f)
+{
+	uint32_t w = rn_shape_width(&t->in[i]->schema.parts[k].shape);
+
+	return rows[i] == RN_NO_ROW ? 0 : t->flat[i][k][(size_t)rows[i] * w + f];
+}
+
+static uint32_t width(const struct trial *t, uint32_t i, size_t k)
+{
+	return rn_shape_width(&t->in[i]->schema.parts[k].shape);
+}
+
+static double number(const struct trial *t, const uint32_t *rows, const char *col)
+{
+	double x;
+
+	return rows[0] != RN_NO_ROW && truth(t->in[0], col, rows[0], &x) ? x : 0;
+}
+
+static void emb_z(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		out[f] = at(t, rows, 0, 0, f);
+}
+
+static void emb_twice(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		out[f] = 2 * at(t, rows, 0, 0, f);
+}
+
+static void emb_tanh(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		out[f] = 2 * tanh(at(t, rows, 0, 0, f)) - 1;
+}
+
+static void emb_relu(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		out[f] = fmax(at(t, rows, 0, 0, f), 0);
+}
+
+static void emb_normal(const struct trial *t, const uint32_t *rows, double *out)
+{
+	double sum = 0;
+
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		sum += at(t, rows, 0, 0, f);
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		out[f] = at(t, rows, 0, 0, f) / fmin(fmax(sum, 1), 1e9);
+}
+
+static void emb_softmax(const struct trial *t, const uint32_t *rows, double *out)
+{
+	double sum = 0;
+
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		sum += out[f] = exp(at(t, rows, 0, 0, f));
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		out[f] /= sum;
+}
+
+static void emb_times_f(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		out[f] = number(t, rows, "f") * at(t, rows, 0, 0, f);
+}
+
+static void emb_concat(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		*out++ = at(t, rows, 0, 0, f);
+	for (uint32_t f = 0; f < width(t, 0, 1); f++)
+		*out++ = at(t, rows, 0, 1, f);
+}
+
+static void emb_transpose(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t i = 0; i < 3; i++)
+		for (uint32_t j = 0; j < 2; j++)
+			*out++ = at(t, rows, 0, 0, j * 3 + i);
+}
+
+static void emb_gram(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t i = 0; i < 2; i++)
+		for (uint32_t j = 0; j < 2; j++, out++) {
+			*out = 0;
+			for (uint32_t k = 0; k < 3; k++)
+				*out += at(t, rows, 0, 0, i * 3 + k) * at(t, rows, 0, 0, j * 3 + k);
+		}
+}
+
+/* The output width is the number of the weights over the input's width. */
+static void affine(const struct trial *t, const uint32_t *rows, uint32_t input, bool bias,
+		   double *out)
+{
+	const float *w = trial_param(t, "weight"), *b = bias ? trial_param(t, "bias") : NULL;
+	uint32_t in = width(t, input, 0);
+	size_t n = t->params.items[rn_params_find(&t->params, "n.weight")].count / in;
+
+	for (size_t j = 0; j < n; j++) {
+		out[j] = b ? (double)b[j] : 0;
+		for (uint32_t f = 0; f < in; f++)
+			out[j] += at(t, rows, input, 0, f) * (double)w[f * n + j];
+	}
+}
+
+static void emb_linear(const struct trial *t, const uint32_t *rows, double *out)
+{
+	affine(t, rows, 0, true, out);
+}
+
+static void emb_linear_plain(const struct trial *t, const uint32_t *rows, double *out)
+{
+	affine(t, rows, 0, false, out);
+}
+
+static void emb_layer_norm(const struct trial *t, const uint32_t *rows, double *out)
+{
+	const float *w = trial_param(t, "weight"), *b = trial_param(t, "bias");
+	double mean = 0, var = 0;
+
+	for (uint32_t f = 0; f < 4; f++)
+		mean += at(t, rows, 0, 0, f) / 4;
+	for (uint32_t f = 0; f < 4; f++)
+		var += pow(at(t, rows, 0, 0, f) - mean, 2) / 4;
+	for (uint32_t f = 0; f < 4; f++)
+		out[f] = (at(t, rows, 0, 0, f) - mean) / sqrt(var + 1e-5) * (double)w[f] + (double)b[f];
+}
+
+/* Two inputs, or two parts of one. */
+static void emb_product(const struct trial *t, const uint32_t *rows, double *out)
+{
+	bool one = t->in[0]->schema.nparts == 2;
+
+	for (uint32_t f = 0; f < 3; f++)
+		out[f] = at(t, rows, 0, 0, 0) * (one ? at(t, rows, 0, 1, f) : at(t, rows, 1, 0, f));
+}
+
+static void emb_sum_relu(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t f = 0; f < 3; f++)
+		out[f] = at(t, rows, 0, 0, f) + fmax(at(t, rows, 1, 0, f), 0);
+}
+
+static void emb_weighted_dot(const struct trial *t, const uint32_t *rows, double *out)
+{
+	double dot = 0;
+
+	for (uint32_t f = 0; f < 3; f++)
+		dot += at(t, rows, 0, 0, f) * at(t, rows, 0, 1, f);
+	for (uint32_t f = 0; f < 3; f++)
+		out[f] = dot * at(t, rows, 0, 0, f);
+}
+
+static void emb_raw(const struct trial *t, const uint32_t *rows, double *out)
+{
+	out[0] = number(t, rows, "f");
+	out[1] = number(t, rows, "i");
+	out[2] = number(t, rows, "b");
+	out[3] = number(t, rows, "t") * 1e-6;
+}
+
+static void one_hot(const struct trial *t, const uint32_t *rows, uint32_t n, double *out)
+{
+	double x;
+
+	memset(out, 0, n * sizeof *out);
+	if (truth(t->in[0], "n", rows[0], &x))
+		out[(uint32_t)x] = 1;
+}
+
+static void emb_index(const struct trial *t, const uint32_t *rows, double *out)
+{
+	one_hot(t, rows, 5, out);
+}
+
+static void emb_mixed(const struct trial *t, const uint32_t *rows, double *out)
+{
+	out[0] = number(t, rows, "f");
+	one_hot(t, rows, 6, out + 1);
+	out[7] = number(t, rows, "b");
+}
+
+/* ---- losses ------------------------------------------------------------------------------------ */
+
+static double cross_entropy(const struct trial *t, const uint32_t *rows, uint32_t label)
+{
+	double sum = 0;
+
+	for (uint32_t f = 0; f < width(t, 0, 0); f++)
+		sum += exp(at(t, rows, 0, 0, f));
+	return log(sum) - at(t, rows, 0, 0, label);
+}
+
+static void emb_ce(const struct trial *t, const uint32_t *rows, double *out)
+{
+	*out = cross_entropy(t, rows, (uint32_t)number(t, rows, "y"));
+}
+
+/* Labels that are not their own code: the number of smaller ones that there are. */
+static void emb_ce_vocabulary(const struct trial *t, const uint32_t *rows, double *out)
+{
+	const struct rn_column *y = col_of(t->in[0], "y");
+	double own = number(t, rows, "y");
+	uint32_t code = 0;
+
+	for (int v = -2; v < own; v++)
+		for (uint64_t i = 0; i < y->rows; i++)
+			if (!rn_column_is_null(y, i) && y->i64[i] == v) {
+				code++;
+				break;
+			}
+	for (uint64_t i = 0; i < y->rows; i++)
+		if (!rn_column_is_null(y, i) && y->i64[i] < 0) {
+			*out = cross_entropy(t, rows, code);
+			return;
+		}
+	*out = cross_entropy(t, rows, (uint32_t)own); /* all in 0 … 4 */
+}
+
+static void emb_bce(const struct trial *t, const uint32_t *rows, double *out)
+{
+	double z = at(t, rows, 0, 0, 0), p = 1 / (1 + exp(-z)), y = number(t, rows, "y");
+
+	*out = -(y * log(p) + (1 - y) * log(1 - p));
+}
+
+static void emb_mse(const struct trial *t, const uint32_t *rows, double *out)
+{
+	*out = pow(at(t, rows, 0, 0, 0) - number(t, rows, "y"), 2);
+}
+
+static void emb_l1(const struct trial *t, const uint32_t *rows, double *out)
+{
+	*out = fabs(at(t, rows, 0, 0, 0) - number(t, rows, "y"));
+}
+
+/* ---- the table ---------------------------------------------------------------------------------- */
+
+#define IN(...) .in = { __VA_ARGS__ }
+#define MAP(text, ...) "map", text, "{\"expr\": \"" text "\"}", IN(__VA_ARGS__)
+
+const struct op_case op_cases[] = {
+	{ "filter", "comparison", "{\"expr\": \"i > 0 and s <> 'a'\"}", IN("r(u:u i:i s:s; z:3)"),
+	  .keep = keep_positive },
+	{ "filter", "NULLs, sparse part", "{\"expr\": \"f is null or b\"}", IN("r(f:f b:b t:t; z:s5)"),
+	  .keep = keep_null },
+	{ "filter", "several parts", "{\"expr\": \"j <> 0\"}", IN("r(q.j:j; p:2 q:2x2 s:s4)"),
+	  .keep = keep_j },
+	{ "filter", "nothing left, no part", "{\"expr\": \"i > 100\"}", IN("r(i:i)"),
+	  .keep = keep_none },
+
+	{ "project", "rename and compute", "{\"cols\": {\"a\": \"i\", \"u\": \"u\", \"c\": \"i + 1\", \"s\": \"s\"}}",
+	  IN("r(u:u i:i s:s; z:3)") },
+	{ "project", "swap", "{\"cols\": {\"i\": \"f\", \"f\": \"i\"}}", IN("r(q.i:i q.f:f; p:s4 q:2)") },
+	{ "project", "no embedding", "{\"cols\": [\"t\", \"b\"], \"embedding\": false}",
+	  IN("r(b:b t:t; z:3)") },
+
+	{ "join", "inner", "{\"on\": \"k\"}", IN("l(k:i s:s; z:2)", "r(k:i f:f; z:3)") },
+	{ "join", "inner on an int64 and a float64",
+	  "{\"on\": {\"k\": \"f\", \"s\": \"s2\"}}", IN("l(k:i s:s; z:2)", "r(f:f s2:s b:b; z:s4)") },
+	{ "join", "left", "{\"on\": {\"k\": \"k2\"}, \"how\": \"left\"}",
+	  IN("l(k:i s:s; z:s3)", "r(k2:i s:s t:t; p:2 q:2x2)") },
+	{ "join", "semi", "{\"on\": \"k\", \"how\": \"semi\"}", IN("l(u:u k:i s:s; z:2)", "r(k:i; z:3)") },
+	{ "join", "anti", "{\"on\": \"k\", \"how\": \"anti\"}", IN("l(u:u k:i s:s; p:2 q:s4)", "r(k:i)") },
+	{ "join", "semi with an expression",
+	  "{\"on\": \"k\", \"how\": \"semi\", \"expr\": \"z * 2\"}", IN("l(u:u k:i; z:2)", "r(k:i)"),
+	  .emb = emb_twice },
+	{ "join", "natural", "{\"natural\": true}", IN("l(k:i s:s; z:2)", "r(b:b s:s k:i)") },
+	{ "join", "three inputs", "{\"on\": \"k\"}",
+	  IN("l(k:i s:s; z:2)", "r(k:i s:s; z:3)", "m(k:i s:s; z:s4)") },
+	{ "join", "three inputs, left", "{\"on\": \"k\", \"how\": \"left\"}",
+	  IN("l(k:i; z:2)", "r(k:i f:f; z:3)", "m(k:i s:s; z:1)") },
+	{ "join", "expression", "{\"on\": \"k\", \"expr\": \"a * h\"}", IN("a(k:i; z:1)", "h(k:i; z:3)"),
+	  .emb = emb_product },
+	{ "join", "expression over missing rows",
+	  "{\"on\": \"k\", \"how\": \"left\", \"expr\": \"h + relu(a)\"}",
+	  IN("h(k:i; z:3)", "a(k:i; z:3)"), .emb = emb_sum_relu },
+	{ "join", "expression with parameters",
+	  "{\"on\": \"k\", \"expr\": \"Linear(3, 2)(h) * a\"}", IN("h(k:i; z:3)", "a(k:i; z:1)") },
+
+	{ "agg", "content",
+	  "{\"by\": \"s\", \"cols\": {\"n\": \"count(*)\", \"ni\": \"count(i)\", \"sum\": \"sum(i)\", "
+	  "\"sumf\": \"sum(f)\", \"avg\": \"avg(f)\", \"lo\": \"min(f)\", \"hi\": \"max(t)\"}}",
+	  IN("r(s:s i:i f:f t:t; z:3)") },
+	{ "agg", "one group", "{\"expr\": \"sum(z)\", \"cols\": {\"n\": \"count(*)\"}}", IN("r(k:i; z:3)"),
+	  .emb = emb_z },
+	{ "agg", "distinct", "{\"by\": [\"k\", \"b\"]}", IN("r(q.k:i b:b; z:3)") },
+	{ "agg", "sum", "{\"expr\": \"sum(z)\", \"by\": \"k\"}", IN("r(k:i; z:3)"), .emb = emb_z },
+	{ "agg", "mean", "{\"expr\": \"mean(z)\", \"by\": \"k\"}", IN("r(k:f; z:2x2)"), .emb = emb_z },
+	{ "agg", "max", "{\"expr\": \"max(z)\", \"by\": \"k\"}", IN("r(k:b; z:3)"), .emb = emb_z },
+	{ "agg", "min", "{\"expr\": \"min(z)\", \"by\": \"k\"}", IN("r(k:s; z:3)"), .emb = emb_z },
+	{ "agg", "sum of sparse rows", "{\"expr\": \"sum(z)\", \"by\": \"k\"}", IN("r(k:i; z:s5)"),
+	  .emb = emb_z },
+	{ "agg", "mean of sparse rows", "{\"expr\": \"mean(z * 2)\", \"by\": \"k\"}", IN("r(k:i; z:s5)"),
+	  .emb = emb_twice },
+	{ "agg", "max of sparse rows", "{\"expr\": \"max(z)\", \"by\": \"k\"}", IN("r(k:i; z:s5)"),
+	  .emb = emb_z },
+	{ "agg", "sum with a column", "{\"expr\": \"sum([f] * z)\", \"by\": \"k\"}", IN("r(k:i f:f; z:3)"),
+	  .emb = emb_times_f },
+	{ "agg", "weighted sum", "{\"expr\": \"sum(a * h)\", \"by\": \"k\"}", IN("r(k:i; a:1 h:3)"),
+	  .emb = emb_product },
+	{ "agg", "sum weighted by dot products", "{\"expr\": \"sum(dot(p, q) * p)\", \"by\": \"k\"}",
+	  IN("r(k:i; p:3 q:3)"), .emb = emb_weighted_dot },
+	{ "agg", "with parameters", "{\"expr\": \"sum(Linear(3, 2)(z))\", \"by\": \"k\"}", IN("r(k:i; z:3)"),
+	  .emb = emb_linear },
+	{ "agg", "given keys",
+	  "{\"expr\": \"sum(z)\", \"by\": [\"k\"], \"cols\": {\"n\": \"count(*)\", \"m\": \"max(s)\"}}",
+	  IN("r(k:i s:s; z:3)", "--keys g(k:i s:s)"), .emb = emb_z },
+	{ "agg", "mean by given keys of another type", "{\"expr\": \"mean(z)\", \"by\": [\"k\"]}",
+	  IN("r(k:f; z:3)", "--keys g(s:s k:i; z:2)"), .emb = emb_z },
+	{ "agg", "max by given keys", "{\"expr\": \"max(relu(z))\", \"by\": [\"k\", \"s\"]}",
+	  IN("r(k:i s:s; z:3)", "--keys g(s:s k:i)"), .emb = emb_relu },
+
+	{ "union", "one input", NULL, IN("r(k:i s:s; z:3)") },
+	{ "union", "columns in another order", NULL, IN("r(k:i s:s; z:3)", "q(s:s k:i; y:3)") },
+	{ "union", "sparse parts", NULL, IN("r(k:f; z:s4)", "q(k:f; z:s4)", "p(k:f; z:s4)") },
+	{ "union", "sparse and dense", NULL, IN("r(b:b; z:s4)", "q(b:b; z:4)") },
+	{ "union", "no part", NULL, IN("r(t:t s:s)", "q(t:t s:s)") },
+
+	{ MAP("tanh(z) * 2 - 1", "r(u:u k:i; z:4)"), .emb = emb_tanh },
+	{ MAP("relu(z)", "r(k:i; z:2x3)"), .emb = emb_relu },
+	{ MAP("z / clamp(rowsum(z), 1, 1e9)", "r(k:i; z:4)"), .emb = emb_normal },
+	{ MAP("Softmax(z)", "r(k:i; z:4)"), .emb = emb_softmax },
+	{ MAP("LogSoftmax(z) * z", "r(k:i; z:4)") },
+	{ MAP("[f] * z", "r(f:f; z:4)"), .emb = emb_times_f },
+	{ MAP("Concat(p, q)", "r(k:i; p:2 q:3)"), .emb = emb_concat },
+	{ MAP("transpose(z)", "r(k:i; z:2x3)"), .emb = emb_transpose },
+	{ MAP("z @ transpose(z)", "r(k:i; z:2x3)"), .emb = emb_gram },
+	{ MAP("view(3, 2)(z) @ slice(0, 2)(w)", "r(k:i; z:2x3 w:4)") },
+	{ MAP("Linear(4, 3)(z)", "r(k:i; z:4)"), .emb = emb_linear },
+	{ MAP("Linear(3, 2)(z)", "r(k:i; z:2x3)") },
+	{ MAP("Linear(5, 3)(z)", "r(k:i; z:s5)"), .emb = emb_linear },
+	{ MAP("relu(z) * 2", "r(k:i; z:s5)") },
+	{ MAP("z / clamp(rowsum(z), 1, 1e9)", "r(k:i; z:s5)"), .emb = emb_normal },
+	{ MAP("z + 1", "r(k:i; z:s5)") },
+	{ MAP("[f] * z * w", "r(f:f; z:s5 w:5)") },
+	{ MAP("LayerNorm(4)(z)", "r(k:i; z:4)"), .emb = emb_layer_norm },
+	{ MAP("Dropout(0.5)(z) * z", "r(k:i; z:4)") },
+	{ MAP("Dropout(0.3)(z)", "r(k:i; z:s5)"), .emb = emb_z },
+	{ MAP("Bilinear(2, 3, 2)(p, q)", "r(k:i; p:2 q:3)") },
+	{ MAP("Tensor(2, 3) * z + Tensor(2, name='t')", "r(k:i; z:2x3)") },
+	{ MAP("Embedding(5, 3)([n]) * z", "r(n:n; z:3)") },
+	{ MAP("log(z) + sqrt(z) - 1 / z + log1p(z)", "r(k:i; z:+4)") },
+	{ MAP("pow(z, 2) + pow(z, w) + pow(2, w)", "r(k:i; z:+4 w:+4)") },
+	{ MAP("exp(z) + sigmoid(z) * erf(z) + abs(z) - sign(z) + round(z)", "r(k:i; z:4)") },
+	{ MAP("GELU(z) + SiLU(z) - Softplus(z) + ELU(z) * LeakyReLU(z) + -z", "r(k:i; z:4)") },
+	{ MAP("minimum(z, w) * maximum(z, 2 * w) + (z > w) * z - (z <= 0.5)", "r(k:i; z:4 w:4)") },
+	{ MAP("rowmax(z) * rowmean(z) + dot(z, z) + ArgMax(z)", "r(k:i; z:4)") },
+
+	{ "linear", "with a bias", "{\"out\": 3}", IN("r(u:u k:i; z:4)"), .emb = emb_linear },
+	{ "linear", "without", "{\"out\": 2, \"bias\": false, \"init\": \"glorot\"}", IN("r(k:i; z:4)"),
+	  .emb = emb_linear_plain },
+	{ "linear", "wide", "{\"out\": 37}", IN("r(k:i; z:65)"), .emb = emb_linear },
+	{ "linear", "sparse rows", "{\"out\": 3}", IN("r(k:i; z:s6)"), .emb = emb_linear },
+
+	{ "embed", "one column", "{\"dim\": 3, \"by\": \"k\"}", IN("r(k:i s:s; z:2)") },
+	{ "embed", "two columns", "{\"dim\": 2, \"by\": [\"k\", \"s\"], \"init\": \"uniform\"}",
+	  IN("r(k:f s:s)") },
+	{ "embed", "the declared key", "{\"dim\": 4}", IN("r(s:s u:u)") },
+
+	{ "encode", "raw", "{\"expr\": \"raw(f, i, b, t)\"}", IN("r(u:u i:i f:f b:b t:t)"), .emb = emb_raw },
+	{ "encode", "index", "{\"expr\": \"index(n, 5)\"}", IN("r(n:n; z:2)"), .emb = emb_index },
+	{ "encode", "both", "{\"expr\": \"raw(f), index(n, 6), raw(b)\"}", IN("r(n:n f:f b:b)"),
+	  .emb = emb_mixed },
+
+	{ "loss", "cross-entropy, labels that are codes", "{\"kind\": \"cross-entropy\", \"target\": \"y\"}",
+	  IN("r(u:u y:c; z:3)"), .keep = keep_label, .emb = emb_ce },
+	{ "loss", "cross-entropy, labels that are not",
+	  "{\"kind\": \"cross-entropy\", \"target\": \"y\"}", IN("r(y:i; z:5)"), .keep = keep_label,
+	  .emb = emb_ce_vocabulary },
+	{ "loss", "cross-entropy, strings", "{\"kind\": \"cross-entropy\", \"target\": \"y\"}",
+	  IN("r(y:s; z:5)"), .keep = keep_label },
+	{ "loss", "cross-entropy, bools, sparse logits",
+	  "{\"kind\": \"cross-entropy\", \"target\": \"y\"}", IN("r(y:b; z:s2)"), .keep = keep_label },
+	{ "loss", "bce", "{\"kind\": \"bce\", \"target\": \"y\"}", IN("r(y:b; z:1)"), .keep = keep_label,
+	  .emb = emb_bce },
+	{ "loss", "mse", "{\"kind\": \"mse\", \"target\": \"y\"}", IN("r(y:f; z:1)"), .keep = keep_label,
+	  .emb = emb_mse },
+	{ "loss", "l1", "{\"kind\": \"l1\", \"target\": \"y\"}", IN("r(y:i; z:1)"), .keep = keep_label,
+	  .emb = emb_l1 },
+};
+const size_t op_ncases = sizeof op_cases / sizeof *op_cases;

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Naive operators: which rows come out in which order, by nested loops, and what
+ * stands in them; embeddings in double by the formula of the case.
+ */
+#include "ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Output row o is made of row[o * nin + i] of input i. */
+struct rows {
+	uint64_t n;
+	size_t cap;
+	uint32_t *row;
+};
+
+static void add(struct rows *r, const struct trial *t, const uint32_t *tuple)
+{
+	struct rn_err e;
+
+	must(rn_grow(&r->row, &r->cap, (r->n + 1) * t->nin, sizeof *r->row, "rows", &e), &e, "rows");
+	memcpy(r->row + r->n++ * t->nin, tuple, t->nin * sizeof *tuple);
+}
+
+static void identity(const struct trial *t, struct rows *r)
+{
+	uint32_t tuple[MAX_INPUTS] = { 0 };
+
+	for (; tuple[0] < t->in[0]->rows; tuple[0]++)
+		if (!t->c->keep || t->c->keep(t->in[0], tuple[0]))
+			add(r, t, tuple);
+}
+
+/* ---- comparing ------------------------------------------------------------------------- */
+
+static bool close_to(double x, double y)
+{
+	return fabs(x - y) <= 2e-5 * (1 + fabs(y));
+}
+
+/* Features of output row o. */
+static bool same_features(const struct trial *t, const double *got, const double *want, uint64_t o)
+{
+	uint32_t w = rn_shape_width(&t->out->schema.parts[0].shape);
+
+	for (uint32_t f = 0; f < w; f++)
+		if (!close_to(got[o * w + f], want[f]))
+			return fail("row %llu, feature %u: %.9g, and the formula gives %.9g",
+				    (unsigned long long)o, f, got[o * w + f], want[f]);
+	return true;
+}
+
+static bool check_formula(const struct trial *t, const struct rows *r)
+{
+	double want[64], *got;
+	bool ok = true;
+
+	if (!t->c->emb)
+		return true;
+	got = flat_part(t->out, 0);
+	for (uint64_t o = 0; o < r->n && ok; o++) {
+		t->c->emb(t, r->row + o * t->nin, want);
+		ok = same_features(t, got, want, o);
+	}
+	free(got);
+	return ok;
+}
+
+/* A value that row `row` of a column gives; RN_NO_ROW: NULL. */
+static bool same_cell(const struct rn_column *got, uint64_t o, const struct rn_column *from,
+		      uint32_t row)
+{
+	return row == RN_NO_ROW ? rn_column_is_null(got, o) : cell_equal(got, o, from, row);
+}
+
+static bool same_column(const struct trial *t, size_t c, const struct rn_column *from, uint32_t input,
+			const struct rows *r)
+{
+	for (uint64_t o = 0; o < r->n; o++)
+		if (!same_cell(t->out->cols[c], o, from, r->row[o * t->nin + input]))
+			return fail("column '%s', row %llu is not that of the input",
+				    t->out->schema.cols[c].name, (unsigned long long)o);
+	return true;
+}
+
+static bool same_count(const struct trial *t, uint64_t n)
+{
+	if (t->out->rows == n)
+		return true;
+	return fail("%llu rows, and there should be %llu", (unsigned long long)t->out->rows,
+		    (unsigned long long)n);
+}
+
+/* Where an output column comes from: the input of its qualifier, else the first that has it. */
+static const struct rn_column *source(const struct trial *t, const struct rn_field *f, uint32_t *input)
+{
+	for (int strict = 1; strict >= 0; strict--)
+		for (*input = 0; *input < t->nin; ++*input)
+			for (size_t c = 0; c < t->in[*input]->schema.ncols; c++)
+				if (!strcmp(t->in[*input]->schema.cols[c].name, f->name) &&
+				    (!strict || !f->qual ||
+				     !strcmp(f->qual, t->in[*input]->schema.name)))
+					return t->in[*input]->cols[c];
+	return NULL;
+}
+
+static bool same_content(const struct trial *t, const struct rows *r)
+{
+	if (!same_count(t, r->n))
+		return false;
+	for (size_t c = 0; c < t->out->schema.ncols; c++) {
+		uint32_t input;
+		const struct rn_column *from = source(t, &t->out->schema.cols[c], &input);
+
+		if (!from)
+			return fail("column '%s' comes from nowhere", t->out->schema.cols[c].name);
+		if (!same_column(t, c, from, input, r))
+			return false;
+	}
+	return true;
+}
+
+/* Part `part` of the output holds the numbers of part k of an input. */
+static bool same_part(const struct trial *t, size_t part, uint32_t input, size_t k,
+		      const struct rows *r)
+{
+	uint32_t w = rn_shape_width(&t->in[input]->schema.parts[k].shape);
+	double *got = flat_part(t->out, part);
+	bool ok = true;
+
+	for (uint64_t o = 0; o < r->n && ok; o++)
+		for (uint32_t f = 0; f < w; f++) {
+			uint32_t row = r->row[o * t->nin + input];
+			double x = row == RN_NO_ROW ? 0 : t->flat[input][k][(size_t)row * w + f];
+
+			ok = ok && memcmp(&got[o * w + f], &x, sizeof x) == 0;
+		}
+	free(got);
+	return ok || fail("part '%s' is not that of the input", t->out->schema.parts[part].name);
+}
+
+/* The first `inputs` inputs' parts, one after the other. */
+static bool same_parts(const struct trial *t, uint32_t inputs, const struct rows *r)
+{
+	size_t part = 0;
+
+	for (uint32_t i = 0; i < inputs; i++)
+		for (size_t k = 0; k < t->in[i]->schema.nparts; k++)
+			if (part >= t->out->schema.nparts || !same_part(t, part++, i, k, r))
+				return false;
+	return part == t->out->schema.nparts || fail("%zu parts", t->out->schema.nparts);
+}
+
+/* ---- row by row -------------------------------------------------------------------------- */
+
+static bool ref_filter(const struct trial *t, struct rows *r)
+{
+	identity(t, r);
+	return same_content(t, r) && same_parts(t, 1, r);
+}
+
+static bool ref_rows(const struct trial *t, struct rows *r)
+{
+	identity(t, r);
+	return same_content(t, r) && check_formula(t, r);
+}
+
+/* The text of an expression is a column's name, or "i + 1". */
+static bool ref_project(const struct trial *t, struct rows *r)
+{
+	const char *name, *text;
+	size_t c = 0;
+	json_t *v;
+
+	identity(t, r);
+	if (!same_count(t, r->n))
+		return false;
+	json_object_foreach((json_t *)rn_node_json(&t->node, "cols"), name, v) {
+		const struct rn_column *got = t->out->cols[c], *from;
+
+		text = json_string_value(v);
+		if (strcmp(t->out->schema.cols[c].name, name))
+			return fail("column %zu is called '%s'", c, t->out->schema.cols[c].name);
+		from = col_of(t->in[0], strcmp(text, "i + 1") ? text : "i");
+		if (strcmp(text, "i + 1") && !same_column(t, c, from, 0, r))
+			return false;
+		for (uint64_t i = 0; !strcmp(text, "i + 1") && i < r->n; i++)
+			if (rn_column_is_null(from, i) != rn_column_is_null(got, i) ||
+			    (!rn_column_is_null(from, i) && got->i64[i] != from->i64[i] + 1))
+				return fail("row %llu of i + 1", (unsigned long long)i);
+		c++;
+	}
+	return same_parts(t, rn_node_flag(&t->node, "embedding"), r);
+}
+
+/* ---- join ------------------------------------------------------------------------------------ */
+
+static bool keys_meet(const struct rn_column *a, uint64_t i, const struct rn_column *b, uint64_t j)
+{
+	if (rn_column_is_null(a, i) || rn_column_is_null(b, j))
+		return false;
+	if (a->type == RN_INT64 && b->type == RN_FLOAT64)
+		return (double)a->i64[i] == b->f64[j];
+	return cell_equal(a, i, b, j);
+}
+
+/* Do row i of the first input and row j of another agree on the keys? */
+static bool match(const struct trial *t, uint32_t input, uint64_t i, uint64_t j)
+{
+	const struct rn_schema *l = &t->in[0]->schema, *s = &t->in[input]->schema;
+	const char *left;
+	json_t *v;
+
+	json_object_foreach((json_t *)rn_node_json(&t->node, "on"), left, v)
+		if (!keys_meet(col_of(t->in[0], left), i,
+			       col_of(t->in[input], json_string_value(v)), j))
+			return false;
+	for (size_t c = 0; rn_node_flag(&t->node, "natural") && c < l->ncols; c++)
+		for (size_t d = 0; d < s->ncols; d++)
+			if (!strcmp(l->cols[c].name, s->cols[d].name) &&
+			    !keys_meet(t->in[0]->cols[c], i, t->in[input]->cols[d], j))
+				return false;
+	return true;
+}
+
+static void join_from(const struct trial *t, uint32_t input, uint32_t *tuple, struct rows *r)
+{
+	bool left = !strcmp(rn_node_string(&t->node, "how"), "left"), any = false;
+
+	if (input == t->nin) {
+		add(r, t, tuple);
+		return;
+	}
+	for (uint32_t j = 0; j < t->in[input]->rows; j++)
+		if (match(t, input, tuple[0], j)) {
+			tuple[input] = j;
+			any = true;
+			join_from(t, input + 1, tuple, r);
+		}
+	if (left && !any) {
+		tuple[input] = RN_NO_ROW;
+		join_from(t, input + 1, tuple, r);
+	}
+}
+
+static bool ref_join(const struct trial *t, struct rows *r)
+{
+	const char *how = rn_node_string(&t->node, "how");
+	bool semi = !strcmp(how, "semi"), filter = semi || !strcmp(how, "anti");
+	uint32_t tuple[MAX_INPUTS] = { 0 };
+
+	for (; tuple[0] < t->in[0]->rows; tuple[0]++) {
+		bool any = false;
+
+		for (uint32_t j = 0; filter && j < t->in[1]->rows; j++)
+			any = any || match(t, 1, tuple[0], j);
+		if (!filter)
+			join_from(t, 1, tuple, r);
+		else if (any == semi)
+			add(r, t, tuple);
+	}
+	if (!same_content(t, r) || !check_formula(t, r))
+		return false;
+	return rn_node_string(&t->node, "expr") || same_parts(t, filter ? 1 : t->nin, r);
+}
+
+/* ---- agg ---------------------------------------------------------------------------------------- */
+
+/* NULL meets NULL, and an int64 a float64, as groups do. */
+static bool group_meets(const struct rn_column *a, uint64_t i, const struct rn_column *b, uint64_t j)
+{
+	if (rn_column_is_null(a, i) && rn_column_is_null(b, j))
+		return true;
+	return b->type == RN_FLOAT64 && a->type == RN_INT64 ? keys_meet(a, i, b, j) :
+							      cell_equal(a, i, b, j);
+}
+
+static bool same_key(const struct trial *t, const struct rn_rel *a, uint64_t i, const struct rn_rel *b,
+		     uint64_t j)
+{
+	json_t *by = (json_t *)rn_node_json(&t->node, "by");
+
+	for (size_t k = 0; k < json_array_size(by); k++) {
+		const char *name = json_string_value(json_array_get(by, k));
+
+		if (!group_meets(col_of(a, name), i, col_of(b, name), j))
+			return false;
+	}
+	return true;
+}
+
+/* First rows of the groups, in `from`. */
+static uint64_t first_rows(const struct trial *t, const struct rn_rel *from, uint32_t *first)
+{
+	uint64_t n = 0, g;
+
+	for (uint32_t i = 0; i < from->rows; i++) {
+		for (g = 0; g < n && !same_key(t, from, i, from, first[g]); g++)
+			;
+		if (g == n)
+			first[n++] = i;
+	}
+	return n;
+}
+
+struct summary {
+	int64_t rows, count; /* count: not NULL */
+	double sum;
+	int64_t lo, hi; /* rows of the extremes, -1: none */
+};
+
+static int compare(const struct rn_column *c, uint64_t a, uint64_t b)
+{
+	if (c->type == RN_FLOAT64)
+		return (c->f64[a] > c->f64[b]) - (c->f64[a] < c->f64[b]);
+	if (c->type == RN_STRING) {
+		size_t n = c->off[a + 1] - c->off[a], m = c->off[b + 1] - c->off[b];
+		int d = memcmp(c->bytes + c->off[a], c->bytes + c->off[b], n < m ? n : m);
+
+		return d ? d : (n > m) - (n < m);
+	}
+	return (c->i64[a] > c->i64[b]) - (c->i64[a] < c->i64[b]);
+}
+
+static struct summary summarise(const struct rn_column *c, const uint8_t *in, uint64_t rows)
+{
+	struct summary s = { .lo = -1, .hi = -1 };
+
+	for (uint64_t i = 0; i < rows; i++) {
+		s.rows += in[i];
+		if (!in[i] || rn_column_is_null(c, i))
+			continue;
+		s.count++;
+		s.sum += c->type == RN_FLOAT64 ? c->f64[i] : c->type == RN_INT64 ? (double)c->i64[i] : 0;
+		s.lo = s.lo < 0 || compare(c, i, (uint64_t)s.lo) < 0 ? (int64_t)i : s.lo;
+		s.hi = s.hi < 0 || compare(c, i, (uint64_t)s.hi) > 0 ? (int64_t)i : s.hi;
+	}
+	return s;
+}
+
+/* One aggregate, "sum(f)", of the rows `in`. */
+static bool same_aggregate(const struct trial *t, const char *text, const struct rn_column *got,
+			   uint64_t g, const uint8_t *in)
+{
+	const char *arg = strchr(text, '(') + 1;
+	char name[16];
+	const struct rn_column *c;
+	struct summary s;
+	double x;
+
+	snprintf(name, sizeof name, "%.*s", (int)strcspn(arg, ")"), arg);
+	c = *name == '*' ? col_of(t->in[0], t->in[0]->schema.cols[0].name) : col_of(t->in[0], name);
+	s = summarise(c, in, t->in[0]->rows);
+	if (!strncmp(text, "count", 5))
+		return got->i64[g] == (*name == '*' ? s.rows : s.count) && !rn_column_is_null(got, g);
+	if (!s.count || rn_column_is_null(got, g))
+		return !s.count && rn_column_is_null(got, g);
+	if (!strncmp(text, "min", 3) || !strncmp(text, "max", 3))
+		return cell_equal(got, g, c, (uint64_t)(text[1] == 'i' ? s.lo : s.hi));
+	x = got->type == RN_INT64 ? (double)got->i64[g] : got->f64[g];
+	return fabs(x - (*text == 'a' ? s.sum / (double)s.count : s.sum)) < 1e-9;
+}
+
+static bool same_aggregates(const struct trial *t, uint64_t g, const uint8_t *in)
+{
+	size_t c = json_array_size(rn_node_json(&t->node, "by"));
+	const char *name;
+	json_t *v;
+
+	json_object_foreach((json_t *)rn_node_json(&t->node, "cols"), name, v)
+		if (!same_aggregate(t, json_string_value(v), t->out->cols[c++], g, in))
+			return fail("group %llu: %s", (unsigned long long)g, json_string_value(v));
+	return true;
+}
+
+/* The aggregate of the case's formula over the rows `in`. */
+static void reduce(const struct trial *t, const uint8_t *in, uint32_t w, double *out)
+{
+	const char *how = rn_node_string(&t->node, "expr");
+	double x[64];
+	uint64_t n = 0;
+
+	memset(out, 0, w * sizeof *out);
+	for (uint32_t i = 0; i < t->in[0]->rows; i++) {
+		uint32_t tuple[MAX_INPUTS] = { i };
+
+		if (!in[i])
+			continue;
+		t->c->emb(t, tuple, x);
+		for (uint32_t f = 0; f < w; f++)
+			if (*how == 's' || how[1] == 'e')
+				out[f] += x[f];
+			else
+				out[f] = !n ? x[f] : how[1] == 'a' ? fmax(out[f], x[f]) : fmin(out[f], x[f]);
+		n++;
+	}
+	for (uint32_t f = 0; n && how[1] == 'e' && f < w; f++)
+		out[f] /= (double)n;
+}
+
+static bool ref_agg(const struct trial *t, struct rows *r)
+{
+	const struct rn_rel *in = t->in[0], *from = t->nin > 1 ? t->in[1] : in;
+	json_t *by = (json_t *)rn_node_json(&t->node, "by");
+	uint32_t *first = calloc(from->rows + 1, sizeof *first);
+	uint64_t n = json_array_size(by) ? first_rows(t, from, first) : 1;
+	uint8_t *member = calloc(in->rows + 1, 1);
+	double *got = t->c->emb ? flat_part(t->out, 0) : NULL, want[64];
+	bool ok = same_count(t, n);
+
+	(void)r;
+	for (uint64_t g = 0; g < n && ok; g++) {
+		for (uint64_t i = 0; i < in->rows; i++)
+			member[i] = same_key(t, from, first[g], in, i);
+		for (size_t k = 0; k < json_array_size(by) && ok; k++)
+			ok = cell_equal(t->out->cols[k], g,
+					col_of(from, json_string_value(json_array_get(by, k))), first[g]) ||
+			     fail("the key of group %llu", (unsigned long long)g);
+		ok = ok && same_aggregates(t, g, member);
+		if (ok && got) {
+			reduce(t, member, rn_shape_width(&t->out->schema.parts[0].shape), want);
+			ok = same_features(t, got, want, g);
+		}
+	}
+	free(got);
+	free(member);
+	free(first);
+	return ok;
+}
+
+/* ---- union, embed ------------------------------------------------------------------------------------ */
+
+static bool ref_union(const struct trial *t, struct rows *r)
+{
+	const struct rn_schema *s = &t->out->schema;
+	double *got = s->nparts ? flat_part(t->out, 0) : NULL;
+	uint32_t w = s->nparts ? rn_shape_width(&s->parts[0].shape) : 0;
+	uint64_t o = 0;
+	bool ok = true;
+
+	(void)r;
+	for (uint32_t i = 0; i < t->nin && ok; i++)
+		for (uint64_t k = 0; k < t->in[i]->rows && ok; k++, o++) {
+			ok = o < t->out->rows || fail("too few rows");
+			for (size_t c = 0; c < s->ncols && ok; c++)
+				ok = cell_equal(t->out->cols[c], o, col_of(t->in[i], s->cols[c].name), k) ||
+				     fail("column '%s', row %llu", s->cols[c].name, (unsigned long long)o);
+			for (uint32_t f = 0; f < w && ok; f++)
+				ok = got[o * w + f] == t->flat[i][0][k * w + f] ||
+				     fail("embedding, row %llu", (unsigned long long)o);
+		}
+	free(got);
+	return ok && same_count(t, o);
+}
+
+/* Row i has the vector of its key: keys are numbered in order of first appearance. */
+static bool ref_embed(const struct trial *t, struct rows *r)
+{
+	const struct rn_rel *in = t->in[0];
+	uint32_t *first = calloc(in->rows + 1, sizeof *first), w = rn_shape_width(&t->out->schema.parts[0].shape);
+	bool keyed = !json_array_size(rn_node_json(&t->node, "by"));
+	uint64_t n = keyed ? in->rows : first_rows(t, in, first), g;
+	const float *table = trial_param(t, "weight");
+	double *got = flat_part(t->out, 0);
+	bool ok;
+
+	identity(t, r);
+	ok = same_content(t, r);
+	for (uint64_t i = 0; i < in->rows && ok; i++) {
+		for (g = keyed ? i : 0; !keyed && g < n && !same_key(t, in, i, in, first[g]); g++)
+			;
+		for (uint32_t f = 0; f < w && ok; f++)
+			ok = got[i * w + f] == (double)table[g * w + f] ||
+			     fail("row %llu has not the vector of key %llu", (unsigned long long)i,
+				  (unsigned long long)g);
+	}
+	free(got);
+	free(first);
+	return ok;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------ */
+
+bool check_reference(struct trial *t)
+{
+	static const struct {
+		const char *op;
+		bool (*ref)(const struct trial *t, struct rows *r);
+	} refs[] = {
+		{ "filter", ref_filter }, { "project", ref_project }, { "join", ref_join },
+		{ "agg", ref_agg },	  { "union", ref_union },     { "map", ref_rows },
+		{ "linear", ref_rows },	  { "embed", ref_embed },     { "encode", ref_rows },
+		{ "loss", ref_rows },
+	};
+	struct rows r = { 0 };
+
+	for (size_t i = 0; i < sizeof refs / sizeof *refs; i++)
+		if (!strcmp(refs[i].op, t->c->op)) {
+			bool ok = refs[i].ref(t, &r);
+
+			free(r.row);
+			return ok;
+		}
+	return fail("the operator has no reference: add one to reference.c");
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Metrics against values that scikit-learn 1.9 gave for the same rows, and where
+ * they are not defined.
+ */
+#include "t.h"
+
+#include "../../lib/learn/metric.h"
+
+#include <math.h>
+
+static struct rn_err err;
+static const char *why;
+
+static struct rn_column *ints(const int64_t *x, size_t n)
+{
+	struct rn_column *c = NULL;
+
+	T_CALL(rn_column_new(RN_INT64, n, &c, &err), &err);
+	if (n)
+		memcpy(c->i64, x, n * sizeof *x);
+	return c;
+}
+
+static struct rn_column *reals(const double *x, size_t n)
+{
+	struct rn_column *c = NULL;
+
+	T_CALL(rn_column_new(RN_FLOAT64, n, &c, &err), &err);
+	if (n)
+		memcpy(c->f64, x, n * sizeof *x);
+	return c;
+}
+
+static double metric(const char *name, const struct rn_task *task, const float *pred, size_t rows,
+		     uint32_t width, const struct rn_column *target)
+{
+	struct rn_scored s = { .pred = pred, .rows = rows, .width = width, .target = target,
+			       .target_name = "y" };
+	enum rn_metric m;
+	double out = -1;
+
+	err = (struct rn_err){ 0 };
+	why = NULL;
+	if (rn_metric_parse(name, &m, &err) || rn_metric_compute(m, task, &s, &out, &why, &err))
+		return -1;
+	return out;
+}
+
+/* Logits whose largest is the class that is predicted. */
+static void one_hot(const int *classes, size_t n, uint32_t width, float *out)
+{
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t f = 0; f < width; f++)
+			out[i * width + f] = (int)f == classes[i] ? 1.5f : -0.25f * (float)f;
+}
+
+static int near(double got, double want)
+{
+	if (fabs(got - want) < 1e-12)
+		return 1;
+	printf("# got %.17g, want %.17g (%s)\n", got, want, err.msg);
+	return 0;
+}
+
+static void test_classes(void)
+{
+	static const int64_t y[] = { 0, 2, 1, 1, 0, 2, 2, 1 };
+	static const int p[] = { 0, 2, 2, 1, 1, 2, 0, 1 };
+	static const int64_t y2[] = { 0, 0, 1, 1 }, y3[] = { 0, 0, 1, 4 };
+	static const int p2[] = { 0, 3, 1, 0 };
+	struct rn_classes three = { .n = 3, .own = true }, four = { .n = 4, .own = true };
+	struct rn_task task = { RN_LOSS_CE, &three };
+	struct rn_column *c = ints(y, 8), *c2 = ints(y2, 4), *c3 = ints(y3, 4);
+	float z[32];
+
+	one_hot(p, 8, 3, z);
+	T_OK(near(metric("accuracy", &task, z, 8, 3, c), 0.625), "accuracy");
+	T_OK(near(metric("f1_macro", &task, z, 8, 3, c), 0.611111111111111), "f1_macro");
+	T_OK(near(metric("f1", &task, z, 8, 3, c), 0.611111111111111), "f1 is f1_macro");
+	T_OK(near(metric("f1-micro", &task, z, 8, 3, c), 0.625), "f1_micro, also with '-'");
+	T_CALL(rn_column_need_null(c, &err), &err);
+	c->null[2] = c->null[6] = 1; /* both were wrong */
+	c->nulls = 2;
+	T_OK(near(metric("accuracy", &task, z, 8, 3, c), 5.0 / 6), "a NULL label is no row");
+	task.classes = &four;
+	one_hot(p2, 4, 4, z);
+	T_OK(near(metric("f1_macro", &task, z, 4, 4, c2), 0.38888888888888884),
+	     "a class that only predictions have counts, one that nobody has does not");
+	T_OK(near(metric("f1_macro", &task, z, 4, 4, c3), 0.375), "so does a label that is no class");
+	T_OK(near(metric("accuracy", &task, z, 4, 4, c3), 0.5), "which is wrong in any case");
+	for (unsigned f = 0; f < 4; f++)
+		z[f] = 1;
+	T_OK(rn_predicted_class(&task, z, 4) == 0, "of equal logits the first");
+	rn_column_unref(c);
+	rn_column_unref(c2);
+	rn_column_unref(c3);
+}
+
+static void test_binary(void)
+{
+	static const int64_t y[] = { 0, 1, 1, 0, 1, 0, 0, 1, 1, 0 };
+	static const float s[] = { -1.5f, .25f, 2, .25f, -.5f, -.5f, -2, .25f, 3, 1 };
+	struct rn_task task = { RN_LOSS_BCE, NULL };
+	struct rn_classes two = { .n = 2, .own = true };
+	struct rn_task ce = { RN_LOSS_CE, &two };
+	struct rn_column *c = ints(y, 10);
+	float z[20];
+
+	T_OK(near(metric("roc_auc", &task, s, 10, 1, c), 0.78), "roc_auc with ties");
+	T_OK(near(metric("average_precision", &task, s, 10, 1, c), 0.7916666666666665),
+	     "average_precision with ties");
+	T_OK(near(metric("f1_binary", &task, s, 10, 1, c), 0.7272727272727273), "f1_binary");
+	T_OK(near(metric("accuracy", &task, s, 10, 1, c), 0.7), "accuracy of logits");
+	T_OK(near(metric("f1_macro", &task, s, 10, 1, c), 0.696969696969697), "f1_macro of two");
+	for (int i = 0; i < 10; i++) {
+		z[2 * i] = 10;
+		z[2 * i + 1] = 10 + s[i];
+	}
+	T_OK(near(metric("roc_auc", &ce, z, 10, 2, c), 0.78), "roc_auc of two logits");
+	rn_column_unref(c);
+}
+
+static void test_values(void)
+{
+	static const double y[] = { 1, 2, -3.5, 4 };
+	static const float p[] = { 1.5f, 2, -3, 6 };
+	struct rn_task task = { RN_LOSS_MSE, NULL };
+	struct rn_column *c = reals(y, 4);
+
+	T_OK(near(metric("mae", &task, p, 4, 1, c), 0.75), "mae");
+	T_OK(near(metric("rmse", &task, p, 4, 1, c), 1.0606601717798212), "rmse");
+	T_OK(near(metric("loss", &task, p, 4, 1, NULL), 1.625), "loss is a mean");
+	rn_column_unref(c);
+}
+
+static void test_undefined(void)
+{
+	static const int64_t ones[] = { 1, 1, 1 }, zeros[] = { 0, 0, 0 }, odd[] = { 0, 2, 1 };
+	static const float s[] = { 0.5f, -1, 2 }, nan3[] = { 0.5f, NAN, 2 };
+	struct rn_task bce = { RN_LOSS_BCE, NULL }, mse = { RN_LOSS_MSE, NULL };
+	struct rn_classes three = { .n = 3, .own = true };
+	struct rn_task ce = { RN_LOSS_CE, &three };
+	struct rn_column *c1 = ints(ones, 3), *c0 = ints(zeros, 3), *cx = ints(odd, 3),
+			 *none = ints(ones, 0);
+	enum rn_metric m;
+
+	T_OK(isnan(metric("roc_auc", &bce, s, 3, 1, c1)) && !strcmp(why, "all labels are of one class"),
+	     "roc_auc of one class is not defined");
+	T_OK(isnan(metric("roc_auc", &bce, s, 3, 1, c0)) && why, "nor of the other");
+	T_OK(near(metric("average_precision", &bce, s, 3, 1, c1), 1), "average_precision of positives is 1");
+	T_OK(isnan(metric("average_precision", &bce, s, 3, 1, c0)) && why, "and needs one");
+	T_OK(isnan(metric("roc_auc", &bce, nan3, 3, 1, cx)) ||
+		     strstr(err.msg, "column 'y' has 2 in row 1"), "a label of 2 is not binary: %s", err.msg);
+	c1->i64[0] = 0;
+	T_OK(isnan(metric("roc_auc", &bce, nan3, 3, 1, c1)) && !strcmp(why, "a prediction is not a number"),
+	     "NaN has no rank");
+	T_OK(isnan(metric("accuracy", &bce, s, 0, 1, none)) && why, "accuracy of no rows");
+	T_OK(isnan(metric("rmse", &mse, s, 0, 1, none)) && why, "rmse of no rows");
+	T_OK(metric("accuracy", &mse, s, 3, 1, c1) == -1 && strstr(err.msg, "take mae or rmse"),
+	     "no classes in a regression");
+	T_OK(metric("roc_auc", &ce, s, 1, 3, none) == -1 && strstr(err.msg, "defined for two classes"),
+	     "roc_auc of three classes is refused");
+	T_OK(metric("accuracy", &ce, s, 3, 1, c1) == -1 && strstr(err.msg, "of width 3, not 1"),
+	     "a width that is not that of the classes");
+	T_OK(metric("mae", &mse, s, 3, 1, NULL) == -1 && strstr(err.msg, "wants a --target"), "no target");
+	T_OK(rn_metric_parse("auc", &m, &err) == RN_EUSAGE && strstr(err.msg, "there are accuracy, f1_macro"),
+	     "an unknown metric lists them: %s", err.msg);
+	rn_column_unref(c1);
+	rn_column_unref(c0);
+	rn_column_unref(cx);
+	rn_column_unref(none);
+}
+
+int main(void)
+{
+	test_classes();
+	test_binary();
+	test_values();
+	test_undefined();
+	return t_done();
+}
