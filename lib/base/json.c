@@ -24,14 +24,30 @@ static bool is_syntax_error(const char *text, size_t len, const json_error_t *fi
 	       first->column == again.column && !strcmp(first->text, again.text);
 }
 
+/* jansson drops a byte of a string whose buffer cannot grow and says nothing of it, so
+ * two readings must agree. */
+static bool is_whole(const char *text, size_t len, const json_t *v)
+{
+	json_t *again = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	bool equal = again && rn_json_equal(v, again);
+
+	json_decref(again);
+	return equal;
+}
+
 int rn_json_load(const char *text, size_t len, const char *file, int code, json_t **out,
 		 struct rn_err *e)
 {
 	json_error_t err;
 
 	*out = json_loadb(text, len, JSON_REJECT_DUPLICATES, &err);
-	if (*out)
-		return 0;
+	if (*out) {
+		if (is_whole(text, len, *out))
+			return 0;
+		json_decref(*out);
+		*out = NULL;
+		return rn_err_nomem(e, len, file);
+	}
 	if (!is_syntax_error(text, len, &err))
 		return rn_err_nomem(e, len, file);
 	return rn_err_set(e, code, "%s:%d:%d: %s", file, err.line, err.column,

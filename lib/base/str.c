@@ -87,8 +87,10 @@ char *rn_str_take(struct rn_str *b, struct rn_err *e)
 
 	if (!b->cap)
 		reserve(b, 0);
-	if (rn_str_check(b, e))
+	if (rn_str_check(b, e)) {
+		rn_str_fini(b);
 		return NULL;
+	}
 	s = b->s;
 	s[b->len] = '\0';
 	*b = RN_STR_INIT;

@@ -30,7 +30,7 @@ void rn_str_fini(struct rn_str *b);
 /* RN_ENOMEM if any addition failed. */
 RN_MUST_CHECK int rn_str_check(const struct rn_str *b, struct rn_err *e);
 
-/* Hand the text over to the caller (owned, free()); b is empty again. */
+/* Hand the text over to the caller (owned, free()); b is empty again, also on failure. */
 char *rn_str_take(struct rn_str *b, struct rn_err *e); /* NULL + e on failure */
 
 #endif

@@ -3,7 +3,8 @@
  * Fold: what depends on no parameter and no random draw is run once, in
  * float32, and its results become constants.  Segment sums of gathered rows are
  * recognised first (pass_sparse.c), so that no product per edge is kept as a
- * constant.  Numbers (RN_EW_IMM) stay instructions: gradients and fusion read
+ * constant; within a stage only, so that a plan gives the same bits when other
+ * processes ran a part of it.  Numbers (RN_EW_IMM) stay instructions: gradients and fusion read
  * them.  A view of a constant shares its data.
  */
 #include "pass_util.h"
@@ -160,7 +161,7 @@ int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e)
 	bool *live = NULL;
 	int rc;
 
-	RN_TRY(rn_pass_sparse(p, e));
+	RN_TRY(rn_pass_sparse_within(p, e));
 	rn_prog_init(&f.q);
 	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.fixed, "folding", &f.fixed, e));
 	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.wanted, "folding", &f.wanted, e));

@@ -556,14 +556,32 @@ static int restrict_atcsr(struct restr *q, struct rn_inst *i)
 	return i->idx[0] == RN_NONE ? q->e->code : 0;
 }
 
+/* One that moves nothing any more becomes a view. */
+static int restrict_gather(struct restr *q, struct rn_inst *i)
+{
+	const uint32_t *x;
+	uint32_t n, k = 0;
+
+	RN_TRY(remap(q, i->idx[0], q->rows[i->out], q->cls[i->out], q->cls[i->in[0].val], false,
+		     &i->idx[0]));
+	x = rn_prog_idx_data(q->p, i->idx[0]);
+	n = q->p->idx[i->idx[0]].n;
+	while (k < n && x[k] == k)
+		k++;
+	if (k == n && n == q->p->vals[i->in[0].val].rows) {
+		i->op = RN_P_VIEW;
+		i->idx[0] = RN_NONE;
+	}
+	return 0;
+}
+
 static int restrict_inst(struct restr *q, struct rn_inst *i)
 {
-	uint32_t a = i->nin ? i->in[0].val : RN_NONE, cls = q->cls[i->out];
+	uint32_t cls = q->cls[i->out];
 
 	switch (i->op) {
 	case RN_P_GATHER:
-		return remap(q, i->idx[0], q->rows[i->out], cls, q->cls[a], false,
-			     &i->idx[0]);
+		return restrict_gather(q, i);
 	case RN_P_SPMM:
 	case RN_P_SEGARG:
 		return restrict_segments(q, i);

@@ -5,16 +5,18 @@
  * every instruction until none applies:
  *
  *   gather(gather(x, m), n)            -> gather(x, n then m)
+ *   gather(x, 0 … n-1)                 -> x, as a view
  *   spmm(gather(x, m), xi)             -> spmm(x, xi then m)
  *   spmm(x * w, xi), w of width 1      -> spmm(x, xi, w, xi)
  *   spmm((x * v) * w, xi)              -> spmm(x, xi, v * w, xi)
  *   spmm(…, w = gather(v, m), wi)      -> spmm(…, v, wi then m)
- *   fsum(a * b)                        -> sddmm(a, b)     where one is a gather
+ *   fsum(a * b)                        -> sddmm(a, b)
+ *   fsum(a * w), w of one row          -> gemm(a, w)
  *   sddmm(gather(x, m), …)             -> sddmm(x, …) through m
  *
- * An instruction is changed in place; those that it no longer needs die.  A
- * weighted segment sum has the bits of its parts, but for two weights, which are
- * multiplied first; a dot product adds in another order than fsum.
+ * An instruction is changed in place; those that it no longer needs die.
+ * Products inside sums are rounded once here, and dot products add in another
+ * order, so the last bits of a result may change.
  */
 #include "pass_util.h"
 
@@ -26,6 +28,7 @@
 struct sparse {
 	struct rn_prog *p;
 	uint32_t *uses;
+	bool within; /* change bits only inside a stage */
 	struct rn_err *e;
 	struct composed {
 		uint32_t first, then, out;
@@ -77,6 +80,12 @@ static int compose(struct sparse *s, uint32_t first, uint32_t then, uint32_t *ou
 	s->memo[s->nmemo++] = (struct composed){ first, then, made };
 	*out = made;
 	return 0;
+}
+
+/* May the bits of what i makes from m's result change? */
+static bool may_merge(const struct sparse *s, const struct rn_inst *i, const struct rn_inst *m)
+{
+	return !s->within || i->stage == m->stage;
 }
 
 static bool has_no_row(const struct rn_prog *p, uint32_t idx)
@@ -137,7 +146,7 @@ static bool join_weights(struct sparse *s, uint32_t j, uint32_t val, unsigned k)
 	struct rn_val *v = &s->p->vals[val];
 	unsigned x;
 
-	if (!inner || inner->fn != RN_EW_MUL || s->uses[val] > 1 || v->keep || v->width == 1)
+	if (!inner || inner->fn != RN_EW_MUL || !may_merge(s, i, inner) || s->uses[val] > 1 || v->keep || v->width == 1)
 		return false;
 	x = !is_whole(s->p, inner, inner->in[0]);
 	if (!is_whole(s->p, inner, inner->in[x]) || !is_weight(s->p, inner, inner->in[!x]))
@@ -162,7 +171,7 @@ static void split_product(struct sparse *s, uint32_t j, bool *changed)
 	const struct rn_inst *m = maker(s, i->in[0].val, RN_P_EW);
 	unsigned x;
 
-	if (!m || m->fn != RN_EW_MUL || i->in[1].val != RN_NONE)
+	if (!m || m->fn != RN_EW_MUL || !may_merge(s, i, m) || i->in[1].val != RN_NONE)
 		return;
 	/* Of two columns the gathered one is the embedding. */
 	x = !(is_whole(s->p, m, m->in[0]) && is_weight(s->p, m, m->in[1])) ||
@@ -200,24 +209,41 @@ static int rewrite_spmm(struct sparse *s, uint32_t j, bool *changed)
 	return read_through(s, j, 0, 1, changed);
 }
 
-/* fsum(a * b) -> sddmm(a, b) */
+/* A parameter or such, as a matrix of one column (or, transposed, of one row)? */
+static bool is_vector(const struct sparse *s, const struct rn_inst *m, struct rn_in in,
+		      unsigned *flags)
+{
+	const struct rn_val *v = &s->p->vals[in.val], *o = &s->p->vals[m->out];
+
+	*flags = v->rank == 2 && v->dim[0] == 1 ? RN_F_TRANS : 0;
+	return !s->within && in.fmap == RN_NONE && v->rows == 1 && o->rows > 1 &&
+	       v->width == o->width && v->width > 1 &&
+	       (v->rank == 1 || (v->rank == 2 && (v->dim[0] == 1 || v->dim[1] == 1)));
+}
+
+/* fsum(a * b) -> sddmm(a, b), or a product with a vector */
 static void dot_product(struct sparse *s, uint32_t j, bool *changed)
 {
 	struct rn_inst *i = &s->p->insts[j];
 	const struct rn_inst *m = maker(s, i->in[0].val, RN_P_EW);
 	struct rn_inst n = rn_inst_init(RN_P_SDDMM);
+	unsigned a;
 
-	if (!m || m->fn != RN_EW_MUL || i->idx[0] != RN_NONE || s->uses[m->out] > 1 ||
-	    s->p->vals[m->out].keep || !is_whole(s->p, m, m->in[0]) ||
-	    !is_whole(s->p, m, m->in[1]))
+	if (!m || m->fn != RN_EW_MUL || !may_merge(s, i, m) || i->idx[0] != RN_NONE ||
+	    s->uses[m->out] > 1 || s->p->vals[m->out].keep)
 		return;
-	if (!maker(s, m->in[0].val, RN_P_GATHER) && !maker(s, m->in[1].val, RN_P_GATHER))
+	a = !is_whole(s->p, m, m->in[0]);
+	if (is_vector(s, m, m->in[!a], &n.flags))
+		n.op = RN_P_GEMM;
+	else if (!is_whole(s->p, m, m->in[!a]))
+		return;
+	if (!is_whole(s->p, m, m->in[a]))
 		return;
 	n.out = i->out;
 	n.stage = i->stage;
 	n.nin = 2;
-	n.in[0].val = m->in[0].val;
-	n.in[1].val = m->in[1].val;
+	n.in[0].val = m->in[a].val;
+	n.in[1].val = m->in[!a].val;
 	s->uses[m->out]--;
 	s->uses[n.in[0].val]++;
 	s->uses[n.in[1].val]++;
@@ -225,11 +251,29 @@ static void dot_product(struct sparse *s, uint32_t j, bool *changed)
 	*changed = true;
 }
 
+/* A map that moves nothing. */
+static void drop_identity(struct sparse *s, uint32_t j)
+{
+	struct rn_inst *i = &s->p->insts[j];
+	const uint32_t *x = rn_prog_idx_data(s->p, i->idx[0]);
+	uint32_t n = s->p->idx[i->idx[0]].n, k = 0;
+
+	while (k < n && x[k] == k)
+		k++;
+	if (k == n && n == s->p->vals[i->in[0].val].rows) {
+		i->op = RN_P_VIEW;
+		i->idx[0] = RN_NONE;
+	}
+}
+
 static int rewrite(struct sparse *s, uint32_t j, bool *changed)
 {
 	switch (s->p->insts[j].op) {
 	case RN_P_GATHER:
-		return read_through(s, j, 0, 0, changed);
+		RN_TRY(read_through(s, j, 0, 0, changed));
+		if (!*changed)
+			drop_identity(s, j);
+		return 0;
 	case RN_P_SPMM:
 		return rewrite_spmm(s, j, changed);
 	case RN_P_FSUM:
@@ -243,10 +287,9 @@ static int rewrite(struct sparse *s, uint32_t j, bool *changed)
 	}
 }
 
-int rn_pass_sparse(struct rn_prog *p, struct rn_err *e)
+static int run(struct rn_prog *p, bool within, struct rn_err *e)
 {
-	struct rn_err local;
-	struct sparse s = { .p = p, .e = e ? e : &local };
+	struct sparse s = { .p = p, .within = within, .e = e };
 	int rc;
 
 	RN_TRY(rn_pass_uses(p, &s.uses, s.e));
@@ -259,4 +302,20 @@ int rn_pass_sparse(struct rn_prog *p, struct rn_err *e)
 	free(s.memo);
 	free(s.uses);
 	return rc;
+}
+
+int rn_pass_sparse(struct rn_prog *p, struct rn_err *e)
+{
+	struct rn_err local;
+
+	e = e ? e : &local;
+	RN_TRY(rn_pass_hoist(p, e));
+	return run(p, false, e);
+}
+
+int rn_pass_sparse_within(struct rn_prog *p, struct rn_err *e)
+{
+	struct rn_err local;
+
+	return run(p, true, e ? e : &local);
 }

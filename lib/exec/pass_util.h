@@ -43,4 +43,10 @@ RN_MUST_CHECK int rn_pass_uses(const struct rn_prog *p, uint32_t **uses, struct 
 /* Call fn for every index array that an instruction refers to. */
 void rn_pass_each_idx(struct rn_inst *i, void (*fn)(void *arg, uint32_t *idx), void *arg);
 
+/* Row-wise instructions move before gathers (pass_hoist.c). */
+RN_MUST_CHECK int rn_pass_hoist(struct rn_prog *p, struct rn_err *e);
+/* As rn_pass_sparse, for programs of which parts may have been run elsewhere before: what
+ * changes a bit is done only where all instructions are of one stage. */
+RN_MUST_CHECK int rn_pass_sparse_within(struct rn_prog *p, struct rn_err *e);
+
 #endif

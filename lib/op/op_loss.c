@@ -271,29 +271,41 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	return rc;
 }
 
-/* BCE with logits: max(z, 0) - z y + log(1 + exp(-|z|)); MSE: (z - y)²; L1: |z - y|. */
+/* The chains below stop at the first failure: RN_NONE is passed on. */
+static uint32_t f1(struct rn_prog *p, enum rn_ew fn, uint32_t a, struct rn_err *e)
+{
+	return a == RN_NONE ? a : rn_prog_ew1(p, fn, a, e);
+}
+
+static uint32_t f2(struct rn_prog *p, enum rn_ew fn, uint32_t a, uint32_t b, struct rn_err *e)
+{
+	return a == RN_NONE || b == RN_NONE ? RN_NONE : rn_prog_ew2(p, fn, a, b, e);
+}
+
+/* Binary cross-entropy with logits, max(z, 0) - z y + log(1 + exp(-|z|)).  The
+ * maximum is (z + |z|) / 2, which is exact and has the derivative 1/2 at 0, so that
+ * the gradient there is sigmoid(0) - y. */
+static uint32_t bce(struct rn_prog *p, uint32_t z, uint32_t y, struct rn_err *e)
+{
+	uint32_t abs = f1(p, RN_EW_ABS, z, e);
+	uint32_t twice = f2(p, RN_EW_ADD, z, abs, e);
+	uint32_t max = twice == RN_NONE ? twice : rn_prog_ew_imm(p, RN_EW_MUL, twice, 0.5, false, e);
+	uint32_t linear = f2(p, RN_EW_SUB, max, f2(p, RN_EW_MUL, z, y, e), e);
+	uint32_t tail = f1(p, RN_EW_LOG1P, f1(p, RN_EW_EXP, f1(p, RN_EW_NEG, abs, e), e), e);
+
+	return f2(p, RN_EW_ADD, linear, tail, e);
+}
+
+/* MSE: (z - y)²; L1: |z - y|. */
 static uint32_t elementwise(struct rn_prog *p, enum rn_loss_kind k, uint32_t z, uint32_t y,
 			    struct rn_err *e)
 {
-	uint32_t a, b, d;
+	uint32_t d;
 
-	if (y == RN_NONE)
-		return RN_NONE;
-	if (k != RN_LOSS_BCE) {
-		d = rn_prog_ew2(p, RN_EW_SUB, z, y, e);
-		if (d == RN_NONE)
-			return d;
-		return k == RN_LOSS_MSE ? rn_prog_ew2(p, RN_EW_MUL, d, d, e) :
-					  rn_prog_ew1(p, RN_EW_ABS, d, e);
-	}
-	a = rn_prog_ew1(p, RN_EW_RELU, z, e);
-	b = a == RN_NONE ? a : rn_prog_ew2(p, RN_EW_MUL, z, y, e);
-	a = b == RN_NONE ? b : rn_prog_ew2(p, RN_EW_SUB, a, b, e);
-	d = a == RN_NONE ? a : rn_prog_ew1(p, RN_EW_ABS, z, e);
-	d = d == RN_NONE ? d : rn_prog_ew1(p, RN_EW_NEG, d, e);
-	d = d == RN_NONE ? d : rn_prog_ew1(p, RN_EW_EXP, d, e);
-	d = d == RN_NONE ? d : rn_prog_ew1(p, RN_EW_LOG1P, d, e);
-	return d == RN_NONE ? d : rn_prog_ew2(p, RN_EW_ADD, a, d, e);
+	if (k == RN_LOSS_BCE)
+		return bce(p, z, y, e);
+	d = f2(p, RN_EW_SUB, z, y, e);
+	return k == RN_LOSS_MSE ? f2(p, RN_EW_MUL, d, d, e) : f1(p, RN_EW_ABS, d, e);
 }
 
 static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,

@@ -13,11 +13,14 @@
 struct rn_image_header {
 	char magic[8];
 	uint64_t size; /* of the image in bytes */
-	uint64_t sum;  /* rn_hash64 of all bytes behind the header */
+	uint64_t sum;  /* rn_image_sum */
 	uint32_t nparams, nstates, nvals, nidx, ninsts, nsteps, ndrops;
 	uint32_t zero[3];
 };
 _Static_assert(sizeof(struct rn_image_header) == 64, "an image's header has 64 bytes");
+
+/* Of the header (its sum taken as 0) and of everything behind it. */
+uint64_t rn_image_sum(const struct rn_image_header *h, const void *rest);
 
 /* Kinds of values, beside those of enum rn_vkind: */
 enum { RN_IMAGE_EXTERN = 64 }; /* another process makes it: `offset` in shared memory */

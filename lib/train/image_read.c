@@ -6,8 +6,6 @@
 #include "image.h"
 #include "image_format.h"
 
-#include "../../formats/hash.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,8 +35,8 @@ static int read_header(struct reader *r, struct rn_err *e)
 	r->at = rn_image_layout(&r->h);
 	if (r->at.arrays > f->size)
 		return bad("its tables end behind byte", (uint32_t)f->size, e);
-	if (rn_hash64(r->base + sizeof r->h, f->size - sizeof r->h) != r->h.sum)
-		return bad("wrong checksum, header version", 1, e);
+	if (rn_image_sum(&r->h, r->base + sizeof r->h) != r->h.sum)
+		return bad("its checksum is not that of the bytes from", 0, e);
 	return 0;
 }
 

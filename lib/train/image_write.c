@@ -30,6 +30,17 @@ struct rn_image_layout rn_image_layout(const struct rn_image_header *h)
 	return l;
 }
 
+uint64_t rn_image_sum(const struct rn_image_header *h, const void *rest)
+{
+	struct rn_image_header copy = *h;
+	uint64_t part[2];
+
+	copy.sum = 0;
+	part[0] = rn_hash64(&copy, sizeof copy);
+	part[1] = rn_hash64(rest, h->size - sizeof *h);
+	return rn_hash64(part, sizeof part);
+}
+
 /* Numbers of the program -> numbers of the image, and back in order. */
 struct numbering {
 	uint32_t *to, *from;
@@ -310,7 +321,7 @@ static int write_image(struct writer *w, struct rn_shared **out, struct rn_err *
 		fill_vals(w);
 		fill_idx(w);
 		fill_insts(w);
-		h->sum = rn_hash64(w->base + sizeof *h, h->size - sizeof *h);
+		h->sum = rn_image_sum(h, w->base + sizeof *h);
 		memcpy(w->base, h, sizeof *h);
 		*out = file;
 	}

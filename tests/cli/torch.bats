@@ -5,11 +5,12 @@
 # network over a graph, and metrics against what PyTorch and scikit-learn gave
 # (tests/golden/torch, which its gen_torch.py writes).  1e-5 is the bound.
 
-load lib.bash
+load lib
 
 GOLDEN=$RN_ROOT/tests/golden/torch
 
-# blocks FILE: the blocks of a golden file, as 1.csv, 2.csv, ... and a line `N HEADER` each in `blocks`.
+# blocks FILE: the blocks of a golden file as 1.csv, 2.csv, ..., and
+# a line `N HEADER` each in `blocks`.
 blocks() {
 	awk '/^#/ { next }
 		/^= / { if (n) close(n ".csv"); n++; print n, substr($0, 3) >"blocks"; next }
@@ -112,7 +113,10 @@ curve() {
 }
 
 negated() {
-	awk -F, -v OFS=, -v n="$1" '{ for (i = NF - n + 1; i <= NF; i++) $i = $i ~ /^-/ ? substr($i, 2) : "-" $i } 1'
+	awk -F, -v OFS=, -v n="$1" '{
+		for (i = NF - n + 1; i <= NF; i++)
+			$i = $i ~ /^-/ ? substr($i, 2) : "-" $i
+	} 1'
 }
 
 @test "losses: each row's, their mean, its derivative" {
@@ -189,7 +193,7 @@ negated() {
 	verdict
 }
 
-# The draws are not PyTorch's, their law is: deviation within 3 %, the bound of a uniform within 2 %.
+# The draws are not PyTorch's, their law is: deviation within 3 %, a uniform's bound within 2 %.
 @test "initial weights" {
 	blocks init.txt
 	while read -r n rows law param expr; do

@@ -614,6 +614,100 @@ static void test_recognition(void)
 	rn_prog_fini(&g.p);
 }
 
+static uint32_t layer(struct gen *g, uint32_t h, uint32_t map, bool bias)
+{
+	uint32_t v = rn_prog_gather(&g->p, h, map, &g->e);
+
+	v = rn_prog_gemm(&g->p, v, g->param[0], bias ? g->param[2] : RN_NONE, false, &g->e);
+	return rn_prog_ew1(&g->p, RN_EW_TANH, v, &g->e);
+}
+
+/* A layer over both ends of edges is computed once per node; with a bias a missing row
+ * would not be 0. */
+static void test_hoisting(void)
+{
+	for (unsigned holes = 0; holes < 2; holes++)
+		for (unsigned bias = 0; bias < 2; bias++) {
+			bool moves = !holes || !bias;
+			uint32_t h, v, root, *live[1] = { &root }, rows = 0, n;
+			struct gen g;
+
+			begin(&g);
+			h = constant(&g, 9, PARAM_DIM);
+			v = layer(&g, h, indices(&g, 40, 9, holes), bias);
+			v = rn_prog_ew2(&g.p, RN_EW_MUL, v, layer(&g, h, indices(&g, 40, 9, holes), bias),
+					&g.e);
+			root = rn_prog_fsum(&g.p, v, NULL, 0, NULL, &g.e);
+			T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+			T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
+			n = count(&g.p, RN_P_GEMM);
+			for (uint32_t j = 0; j < g.p.ninsts; j++)
+				if (g.p.insts[j].op == RN_P_GEMM)
+					rows = g.p.vals[g.p.insts[j].out].rows;
+			T_OK(moves ? n == 1 && rows == 9 && g.p.ninsts == 3 : n == 2 && rows == 40,
+			     "a layer over edges%s%s: %u products of %u rows", holes ? " with holes" : "",
+			     bias ? ", biased" : "", n, rows);
+			rn_prog_fini(&g.p);
+		}
+	for (unsigned two = 0; two < 2; two++) { /* a vector, as a parameter of either rank */
+		uint32_t v, root, *live[1] = { &root };
+		struct gen g;
+
+		begin(&g);
+		v = rn_prog_view(&g.p, g.param[2], 1, 1 + two, (uint32_t[]){ PARAM_DIM, 1 }, &g.e);
+		v = rn_prog_ew2(&g.p, RN_EW_MUL, rn_prog_view(&g.p, constant(&g, 9, PARAM_DIM), 9,
+				1 + two, (uint32_t[]){ PARAM_DIM, 1 }, &g.e), v, &g.e);
+		root = rn_prog_fsum(&g.p, v, NULL, 0, NULL, &g.e);
+		T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+		T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
+		T_OK(count(&g.p, RN_P_GEMM) == 1 && count(&g.p, RN_P_FSUM) == 0,
+		     "a product with a vector");
+		rn_prog_fini(&g.p);
+	}
+}
+
+/* Folding gives the same bits whichever stages another process ran before. */
+static void test_fold_by_stage(void)
+{
+	static struct outcome x[3];
+
+	for (unsigned split = 0; split < 3; split++) {
+		uint32_t h, w, v, edge[40];
+		struct gen g;
+
+		begin(&g);
+		g.state = 11;
+		h = constant(&g, 9, PARAM_DIM);
+		w = constant(&g, 40, 1);
+		for (uint32_t i = 0; i < 40; i++)
+			edge[i] = rnd(&g, 9);
+		v = rn_prog_gather(&g.p, h, rn_prog_idx_copy(&g.p, edge, 40, &g.e), &g.e);
+		if (split == 1) { /* the join ran elsewhere: its output is data */
+			g.p.vals[v].keep = true;
+			T_CALL(rn_pass_fold(&g.p, backend, &g.e), &g.e);
+		}
+		g.p.stage = 1;
+		v = rn_prog_ew2(&g.p, RN_EW_MUL, v, w, &g.e);
+		g.p.stage = split == 2 ? 2 : 1; /* a map, then a sum */
+		v = rn_prog_spmm(&g.p, bounds(&g, 4, 40), v, RN_NONE, RN_NONE, RN_NONE, &g.e);
+		if (split < 2) {
+			g.p.vals[v].keep = true;
+			T_CALL(rn_pass_fold(&g.p, backend, &g.e), &g.e);
+			T_OK(g.p.vals[v].kind == RN_V_CONST, "everything was folded");
+			run(&g.p, &v, 1, 1, &x[split], &g.e);
+		} else { /* each stage rounds */
+			static struct outcome plain;
+
+			run(&g.p, &v, 1, 1, &plain, &g.e);
+			T_CALL(rn_pass_fold(&g.p, backend, &g.e), &g.e);
+			run(&g.p, &v, 1, 1, &x[2], &g.e);
+			T_OK(same_bits(&plain, &x[2]), "folding over stages changes no bit");
+		}
+		rn_prog_fini(&g.p);
+	}
+	T_OK(same_bits(&x[0], &x[1]), "folding does not depend on where a join ran");
+}
+
 static void test_folding(void)
 {
 	struct gen g;
@@ -909,7 +1003,9 @@ int main(int argc, char **argv)
 
 	T_CALL(rn_cpu_backend(1, &backend, &e), &e);
 	test_recognition();
+	test_hoisting();
 	test_folding();
+	test_fold_by_stage();
 	test_restriction();
 	test_shared_values();
 	test_fusion();

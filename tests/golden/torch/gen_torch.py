@@ -56,8 +56,9 @@ def rows_of(t, digits=10):
 class Blocks:
     def __init__(self, name, what):
         self.f = open(HERE / name, "w")
-        self.f.write(f"# {what}\n# gen_torch.py wrote this with PyTorch {torch.__version__.split('+')[0]}"
-                     f" and scikit-learn {sklearn.__version__}.\n")
+        version = torch.__version__.split("+")[0]
+        self.f.write(f"# {what}\n# gen_torch.py wrote this with PyTorch {version} and scikit-learn "
+                     f"{sklearn.__version__}.\n")
 
     def add(self, header, values, digits=10):
         self.f.write(f"= {header}\n{rows_of(values, digits)}")
@@ -121,11 +122,13 @@ OVER_FEATURES = [
     ("Softmax(z)", lambda x: F.softmax(x, LAST)), ("Softmax(dim=1)(z)", lambda x: F.softmax(x, 1)),
     ("LogSoftmax(z)", lambda x: F.log_softmax(x, LAST)),
     ("log_softmax(dim=-1)(z)", lambda x: F.log_softmax(x, LAST)),
-    ("rowsum(z)", lambda x: x.sum(1, keepdim=True)), ("rowmean(z)", lambda x: x.mean(1, keepdim=True)),
+    ("rowsum(z)", lambda x: x.sum(1, keepdim=True)),
+    ("rowmean(z)", lambda x: x.mean(1, keepdim=True)),
     ("rowmax(z)", lambda x: x.max(1, keepdim=True).values),
     ("dot(z, tanh(z))", lambda x: (x * torch.tanh(x)).sum(1, keepdim=True)),
     ("z @ transpose(z)", lambda x: (x * x).sum(1, keepdim=True)),
-    ("slice(1, 4)(z)", lambda x: x[:, 1:4]), ("Concat(z, -2 * z)", lambda x: torch.cat([x, -2 * x], 1)),
+    ("slice(1, 4)(z)", lambda x: x[:, 1:4]),
+    ("Concat(z, -2 * z)", lambda x: torch.cat([x, -2 * x], 1)),
 ]
 # Modules that may have parameters are not evaluated outside of a training.
 NORMS = [
@@ -147,14 +150,15 @@ def functions():
     low = -1e30  # below every value: the L1 loss then has the gradient 1 / rows
     table("grid.csv", {"id": range(len(grid)), "x": grid.tolist()})
     table("smooth.csv", {"id": range(len(GRID)), "x": GRID.tolist(), "low": [low] * len(GRID)})
-    table("positive.csv", {"id": range(len(POSITIVE)), "x": POSITIVE.tolist(), "low": [low] * len(POSITIVE)})
+    table("positive.csv", {"id": range(len(POSITIVE)), "x": POSITIVE.tolist(),
+                           "low": [low] * len(POSITIVE)})
     cols = {f"x{i}": WIDE[:, i].tolist() for i in range(5)}
     cols |= {f"w{i}": [MIX[i].item()] * len(WIDE) for i in range(5)}
     table("wide.csv", {"id": range(len(WIDE))} | cols | {"low": [low] * len(WIDE)})
     mix = "Concat(" + ", ".join(f"[w{i}]" for i in range(5)) + ")"
     for expr, f, near in ELEMENTWISE:
         fwd.add(f"grid {near:g} {expr}", f(grid).to(torch.float32))  # what is too large is inf
-        src, x = ("positive", POSITIVE) if f(GRID).isfinite().logical_not().any() else ("smooth", GRID)
+        src, x = ("smooth", GRID) if f(GRID).isfinite().all() else ("positive", POSITIVE)
         near = SLOPE_ERROR.get(expr.split("(")[0], 0)
         grad.add(f"{src} {near:g} {expr}", gradient(f, x).to(torch.float32))
     for expr, f in OVER_FEATURES + NORMS:
@@ -171,7 +175,7 @@ def functions():
 
 
 def losses():
-    out = Blocks("loss.txt", "Losses per row, their mean, and the mean's gradient: = WHAT KIND TARGET")
+    out = Blocks("loss.txt", "Losses of rows, mean, the mean's gradient: = WHAT INPUT KIND TARGET")
     z = exact([[0, 0, 0], [1, 2, 3], [3, 2, 1], [100, -100, 0], [-100, 100, 0], [1e4, 0, -1e4],
                [0.1, 0.2, 0.3], [-5, -5.5, 80]])
     c = torch.tensor([0, 2, 2, 1, 1, 0, 1, 2])
@@ -182,7 +186,8 @@ def losses():
           {"class": c.tolist(), "word": ["dog" if k == 2 else "cat" if k else "ant" for k in c]})
     table("value.csv", {"id": range(8), "x": v.tolist(), "bit": b.tolist(), "real": y.tolist()})
     for src, kind, targets, x, f in [
-            ("logits", "cross-entropy", ("class", "word"), z, lambda x: F.cross_entropy(x, c, reduction="none")),
+            ("logits", "cross-entropy", ("class", "word"), z,
+             lambda x: F.cross_entropy(x, c, reduction="none")),
             ("value", "bce", ("bit",), v,
              lambda x: F.binary_cross_entropy_with_logits(x, b.to(D), reduction="none")),
             ("value", "mse", ("real",), v, lambda x: F.mse_loss(x, y, reduction="none")),
@@ -218,8 +223,9 @@ OPTIMIZERS = [  # RN's options, and the same in PyTorch; `groups` replaces weigh
      dict(lr=0.05, weight_decay=0.1), {}),
     ("--optimizer adam --lr 0.01 --beta1 0.8 --beta2 0.95 --eps 0.001", torch.optim.Adam,
      dict(lr=0.01, betas=(0.8, 0.95), eps=0.001), {}),
-    ("--optimizer adam --lr 0.02 --weight-decay 0.01 --decay hid.*=0.2,out.bias=0", torch.optim.Adam,
-     dict(lr=0.02, weight_decay=0.01), {"hid.weight": 0.2, "hid.bias": 0.2, "out.bias": 0}),
+    ("--optimizer adam --lr 0.02 --weight-decay 0.01 --decay hid.*=0.2,out.bias=0",
+     torch.optim.Adam, dict(lr=0.02, weight_decay=0.01),
+     {"hid.weight": 0.2, "hid.bias": 0.2, "out.bias": 0}),
     ("--optimizer adamw --lr 0.05 --weight-decay 0.1", torch.optim.AdamW,
      dict(lr=0.05, weight_decay=0.1), {}),
     ("--optimizer adamw --lr 0.02 --weight-decay 0 --decay *.weight=0.5", torch.optim.AdamW,
@@ -248,8 +254,9 @@ def points():
     return x, k, c, b, y
 
 
-KINDS = {"cross-entropy": ("class", F.cross_entropy), "bce": ("bit", F.binary_cross_entropy_with_logits),
-         "mse": ("real", F.mse_loss), "l1": ("real", F.l1_loss)}
+KINDS = {"cross-entropy": ("class", F.cross_entropy),
+         "bce": ("bit", F.binary_cross_entropy_with_logits), "mse": ("real", F.mse_loss),
+         "l1": ("real", F.l1_loss)}
 
 
 def weight(*shape):
@@ -259,16 +266,17 @@ def weight(*shape):
 def mlps(x, c, b, y):
     """Linear, Tanh, Linear with every loss and optimizer."""
     start = Blocks("mlp_start.txt", "First weights: = OUTPUTS PARAMETER")
-    out = Blocks("mlp.txt", "10 epochs: = WHAT KIND OPTIONS, WHAT is loss or a parameter afterwards")
+    out = Blocks("mlp.txt", "10 epochs: = loss KIND OPTIONS, = PARAMETER-AFTERWARDS KIND OPTIONS")
     starts = {}
     for k in (1, 3):
-        starts[k] = {"hid.weight": weight(4, 5), "hid.bias": weight(5), "out.weight": weight(5, k),
-                     "out.bias": weight(k)}
+        starts[k] = {"hid.weight": weight(4, 5), "hid.bias": weight(5),
+                     "out.weight": weight(5, k), "out.bias": weight(k)}
         for name, t in starts[k].items():
             start.add(f"{k} {name}", t, 9)
     for kind, (target, f) in KINDS.items():
         label = {"class": c, "bit": b.to(D).reshape(-1, 1), "real": y.reshape(-1, 1)}[target]
-        for options, cls, args, decay in OPTIMIZERS if target == "class" else OPTIMIZERS[2::3]:
+        some = OPTIMIZERS if target == "class" else OPTIMIZERS[2::3]
+        for options, cls, args, decay in some:
             p = fresh(starts[3 if target == "class" else 1])
 
             def loss():
@@ -287,7 +295,8 @@ def layers(x, k, y):
     cases = [
         ("Linear(4, 1, name='a')(z)", dict(a_weight=(4, 1), a_bias=(1,)),
          lambda p: F.linear(x, p["a_weight"].T, p["a_bias"])),
-        ("Linear(4, 1, False, name='a')(z)", dict(a_weight=(4, 1)), lambda p: F.linear(x, p["a_weight"].T)),
+        ("Linear(4, 1, False, name='a')(z)", dict(a_weight=(4, 1)),
+         lambda p: F.linear(x, p["a_weight"].T)),
         (f"rowsum(LayerNorm(3, name='n')({lin}) ** 2)",
          dict(a_weight=(4, 3), a_bias=(3,), n_weight=(3,), n_bias=(3,)),
          lambda p: (F.layer_norm(F.linear(x, p["a_weight"].T, p["a_bias"]), (3,), p["n_weight"],
@@ -310,7 +319,7 @@ def layers(x, k, y):
          lambda p: (F.softmax(F.linear(x, p["a_weight"].T, p["a_bias"]), 1) *
                     F.gelu(F.linear(x, p["b_weight"].T, p["b_bias"]))).sum(1, keepdim=True)),
     ]
-    out = Blocks("layer.txt", "10 epochs of SGD: = WHAT EXPRESSION, WHAT is loss, or start or end and a parameter")
+    out = Blocks("layer.txt", "10 epochs of SGD: = loss|start:PARAMETER|end:PARAMETER EXPRESSION")
     for expr, shapes, f in cases:
         first = {n: weight(*s) for n, s in shapes.items()}
         p = fresh(first)
@@ -324,12 +333,13 @@ def layers(x, k, y):
 
 
 def initial():
-    """Spread of what a new module draws; thousands of numbers each, so the second digit holds."""
+    """Spread of what a new module draws, of thousands of numbers each."""
     nn, init = torch.nn, torch.nn.init
-    out = Blocks("init.txt", "Standard deviation, largest: = ROWS uniform|normal PARAMETER EXPRESSION")
+    out = Blocks("init.txt", "Standard deviation, largest: = ROWS LAW PARAMETER EXPRESSION")
     layer = nn.Linear(4, 4000)
     plain = "rowsum(Linear(4, 4000, name='a')(z))"
-    cases = [(4, "uniform", "a.weight", plain, layer.weight), (4000, "uniform", "a.bias", plain, layer.bias)]
+    cases = [(4, "uniform", "a.weight", plain, layer.weight),
+             (4000, "uniform", "a.bias", plain, layer.bias)]
     for name, law, draw in [("glorot", "uniform", init.xavier_uniform_),
                             ("xavier_uniform", "uniform", init.xavier_uniform_),
                             ("xavier_normal", "normal", init.xavier_normal_),
@@ -339,9 +349,9 @@ def initial():
                       draw(torch.empty(4000, 4))))
     layer = nn.Bilinear(4, 4, 1000)
     plain = "rowsum(Bilinear(4, 4, 1000, name='b')(z, z))"
-    cases += [(4, "uniform", "b.weight", plain, layer.weight), (1000, "uniform", "b.bias", plain, layer.bias),
-              (2000, "normal", "t.weight", "rowsum(Embedding(2000, 8, name='t')([k]))",
-               nn.Embedding(2000, 8).weight)]
+    cases += [(4, "uniform", "b.weight", plain, layer.weight),
+              (1000, "uniform", "b.bias", plain, layer.bias), (2000, "normal", "t.weight",
+               "rowsum(Embedding(2000, 8, name='t')([k]))", nn.Embedding(2000, 8).weight)]
     for rows, law, param, expr, w in cases:
         w = w.detach()
         out.add(f"{rows} {law} {param} {expr}", torch.tensor([[w.std(), w.abs().max()]]), 3)
@@ -376,7 +386,7 @@ def gcn():
 
     opt = optimizer(torch.optim.Adam, dict(lr=0.02), {"h1.weight": 5e-4}, p)
     curve = train(p, lambda: F.cross_entropy(logits()[rows], label[rows]), opt, 20)
-    out = Blocks("gcn.txt", "The karate club: = WHAT, WHAT is loss, logits, or start or end and a parameter")
+    out = Blocks("gcn.txt", "The karate club: = loss|logits|start:PARAMETER|end:PARAMETER")
     out.add("loss", curve)
     out.add("logits", logits())
     for name in p:
@@ -401,18 +411,22 @@ def metrics():
     two = torch.stack([-s, s], 1)
     table("scored2.csv", {"id": range(n)} | {f"x{i}": two[:, i].tolist() for i in range(2)} |
           {"label": b.tolist()})
-    table("scored1.csv", {"id": range(n), "x0": s.tolist(), "label": b.tolist(), "real": y.tolist()})
+    table("scored1.csv", {"id": range(n), "x0": s.tolist(), "label": b.tolist(),
+                          "real": y.tolist()})
     p = z.argmax(1)
-    for m, v in [("accuracy", skm.accuracy_score(c, p)), ("f1", skm.f1_score(c, p, average="macro")),
+    for m, v in [("accuracy", skm.accuracy_score(c, p)),
+                 ("f1", skm.f1_score(c, p, average="macro")),
                  ("f1_macro", skm.f1_score(c, p, average="macro")),
                  ("f1_micro", skm.f1_score(c, p, average="micro"))]:
         out.add(f"scored4 cross-entropy label {m}", v)
     p = two.argmax(1)  # a tie is the first class
-    for m, v in [("accuracy", skm.accuracy_score(b, p)), ("f1_macro", skm.f1_score(b, p, average="macro")),
+    for m, v in [("accuracy", skm.accuracy_score(b, p)),
+                 ("f1_macro", skm.f1_score(b, p, average="macro")),
                  ("roc_auc", skm.roc_auc_score(b, s))]:
         out.add(f"scored2 cross-entropy label {m}", v)
     p = (s >= 0).long()
-    for m, v in [("accuracy", skm.accuracy_score(b, p)), ("f1_macro", skm.f1_score(b, p, average="macro")),
+    for m, v in [("accuracy", skm.accuracy_score(b, p)),
+                 ("f1_macro", skm.f1_score(b, p, average="macro")),
                  ("roc_auc", skm.roc_auc_score(b, s))]:
         out.add(f"scored1 bce label {m}", v)
     for m, v in [("mae", skm.mean_absolute_error(y, s)),
