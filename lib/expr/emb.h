@@ -61,7 +61,8 @@ struct rn_lpart {
 enum rn_init {
 	RN_INIT_DEFAULT,        /* what the module says (Linear: kaiming-uniform, a = sqrt 5) */
 	RN_INIT_FILL,           /* constant: arg */
-	RN_INIT_UNIFORM,        /* U(-arg, arg) */
+	RN_INIT_UNIT,           /* U(0, 1): "uniform", torch.nn.init.uniform_ */
+	RN_INIT_UNIFORM,        /* U(-arg, arg): "uniform(arg)" */
 	RN_INIT_NORMAL,         /* N(0, arg²) */
 	RN_INIT_XAVIER_UNIFORM, /* = glorot */
 	RN_INIT_XAVIER_NORMAL,

@@ -334,8 +334,10 @@ static int lower_name(struct rn_elower *l, const struct rn_enode *n, struct rn_e
 	for (i = 0; i < env->nparts; i++)
 		if (env->parts[i].name && !strcmp(env->parts[i].name, n->str))
 			break;
-	if (i == env->nparts && env->nparts == 1 && !strcmp(n->str, "z"))
-		i = 0;
+	if (i == env->nparts && env->nparts == 1 &&
+	    (!strcmp(n->str, "z") ||
+	     (env->rel->schema.name && !strcmp(n->str, env->rel->schema.name))))
+		i = 0; /* a sole part is also z, and bears its relation's name */
 	if (i == env->nparts)
 		return no_part(l, n, e);
 	if (!l->have[i]) {

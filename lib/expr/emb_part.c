@@ -115,7 +115,7 @@ int rn_init_parse(const char *name, enum rn_init *kind, double *arg, struct rn_e
 		{ "zeros", RN_INIT_FILL, 0, false },
 		{ "ones", RN_INIT_FILL, 1, false },
 		{ "constant", RN_INIT_FILL, 0, true },
-		{ "uniform", RN_INIT_UNIFORM, 1, true },
+		{ "uniform", RN_INIT_UNIT, 1, true }, /* uniform(a) is U(-a, a) */
 		{ "normal", RN_INIT_NORMAL, 1, true },
 		{ "glorot", RN_INIT_XAVIER_UNIFORM, 0, false },
 		{ "xavier_uniform", RN_INIT_XAVIER_UNIFORM, 0, false },
@@ -134,7 +134,7 @@ int rn_init_parse(const char *name, enum rn_init *kind, double *arg, struct rn_e
 		    (n != strlen(inits[i].name) &&
 		     !(n == strlen(inits[i].name) + 1 && name[n - 1] == '_')))
 			continue;
-		*kind = inits[i].kind;
+		*kind = inits[i].kind == RN_INIT_UNIT && name[n] ? RN_INIT_UNIFORM : inits[i].kind;
 		*arg = inits[i].arg;
 		if (name[n] && (!inits[i].takes || name[len - 1] != ')' ||
 				!rn_float64_parse(name + n + 1, len - n - 2, arg)))

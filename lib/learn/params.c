@@ -179,6 +179,7 @@ static double spread(const struct rn_param *p, bool *normal)
 	*normal = p->init == RN_INIT_NORMAL || p->init == RN_INIT_XAVIER_NORMAL ||
 		  p->init == RN_INIT_KAIMING_NORMAL;
 	switch (p->init) {
+	case RN_INIT_UNIT:
 	case RN_INIT_UNIFORM:
 	case RN_INIT_NORMAL:
 		return p->arg;
@@ -198,7 +199,8 @@ static double spread(const struct rn_param *p, bool *normal)
 }
 
 /* A row of rn_rng_uniform(key, row, 0 … n-1, 0), four draws a block. */
-static void uniform_row(struct rn_rng_key key, uint64_t row, size_t n, double bound, float *x)
+static void uniform_row(struct rn_rng_key key, uint64_t row, size_t n, bool unit, double bound,
+			float *x)
 {
 	for (size_t j = 0; j < n; j += 4) {
 		uint32_t ctr[4] = { (uint32_t)row, (uint32_t)(row >> 32), (uint32_t)(j / 4), 0 };
@@ -208,7 +210,7 @@ static void uniform_row(struct rn_rng_key key, uint64_t row, size_t n, double bo
 		for (size_t k = 0; k < 4 && j + k < n; k++) {
 			float u = (float)(word[k] >> 8) * 0x1p-24f;
 
-			x[j + k] = (float)(bound * (2 * (double)u - 1));
+			x[j + k] = unit ? u : (float)(bound * (2 * (double)u - 1));
 		}
 	}
 }
@@ -251,7 +253,7 @@ static int init_one(struct rn_param *p, uint64_t seed, struct rn_err *e)
 			return rc;
 		}
 		if (!normal)
-			uniform_row(key, row, cols, s, x);
+			uniform_row(key, row, cols, p->init == RN_INIT_UNIT, s, x);
 		else
 			for (size_t j = 0; j < cols; j++)
 				x[j] = (float)(s * rn_rng_normal(key, row, (uint32_t)j, 0));

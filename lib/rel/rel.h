@@ -92,7 +92,7 @@ void rn_schema_col_name(const struct rn_schema *s, size_t i, struct rn_str *out)
  * (RN_EUSAGE) list the columns that there are, or the candidates. */
 RN_MUST_CHECK int rn_schema_find(const struct rn_schema *s, const char *name, size_t *out,
 				 struct rn_err *e);
-/* The part that `name` means; "z" and NULL mean the sole part. */
+/* The part that `name` means; "z", the relation's own name and NULL mean the sole part. */
 RN_MUST_CHECK int rn_schema_find_part(const struct rn_schema *s, const char *name, size_t *out,
 				      struct rn_err *e);
 /* "paper(id int64, s.d string; z [16])", at the end of out. */

@@ -270,7 +270,7 @@ int rn_schema_find(const struct rn_schema *s, const char *name, size_t *out, str
 int rn_schema_find_part(const struct rn_schema *s, const char *name, size_t *out,
 			struct rn_err *e)
 {
-	bool sole = !name || strcmp(name, "z") == 0;
+	bool sole = !name || strcmp(name, "z") == 0 || (s->name && strcmp(name, s->name) == 0);
 	struct rn_str b = RN_STR_INIT;
 
 	for (size_t i = 0; name && i < s->nparts; i++)

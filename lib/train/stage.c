@@ -199,6 +199,7 @@ int rn_stage_main(int fd)
 
 	/* The coordinator may die without hanging up first, e.g. while this process computes. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)prctl(PR_SET_NAME, "rn-stage");
 	while (serve(&s))
 		;
 	rn_machine_free(s.machine);

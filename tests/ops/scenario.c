@@ -371,7 +371,7 @@ static int write_container(struct formats *x, void **data, size_t *n, struct rn_
 		rc = rn_writer_rows(w, x->rel, e);
 	if (!rc)
 		return rn_writer_close(w, e);
-	rn_writer_abort(w, e->msg);
+	rn_writer_abort(w, "it failed");
 	return rc;
 }
 
