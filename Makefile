@@ -153,14 +153,16 @@ check-valgrind: $(UNIT)
 	done
 
 FUZZ_SECONDS ?= 60
+FUZZ_BUILD   ?= build/fuzz
 fuzz:
-	@$(MAKE) VARIANT=fuzz CC=clang $(FUZZ_MAIN:%.c=build/fuzz/%)
+	@$(MAKE) VARIANT=fuzz CC=clang BUILD='$(FUZZ_BUILD)' $(FUZZ_MAIN:%.c=$(FUZZ_BUILD)/%)
 	@for t in $(notdir $(FUZZ_MAIN:.c=)); do \
-		mkdir -p "build/fuzz/corpus/$$t" "tests/fuzz/corpus/$${t#fuzz_}"; \
+		corpus="tests/fuzz/corpus/$${t#fuzz_}"; \
+		mkdir -p "$(FUZZ_BUILD)/corpus/$$t" "$$corpus"; \
 		echo "fuzz $$t: $(FUZZ_SECONDS) s"; \
-		"build/fuzz/tests/fuzz/$$t" -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=20 \
-			-artifact_prefix="build/fuzz/$$t-" -verbosity=0 \
-			"build/fuzz/corpus/$$t" "tests/fuzz/corpus/$${t#fuzz_}" || exit 1; \
+		"$(FUZZ_BUILD)/tests/fuzz/$$t" -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=20 \
+			-artifact_prefix="$(FUZZ_BUILD)/$$t-" -verbosity=0 -print_final_stats=1 \
+			"$(FUZZ_BUILD)/corpus/$$t" "$$corpus" || exit 1; \
 	done
 
 lint:

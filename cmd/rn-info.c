@@ -38,50 +38,47 @@ static const struct rn_tool tool = {
 static int column_facts(const struct rn_schema *s, size_t i, json_t *list, struct rn_err *e)
 {
 	struct rn_str name = RN_STR_INIT;
+	json_t *o = json_object();
 	bool key = false;
-	json_t *o;
 	int rc;
 
 	for (size_t k = 0; k < s->nkey; k++)
 		key |= s->key[k] == i;
+	RN_TRY(rn_json_append(list, o, e));
 	rn_schema_col_name(s, i, &name);
 	rc = rn_str_check(&name, e);
 	if (!rc)
-		rc = rn_json_object(&o, e);
-	if (!rc) {
 		rc = rn_json_set_text(o, "name", name.s, e);
-		if (!rc)
-			rc = rn_json_set_text(o, "type", rn_type_name(s->cols[i].type), e);
-		if (!rc && key)
-			rc = rn_json_set(o, "key", json_true(), e);
-		if (rc)
-			json_decref(o);
-		else
-			rc = rn_json_append(list, o, e);
-	}
 	rn_str_fini(&name);
+	if (!rc)
+		rc = rn_json_set_text(o, "type", rn_type_name(s->cols[i].type), e);
+	if (!rc && key)
+		rc = rn_json_set(o, "key", json_true(), e);
 	return rc;
 }
 
 static int part_facts(const struct rn_part_info *p, json_t *list, struct rn_err *e)
 {
-	json_t *o, *shape = json_array();
+	json_t *shape = json_array();
+	json_t *o = json_pack("{sssosb}", "name", p->name, "shape", shape, "sparse", (int)p->sparse);
 
+	RN_TRY(rn_json_append(list, o, e));
 	for (uint32_t i = 0; i < p->shape.rank; i++)
 		RN_TRY(rn_json_append(shape, json_integer(p->shape.dim[i]), e));
-	o = json_pack("{ssso sb}", "name", p->name, "shape", shape, "sparse", (int)p->sparse);
-	return rn_json_append(list, o, e);
+	return 0;
 }
 
 static int schema_facts(const struct rn_schema *s, json_t *o, struct rn_err *e)
 {
-	json_t *cols = json_array(), *parts = json_array();
+	json_t *cols, *parts;
 
 	RN_TRY(rn_json_set(o, "name", s->name ? json_string(s->name) : json_null(), e));
+	cols = json_array();
 	RN_TRY(rn_json_set(o, "columns", cols, e));
-	RN_TRY(rn_json_set(o, "parts", parts, e));
 	for (size_t i = 0; i < s->ncols; i++)
 		RN_TRY(column_facts(s, i, cols, e));
+	parts = json_array();
+	RN_TRY(rn_json_set(o, "parts", parts, e));
 	for (size_t i = 0; i < s->nparts; i++)
 		RN_TRY(part_facts(&s->parts[i], parts, e));
 	return 0;
@@ -89,12 +86,13 @@ static int schema_facts(const struct rn_schema *s, json_t *o, struct rn_err *e)
 
 static int storage_facts(const struct rn_section_stats *st, json_t *o, struct rn_err *e)
 {
-	json_t *enc = json_object();
+	json_t *enc;
 
 	RN_TRY(rn_json_set(o, "rows", json_integer((json_int_t)st->rows), e));
 	RN_TRY(rn_json_set(o, "blocks", json_integer((json_int_t)st->blocks), e));
 	RN_TRY(rn_json_set(o, "raw_bytes", json_integer((json_int_t)st->raw_bytes), e));
 	RN_TRY(rn_json_set(o, "stored_bytes", json_integer((json_int_t)st->stored_bytes), e));
+	enc = json_object();
 	RN_TRY(rn_json_set(o, "encodings", enc, e));
 	for (unsigned k = 0; k < 16; k++)
 		if (st->encodings[k] && rn_encoding_name(k))
@@ -123,13 +121,12 @@ static int all_sections(struct rn_reader *r, const json_t *roles, json_t *list, 
 	for (;;) {
 		const json_t *role = json_array_get(roles, json_array_size(list));
 		const struct rn_schema *s;
-		json_t *o = json_object();
+		json_t *o;
 
 		RN_TRY(rn_reader_section(r, &s, e));
-		if (!s) {
-			json_decref(o);
+		if (!s)
 			return 0;
-		}
+		o = json_object();
 		RN_TRY(rn_json_append(list, o, e));
 		if (json_is_object(role))
 			RN_TRY(rn_json_set(o, "is", json_deep_copy(role), e));
@@ -153,7 +150,7 @@ static int stream_facts(struct rn_reader *r, const char *label, json_t *facts, s
 		if (v)
 			rc = rn_json_set(facts, members[i], json_incref(v), e);
 	}
-	list = json_array();
+	list = rc ? NULL : json_array();
 	if (!rc)
 		rc = rn_json_set(facts, "sections", list, e);
 	if (!rc)
@@ -165,14 +162,16 @@ static int stream_facts(struct rn_reader *r, const char *label, json_t *facts, s
 /* A text table: the relation that rn-scan would make of it. */
 static int table_facts(const struct rn_cli *c, json_t *facts, struct rn_err *e)
 {
-	json_t *list = json_array(), *o = json_object();
+	json_t *list, *o;
 	uint64_t rows = 0;
 	struct rn_rows r;
 	struct rn_rel *b;
 	int rc;
 
 	RN_TRY(rn_json_set_text(facts, "kind", "table", e));
+	list = json_array();
 	RN_TRY(rn_json_set(facts, "sections", list, e));
+	o = json_object();
 	RN_TRY(rn_json_append(list, o, e));
 	RN_TRY(rn_rows_open(&c->ctx, &c->in[0], &r, e));
 	rc = schema_facts(r.schema, o, e);

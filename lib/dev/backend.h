@@ -43,8 +43,10 @@ struct rn_backend {
 	const char *name;
 	int (*alloc)(struct rn_backend *b, size_t size, void **out, struct rn_err *e);
 	void (*free)(struct rn_backend *b, void *p);
-	int (*copy_in)(struct rn_backend *b, void *dst, const void *host, size_t n, struct rn_err *e);
-	int (*copy_out)(struct rn_backend *b, void *host, const void *src, size_t n, struct rn_err *e);
+	int (*copy_in)(struct rn_backend *b, void *dst, const void *host, size_t n,
+		       struct rn_err *e);
+	int (*copy_out)(struct rn_backend *b, void *host, const void *src, size_t n,
+			struct rn_err *e);
 	int (*sync)(struct rn_backend *b, struct rn_err *e);
 	/* Share an allocation with another process, and take one: (optional) */
 	int (*export_buf)(struct rn_backend *b, void *p, int *fd, struct rn_err *e);
@@ -53,7 +55,8 @@ struct rn_backend {
 	bool (*supports)(const struct rn_backend *b, const struct rn_prog *p,
 			 const struct rn_inst *i, enum rn_dtype t);
 	/* Run one instruction to its end (CPU: on the caller's team). */
-	int (*run)(struct rn_backend *b, const struct rn_kargs *a, enum rn_dtype t, struct rn_err *e);
+	int (*run)(struct rn_backend *b, const struct rn_kargs *a, enum rn_dtype t,
+		   struct rn_err *e);
 	/* An epoch-long section in which workers stay awake: (optional) */
 	void (*enter)(struct rn_backend *b);
 	void (*leave)(struct rn_backend *b);

@@ -265,8 +265,8 @@ static inline void philox_batch(uint32_t *out, const uint32_t key[2], uint32_t e
 }
 
 /* The counters of n consecutive numbers of a dense array, from (row, col) on, in order. */
-static inline uint32_t list_counters(uint32_t *r, uint32_t *quad, const uint32_t *rows, uint32_t row,
-				     uint32_t col, uint32_t width, uint32_t n)
+static inline uint32_t list_counters(uint32_t *r, uint32_t *quad, const uint32_t *rows,
+				     uint32_t row, uint32_t col, uint32_t width, uint32_t n)
 {
 	uint32_t count = 0;
 

@@ -232,7 +232,8 @@ static void F(step2)(enum rn_ew fn, real *d, const real *a, const real *b, uint3
 	}
 }
 
-static void F(step3)(enum rn_ew fn, real *d, const real *a, const real *b, const real *c, uint32_t n)
+static void F(step3)(enum rn_ew fn, real *d, const real *a, const real *b, const real *c,
+		     uint32_t n)
 {
 	if (fn == RN_EW_SELECT) {
 		INDEPENDENT for (uint32_t k = 0; k < n; k++)
@@ -296,8 +297,8 @@ static void F(elem_part)(const struct rn_kargs *a, const struct rn_elem *m, uint
 		for (uint32_t k = 0; k < m->nsteps; k++) {
 			const struct rn_elem_step *s = &m->steps[k];
 
-			reg[s->dst] = F(step)(a, m, s, src, reg, k == last ? out + t : store[s->dst],
-					      &p);
+			reg[s->dst] =
+			    F(step)(a, m, s, src, reg, k == last ? out + t : store[s->dst], &p);
 		}
 		if (reg[m->result] != out + t)
 			memcpy(out + t, reg[m->result], p.n * sizeof *out);

@@ -291,7 +291,8 @@ static void F(run_ce_grad)(const struct rn_kargs *a, uint32_t part)
 		top = z[F(largest)(z, x->width)];
 		sum = F(sum_exps)(z, x->width, top);
 		for (uint32_t f = 0; f < x->width; f += F(CE_TILE)) {
-			uint32_t m = x->width - f < F(CE_TILE) ? x->width - f : (uint32_t)F(CE_TILE);
+			uint32_t m =
+			    x->width - f < F(CE_TILE) ? x->width - f : (uint32_t)F(CE_TILE);
 
 			F(exps)(z + f, m, top, e);
 			for (uint32_t k = 0; k < m; k++)

@@ -41,7 +41,8 @@ VINLINE void F(mul_tile)(const struct F(mul) *g, uint32_t i, uint32_t j, const u
 
 #pragma GCC unroll 4
 		for (unsigned v = 0; v < nv; v++)
-			y[v] = v + 1 < nv ? F(load)(b + v * F(LANES)) : F(load_n)(b + v * F(LANES), m);
+			y[v] =
+			    v + 1 < nv ? F(load)(b + v * F(LANES)) : F(load_n)(b + v * F(LANES), m);
 #pragma GCC unroll 8
 		for (unsigned r = 0; r < nr; r++) {
 			F(vec) x = F(set1)(a[r * g->as]);
@@ -156,7 +157,8 @@ static uint32_t F(parts_gemm)(const struct rn_kargs *a)
 static void F(run_gemm)(const struct rn_kargs *a, uint32_t part)
 {
 	uint32_t n = out_of(a)->rows, k = in_of(a, 0)->width, m = out_of(a)->width;
-	uint32_t step = F(gemm_rows)(a), from = part * step, rows = n - from < step ? n - from : step;
+	uint32_t step = F(gemm_rows)(a), from = part * step,
+		 rows = n - from < step ? n - from : step;
 	bool trans = a->inst->flags & RN_F_TRANS;
 	const real *x = (const real *)a->in[0] + (size_t)from * k, *bias = a->in[2];
 	real *out = (real *)a->out + (size_t)from * m;

@@ -204,7 +204,8 @@ static inline double log_f64(double x)
 	uint64_t i = bits_f64(y) + ((0x3ff00000ull - 0x3fe6a09eull) << 32);
 	double k = small_f64((i >> 52) - 1023) - (x < 0x1p-1022 ? 52.0 : 0.0);
 
-	r = log_core_f64(from_bits_f64((i & 0x000fffffffffffff) + (0x3fe6a09eull << 32)) - 1.0, k, 0);
+	r = log_core_f64(from_bits_f64((i & 0x000fffffffffffff) + (0x3fe6a09eull << 32)) - 1.0, k,
+			 0);
 	r = x == (double)INFINITY ? x : r;
 	r = x == 0 ? -(double)INFINITY : r;
 	return x >= 0 ? r : (double)NAN;

@@ -139,7 +139,8 @@ VINLINE void F(spmm_range)(const struct F(spmm) *s, struct range r, uint32_t f, 
 /* Vectors of a tile: what fits into registers beside an operand and a weight. */
 enum { F(SPMM_TILE) = sizeof(F(vec)) == 64 ? 16 : 8 };
 
-static void F(spmm_cols)(const struct F(spmm) *s, struct range r, uint32_t f, unsigned nv, F(mask) m)
+static void F(spmm_cols)(const struct F(spmm) * s, struct range r, uint32_t f, unsigned nv,
+			 F(mask) m)
 {
 	switch (nv) {
 	case 1:

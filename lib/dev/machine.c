@@ -79,8 +79,8 @@ static int copy_in(struct rn_machine *m, void *dst, const float *x32, const doub
 				tmp.d[k] = x32[i + k];
 			else
 				tmp.f[k] = (float)x64[i + k];
-		RN_TRY(b->copy_in(b, (char *)dst + i * (wide ? sizeof(double) : sizeof(float)), &tmp,
-				  len * (wide ? sizeof(double) : sizeof(float)), e));
+		RN_TRY(b->copy_in(b, (char *)dst + i * (wide ? sizeof(double) : sizeof(float)),
+				  &tmp, len * (wide ? sizeof(double) : sizeof(float)), e));
 	}
 	return 0;
 }
@@ -338,7 +338,8 @@ void rn_machine_set_f(struct rn_machine *m, uint32_t inst, const double *f)
 	memcpy(m->f[inst], f, sizeof m->f[inst]);
 }
 
-/* ---- values in and out ------------------------------------------------------------------------ */
+/* ---- values in and out ------------------------------------------------------------------------
+ */
 
 static int check_val(const struct rn_machine *m, uint32_t val, struct rn_err *e)
 {

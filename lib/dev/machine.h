@@ -23,10 +23,13 @@ struct rn_store {
 RN_MUST_CHECK int rn_store_new(struct rn_backend *b, enum rn_dtype t, struct rn_store **out,
 			       struct rn_err *e);
 /* Add a zeroed item; *number is its number. */
-RN_MUST_CHECK int rn_store_add(struct rn_store *s, size_t count, uint32_t *number, struct rn_err *e);
-RN_MUST_CHECK int rn_store_set(struct rn_store *s, uint32_t number, const double *x, struct rn_err *e);
+RN_MUST_CHECK int rn_store_add(struct rn_store *s, size_t count, uint32_t *number,
+			       struct rn_err *e);
+RN_MUST_CHECK int rn_store_set(struct rn_store *s, uint32_t number, const double *x,
+			       struct rn_err *e);
 RN_MUST_CHECK int rn_store_get(struct rn_store *s, uint32_t number, double *x, struct rn_err *e);
-RN_MUST_CHECK int rn_store_set_f32(struct rn_store *s, uint32_t number, const float *x, struct rn_err *e);
+RN_MUST_CHECK int rn_store_set_f32(struct rn_store *s, uint32_t number, const float *x,
+				   struct rn_err *e);
 RN_MUST_CHECK int rn_store_get_f32(struct rn_store *s, uint32_t number, float *x, struct rn_err *e);
 void rn_store_free(struct rn_store *s);
 
@@ -48,9 +51,12 @@ void rn_machine_set_f(struct rn_machine *m, uint32_t inst, const double *f);
 
 /* Copy a value out as float or double [rows * width]; in (constants, and
  * results that another process computes). */
-RN_MUST_CHECK int rn_machine_get_f32(struct rn_machine *m, uint32_t val, float *x, struct rn_err *e);
-RN_MUST_CHECK int rn_machine_get_f64(struct rn_machine *m, uint32_t val, double *x, struct rn_err *e);
-RN_MUST_CHECK int rn_machine_set_f64(struct rn_machine *m, uint32_t val, const double *x, struct rn_err *e);
+RN_MUST_CHECK int rn_machine_get_f32(struct rn_machine *m, uint32_t val, float *x,
+				     struct rn_err *e);
+RN_MUST_CHECK int rn_machine_get_f64(struct rn_machine *m, uint32_t val, double *x,
+				     struct rn_err *e);
+RN_MUST_CHECK int rn_machine_set_f64(struct rn_machine *m, uint32_t val, const double *x,
+				     struct rn_err *e);
 /* The device pointer of a value, and its bytes. */
 void *rn_machine_ptr(struct rn_machine *m, uint32_t val, size_t *bytes);
 

@@ -320,9 +320,12 @@ static int broadcast_map(struct rn_prog *p, uint32_t val, const uint32_t dim[4],
 		for (uint32_t j = 0; j < dim[1]; j++)
 			for (uint32_t k = 0; k < dim[2]; k++)
 				for (uint32_t l = 0; l < dim[3]; l++)
-					map[f++] = (((d[0] == 1 ? 0 : i) * d[1] + (d[1] == 1 ? 0 : j)) *
-							    d[2] + (d[2] == 1 ? 0 : k)) * d[3] +
-						   (d[3] == 1 ? 0 : l);
+					map[f++] =
+					    (((d[0] == 1 ? 0 : i) * d[1] + (d[1] == 1 ? 0 : j)) *
+						 d[2] +
+					     (d[2] == 1 ? 0 : k)) *
+						d[3] +
+					    (d[3] == 1 ? 0 : l);
 	*fmap = feature_map(p, map, width, e);
 	free(map);
 	return *fmap == RN_NONE ? RN_ENOMEM : 0;

@@ -134,7 +134,8 @@ enum { RN_ELEM_REGS = 24, RN_ELEM_STEPS = 64 };
 /* Where a dropout mask takes its counters from. */
 struct rn_drop {
 	struct rn_rng_key key;
-	uint32_t row; /* index array: ordinal of each row in the unrestricted relation; RN_NONE: i */
+	uint32_t
+	    row; /* index array: ordinal of each row in the unrestricted relation; RN_NONE: i */
 	uint32_t col; /* index array, for the stored values of sparse rows; RN_NONE: the feature */
 };
 

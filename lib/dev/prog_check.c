@@ -186,9 +186,11 @@ static bool check_rows(const struct rn_prog *p, const struct rn_inst *i, const s
 	case RN_P_SEGARG:
 		return idx_len(p, i->idx[0], 0) == (uint64_t)o->rows + 1 && a->width == o->width;
 	case RN_P_PICK:
-		return b->index && a->width == o->width && b->width == o->width && b->rows == o->rows;
+		return b->index && a->width == o->width && b->width == o->width &&
+		       b->rows == o->rows;
 	case RN_P_UNPICK:
-		return b->index && a->width == o->width && b->width == o->width && b->rows == a->rows;
+		return b->index && a->width == o->width && b->width == o->width &&
+		       b->rows == a->rows;
 	case RN_P_DENSIFY:
 		return idx_len(p, i->idx[0], 0) == (uint64_t)o->rows + 1 && a->width == 1 &&
 		       a->rows == p->idx[i->idx[1]].n;

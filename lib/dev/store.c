@@ -52,8 +52,8 @@ int rn_store_add(struct rn_store *s, size_t count, uint32_t *number, struct rn_e
 		double zero[PIECE] = { 0 };
 		size_t n = count - i < PIECE ? count - i : PIECE;
 
-		RN_TRY(s->backend->copy_in(s->backend, (char *)item.data + i * size_of(s->type), zero,
-					   n * size_of(s->type), e));
+		RN_TRY(s->backend->copy_in(s->backend, (char *)item.data + i * size_of(s->type),
+					   zero, n * size_of(s->type), e));
 	}
 	return 0;
 }

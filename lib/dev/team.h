@@ -18,6 +18,7 @@ unsigned rn_team_threads(const struct rn_team *t);
 void rn_team_enter(struct rn_team *t);
 void rn_team_leave(struct rn_team *t);
 /* fn(arg, 0) … fn(arg, parts - 1), each once, in any order; returns when all ended. */
-void rn_team_run(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part), void *arg);
+void rn_team_run(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part),
+		 void *arg);
 
 #endif

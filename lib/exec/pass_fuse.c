@@ -28,7 +28,7 @@ struct fuse {
 	struct rn_err *e;
 };
 
-/* ---- one group as code ------------------------------------------------------------------ */
+/* ---- one group as code -------------------------------------------------------------- */
 
 enum { MAX_STEPS = RN_ELEM_STEPS, NO_REG = 255 };
 
@@ -164,7 +164,7 @@ static bool write_group(const struct fuse *f, uint32_t root, struct code *c)
 	return write_inst(c, root) >= 0 && assign_registers(c);
 }
 
-/* ---- groups -------------------------------------------------------------------------------- */
+/* ---- groups ------------------------------------------------------------------------- */
 
 /* The group that all users of j are in, or RN_NONE. */
 static uint32_t users_group(const struct fuse *f, uint32_t j)

@@ -127,13 +127,15 @@ static int compute(struct hoist *h, const struct rn_inst *i, const struct rn_val
 {
 	struct rn_prog *p = h->p;
 
-	for (size_t k = 0; k < h->nmade; k++)
-		if (same_inst(&p->insts[p->vals[h->made[k]].inst], i) &&
-		    p->vals[h->made[k]].rank == shape->rank &&
-		    !memcmp(p->vals[h->made[k]].dim, shape->dim, shape->rank * sizeof *shape->dim)) {
+	for (size_t k = 0; k < h->nmade; k++) {
+		const struct rn_val *v = &p->vals[h->made[k]];
+
+		if (same_inst(&p->insts[v->inst], i) && v->rank == shape->rank &&
+		    !memcmp(v->dim, shape->dim, shape->rank * sizeof *shape->dim)) {
 			*out = h->made[k];
 			return 0;
 		}
+	}
 	RN_TRY(rn_grow(&h->made, &h->cap_made, h->nmade + 1, sizeof *h->made, "values", h->e));
 	*out = rn_prog_add(p, i, rows, shape->rank, shape->dim, h->e);
 	if (*out == RN_NONE)

@@ -67,7 +67,7 @@ static bool has(const uint64_t *bits, uint32_t r)
 	return bits[r / 64] >> r % 64 & 1;
 }
 
-/* ---- what is needed --------------------------------------------------------------------- */
+/* ---- what is needed ----------------------------------------------------------------- */
 
 static void need_all(struct restr *q, uint32_t v)
 {
@@ -236,7 +236,7 @@ static int find_needs(struct restr *q, const uint32_t *roots, size_t n)
 	return 0;
 }
 
-/* ---- classes -------------------------------------------------------------------------------- */
+/* ---- classes ------------------------------------------------------------------------ */
 
 /* The class of a set of rows (taken: freed, or kept in the class). */
 static int classify(struct restr *q, uint64_t *bits, uint32_t rows, uint32_t *out)
@@ -312,7 +312,7 @@ static int classify_values(struct restr *q)
 	return 0;
 }
 
-/* ---- index arrays ------------------------------------------------------------------------------ */
+/* ---- index arrays ------------------------------------------------------------------- */
 
 static int find_map(const struct restr *q, uint32_t idx, uint32_t ptr, uint32_t from, uint32_t to,
 		    uint32_t *out)
@@ -445,7 +445,7 @@ static int remap_terms(struct restr *q, uint32_t idx, const struct terms *t, uin
 	return keep_map(q, m, b, t->n, true, out);
 }
 
-/* ---- rewriting -------------------------------------------------------------------------------------- */
+/* ---- rewriting ---------------------------------------------------------------------- */
 
 /* Operand `in` with exactly the rows of class `cls`: itself, or a gather. */
 static int align(struct restr *q, struct rn_in *in, uint32_t cls)

@@ -146,7 +146,8 @@ static bool join_weights(struct sparse *s, uint32_t j, uint32_t val, unsigned k)
 	struct rn_val *v = &s->p->vals[val];
 	unsigned x;
 
-	if (!inner || inner->fn != RN_EW_MUL || !may_merge(s, i, inner) || s->uses[val] > 1 || v->keep || v->width == 1)
+	if (!inner || inner->fn != RN_EW_MUL || !may_merge(s, i, inner) || s->uses[val] > 1 ||
+	    v->keep || v->width == 1)
 		return false;
 	x = !is_whole(s->p, inner, inner->in[0]);
 	if (!is_whole(s->p, inner, inner->in[x]) || !is_weight(s->p, inner, inner->in[!x]))

@@ -44,7 +44,7 @@ struct rn_einfo {
 RN_MUST_CHECK int rn_eexpr_infer(const struct rn_eexpr *x, const struct rn_schema *s,
 				 struct rn_einfo *out, struct rn_err *e);
 
-/* ---- lowering ---------------------------------------------------------------- */
+/* ---- lowering ----------------------------------------------------------------------- */
 
 /* A part of a bound relation inside a tensor program. */
 struct rn_lpart {

@@ -8,7 +8,7 @@
 
 #include "emb.h"
 
-/* ---- the tree ------------------------------------------------------------------ */
+/* ---- the tree ----------------------------------------------------------------------- */
 
 enum rn_ekind {
 	RN_E_NUM,
@@ -69,7 +69,7 @@ int rn_eexpr_fail(const struct rn_eexpr *x, const struct rn_enode *n, struct rn_
 /* The value of a node that must be known from the text: numbers and + - * / ** of them. */
 bool rn_enode_number(const struct rn_enode *n, double *out);
 
-/* ---- lowering -------------------------------------------------------------------- */
+/* ---- lowering ----------------------------------------------------------------------- */
 
 /* The value of a subexpression. */
 struct rn_elv {

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- shapes and sparseness --------------------------------------------------------- */
+/* ---- shapes and sparseness ---------------------------------------------------------- */
 
 int rn_elower_reshape(struct rn_elower *l, uint32_t x, uint32_t rank, const uint32_t *dim,
 		      uint32_t *out, struct rn_err *e)
@@ -115,7 +115,7 @@ static int at_stored(struct rn_elower *l, const struct rn_elv *a, const struct r
 	return 0;
 }
 
-/* ---- elementwise operators ------------------------------------------------------------ */
+/* ---- elementwise operators ---------------------------------------------------------- */
 
 static double fold(enum rn_ew fn, double a, double b)
 {
@@ -179,7 +179,8 @@ static int ew2_sparse(struct rn_elower *l, enum rn_ew fn, const struct rn_elv *a
 		x = o->val;
 		if (o->kind == RN_LV_DENSE)
 			RN_TRY(at_stored(l, s, o, &x, e));
-		RN_VAL(&res.val, rn_prog_ew2(l->p, fn, s == a ? s->val : x, s == a ? x : s->val, e));
+		RN_VAL(&res.val, s == a ? rn_prog_ew2(l->p, fn, s->val, x, e)
+					: rn_prog_ew2(l->p, fn, x, s->val, e));
 	}
 	*out = res;
 	return 0;
@@ -226,7 +227,7 @@ int rn_elower_rowsum(struct rn_elower *l, const struct rn_elv *a, struct rn_elv 
 	return 0;
 }
 
-/* ---- matrix product --------------------------------------------------------------------- */
+/* ---- matrix product ----------------------------------------------------------------- */
 
 static void shape_of(const struct rn_elower *l, const struct rn_elv *v, struct rn_shape *s)
 {
@@ -292,7 +293,7 @@ int rn_elower_matmul(struct rn_elower *l, const struct rn_enode *n, const struct
 	return 0;
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------------------- */
 
 /* A name that is no part: say what there is, and whether a column is meant. */
 static int no_part(struct rn_elower *l, const struct rn_enode *n, struct rn_err *e)
@@ -397,7 +398,7 @@ static int lower_columns(struct rn_elower *l, const struct rn_enode *n, struct r
 	return 0;
 }
 
-/* ---- the walk ---------------------------------------------------------------------------------- */
+/* ---- the walk ----------------------------------------------------------------------- */
 
 static int lower_bin(struct rn_elower *l, const struct rn_enode *n, struct rn_elv *out,
 		     struct rn_err *e)
@@ -576,7 +577,7 @@ int rn_eexpr_lower(const struct rn_eexpr *x, const struct rn_lower_env *env, str
 	return lower(&l, out, e ? e : &local);
 }
 
-/* ---- inference: lowering into a scratch program over a relation of two rows ------------------- */
+/* ---- inference: lowering into a scratch program over a relation of two rows --------- */
 
 static int scratch_param(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e)
 {

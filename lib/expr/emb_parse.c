@@ -47,7 +47,7 @@ struct parser {
 	struct rn_err *e;
 };
 
-/* ---- messages ---------------------------------------------------------------------- */
+/* ---- messages ----------------------------------------------------------------------- */
 
 int rn_eexpr_caret(const char *text, size_t pos, int code, struct rn_err *e)
 {
@@ -222,7 +222,7 @@ static bool is(const struct parser *p, const char *punct)
 	return p->tok == T_PUNCT && !strcmp(p->punct, punct);
 }
 
-/* ---- nodes --------------------------------------------------------------------------- */
+/* ---- nodes -------------------------------------------------------------------------- */
 
 static struct rn_enode *node(struct parser *p, enum rn_ekind kind, size_t pos)
 {
@@ -284,7 +284,7 @@ static int binary(struct parser *p, enum rn_ebin op, size_t pos, struct rn_enode
 	return deepen(p, n);
 }
 
-/* ---- calls ----------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------- */
 
 struct group {
 	uint32_t n, cap, nby;
@@ -358,6 +358,27 @@ static int parse_group(struct parser *p, struct group *g)
 	return next(p);
 }
 
+/* ReLU(z, inplace=True): the keywords of a function that is applied at once, where it may be. */
+static int take_keywords(struct parser *p, struct rn_enode *n, const struct group *data, bool may)
+{
+	for (uint32_t i = 0; i < data->n; i++) {
+		if (!data->kw[i] && i > n->nargs)
+			return fail(p, data->args[i]->pos, "an operand after a keyword argument");
+		if (!data->kw[i])
+			continue;
+		if (!may)
+			return fail(p, data->args[i]->pos, "%s has no argument '%s' here",
+				    n->fn->name, data->kw[i]);
+		if (n->nargs == data->n) {
+			n->nargs = i;
+			n->cfg = data->args + i;
+			n->kw = data->kw + i;
+			n->ncfg = data->n - i;
+		}
+	}
+	return 0;
+}
+
 /* Split the groups of a call into configuration and operands. */
 static int split(struct parser *p, struct rn_enode *n, struct group *g, unsigned ngroups)
 {
@@ -397,21 +418,8 @@ static int split(struct parser *p, struct rn_enode *n, struct group *g, unsigned
 	n->ncfg = cfg->n;
 	n->by = data->by;
 	n->nby = data->nby;
-	/* ReLU(z, inplace=True): the keywords of a function that is applied at once. */
-	for (uint32_t i = 0; i < data->n && data != &none; i++)
-		if (data->kw[i]) {
-			if (f->form != RN_FORM_EITHER || curried)
-				return fail(p, data->args[i]->pos,
-					    "%s has no argument '%s' here", f->name, data->kw[i]);
-			if (n->nargs == data->n) {
-				n->nargs = i;
-				n->cfg = data->args + i;
-				n->kw = data->kw + i;
-				n->ncfg = data->n - i;
-			}
-		} else if (i > n->nargs) {
-			return fail(p, data->args[i]->pos, "an operand after a keyword argument");
-		}
+	if (data != &none)
+		RN_TRY(take_keywords(p, n, data, f->form == RN_FORM_EITHER && !curried));
 	if (n->nby && !(f->flags & RN_FN_ROWS))
 		return fail(p, n->pos, "%s takes no columns after ';'", f->name);
 	if (cfg->nby)
@@ -419,8 +427,8 @@ static int split(struct parser *p, struct rn_enode *n, struct group *g, unsigned
 			    f->name);
 	if (n->nargs < f->min_args || n->nargs > f->max_args)
 		return fail(p, n->pos, "%s takes %u operand%s%s, not %u", f->name, f->min_args,
-			    f->min_args == 1 ? "" : "s", f->max_args > f->min_args ? " or more" : "",
-			    n->nargs);
+			    f->min_args == 1 ? "" : "s",
+			    f->max_args > f->min_args ? " or more" : "", n->nargs);
 	return 0;
 }
 
@@ -491,7 +499,7 @@ static int parse_call(struct parser *p, const char *name, size_t pos, struct rn_
 	return deepen(p, n);
 }
 
-/* ---- expressions ------------------------------------------------------------------------- */
+/* ---- expressions -------------------------------------------------------------------- */
 
 static int parse_name(struct parser *p, struct rn_enode **out)
 {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- facts known from the text --------------------------------------------------------- */
+/* ---- facts known from the text ------------------------------------------------------ */
 
 void rn_eexpr_free(struct rn_eexpr *x)
 {
@@ -101,7 +101,7 @@ bool rn_enode_number(const struct rn_enode *n, double *out)
 	}
 }
 
-/* ---- initialisers ------------------------------------------------------------------------ */
+/* ---- initialisers ------------------------------------------------------------------- */
 
 int rn_init_parse(const char *name, enum rn_init *kind, double *arg, struct rn_err *e)
 {
@@ -147,7 +147,7 @@ int rn_init_parse(const char *name, enum rn_init *kind, double *arg, struct rn_e
 	return RN_EUSAGE;
 }
 
-/* ---- parts ---------------------------------------------------------------------------------- */
+/* ---- parts -------------------------------------------------------------------------- */
 
 /* Pattern of the mapped rows of a CSR: new bounds and columns, and where each value was. */
 static int map_pattern(const uint32_t *ptr, const uint32_t *col, const uint32_t *map,
@@ -191,8 +191,10 @@ int rn_lpart_flatten(struct rn_prog *p, const struct rn_lpart *in, uint32_t rows
 {
 	struct rn_lpart res = *in;
 	struct rn_buf *ptr, *col, *pos;
+	struct rn_err local;
 	uint32_t where;
 
+	e = e ? e : &local;
 	if (in->map == RN_NONE) {
 		*out = *in;
 		return 0;
@@ -219,7 +221,9 @@ int rn_lpart_flatten(struct rn_prog *p, const struct rn_lpart *in, uint32_t rows
 int rn_lpart_dense(struct rn_prog *p, const struct rn_lpart *in, uint32_t *val, struct rn_err *e)
 {
 	struct rn_inst i = rn_inst_init(RN_P_DENSIFY);
+	struct rn_err local;
 
+	e = e ? e : &local;
 	*val = in->val;
 	if (!in->sparse)
 		return 0;
@@ -231,7 +235,7 @@ int rn_lpart_dense(struct rn_prog *p, const struct rn_lpart *in, uint32_t *val, 
 	return 0;
 }
 
-/* ---- parameters ------------------------------------------------------------------------------- */
+/* ---- parameters --------------------------------------------------------------------- */
 
 static int ask(const struct rn_lower_env *env, const char *prefix, const char *what, uint32_t rank,
 	       const uint32_t *dim, enum rn_init init, double arg, uint32_t fan_in,
@@ -267,12 +271,12 @@ int rn_elower_linear(const struct rn_lower_env *env, const struct rn_elv *x, uin
 {
 	struct rn_prog *p = env->prog;
 	const struct rn_val *xv = &p->vals[x->val];
-	struct rn_val in = x->kind == RN_LV_SPARSE ? (struct rn_val){ .rank = 1, .dim = { x->width } }
-						   : *xv;
+	struct rn_val wide = { .rank = 1, .dim = { x->width } };
+	struct rn_val in = x->kind == RN_LV_SPARSE ? wide : *xv;
 	uint32_t rank = in.rank ? in.rank : 1, width = in.rank ? in.dim[in.rank - 1] : 1;
-	uint32_t w, b = RN_NONE, v, wide[2] = { width, out_features };
+	uint32_t w, b = RN_NONE, v, wdim[2] = { width, out_features };
 
-	RN_TRY(ask(env, prefix, "weight", 2, wide, init, arg, width, out_features, &w, e));
+	RN_TRY(ask(env, prefix, "weight", 2, wdim, init, arg, width, out_features, &w, e));
 	if (bias) /* PyTorch's default; 0 beside an initialiser that was asked for */
 		RN_TRY(ask(env, prefix, "bias", 1, &out_features,
 			   init == RN_INIT_DEFAULT ? RN_INIT_DEFAULT : RN_INIT_FILL, 0, width,
@@ -328,7 +332,7 @@ int rn_lower_linear(const struct rn_lower_env *env, const struct rn_lpart *x,
 	return 0;
 }
 
-/* ---- columns ------------------------------------------------------------------------------------ */
+/* ---- columns ------------------------------------------------------------------------ */
 
 static float number_at(const struct rn_column *c, uint64_t i)
 {
@@ -370,7 +374,7 @@ int rn_lower_column(const struct rn_lower_env *env, size_t col, uint32_t *val, s
 	return 0;
 }
 
-/* ---- softmax over the rows of segments -------------------------------------------------------------- */
+/* ---- softmax over the rows of segments ---------------------------------------------- */
 
 /* Rows of no segment would be divided by 0: they become 0, with a sum of 1. */
 static int shield_dropped(struct rn_prog *p, uint32_t of, uint32_t *val, uint32_t *extra,

@@ -65,7 +65,7 @@ static int give(struct grad *q, uint32_t val, uint32_t x)
 	return 0;
 }
 
-/* ---- elementwise ------------------------------------------------------------------------- */
+/* ---- elementwise -------------------------------------------------------------------- */
 
 /* Derivatives by operand, in postfix: g is the gradient, y the result, a, b and
  * c the operands, the rest numbers and scalar functions.  NULL: none. */
@@ -284,7 +284,7 @@ static int spread(struct grad *q, uint32_t g, uint32_t fmap, const struct rn_val
 	return 0;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------- */
+/* ---- rows --------------------------------------------------------------------------- */
 
 static int add_idx(struct grad *q, struct rn_buf *b, uint32_t *out)
 {
@@ -526,7 +526,7 @@ static int grad_ce(struct grad *q, const struct rn_inst *i, uint32_t g)
 	return give(q, i->in[0].val, x);
 }
 
-/* ---- matrices ------------------------------------------------------------------------------- */
+/* ---- matrices ----------------------------------------------------------------------- */
 
 /* y = x·W + b:  dx = g·Wᵀ, dW = xᵀ·g, db = column sums of g */
 static int grad_gemm(struct grad *q, const struct rn_inst *i, uint32_t g)
@@ -607,7 +607,7 @@ static int grad_matmul(struct grad *q, const struct rn_inst *i, uint32_t g)
 	return give(q, b, d);
 }
 
-/* ---- features -------------------------------------------------------------------------------- */
+/* ---- features ----------------------------------------------------------------------- */
 
 static int grad_sum(struct grad *q, const struct rn_inst *i, uint32_t g)
 {
@@ -667,7 +667,7 @@ static int grad_view(struct grad *q, const struct rn_inst *i, uint32_t g)
 	return give(q, i->in[0].val, x);
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------------------- */
 
 /* NULL: nothing flows through. */
 static int (*const rules[])(struct grad *q, const struct rn_inst *i, uint32_t g) = {
@@ -774,8 +774,8 @@ static int gradients(struct grad *q, uint32_t loss, const uint32_t *wrt, size_t 
 		grad[k] = q->of[wrt[k]];
 		if (grad[k] != RN_NONE)
 			continue;
-		RN_TRY(rn_buf_new((size_t)v.rows * v.width * sizeof(float), "a gradient of 0", &zero,
-				  q->e));
+		RN_TRY(rn_buf_new((size_t)v.rows * v.width * sizeof(float), "a gradient of 0",
+				  &zero, q->e));
 		VAL(&grad[k], rn_prog_const(q->p, v.rows, v.rank, v.dim, zero, q->e));
 	}
 	return 0;

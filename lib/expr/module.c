@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the table ------------------------------------------------------------------------ */
+/* ---- the table ---------------------------------------------------------------------- */
 
 const struct rn_efunc *rn_efunc_find(const char *name)
 {
@@ -73,20 +73,25 @@ void rn_efunc_suggest(const char *name, struct rn_str *out)
 	rn_str_add(out, n ? "?" : "");
 }
 
-/* ---- configuration ----------------------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------------------ */
 
 static bool is_float_literal(const struct rn_enode *n)
 {
-	return n->kind == RN_E_NEG ? is_float_literal(n->args[0]) : n->kind == RN_E_NUM && n->is_float;
+	if (n->kind == RN_E_NEG)
+		return is_float_literal(n->args[0]);
+	return n->kind == RN_E_NUM && n->is_float;
 }
 
-static int bad_arg(const struct rn_eexpr *x, const struct rn_enode *call, const struct rn_enode *arg,
-		   const struct rn_eargdecl *d, struct rn_err *e)
+static int bad_arg(const struct rn_eexpr *x, const struct rn_enode *call,
+		   const struct rn_enode *arg, const struct rn_eargdecl *d, struct rn_err *e)
 {
 	static const char *const what[] = {
-		[RN_A_SIZE] = "a whole number, 1 or more", [RN_A_INT] = "a whole number",
-		[RN_A_NUM] = "a number",		   [RN_A_FLAG] = "True or False",
-		[RN_A_STR] = "a string",		   [RN_A_SIZES] = "whole numbers, 1 or more",
+		[RN_A_SIZE] = "a whole number, 1 or more",
+		[RN_A_INT] = "a whole number",
+		[RN_A_NUM] = "a number",
+		[RN_A_FLAG] = "True or False",
+		[RN_A_STR] = "a string",
+		[RN_A_SIZES] = "whole numbers, 1 or more",
 	};
 
 	return rn_eexpr_fail(x, arg, e, "'%s' of %s must be %s", d->name, call->fn->name,
@@ -188,7 +193,7 @@ int rn_efunc_bind(const struct rn_eexpr *x, const struct rn_enode *n,
 	return 0;
 }
 
-/* ---- elementwise functions -------------------------------------------------------------------- */
+/* ---- elementwise functions ---------------------------------------------------------- */
 
 static double fold1(enum rn_ew fn, double x)
 {
@@ -236,7 +241,7 @@ RN_LOWER(lower_clamp)
 	return rn_elower_ew2(l, RN_EW_MIN, &x, &a[2], out, e);
 }
 
-/* ---- sums over features -------------------------------------------------------------------------- */
+/* ---- sums over features ------------------------------------------------------------- */
 
 static uint32_t width_of(const struct rn_elower *l, const struct rn_elv *a)
 {
@@ -275,13 +280,14 @@ RN_LOWER(lower_dot)
 	struct rn_elv x;
 
 	if (width_of(l, &a[0]) != width_of(l, &a[1]))
-		return rn_err_set(e, RN_EUSAGE, "dot takes two embeddings of the same width, not "
-						"%u and %u", width_of(l, &a[0]), width_of(l, &a[1]));
+		return rn_err_set(e, RN_EUSAGE,
+				  "dot takes two embeddings of the same width, not %u and %u",
+				  width_of(l, &a[0]), width_of(l, &a[1]));
 	RN_TRY(rn_elower_ew2(l, RN_EW_MUL, &a[0], &a[1], &x, e));
 	return rn_elower_rowsum(l, &x, out, e);
 }
 
-/* ---- shapes ----------------------------------------------------------------------------------------- */
+/* ---- shapes ------------------------------------------------------------------------- */
 
 RN_LOWER(lower_view)
 {
@@ -407,7 +413,8 @@ RN_LOWER(lower_softmax_rows)
 						"aggregate around it (Softmax normalises the "
 						"features of a row)");
 	if (a[0].one)
-		return rn_err_set(e, RN_EUSAGE, "softmax of something that is the same for all rows");
+		return rn_err_set(e, RN_EUSAGE,
+				  "softmax of something that is the same for all rows");
 	RN_TRY(l->env->softmax(l->env->softmax_arg, a[0].val, n->nby, n->by, &v, e));
 	*out = rn_elv_dense(v, false);
 	return 0;

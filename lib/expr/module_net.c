@@ -53,7 +53,7 @@ static int result(const struct rn_elv *a, uint32_t v, struct rn_elv *out, struct
 	return 0;
 }
 
-/* ---- activations --------------------------------------------------------------------------- */
+/* ---- activations -------------------------------------------------------------------- */
 
 RN_LOWER(lower_act)
 {
@@ -123,7 +123,7 @@ RN_LOWER(lower_softplus)
 	return result(a, select3(l, before(l, RN_EW_LT, limit, x, e), a->val, y, e), out, e);
 }
 
-/* ---- reductions along one feature dimension --------------------------------------------------- */
+/* ---- reductions along one feature dimension ----------------------------------------- */
 
 /* Features as [outer, k, inner]; the reduced ones have k = 1. */
 struct along {
@@ -237,7 +237,7 @@ RN_LOWER(lower_softmax)
 	return result(a, ew2(l, RN_EW_DIV, ex, sum, e), out, e);
 }
 
-/* ---- layers -------------------------------------------------------------------------------------- */
+/* ---- layers ------------------------------------------------------------------------- */
 
 int rn_elower_prefix(struct rn_elower *l, const struct rn_enode *n, char **out, struct rn_err *e)
 {
@@ -501,8 +501,9 @@ RN_LOWER(lower_lookup)
 		}
 		rn_buf_unref(b);
 		if (!known)
-			return rn_err_set(e, RN_EUSAGE, "%s needs an index that is data: a content "
-							"column or a source's embedding", n->fn->name);
+			return rn_err_set(e, RN_EUSAGE,
+					  "%s needs an index that is data: a content column or a "
+					  "source's embedding", n->fn->name);
 		return rn_err_set(e, RN_EDATA, "%s(%u, %u): row %u has index %g", n->fn->name, num,
 				  dim[1], i, (double)x);
 	}
@@ -514,7 +515,7 @@ RN_LOWER(lower_lookup)
 	return 0;
 }
 
-/* ---- the table -------------------------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------------------- */
 
 static const struct rn_eargdecl
 	inplace_cfg[] = { { "inplace", RN_A_FLAG, false, 0 }, { 0 } },

@@ -123,7 +123,8 @@ static int find_rows(const struct rn_param *it, const struct rn_param_spec *s, s
 	struct rn_groups g = { 0 };
 
 	if (have->schema.ncols != want->schema.ncols)
-		return rn_err_set(e, RN_EUSAGE, "table '%s' has keys of %zu columns, and %zu are asked for",
+		return rn_err_set(e, RN_EUSAGE,
+				  "table '%s' has keys of %zu columns, and %zu are asked for",
 				  it->name, have->schema.ncols, want->schema.ncols);
 	for (size_t i = 0; i < want->schema.ncols; i++)
 		RN_TRY(rn_key_types_meet(want->schema.cols[i].type, want->schema.cols[i].name,
@@ -222,7 +223,8 @@ static int row_counter(const struct rn_param *p, size_t i, struct rn_str *text, 
 	*out = i;
 	if (!p->keys)
 		return 0;
-	struct rn_key k = { .n = p->keys->schema.ncols, .cols = p->keys->cols, .rows = p->keys->rows };
+	struct rn_key k = { .n = p->keys->schema.ncols, .cols = p->keys->cols,
+			    .rows = p->keys->rows };
 	rn_str_clear(text);
 	rn_key_print(&k, i, text);
 	*out = XXH64(text->s, text->len, 0);
@@ -276,7 +278,8 @@ static int npy_path(const char *dir, const char *name, struct rn_str *path, stru
 {
 	if (strchr(name, '/'))
 		return rn_err_set(e, RN_EUSAGE,
-				  "parameter '%s' cannot be a file of its own: its name has a '/'", name);
+				  "parameter '%s' cannot be a file of its own: its name has a '/'",
+				  name);
 	rn_str_clear(path);
 	rn_str_addf(path, "%s/%s.npy", dir, name);
 	return rn_str_check(path, e);
@@ -389,8 +392,9 @@ int rn_params_load_npy(struct rn_params *p, const char *dir, struct rn_err *e)
 		found++;
 	}
 	if (p->n && !found)
-		rc = rn_err_set(e, RN_EUSAGE, "'%s' has a file for none of the parameters ('%s.npy', …)",
-				dir, p->items[0].name);
+		rc = rn_err_set(e, RN_EUSAGE,
+				"'%s' has a file for none of the parameters ('%s.npy', …)", dir,
+				p->items[0].name);
 out:
 	rn_str_fini(&path);
 	return rc;

@@ -18,7 +18,7 @@ struct rn_param {
 	enum rn_init init;
 	double arg;
 	uint32_t fan_in, fan_out;
-	struct rn_rel *keys; /* a table by key (rn_param_spec): the key columns of its rows, or NULL */
+	struct rn_rel *keys; /* a table by key (rn_param_spec): keys of its rows; or NULL */
 	float *value; /* host copy [count]; zero until initialised or loaded */
 	bool loaded;  /* value came from a model or a file: rn_params_init keeps it */
 };

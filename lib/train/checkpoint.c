@@ -212,7 +212,7 @@ out:
 	return rc ? rn_err_prefix(e, rc, "checkpoint") : 0;
 }
 
-/* ---- loading -------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------------- */
 
 void rn_checkpoint_fini(struct rn_checkpoint *c)
 {
@@ -328,7 +328,7 @@ out:
 	return rc;
 }
 
-/* ---- going on --------------------------------------------------------------------------------- */
+/* ---- going on ------------------------------------------------------------------------------ */
 
 static int changed(const struct rn_session *s, const char *what, const char *name,
 		   struct rn_err *e)
@@ -336,7 +336,8 @@ static int changed(const struct rn_session *s, const char *what, const char *nam
 	return rn_err_set(e, RN_EUSAGE,
 			  "cannot go on from '%s': %s%s%s%s is not that of the checkpoint "
 			  "(--allow-changed goes on regardless)",
-			  s->conf->resume, what, name ? " '" : "", name ? name : "", name ? "'" : "");
+			  s->conf->resume, what, name ? " '" : "", name ? name : "",
+			  name ? "'" : "");
 }
 
 static int compare_identity(const struct rn_session *s, const json_t *header, const json_t *now,
@@ -422,8 +423,8 @@ static int take(const struct rn_session *s, const struct rn_params *from, float 
 
 		if (!q || q->rank != p->rank || memcmp(q->dim, p->dim, p->rank * sizeof *p->dim))
 			return rn_err_set(e, RN_EUSAGE,
-					  "cannot go on from '%s': it has no parameter '%s' of this "
-					  "plan's shape",
+					  "cannot go on from '%s': it has no parameter '%s' of "
+					  "this plan's shape",
 					  s->conf->resume, p->name);
 		memcpy(flat ? flat : p->value, q->value, p->count * sizeof *p->value);
 		flat = flat ? flat + p->count : NULL;

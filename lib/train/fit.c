@@ -101,9 +101,10 @@ static int add_steps(struct rn_fit *f, struct rn_backend *b, const struct rn_par
 	RN_GOTO(out, rn_prog_grad(p, f->loss, val, n, grad, e));
 	RN_GOTO(out, rn_store_new(b, RN_F32, &f->states, e));
 	for (uint32_t k = 0; k < n; k++) {
+		const char *name = params->items[p->vals[val[k]].param].name;
+
 		p->stage = stage[k];
-		RN_GOTO(out, rn_optim_append(&f->optim, p, val[k], grad[k],
-					     params->items[p->vals[val[k]].param].name, f->states, e));
+		RN_GOTO(out, rn_optim_append(&f->optim, p, val[k], grad[k], name, f->states, e));
 	}
 out:
 	free(val);

@@ -98,10 +98,12 @@ static void choose(struct writer *w)
 		if (w->part->mine[i] && in->op != RN_P_VIEW)
 			chosen[i] = 0;
 		for (uint32_t k = 0; k < in->nin && chosen[i] != RN_NONE; k++) {
-			const struct rn_val *v = in->in[k].val == RN_NONE ? NULL
-									   : &p->vals[in->in[k].val];
+			const struct rn_val *v;
 
-			if (v && v->kind == RN_V_INST && p->insts[v->inst].op == RN_P_VIEW)
+			if (in->in[k].val == RN_NONE)
+				continue;
+			v = &p->vals[in->in[k].val];
+			if (v->kind == RN_V_INST && p->insts[v->inst].op == RN_P_VIEW)
 				chosen[v->inst] = 0;
 		}
 	}
@@ -229,7 +231,8 @@ static void fill_idx(struct writer *w)
 		out->n = x->n;
 		out->fmap = x->fmap;
 		if (x->n)
-			memcpy(w->base + out->offset, x->data->data, (size_t)x->n * sizeof(uint32_t));
+			memcpy(w->base + out->offset, x->data->data,
+			       (size_t)x->n * sizeof(uint32_t));
 	}
 }
 

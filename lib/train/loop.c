@@ -67,8 +67,8 @@ static int diverged(struct loop *l, uint64_t epoch, struct rn_err *e)
 				  (unsigned long long)epoch + 1, l->fit->name);
 	n = &p->nodes[l->fit->prog.insts[inst].stage];
 	return rn_err_set(e, RN_EDIVERGED,
-			  "training diverged at epoch %llu: stage '%s' (%s) gave a non-finite value "
-			  "first",
+			  "training diverged at epoch %llu: stage '%s' (%s) gave a non-finite "
+			  "value first",
 			  (unsigned long long)epoch + 1, n->name, n->op->name);
 }
 

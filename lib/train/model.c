@@ -53,8 +53,8 @@ int rn_model_pack(struct rn_pack *p, const struct rn_plan *plan, const struct rn
 	for (uint32_t i = 0; i < params->n; i++) {
 		const struct rn_param *it = &params->items[i];
 
-		RN_TRY(rn_pack_tensor(p, "parameter", it->name, it->rank, it->dim, it->value, it->keys,
-				      e));
+		RN_TRY(rn_pack_tensor(p, "parameter", it->name, it->rank, it->dim, it->value,
+				      it->keys, e));
 	}
 	for (uint32_t i = 0, k = 0; i < plan->nruns; i++) {
 		const struct rn_classes *c;
@@ -203,7 +203,8 @@ static int load_loss(struct rn_model *m, const struct rn_unpack *u, const json_t
 	while (k < NLOSSES && strcmp(kind, loss_names[k]))
 		k++;
 	if (k == NLOSSES)
-		return rn_err_set(e, RN_EDATA, "'%s' is damaged: there is no loss '%s'", u->path, kind);
+		return rn_err_set(e, RN_EDATA, "'%s' is damaged: there is no loss '%s'", u->path,
+				  kind);
 	/* At most as many as the list has entries. */
 	l = &m->losses[m->nlosses];
 	l->name = strdup(name);
@@ -309,9 +310,11 @@ static int take_values(struct rn_params *p, struct rn_params *from, const char *
 			found++;
 			continue;
 		}
-		if (dst->rank != src->rank || memcmp(dst->dim, src->dim, dst->rank * sizeof *dst->dim))
+		if (dst->rank != src->rank ||
+		    memcmp(dst->dim, src->dim, dst->rank * sizeof *dst->dim))
 			return rn_err_set(e, RN_EUSAGE,
-					  "parameter '%s' has another shape in '%s' than in this plan",
+					  "parameter '%s' has another shape in '%s' than in this "
+					  "plan",
 					  src->name, path);
 		memcpy(dst->value, src->value, dst->count * sizeof *dst->value);
 		dst->loaded = true;

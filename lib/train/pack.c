@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Tensors and columns as sections.  A tensor is (row, key…; value): its first
- * dimension is the row, which has key columns if it is a table by key, the others are the shape of the embedding.  A vector or
- * scalar has values of shape [1], and a tensor without values no rows.
+ * dimension is the row, which has key columns if it is a table by key; the
+ * others are the shape of the embedding.  A vector or scalar has values of shape
+ * [1], and a tensor without values no rows.
  */
 #include "pack.h"
 
@@ -267,7 +268,8 @@ static int check_header(struct rn_unpack *u, struct rn_err *e)
 	RN_TRY(rn_unpack_int(u, u->header, "rn", 1, 1, &version, e));
 	RN_TRY(rn_unpack_text(u, u->header, "kind", &kind, e));
 	if (strcmp(kind, "model") && strcmp(kind, "checkpoint"))
-		return rn_err_set(e, RN_EDATA, "'%s' is no model: it is of kind '%s'", u->path, kind);
+		return rn_err_set(e, RN_EDATA, "'%s' is no model: it is of kind '%s'", u->path,
+				  kind);
 	if (!json_is_array(json_object_get(u->header, "sections")))
 		return rn_err_set(e, RN_EDATA, "'%s' is damaged: its header lists no sections",
 				  u->path);
@@ -377,8 +379,8 @@ int rn_unpack_tensor(const struct rn_unpack *u, const json_t *entry, const struc
 	if (tensor_rows(*rank, dim, &shape) != rows->rows || rows->schema.nparts != 1 ||
 	    !rn_shape_equal(&rows->schema.parts[0].shape, &shape) || rows->schema.parts[0].sparse)
 		return rn_err_set(e, RN_EDATA,
-				  "'%s' is damaged: section %zu is not of the shape that its header "
-				  "says",
+				  "'%s' is damaged: section %zu is not of the shape that its "
+				  "header says",
 				  u->path, u->next - 1);
 	RN_TRY(rn_rel_flat_part(rows, 0, &t, e));
 	rc = rn_calloc(count, sizeof **values, "a parameter", values, e);

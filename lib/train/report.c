@@ -97,8 +97,8 @@ int rn_report_check_names(const struct rn_plan *p, struct rn_err *e)
 		for (size_t k = 0; k < sizeof members / sizeof members[0]; k++)
 			if (!strcmp(name, members[k]))
 				return rn_err_set(e, RN_EUSAGE,
-						  "an eval cannot be called '%s': the report has that "
-						  "member already", name);
+						  "an eval cannot be called '%s': the report has "
+						  "that member already", name);
 		for (uint32_t k = 0; k < i; k++)
 			if (p->runs[k].kind == RN_RUN_EVAL &&
 			    !strcmp(name, rn_run_string(&p->runs[k], "name")))

@@ -245,8 +245,8 @@ static int check_names(const struct rn_rel *r, const char *node, struct rn_err *
 
 		if (!strcmp(name, "prediction") || !strcmp(name, "probability"))
 			return rn_err_set(e, RN_EUSAGE,
-					  "'%s' has a column '%s' already: rename it with a project "
-					  "before it is predicted",
+					  "'%s' has a column '%s' already: rename it with a "
+					  "project before it is predicted",
 					  node, name);
 	}
 	return 0;
@@ -268,7 +268,9 @@ int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
 					     rn_column_ref(in->cols[i]), e));
 	for (size_t i = 0; i < in->schema.nparts; i++) {
 		RN_GOTO(fail, rn_rel_flat_part(in, i, &t, e));
-		rc = task && in->schema.nparts == 1 && !t->sparse ? add_prediction(r, t, task, e) : 0;
+		rc = 0;
+		if (task && in->schema.nparts == 1 && !t->sparse)
+			rc = add_prediction(r, t, task, e);
 		if (rc) {
 			rn_tensor_unref(t);
 			goto fail;

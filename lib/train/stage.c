@@ -41,7 +41,8 @@ static int make_machine(struct stage *s, struct rn_err *e)
 	for (uint32_t i = 0; i < im->prog.nvals; i++)
 		if (im->shared[i] != RN_UNSHARED)
 			mem[i] = (char *)s->values->base + im->shared[i];
-	rc = rn_machine_new(&im->prog, s->backend, RN_F32, s->store, s->states, mem, &s->machine, e);
+	rc = rn_machine_new(&im->prog, s->backend, RN_F32, s->store, s->states, mem, &s->machine,
+			    e);
 	free(mem);
 	return rc;
 }

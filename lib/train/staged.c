@@ -188,7 +188,7 @@ out:
 	return rc;
 }
 
-/* ---- processes ------------------------------------------------------------------------------- */
+/* ---- processes ----------------------------------------------------------------------------- */
 
 /* What a process wrote to its standard error, on one line. */
 static void last_words(const struct process *p, char *buf, size_t size)
@@ -375,7 +375,7 @@ out:
 	return rc;
 }
 
-/* ---- driving ------------------------------------------------------------------------------------ */
+/* ---- driving ------------------------------------------------------------------------------- */
 
 static int run_phase(struct staged *s, enum phase phase, uint32_t epoch, uint64_t t,
 		     struct rn_err *e)
@@ -506,7 +506,7 @@ static uint64_t bytes(const struct rn_runner *r)
 	return n;
 }
 
-/* ---- ending ---------------------------------------------------------------------------------------- */
+/* ---- ending -------------------------------------------------------------------------------- */
 
 /* A process that does not answer is killed: it holds nothing that others need. */
 static void end_process(struct staged *s, struct process *p)

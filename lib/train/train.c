@@ -52,7 +52,8 @@ static int count_runs(struct rn_session *s, struct rn_err *e)
 					  p->nodes[p->runs[i].node].op->name);
 	}
 	if (!s->nfits)
-		return rn_err_set(e, RN_EUSAGE, "there is nothing to train: the plan has no fit run");
+		return rn_err_set(e, RN_EUSAGE,
+				  "there is nothing to train: the plan has no fit run");
 	RN_TRY(rn_report_check_names(p, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->fits, "fits", &s->fits, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->tasks, "fits", &s->tasks, e));
@@ -120,8 +121,9 @@ static int build_scores(struct rn_session *s, struct rn_err *e)
 		if (r->kind != RN_RUN_EVAL)
 			continue;
 		t = task_of(s, r->node);
-		RN_TRY(rn_score_new(s->binding, s->backend, s->plan, r, t ? t : &s->tasks[s->nfits - 1],
-				    &s->params, &s->evals[k++], e));
+		t = t ? t : &s->tasks[s->nfits - 1];
+		RN_TRY(rn_score_new(s->binding, s->backend, s->plan, r, t, &s->params,
+				    &s->evals[k++], e));
 	}
 	return 0;
 }
@@ -150,7 +152,7 @@ out:
 	return rc;
 }
 
-/* ---- one run ----------------------------------------------------------------------------------- */
+/* ---- one run ------------------------------------------------------------------------------- */
 
 static int grow_copies(struct rn_session *s, struct rn_err *e)
 {
@@ -273,7 +275,7 @@ static int run_all(struct rn_session *s, const struct rn_checkpoint *resume, boo
 	return 0;
 }
 
-/* ---- outputs ------------------------------------------------------------------------------------ */
+/* ---- outputs ------------------------------------------------------------------------------- */
 
 static int make_folder(const char *path, struct rn_err *e)
 {
@@ -325,7 +327,7 @@ static int write_outputs(struct rn_session *s, struct rn_err *e)
 	return 0;
 }
 
-/* ---- the session ---------------------------------------------------------------------------------- */
+/* ---- the session --------------------------------------------------------------------------- */
 
 static int open_session(struct rn_session *s, struct rn_err *e)
 {

@@ -14,7 +14,7 @@
 
 enum { ROWS = 3, MAX_PARAMS = 16 };
 
-/* ---- a relation ------------------------------------------------------------------------- */
+/* ---- a relation --------------------------------------------------------------------- */
 
 static const float h_data[ROWS * 2] = { 1, -2, 0.5f, 3, 0, 4 };
 static const float a_data[ROWS] = { 2, -1, 0.5f };
@@ -82,7 +82,7 @@ static void whole_schema(const struct rn_rel *r, struct rn_schema *s)
 	T_CALL(rn_schema_add_part(s, "s", &d4, true, &e), &e);
 }
 
-/* ---- evaluation --------------------------------------------------------------------------- */
+/* ---- evaluation --------------------------------------------------------------------- */
 
 struct run {
 	struct rn_prog p;
@@ -212,7 +212,7 @@ static int compute(struct run *r, const char *text, const struct rn_rel *rel, bo
 	return rc ? rc : evaluate(r, epoch, e);
 }
 
-/* ---- values ----------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------- */
 
 /* shape, '*' for sparse; the numbers of the three rows; parameters asked for. */
 static const struct {
@@ -424,7 +424,7 @@ static void test_values(const struct rn_rel *rel)
 	rn_schema_fini(&schema);
 }
 
-/* ---- errors -------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------- */
 
 static const struct {
 	const char *text, *message;
@@ -471,6 +471,10 @@ static const struct {
 	{ "Tensor(2)(h)", "Tensor(…) is a value, not a function", 9 },
 	{ "sqrt(1)(h)", "sqrt takes its operands at once: sqrt(…)", 0 },
 	{ "sqrt(h, a)", "sqrt takes 1 operand, not 2", 0 },
+	{ "LeakyReLU(negative_slope=0.1, h)", "an operand after a keyword argument", 30 },
+	{ "view(x=h, 2)", "view has no argument 'x' here", 7 },
+	{ "Linear(2, 2)(h; i)", "Linear takes no columns after ';'", 0 },
+	{ "Linear(2, 2; i)(h)", "columns after ';' belong to what Linear is applied to", 6 },
 	{ "sqrt(x=h)", "sqrt has no argument 'x' here", 7 },
 	{ "1 + sum(h)", "sum(…) is an aggregate: it belongs outermost", 4 },
 	{ "Dropout(2)(h)", "Dropout(2): a probability is from 0 to 1", 0 },
@@ -536,7 +540,7 @@ static void test_limits(void)
 	rn_str_fini(&s);
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------------- */
+/* ---- the rest ----------------------------------------------------------------------- */
 
 static void collect(void *arg, const char *col)
 {

@@ -21,7 +21,7 @@
 enum { MAX_IN = 8, NO = (int)UINT32_MAX };
 static const double H = 1e-5, TOLERANCE = 2e-6;
 
-/* ---- a program under test ------------------------------------------------------------------- */
+/* ---- a program under test ----------------------------------------------------------- */
 
 struct trial {
 	struct rn_prog p;
@@ -169,7 +169,7 @@ static void check(struct trial *t, const char *name, uint32_t v)
 	check_loss(t, name, loss_of(t, v));
 }
 
-/* ---- scalar functions ---------------------------------------------------------------------------- */
+/* ---- scalar functions --------------------------------------------------------------- */
 
 static const struct {
 	enum rn_ew fn;
@@ -264,7 +264,7 @@ static void test_powers(void)
 	}
 }
 
-/* ---- primitives --------------------------------------------------------------------------------------- */
+/* ---- primitives --------------------------------------------------------------------- */
 
 static uint32_t make(struct trial *t, enum rn_prim op, unsigned flags, uint32_t a, uint32_t b,
 		     uint32_t i0, uint32_t i1, struct shape s)
@@ -466,7 +466,7 @@ static void test_sparse_and_loss(void)
 				       (struct shape){ 4, 1, { 1 } }));
 }
 
-/* ---- ties, and what has no gradient ------------------------------------------------------------------- */
+/* ---- ties, and what has no gradient ------------------------------------------------- */
 
 static void expect_grad(struct trial *t, const char *name, uint32_t v, uint32_t wrt,
 			const double *want, uint32_t n)
@@ -563,7 +563,7 @@ static void test_economy(void)
 	rn_prog_fini(&t->p);
 }
 
-/* ---- expressions -------------------------------------------------------------------------------------------- */
+/* ---- expressions -------------------------------------------------------------------- */
 
 static int as_input(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e)
 {

@@ -13,12 +13,12 @@
 
 static struct rn_err err;
 
-/* v4 = relu(x·W), v5 = view, v6 = colsum, then a fused program with dropout, a gather, a step. */
+/* Stage 7: relu(x·W) and a step; stage 8: a gather, a fused program with dropout, a sum, a view. */
 static void build(struct rn_prog *p)
 {
 	static const uint32_t map[] = { 2, RN_NO_ROW, 0 };
-	uint32_t dim2[2] = { 4, 2 }, one = 1, x, w, z, g, sum, m, v;
-	struct rn_drop drop = { rn_rng_key("d", 1), RN_NONE, RN_NONE };
+	uint32_t dim2[2] = { 4, 2 }, x, w, z, g, sum, m, v;
+	static struct rn_drop drop; /* the program keeps the address */
 	struct rn_inst step = rn_inst_init(RN_P_ADAM), elem = rn_inst_init(RN_P_ELEM);
 	static struct rn_elem_step steps[] = {
 		{ .fn = RN_EW_LOAD, .dst = 0, .a = 0 },
@@ -27,6 +27,7 @@ static void build(struct rn_prog *p)
 	};
 
 	rn_prog_init(p);
+	drop = (struct rn_drop){ rn_rng_key("d", 1), RN_NONE, RN_NONE };
 	x = rn_prog_const_fill(p, 3, 4, 0.5f, &err);
 	w = rn_prog_param(p, RN_V_PARAM, 1, 2, dim2, &err);
 	p->stage = 7;
@@ -55,7 +56,6 @@ static void build(struct rn_prog *p)
 	step.f[RN_A_LR] = 0.25;
 	if (rn_prog_add(p, &step, 1, 2, dim2, &err) == RN_NONE)
 		T_OK(0, "a program: %s", err.msg);
-	(void)one;
 }
 
 static void text_of(const struct rn_prog *p, char *buf, size_t size)

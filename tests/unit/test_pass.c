@@ -18,7 +18,7 @@
 
 enum { NPARAMS = 4, PARAM_DIM = 6, MAX_POOL = 96 };
 
-/* ---- an allocator that fails on demand ----------------------------------------------------- */
+/* ---- an allocator that fails on demand ---------------------------------------------- */
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define RN_CAN_FAIL 1
@@ -74,7 +74,7 @@ void free(void *p)
 }
 #endif
 
-/* ---- random programs -------------------------------------------------------------------- */
+/* ---- random programs ---------------------------------------------------------------- */
 
 struct gen {
 	struct rn_prog p;
@@ -147,8 +147,8 @@ static uint32_t partner(struct gen *g, uint32_t a)
 	return a;
 }
 
-static uint32_t prim(struct gen *g, enum rn_prim op, uint32_t a, uint32_t b, uint32_t i0, uint32_t i1,
-		     uint32_t rows, uint32_t width)
+static uint32_t prim(struct gen *g, enum rn_prim op, uint32_t a, uint32_t b, uint32_t i0,
+		     uint32_t i1, uint32_t rows, uint32_t width)
 {
 	struct rn_inst i = rn_inst_init(op);
 
@@ -338,7 +338,9 @@ static uint32_t random_inst(struct gen *g)
 	case 8: return features(g, a);
 	case 9: return rn_prog_colsum(&g->p, a, &g->e);
 	case 10: return rn_prog_fsum(&g->p, a, NULL, 0, NULL, &g->e);
-	case 11: return prim(g, rnd(g, 2) ? RN_P_FMAX : RN_P_ARGMAX, a, RN_NONE, RN_NONE, RN_NONE, rows, 1);
+	case 11:
+		return prim(g, rnd(g, 2) ? RN_P_FMAX : RN_P_ARGMAX, a, RN_NONE, RN_NONE, RN_NONE,
+			    rows, 1);
 	case 12: return rn_prog_view(&g->p, a, rows, 2, (uint32_t[]){ 1, width }, &g->e);
 	case 13: return rn_prog_matmul(&g->p, a, a, true, false, &g->e);
 	case 14:
@@ -389,7 +391,7 @@ static uint32_t loss_of(struct gen *g, uint32_t v)
 	return rn_prog_colsum(&g->p, rn_prog_fsum(&g->p, v, NULL, 0, NULL, &g->e), &g->e);
 }
 
-/* ---- running -------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------ */
 
 struct outcome {
 	uint32_t n;
@@ -499,10 +501,11 @@ static void test_few_rows(uint64_t seed, uint32_t insts)
 	struct gen g;
 
 	for (unsigned restricted = 0; restricted < 2; restricted++) {
-		uint32_t root = build(&g, seed, insts), x[2] = { 0 };
+		uint32_t root = build(&g, seed, insts), x[2] = { 0 }, map;
 
 		x[0] = rnd(&g, g.p.vals[root].rows);
-		root = rn_prog_gather(&g.p, root, rn_prog_idx_copy(&g.p, x, 1 + rnd(&g, 2), &g.e), &g.e);
+		map = rn_prog_idx_copy(&g.p, x, 1 + rnd(&g, 2), &g.e);
+		root = rn_prog_gather(&g.p, root, map, &g.e);
 		if (restricted)
 			T_CALL(rn_pass_restrict(&g.p, &root, 1, &g.e), &g.e);
 		run(&g.p, &root, 1, 1, restricted ? &after : &before, &g.e);
@@ -559,7 +562,7 @@ static void test_pipeline(uint64_t seed, uint32_t insts)
 	}
 }
 
-/* ---- what the passes are for ------------------------------------------------------------------- */
+/* ---- what the passes are for -------------------------------------------------------- */
 
 static uint32_t count(const struct rn_prog *p, enum rn_prim op)
 {
@@ -739,7 +742,8 @@ static void test_restriction(void)
 	m = rn_prog_dropmask(&g.p, 100, 1, &dim, 0.5, &d, &g.e);
 	v = rn_prog_ew2(&g.p, RN_EW_MUL, x, m, &g.e);
 	v = rn_prog_gemm(&g.p, v, g.param[0], RN_NONE, false, &g.e);
-	root = rn_prog_gather(&g.p, v, rn_prog_idx_copy(&g.p, (uint32_t[]){ 70, 5, 70 }, 3, &g.e), &g.e);
+	root = rn_prog_gather(&g.p, v, rn_prog_idx_copy(&g.p, (uint32_t[]){ 70, 5, 70 }, 3, &g.e),
+			      &g.e);
 	T_CALL(rn_pass_restrict(&g.p, &root, 1, &g.e), &g.e);
 	for (uint32_t j = 0; j < g.p.ninsts; j++)
 		rows += g.p.vals[g.p.insts[j].out].rows;
@@ -796,7 +800,8 @@ static void test_fusion(void)
 	root = rn_prog_ew_imm(&g.p, RN_EW_SUB, v, 1, true, &g.e);
 	g.p.vals[root].keep = true;
 	T_CALL(rn_pass_fuse(&g.p, false, &g.e), &g.e);
-	T_OK(g.p.ninsts == 2 && count(&g.p, RN_P_ELEM) == 1, "a chain through a view is one program");
+	T_OK(g.p.ninsts == 2 && count(&g.p, RN_P_ELEM) == 1,
+	     "a chain through a view is one program");
 	rn_prog_fini(&g.p);
 
 	begin(&g); /* y is read by a sum, too */
@@ -911,7 +916,7 @@ static void test_cut(void)
 	rn_prog_fini(&g.p);
 }
 
-/* ---- memory that runs out ----------------------------------------------------------------------- */
+/* ---- memory that runs out ----------------------------------------------------------- */
 
 #ifdef RN_CAN_FAIL
 static int as_param(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e)

@@ -652,7 +652,7 @@ static const struct {
 	{ "{\"nodes\": [" ROOT ", {\"op\": \"linear\", \"opt\": {\"out\": \"x\"}, \"in\": [0]}]}",
 	  "stage 2: out: wants an integer, not \"x\"" },
 	{ "{\"nodes\": [" ROOT ", {\"op\": \"linear\", \"opt\": {\"out\": 0}, \"in\": [0]}]}",
-	  "stage 2: linear: out must be between 1 and 16777216, not 0" },
+	  "stage 2: out must be between 1 and 16777216, not 0" },
 	{ "{\"nodes\": [" ROOT ", {\"op\": \"scan\", \"id\": \"1\", \"opt\": {\"from\": \"x\"}}]}",
 	  "stage 2: '1' is no stage id (16 hexadecimal digits)" },
 	{ "{\"nodes\": [" ROOT

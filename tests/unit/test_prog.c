@@ -74,10 +74,12 @@ static void test_broadcast(void)
 	T_OK(rn_prog_ew2(&p, RN_EW_ADD, dk, value(5, 2, 3, 3, 0), &e) == RN_NONE &&
 		     e.code == RN_EUSAGE && strstr(e.msg, "[2,3]") && strstr(e.msg, "[3,3]"),
 	     "shapes that do not fit: %s", e.msg);
-	T_OK(rn_prog_ew2(&p, RN_EW_ADD, dk, value(4, 2, 2, 3, 0), &e) == RN_NONE && e.code == RN_EBUG,
+	T_OK(rn_prog_ew2(&p, RN_EW_ADD, dk, value(4, 2, 2, 3, 0), &e) == RN_NONE &&
+		 e.code == RN_EBUG,
 	     "rows that do not fit: %s", e.msg);
 	T_OK(rn_prog_ew1(&p, RN_EW_ADD, d, &e) == RN_NONE && e.code == RN_EBUG, "arity: %s", e.msg);
-	T_OK(rn_prog_ew1(&p, RN_EW_EXP, 999, &e) == RN_NONE && e.code == RN_EBUG, "no value: %s", e.msg);
+	T_OK(rn_prog_ew1(&p, RN_EW_EXP, 999, &e) == RN_NONE && e.code == RN_EBUG, "no value: %s",
+	     e.msg);
 	v = rn_prog_ew_imm(&p, RN_EW_POW, d, 2, false, &e);
 	T_OK(is_shape(v, 5, "[2]") && p.insts[p.vals[v].inst].fn == RN_EW_MUL, "x ** 2 is x * x");
 	v = rn_prog_ew_imm(&p, RN_EW_SUB, d, 1, true, &e);
@@ -98,7 +100,8 @@ static void test_features(void)
 	T_OK(is_shape(v, 4, "[3,2]") && !strcmp(fmap(v, 0), "0 3 1 4 2 5"), "a transpose");
 	v = rn_prog_features(&p, x, same, 1, (uint32_t[]){ 6 }, &e);
 	T_OK(is_shape(v, 4, "[6]") && !strcmp(fmap(v, 0), "-"), "a new shape of the same numbers");
-	T_OK(rn_prog_features(&p, x, same, 2, (uint32_t[]){ 2, 3 }, &e) == x, "the identity is nothing");
+	T_OK(rn_prog_features(&p, x, same, 2, (uint32_t[]){ 2, 3 }, &e) == x,
+	     "the identity is nothing");
 	v = rn_prog_features(&p, x, turn + 1, 1, (uint32_t[]){ 2 }, &e);
 	T_OK(is_shape(v, 4, "[2]") && !strcmp(fmap(v, 0), "3 1"), "a slice");
 	T_OK(rn_prog_features(&p, x, (uint32_t[]){ 6 }, 1, (uint32_t[]){ 1 }, &e) != RN_NONE &&
@@ -120,7 +123,8 @@ static void test_flags(void)
 	y = rn_prog_gemm(&p, x, w, RN_NONE, false, &e);
 	drop = rn_prog_dropmask(&p, 4, 1, &dim, 0.5, &d, &e);
 	z = rn_prog_ew2(&p, RN_EW_MUL, x, drop, &e);
-	T_OK(p.vals[w].diff && !p.vals[x].diff && p.vals[y].diff && !p.vals[z].diff, "diff spreads");
+	T_OK(p.vals[w].diff && !p.vals[x].diff && p.vals[y].diff && !p.vals[z].diff,
+	     "diff spreads");
 	T_OK(!p.vals[y].random && p.vals[drop].random && p.vals[z].random, "random spreads");
 	z = rn_prog_ew2(&p, RN_EW_ADD, y, z, &e);
 	T_OK(p.vals[z].diff && p.vals[z].random, "both spread");
@@ -131,7 +135,8 @@ static void test_flags(void)
 	T_OK(rn_prog_add(&p, &i, 0, 0, NULL, &e) == w, "a step gives its parameter");
 	T_OK(rn_prog_check(&p, &e) == 0, "the program is well formed");
 	i.in[1].val = x;
-	T_OK(rn_prog_add(&p, &i, 0, 0, NULL, &e) == RN_NONE && e.code == RN_EBUG, "a gradient of another shape");
+	T_OK(rn_prog_add(&p, &i, 0, 0, NULL, &e) == RN_NONE && e.code == RN_EBUG,
+	     "a gradient of another shape");
 	rn_prog_fini(&p);
 }
 
@@ -151,25 +156,30 @@ static void test_short_forms(void)
 	T_OK(is_shape(rn_prog_spmm(&p, ptr, x, map, RN_NONE, RN_NONE, &e), 3, "[2,3]"), "spmm");
 	T_OK(is_shape(rn_prog_sddmm(&p, 5, x, map, x, map, &e), 5, "[1]"), "sddmm");
 	T_OK(is_shape(rn_prog_gemm(&p, x, m, RN_NONE, false, &e), 4, "[5]"), "gemm");
-	T_OK(is_shape(rn_prog_gemm(&p, value(4, 1, 5, 0, 0), m, value(1, 1, 6, 0, 0), true, &e), 4, "[6]"),
+	T_OK(is_shape(rn_prog_gemm(&p, value(4, 1, 5, 0, 0), m, value(1, 1, 6, 0, 0), true, &e), 4,
+		      "[6]"),
 	     "gemm, transposed, with bias");
 	T_OK(is_shape(rn_prog_gemm_tn(&p, x, x7, &e), 1, "[6,7]"), "gemm_tn");
 	T_OK(is_shape(rn_prog_matmul(&p, x, x, false, true, &e), 4, "[2,2]"), "matmul");
 	T_OK(is_shape(rn_prog_colsum(&p, x, &e), 1, "[2,3]"), "colsum");
 	T_OK(is_shape(rn_prog_fsum(&p, x, NULL, 0, NULL, &e), 4, "[1]"), "fsum of all");
-	T_OK(is_shape(rn_prog_fsum(&p, x, (uint32_t[]){ 0, 0, 0, 1, 1, 1 }, 1, (uint32_t[]){ 2 }, &e), 4,
-		      "[2]"),
+	T_OK(is_shape(
+		 rn_prog_fsum(&p, x, (uint32_t[]){ 0, 0, 0, 1, 1, 1 }, 1, (uint32_t[]){ 2 }, &e), 4,
+		 "[2]"),
 	     "fsum by a map");
 	T_OK(is_shape(rn_prog_view(&p, m, 6, 1, (uint32_t[]){ 5 }, &e), 6, "[5]"), "view");
-	T_OK(is_shape(rn_prog_concat(&p, (uint32_t[]){ x, x }, 2, &e), 4, "[4,3]"), "concat of equal shapes");
-	T_OK(is_shape(rn_prog_concat(&p, (uint32_t[]){ x, x7 }, 2, &e), 4, "[13]"), "concat of others is flat");
+	T_OK(is_shape(rn_prog_concat(&p, (uint32_t[]){ x, x }, 2, &e), 4, "[4,3]"),
+	     "concat of equal shapes");
+	T_OK(is_shape(rn_prog_concat(&p, (uint32_t[]){ x, x7 }, 2, &e), 4, "[13]"),
+	     "concat of others is flat");
 	for (unsigned k = 0; k < 20; k++)
 		xs[k] = x7;
 	v = rn_prog_concat(&p, xs, 20, &e);
 	T_OK(is_shape(v, 4, "[140]"), "concat of more than an instruction takes");
 	T_OK(rn_prog_check(&p, &e) == 0, "all of it is well formed");
 	nvals = p.nvals;
-	T_OK(rn_prog_gemm(&p, x7, m, RN_NONE, false, &e) == RN_NONE && e.code == RN_EBUG, "%s", e.msg);
+	T_OK(rn_prog_gemm(&p, x7, m, RN_NONE, false, &e) == RN_NONE && e.code == RN_EBUG, "%s",
+	     e.msg);
 	T_OK(rn_prog_view(&p, m, 7, 1, (uint32_t[]){ 5 }, &e) == RN_NONE, "%s", e.msg);
 	T_OK(rn_prog_sddmm(&p, 4, x, map, x, map, &e) == RN_NONE, "%s", e.msg);
 	T_OK(rn_prog_spmm(&p, 99, x, map, RN_NONE, RN_NONE, &e) == RN_NONE, "%s", e.msg);
@@ -227,7 +237,8 @@ static void test_print(void)
 			  "v3 [10;2] = relu(v2)  # stage 0, diff\n"),
 	     "a program as text");
 	rn_inst_cost(&p, &p.insts[0], &flops, &bytes);
-	T_OK(flops == 160 && bytes == 4 * (40 + 8 + 20), "cost of a product: %g flops, %g bytes", flops, bytes);
+	T_OK(flops == 160 && bytes == 4 * (40 + 8 + 20), "cost of a product: %g flops, %g bytes",
+	     flops, bytes);
 	for (unsigned op = 0; op < RN_NPRIM; op++)
 		if (!*rn_prim_name(op) || *rn_prim_name(op) == '?')
 			T_OK(false, "primitive %u has no name", op);

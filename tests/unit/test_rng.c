@@ -15,10 +15,10 @@ static void test_known_answers(void)
 {
 	static const uint32_t kat[3][10] = {
 		{ 0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 },
-		{ 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d,
-		  0x41c83b0e, 0xa20bc7c6, 0x6d5451fd },
-		{ 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09,
-		  0x94fdcceb, 0x5001e420, 0x24126ea1 },
+		{ 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff,
+		  0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd },
+		{ 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0,
+		  0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 },
 	};
 
 	for (unsigned i = 0; i < 3; i++) {
@@ -82,7 +82,8 @@ static void test_moments(void)
 	bool inside = true;
 
 	for (uint32_t i = 0; i < N; i++) {
-		double x = rn_rng_uniform(key, i / 8, i % 8, 0), y = rn_rng_normal(key, i / 8, i % 8, 0);
+		double x = rn_rng_uniform(key, i / 8, i % 8, 0),
+		       y = rn_rng_normal(key, i / 8, i % 8, 0);
 
 		inside &= x >= 0 && x < 1 && isfinite(y);
 		u += x;
