@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A line of JSON to fields.  A line is an object; its keys are columns, numbered
+ * in the order in which they first appear.  Strings stay as they are written, with
+ * their escapes; arrays and objects within stay text.
+ */
+#ifndef RN_JSON_SCAN_H
+#define RN_JSON_SCAN_H
+
+#include "csv_scan.h"
+
+/* The keys met so far, with a table to find them. */
+struct rn_json_keys {
+	char **name;
+	size_t n, cap;
+	uint32_t *slot; /* number + 1; 0: free */
+	size_t nslots;
+};
+RN_MUST_CHECK int rn_json_keys_add(struct rn_json_keys *k, const char *name, size_t len,
+				   size_t *out, struct rn_err *e);
+void rn_json_keys_fini(struct rn_json_keys *k);
+
+/* The object that is the text from p to end (space around it): a field per key in
+ * *f (grown), len 0 and unquoted where it is null or missing.  *fault (and *at,
+ * where) says what is wrong with the text; the result is then 0 as well. */
+RN_MUST_CHECK int rn_json_scan_object(struct rn_json_keys *k, const char *p, const char *end,
+				      struct rn_csv_field **f, size_t *cap, const char **fault,
+				      const char **at, struct rn_err *e);
+
+/* A string's text without its escapes, at `to`, which has as many bytes; returns the
+ * length.  Only for what was scanned without fault. */
+size_t rn_json_unescape(const char *p, size_t n, char *to);
+
+#endif
