@@ -32,7 +32,7 @@ static const struct rn_opt fit_opts[] = {
 	  .help = "added to adam's denominator" },
 };
 
-#define METRICS "accuracy|f1|f1_macro|f1_micro|roc_auc|mae|rmse"
+#define METRICS "accuracy|f1|f1_macro|f1_micro|f1_binary|roc_auc|average_precision|mae|rmse"
 
 static const struct rn_opt val_opts[] = {
 	{ .name = "in", .type = RN_OPT_NODE, .flags = RN_OPT_REQUIRED, .meta = "STAGE",

@@ -136,6 +136,9 @@ struct scenario {
 };
 extern const struct scenario scenarios[]; /* end to end (scenario.c) */
 extern const size_t nscenarios;
+bool pipe_filter(void); /* scenario_pipe.c */
+bool pipe_join(void);
+bool pipe_deferred(void);
 void scenario_files(bool make); /* the tables that they read, or away with them */
 
 #endif

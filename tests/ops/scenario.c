@@ -497,6 +497,8 @@ static bool run_csv(void)
 	return ok;
 }
 
+/* ---- the table ------------------------------------------------------------------------------------------ */
+
 const struct scenario scenarios[] = {
 	{ "a spec into a plan and back", run_spec },
 	{ "binding, lowering, passes and gradients", run_build },
@@ -506,6 +508,9 @@ const struct scenario scenarios[] = {
 	{ "a stream", run_container },
 	{ "a compressed stream", run_zstd },
 	{ "text tables", run_csv },
+	{ "a filter between streams", pipe_filter },
+	{ "a join of streams", pipe_join },
+	{ "deferred stages between streams", pipe_deferred },
 };
 const size_t nscenarios = sizeof scenarios / sizeof *scenarios;
 
