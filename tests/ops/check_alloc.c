@@ -40,7 +40,7 @@ static bool one(call *fn, void *arg, uint64_t k, bool on, bool *ok)
 	return failed;
 }
 
-uint64_t alloc_runs = 1500;
+uint64_t alloc_runs = 1500, alloc_count;
 
 bool check_every_alloc(call *fn, void *arg)
 {
@@ -56,14 +56,15 @@ bool check_every_alloc(call *fn, void *arg)
 		n *= 2;
 	}
 	step = n / alloc_runs + 1;
-	for (uint64_t k = 1; one(fn, arg, k, false, &ok); k += step) {
+	for (n = 1; one(fn, arg, n, false, &ok); n += step) {
 		if (!ok)
 			return false;
-		one(fn, arg, k, true, &ok);
+		one(fn, arg, n, true, &ok);
 		if (!ok)
 			return false;
 	}
-	return ok;
+	alloc_count = n;
+	return ok && (n > step || fail("it allocates nothing"));
 }
 
 /* ---- one operator ----------------------------------------------------------------------- */

@@ -128,7 +128,7 @@ long alloc_live(void);
 /* Run fn for every k until no allocation fails; it returns its code, and false in *same if
  * it succeeded with another result than usual.  At most alloc_runs runs, evenly spread. */
 bool check_every_alloc(int (*fn)(void *arg, bool *same, struct rn_err *e), void *arg);
-extern uint64_t alloc_runs;
+extern uint64_t alloc_runs, alloc_count; /* count: about how many there were the last time */
 
 struct scenario {
 	const char *name;

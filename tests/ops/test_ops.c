@@ -150,8 +150,10 @@ int main(int argc, char **argv)
 		for (size_t i = 0; i < rn_op_count; i++)
 			test_operator(rn_op_table[i]);
 		test_primitives();
-		for (size_t i = 0; i < nscenarios; i++)
+		for (size_t i = 0; i < nscenarios; i++) {
 			said(scenarios[i].run(), "%s: every allocation fails%s%s", scenarios[i].name, "", "");
+			printf("# %llu allocations\n", (unsigned long long)alloc_count);
+		}
 	}
 	for (unsigned i = 0; i < 3; i++)
 		backends[i]->close(backends[i]);
