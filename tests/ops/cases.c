@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* ---- what filters keep --------------------------------------------------------------- */
+/* ---- what filters keep ------------------------------------------------------------------- */
 
 static bool truth(const struct rn_rel *r, const char *col, uint64_t i, double *x)
 {
@@ -53,7 +53,7 @@ static bool keep_label(const struct rn_rel *r, uint64_t i)
 	return !rn_column_is_null(col_of(r, "y"), i);
 }
 
-/* ---- embeddings ---------------------------------------------------------------------------- */
+/* ---- embeddings -------------------------------------------------------------------------- */
 
 /* Feature f of part k of input i in the row that the output row is made of. */
 static double at(const struct trial *t, const uint32_t *rows, uint32_t i, size_t k, uint32_t f)
@@ -185,7 +185,8 @@ static void emb_layer_norm(const struct trial *t, const uint32_t *rows, double *
 	for (uint32_t f = 0; f < 4; f++)
 		var += pow(at(t, rows, 0, 0, f) - mean, 2) / 4;
 	for (uint32_t f = 0; f < 4; f++)
-		out[f] = (at(t, rows, 0, 0, f) - mean) / sqrt(var + 1e-5) * (double)w[f] + (double)b[f];
+		out[f] =
+		    (at(t, rows, 0, 0, f) - mean) / sqrt(var + 1e-5) * (double)w[f] + (double)b[f];
 }
 
 /* Two inputs, or two parts of one. */
@@ -242,7 +243,7 @@ static void emb_mixed(const struct trial *t, const uint32_t *rows, double *out)
 	out[7] = number(t, rows, "b");
 }
 
-/* ---- losses ------------------------------------------------------------------------------------ */
+/* ---- losses ------------------------------------------------------------------------------ */
 
 static double cross_entropy(const struct trial *t, const uint32_t *rows, uint32_t label)
 {
@@ -296,7 +297,7 @@ static void emb_l1(const struct trial *t, const uint32_t *rows, double *out)
 	*out = fabs(at(t, rows, 0, 0, 0) - number(t, rows, "y"));
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------- */
 
 #define IN(...) .in = { __VA_ARGS__ }
 #define MAP(text, ...) "map", text, "{\"expr\": \"" text "\"}", IN(__VA_ARGS__)
@@ -304,36 +305,40 @@ static void emb_l1(const struct trial *t, const uint32_t *rows, double *out)
 const struct op_case op_cases[] = {
 	{ "filter", "comparison", "{\"expr\": \"i > 0 and s <> 'a'\"}", IN("r(u:u i:i s:s; z:3)"),
 	  .keep = keep_positive },
-	{ "filter", "NULLs, sparse part", "{\"expr\": \"f is null or b\"}", IN("r(f:f b:b t:t; z:s5)"),
-	  .keep = keep_null },
+	{ "filter", "NULLs, sparse part", "{\"expr\": \"f is null or b\"}",
+	  IN("r(f:f b:b t:t; z:s5)"), .keep = keep_null },
 	{ "filter", "several parts", "{\"expr\": \"j <> 0\"}", IN("r(q.j:j; p:2 q:2x2 s:s4)"),
 	  .keep = keep_j },
 	{ "filter", "nothing left, no part", "{\"expr\": \"i > 100\"}", IN("r(i:i)"),
 	  .keep = keep_none },
 
-	{ "project", "rename and compute", "{\"cols\": {\"a\": \"i\", \"u\": \"u\", \"c\": \"i + 1\", \"s\": \"s\"}}",
+	{ "project", "rename and compute",
+	  "{\"cols\": {\"a\": \"i\", \"u\": \"u\", \"c\": \"i + 1\", \"s\": \"s\"}}",
 	  IN("r(u:u i:i s:s; z:3)") },
-	{ "project", "swap", "{\"cols\": {\"i\": \"f\", \"f\": \"i\"}}", IN("r(q.i:i q.f:f; p:s4 q:2)") },
+	{ "project", "swap", "{\"cols\": {\"i\": \"f\", \"f\": \"i\"}}",
+	  IN("r(q.i:i q.f:f; p:s4 q:2)") },
 	{ "project", "no embedding", "{\"cols\": [\"t\", \"b\"], \"embedding\": false}",
 	  IN("r(b:b t:t; z:3)") },
 
 	{ "join", "inner", "{\"on\": \"k\"}", IN("l(k:i s:s; z:2)", "r(k:i f:f; z:3)") },
-	{ "join", "inner on an int64 and a float64",
-	  "{\"on\": {\"k\": \"f\", \"s\": \"s2\"}}", IN("l(k:i s:s; z:2)", "r(f:f s2:s b:b; z:s4)") },
+	{ "join", "inner on an int64 and a float64", "{\"on\": {\"k\": \"f\", \"s\": \"s2\"}}",
+	  IN("l(k:i s:s; z:2)", "r(f:f s2:s b:b; z:s4)") },
 	{ "join", "left", "{\"on\": {\"k\": \"k2\"}, \"how\": \"left\"}",
 	  IN("l(k:i s:s; z:s3)", "r(k2:i s:s t:t; p:2 q:2x2)") },
-	{ "join", "semi", "{\"on\": \"k\", \"how\": \"semi\"}", IN("l(u:u k:i s:s; z:2)", "r(k:i; z:3)") },
-	{ "join", "anti", "{\"on\": \"k\", \"how\": \"anti\"}", IN("l(u:u k:i s:s; p:2 q:s4)", "r(k:i)") },
+	{ "join", "semi", "{\"on\": \"k\", \"how\": \"semi\"}",
+	  IN("l(u:u k:i s:s; z:2)", "r(k:i; z:3)") },
+	{ "join", "anti", "{\"on\": \"k\", \"how\": \"anti\"}",
+	  IN("l(u:u k:i s:s; p:2 q:s4)", "r(k:i)") },
 	{ "join", "semi with an expression",
-	  "{\"on\": \"k\", \"how\": \"semi\", \"expr\": \"z * 2\"}", IN("l(u:u k:i; z:2)", "r(k:i)"),
-	  .emb = emb_twice },
+	  "{\"on\": \"k\", \"how\": \"semi\", \"expr\": \"z * 2\"}",
+	  IN("l(u:u k:i; z:2)", "r(k:i)"), .emb = emb_twice },
 	{ "join", "natural", "{\"natural\": true}", IN("l(k:i s:s; z:2)", "r(b:b s:s k:i)") },
 	{ "join", "three inputs", "{\"on\": \"k\"}",
 	  IN("l(k:i s:s; z:2)", "r(k:i s:s; z:3)", "m(k:i s:s; z:s4)") },
 	{ "join", "three inputs, left", "{\"on\": \"k\", \"how\": \"left\"}",
 	  IN("l(k:i; z:2)", "r(k:i f:f; z:3)", "m(k:i s:s; z:1)") },
-	{ "join", "expression", "{\"on\": \"k\", \"expr\": \"a * h\"}", IN("a(k:i; z:1)", "h(k:i; z:3)"),
-	  .emb = emb_product },
+	{ "join", "expression", "{\"on\": \"k\", \"expr\": \"a * h\"}",
+	  IN("a(k:i; z:1)", "h(k:i; z:3)"), .emb = emb_product },
 	{ "join", "expression over missing rows",
 	  "{\"on\": \"k\", \"how\": \"left\", \"expr\": \"h + relu(a)\"}",
 	  IN("h(k:i; z:3)", "a(k:i; z:3)"), .emb = emb_sum_relu },
@@ -341,32 +346,36 @@ const struct op_case op_cases[] = {
 	  "{\"on\": \"k\", \"expr\": \"Linear(3, 2)(h) * a\"}", IN("h(k:i; z:3)", "a(k:i; z:1)") },
 
 	{ "agg", "content",
-	  "{\"by\": \"s\", \"cols\": {\"n\": \"count(*)\", \"ni\": \"count(i)\", \"sum\": \"sum(i)\", "
+	  "{\"by\": \"s\", \"cols\": {\"n\": \"count(*)\", \"ni\": \"count(i)\", \"sum\": "
+	  "\"sum(i)\", "
 	  "\"sumf\": \"sum(f)\", \"avg\": \"avg(f)\", \"lo\": \"min(f)\", \"hi\": \"max(t)\"}}",
 	  IN("r(s:s i:i f:f t:t; z:3)") },
-	{ "agg", "one group", "{\"expr\": \"sum(z)\", \"cols\": {\"n\": \"count(*)\"}}", IN("r(k:i; z:3)"),
-	  .emb = emb_z },
+	{ "agg", "one group", "{\"expr\": \"sum(z)\", \"cols\": {\"n\": \"count(*)\"}}",
+	  IN("r(k:i; z:3)"), .emb = emb_z },
 	{ "agg", "distinct", "{\"by\": [\"k\", \"b\"]}", IN("r(q.k:i b:b; z:3)") },
 	{ "agg", "sum", "{\"expr\": \"sum(z)\", \"by\": \"k\"}", IN("r(k:i; z:3)"), .emb = emb_z },
-	{ "agg", "mean", "{\"expr\": \"mean(z)\", \"by\": \"k\"}", IN("r(k:f; z:2x2)"), .emb = emb_z },
+	{ "agg", "mean", "{\"expr\": \"mean(z)\", \"by\": \"k\"}", IN("r(k:f; z:2x2)"),
+	  .emb = emb_z },
 	{ "agg", "max", "{\"expr\": \"max(z)\", \"by\": \"k\"}", IN("r(k:b; z:3)"), .emb = emb_z },
 	{ "agg", "min", "{\"expr\": \"min(z)\", \"by\": \"k\"}", IN("r(k:s; z:3)"), .emb = emb_z },
 	{ "agg", "sum of sparse rows", "{\"expr\": \"sum(z)\", \"by\": \"k\"}", IN("r(k:i; z:s5)"),
 	  .emb = emb_z },
-	{ "agg", "mean of sparse rows", "{\"expr\": \"mean(z * 2)\", \"by\": \"k\"}", IN("r(k:i; z:s5)"),
-	  .emb = emb_twice },
+	{ "agg", "mean of sparse rows", "{\"expr\": \"mean(z * 2)\", \"by\": \"k\"}",
+	  IN("r(k:i; z:s5)"), .emb = emb_twice },
 	{ "agg", "max of sparse rows", "{\"expr\": \"max(z)\", \"by\": \"k\"}", IN("r(k:i; z:s5)"),
 	  .emb = emb_z },
-	{ "agg", "sum with a column", "{\"expr\": \"sum([f] * z)\", \"by\": \"k\"}", IN("r(k:i f:f; z:3)"),
-	  .emb = emb_times_f },
+	{ "agg", "sum with a column", "{\"expr\": \"sum([f] * z)\", \"by\": \"k\"}",
+	  IN("r(k:i f:f; z:3)"), .emb = emb_times_f },
 	{ "agg", "weighted sum", "{\"expr\": \"sum(a * h)\", \"by\": \"k\"}", IN("r(k:i; a:1 h:3)"),
 	  .emb = emb_product },
-	{ "agg", "sum weighted by dot products", "{\"expr\": \"sum(dot(p, q) * p)\", \"by\": \"k\"}",
-	  IN("r(k:i; p:3 q:3)"), .emb = emb_weighted_dot },
-	{ "agg", "with parameters", "{\"expr\": \"sum(Linear(3, 2)(z))\", \"by\": \"k\"}", IN("r(k:i; z:3)"),
-	  .emb = emb_linear },
+	{ "agg", "sum weighted by dot products",
+	  "{\"expr\": \"sum(dot(p, q) * p)\", \"by\": \"k\"}", IN("r(k:i; p:3 q:3)"),
+	  .emb = emb_weighted_dot },
+	{ "agg", "with parameters", "{\"expr\": \"sum(Linear(3, 2)(z))\", \"by\": \"k\"}",
+	  IN("r(k:i; z:3)"), .emb = emb_linear },
 	{ "agg", "given keys",
-	  "{\"expr\": \"sum(z)\", \"by\": [\"k\"], \"cols\": {\"n\": \"count(*)\", \"m\": \"max(s)\"}}",
+	  "{\"expr\": \"sum(z)\", \"by\": [\"k\"], \"cols\": {\"n\": \"count(*)\", \"m\": "
+	  "\"max(s)\"}}",
 	  IN("r(k:i s:s; z:3)", "--keys g(k:i s:s)"), .emb = emb_z },
 	{ "agg", "mean by given keys of another type", "{\"expr\": \"mean(z)\", \"by\": [\"k\"]}",
 	  IN("r(k:f; z:3)", "--keys g(s:s k:i; z:2)"), .emb = emb_z },
@@ -410,8 +419,8 @@ const struct op_case op_cases[] = {
 	{ MAP("rowmax(z) * rowmean(z) + dot(z, z) + ArgMax(z)", "r(k:i; z:4)") },
 
 	{ "linear", "with a bias", "{\"out\": 3}", IN("r(u:u k:i; z:4)"), .emb = emb_linear },
-	{ "linear", "without", "{\"out\": 2, \"bias\": false, \"init\": \"glorot\"}", IN("r(k:i; z:4)"),
-	  .emb = emb_linear_plain },
+	{ "linear", "without", "{\"out\": 2, \"bias\": false, \"init\": \"glorot\"}",
+	  IN("r(k:i; z:4)"), .emb = emb_linear_plain },
 	{ "linear", "wide", "{\"out\": 37}", IN("r(k:i; z:65)"), .emb = emb_linear },
 	{ "linear", "sparse rows", "{\"out\": 3}", IN("r(k:i; z:s6)"), .emb = emb_linear },
 
@@ -420,25 +429,28 @@ const struct op_case op_cases[] = {
 	  IN("r(k:f s:s)") },
 	{ "embed", "the declared key", "{\"dim\": 4}", IN("r(s:s u:u)") },
 
-	{ "encode", "raw", "{\"expr\": \"raw(f, i, b, t)\"}", IN("r(u:u i:i f:f b:b t:t)"), .emb = emb_raw },
+	{ "encode", "raw", "{\"expr\": \"raw(f, i, b, t)\"}", IN("r(u:u i:i f:f b:b t:t)"),
+	  .emb = emb_raw },
 	{ "encode", "index", "{\"expr\": \"index(n, 5)\"}", IN("r(n:n; z:2)"), .emb = emb_index },
 	{ "encode", "both", "{\"expr\": \"raw(f), index(n, 6), raw(b)\"}", IN("r(n:n f:f b:b)"),
 	  .emb = emb_mixed },
 
-	{ "loss", "cross-entropy, labels that are codes", "{\"kind\": \"cross-entropy\", \"target\": \"y\"}",
-	  IN("r(u:u y:c; z:3)"), .keep = keep_label, .emb = emb_ce },
+	{ "loss", "cross-entropy, labels that are codes",
+	  "{\"kind\": \"cross-entropy\", \"target\": \"y\"}", IN("r(u:u y:c; z:3)"),
+	  .keep = keep_label, .emb = emb_ce },
 	{ "loss", "cross-entropy, labels that are not",
 	  "{\"kind\": \"cross-entropy\", \"target\": \"y\"}", IN("r(y:i; z:5)"), .keep = keep_label,
 	  .emb = emb_ce_vocabulary },
 	{ "loss", "cross-entropy, strings", "{\"kind\": \"cross-entropy\", \"target\": \"y\"}",
 	  IN("r(y:s; z:5)"), .keep = keep_label },
 	{ "loss", "cross-entropy, bools, sparse logits",
-	  "{\"kind\": \"cross-entropy\", \"target\": \"y\"}", IN("r(y:b; z:s2)"), .keep = keep_label },
-	{ "loss", "bce", "{\"kind\": \"bce\", \"target\": \"y\"}", IN("r(y:b; z:1)"), .keep = keep_label,
-	  .emb = emb_bce },
-	{ "loss", "mse", "{\"kind\": \"mse\", \"target\": \"y\"}", IN("r(y:f; z:1)"), .keep = keep_label,
-	  .emb = emb_mse },
-	{ "loss", "l1", "{\"kind\": \"l1\", \"target\": \"y\"}", IN("r(y:i; z:1)"), .keep = keep_label,
-	  .emb = emb_l1 },
+	  "{\"kind\": \"cross-entropy\", \"target\": \"y\"}", IN("r(y:b; z:s2)"),
+	  .keep = keep_label },
+	{ "loss", "bce", "{\"kind\": \"bce\", \"target\": \"y\"}", IN("r(y:b; z:1)"),
+	  .keep = keep_label, .emb = emb_bce },
+	{ "loss", "mse", "{\"kind\": \"mse\", \"target\": \"y\"}", IN("r(y:f; z:1)"),
+	  .keep = keep_label, .emb = emb_mse },
+	{ "loss", "l1", "{\"kind\": \"l1\", \"target\": \"y\"}", IN("r(y:i; z:1)"),
+	  .keep = keep_label, .emb = emb_l1 },
 };
 const size_t op_ncases = sizeof op_cases / sizeof *op_cases;

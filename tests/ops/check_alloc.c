@@ -40,7 +40,7 @@ static bool one(call *fn, void *arg, uint64_t k, bool on, bool *ok)
 	return failed;
 }
 
-uint64_t alloc_runs = 1500, alloc_count;
+uint64_t alloc_runs = 10000, alloc_count;
 
 bool check_every_alloc(call *fn, void *arg)
 {
@@ -67,7 +67,7 @@ bool check_every_alloc(call *fn, void *arg)
 	return ok && (n > step || fail("it allocates nothing"));
 }
 
-/* ---- one operator ----------------------------------------------------------------------- */
+/* ---- one operator ------------------------------------------------------------------------ */
 
 static int evaluate(void *arg, bool *same, struct rn_err *e)
 {

@@ -11,7 +11,8 @@
 
 static bool same_key(const struct rn_schema *a, const struct rn_schema *b)
 {
-	return a->nkey == b->nkey && (!a->nkey || !memcmp(a->key, b->key, a->nkey * sizeof *a->key));
+	return a->nkey == b->nkey &&
+	       (!a->nkey || !memcmp(a->key, b->key, a->nkey * sizeof *a->key));
 }
 
 static bool parts_fit(const struct rn_rel *r)
@@ -35,9 +36,10 @@ static bool well_formed(const struct rn_column *c)
 		nulls += null;
 		if (x != x || (x == 0 && signbit(x)))
 			return false;
-		if (null && (c->type == RN_STRING  ? c->off[i + 1] != c->off[i] :
-			     c->type == RN_FLOAT64 ? x != 0 :
-			     c->type == RN_BOOL	   ? c->b[i] != 0 : c->i64[i] != 0))
+		if (null && (c->type == RN_STRING    ? c->off[i + 1] != c->off[i]
+			     : c->type == RN_FLOAT64 ? x != 0
+			     : c->type == RN_BOOL    ? c->b[i] != 0
+						     : c->i64[i] != 0))
 			return false;
 	}
 	return nulls == c->nulls && !c->nulls == !c->null;
@@ -57,13 +59,15 @@ bool check_schema(struct trial *t)
 	must(rn_node_infer(&t->node, in, &s, &e), &e, "inference");
 	rn_schema_print(&s, &a);
 	rn_schema_print(&t->out->schema, &b);
-	ok = rn_schema_equal(&s, &t->out->schema) && same_key(&s, &t->out->schema) &&
-	     s.name && t->out->schema.name && !strcmp(s.name, t->out->schema.name) && !strcmp(a.s, b.s);
+	ok = rn_schema_equal(&s, &t->out->schema) && same_key(&s, &t->out->schema) && s.name &&
+	     t->out->schema.name && !strcmp(s.name, t->out->schema.name) && !strcmp(a.s, b.s);
 	if (!ok)
 		fail("inferred %s with %zu key columns, made %s with %zu", a.s, s.nkey, b.s,
 		     t->out->schema.nkey);
 	if (ok && !parts_fit(t->out))
 		ok = fail("a part is not what the schema says: %s", b.s);
+	if (ok && t->params.n && !(t->node.learns && t->node.op->flags & RN_OP_LEARNS))
+		ok = fail("it has parameters, and says that it learns nothing");
 	for (size_t c = 0; ok && c < t->out->schema.ncols; c++)
 		ok = well_formed(t->out->cols[c]) ||
 		     fail("column '%s' is not well-formed", t->out->schema.cols[c].name);
@@ -84,7 +88,8 @@ static bool blocks_of(struct trial *t, uint64_t size)
 		uint64_t left = rows - k * size;
 		struct rn_rel *in;
 
-		must(rn_rel_slice(t->in[0], k * size, left < size ? left : size, &in, &e), &e, "a block");
+		must(rn_rel_slice(t->in[0], k * size, left < size ? left : size, &in, &e), &e,
+		     "a block");
 		outs[k] = trial_eval(t, backends[0], &in);
 		rn_rel_unref(in);
 	}

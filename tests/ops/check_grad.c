@@ -21,7 +21,7 @@
 enum { SPARSE = 1, RESTRICT = 2, FUSE = 4, FOLD = 8 };
 enum { MAX_ENTRIES = 24 }; /* of a parameter that are perturbed */
 
-/* ---- building ----------------------------------------------------------------------- */
+/* ---- building ---------------------------------------------------------------------------- */
 
 static uint32_t need(uint32_t v, const struct rn_err *e)
 {
@@ -48,7 +48,8 @@ uint32_t model_param(struct model *m, const char *name, uint32_t rows, uint32_t 
 	memcpy(m->params.items[number].value, value, s.dim[0] * sizeof *value);
 	return need(rn_prog_view(&m->p,
 				 need(rn_prog_param(&m->p, RN_V_PARAM, number, 1, s.dim, &e), &e),
-				 rows, rank, dim, &e), &e);
+				 rows, rank, dim, &e),
+		    &e);
 }
 
 void model_add_loss(struct model *m, uint32_t val, struct rnd *r)
@@ -58,7 +59,8 @@ void model_add_loss(struct model *m, uint32_t val, struct rnd *r)
 	struct rn_err e;
 	uint32_t x;
 
-	must(rn_buf_new((size_t)v.rows * v.width * sizeof(float), "weights", &b, &e), &e, "weights");
+	must(rn_buf_new((size_t)v.rows * v.width * sizeof(float), "weights", &b, &e), &e,
+	     "weights");
 	for (size_t i = 0; i < (size_t)v.rows * v.width; i++)
 		((float *)b->data)[i] = (float)rnd_real(r);
 	x = need(rn_prog_const(&m->p, v.rows, v.rank, v.dim, b, &e), &e);
@@ -105,15 +107,18 @@ static bool add_parts(struct model *m, const struct rn_lrel *out, uint32_t rows,
 
 		must(rn_lpart_flatten(&m->p, &out->parts[i], rows, &flat, &e), &e, "flattening");
 		if (flat.base_rows != rows || (!flat.sparse && m->p.vals[flat.val].rows != rows))
-			return fail("part %zu has %u rows of %u", i, m->p.vals[flat.val].rows, rows);
+			return fail("part %zu has %u rows of %u", i, m->p.vals[flat.val].rows,
+				    rows);
 		val = flat.val;
 		if (subset) {
 			must(rn_lpart_dense(&m->p, &flat, &val, &e), &e, "a dense part");
 			map = calloc(n + 1, sizeof *map);
 			for (uint32_t k = 0; k < n; k++)
 				map[k] = rnd_below(r, rows);
-			val = need(rn_prog_gather(&m->p, val,
-						  need(rn_prog_idx_copy(&m->p, map, n, &e), &e), &e), &e);
+			val =
+			    need(rn_prog_gather(&m->p, val,
+						need(rn_prog_idx_copy(&m->p, map, n, &e), &e), &e),
+				 &e);
 			free(map);
 		}
 		model_add_loss(m, val, r);
@@ -125,8 +130,11 @@ static void lower(struct trial *t, struct model *m, void *state, const struct rn
 		  struct rn_lrel *out)
 {
 	struct rn_param_source ps = { .prog = &m->p, .params = &m->params };
-	struct rn_lower lw = { .ctx = &quiet, .prog = &m->p, .training = true,
-			       .param = rn_param_source_get, .param_arg = &ps };
+	struct rn_lower lw = { .ctx = &quiet,
+			       .prog = &m->p,
+			       .training = true,
+			       .param = rn_param_source_get,
+			       .param_arg = &ps };
 	struct rn_lrel in[MAX_INPUTS] = { 0 };
 	struct rn_err e;
 
@@ -139,8 +147,8 @@ static void lower(struct trial *t, struct model *m, void *state, const struct rn
 
 			memcpy(dim, v->dim, sizeof dim);
 			snprintf(name, sizeof name, "input %u, part %s", i, in[i].parts[k].name);
-			in[i].parts[k].val = model_param(m, name, v->rows, v->rank, dim,
-							 t->in[i]->parts[k].t->data);
+			in[i].parts[k].val =
+			    model_param(m, name, v->rows, v->rank, dim, t->in[i]->parts[k].t->data);
 		}
 	}
 	out->rel = content;
@@ -219,7 +227,7 @@ static bool trial_model(struct trial *t, unsigned passes, bool subset, struct mo
 	return ok;
 }
 
-/* ---- running ---------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------- */
 
 static size_t nvalues(const struct model *m)
 {
@@ -261,8 +269,8 @@ static double *run_model(struct model *m, struct rn_backend *b, enum rn_dtype ty
 	return x;
 }
 
-static double loss_at(struct model *m, struct rn_machine *mc, struct rn_store *s, uint32_t k, double *x,
-		      size_t entry, double value)
+static double loss_at(struct model *m, struct rn_machine *mc, struct rn_store *s, uint32_t k,
+		      double *x, size_t entry, double value)
 {
 	double kept = x[entry], loss;
 	struct rn_err e;
@@ -292,7 +300,8 @@ static bool check_param(struct model *m, struct rn_machine *mc, struct rn_store 
 
 		for (ok = false; !ok && h > 1e-7; h /= 16) {
 			d = (loss_at(m, mc, s, k, x, entry, x[entry] + h) -
-			     loss_at(m, mc, s, k, x, entry, x[entry] - h)) / (2 * h);
+			     loss_at(m, mc, s, k, x, entry, x[entry] - h)) /
+			    (2 * h);
 			ok = fabs(d - grad[entry]) <= 1e-7 * (1e-5 / h) * (1 + fabs(d));
 		}
 		if (!ok)
@@ -323,7 +332,7 @@ bool model_check(struct model *m, struct rnd *r)
 	return ok;
 }
 
-/* ---- properties ----------------------------------------------------------------------------- */
+/* ---- properties -------------------------------------------------------------------------- */
 
 bool check_gradients(struct trial *t)
 {
@@ -346,7 +355,8 @@ static bool same_numbers(const double *a, const double *b, size_t n, double tol,
 		scale = fmax(scale, fabs(a[i]));
 	for (size_t i = 0; i < n; i++)
 		if (!(fabs(a[i] - b[i]) <= tol * scale) && memcmp(&a[i], &b[i], sizeof *a))
-			return fail("after %s number %zu is %.17g, before it was %.17g", what, i, b[i], a[i]);
+			return fail("after %s number %zu is %.17g, before it was %.17g", what, i,
+				    b[i], a[i]);
 	return true;
 }
 
@@ -407,7 +417,9 @@ bool check_train_threads(struct trial *t)
 			n = 1 + nvalues(&m);
 			got = run_model(&m, backends[i % 3], RN_F32);
 			if (want && memcmp(want, got, n * sizeof *got))
-				ok = fail(i < 3 ? "%d threads give other bits" : "fusing changes bits", 1 << i);
+				ok = fail(i < 3 ? "%d threads give other bits"
+						: "fusing changes bits",
+					  1 << i);
 			if (want)
 				free(got);
 			else

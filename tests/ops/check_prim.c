@@ -76,8 +76,8 @@ static uint32_t pattern(struct model *m, struct rnd *r, uint32_t *ptr, uint32_t 
 	return need(rn_prog_idx_copy(&m->p, col, *nnz, &e), &e);
 }
 
-static uint32_t add(struct model *m, enum rn_prim op, uint32_t a, uint32_t b, uint32_t i0, uint32_t i1,
-		    uint32_t rows, uint32_t width)
+static uint32_t add(struct model *m, enum rn_prim op, uint32_t a, uint32_t b, uint32_t i0,
+		    uint32_t i1, uint32_t rows, uint32_t width)
 {
 	struct rn_inst i = rn_inst_init(op);
 	struct rn_err e;
@@ -90,7 +90,7 @@ static uint32_t add(struct model *m, enum rn_prim op, uint32_t a, uint32_t b, ui
 	return need(rn_prog_add(&m->p, &i, rows, 1, &width, &e), &e);
 }
 
-/* ---- builders --------------------------------------------------------------------------- */
+/* ---- builders ---------------------------------------------------------------------------- */
 
 /* Feature maps and a row that all rows share. */
 static uint32_t build_ew(struct model *m, struct rnd *r)
@@ -114,11 +114,14 @@ static uint32_t build_gather(struct model *m, struct rnd *r)
 static uint32_t build_spmm(struct model *m, struct rnd *r)
 {
 	bool xi = rnd_below(r, 2), weights = rnd_below(r, 3) > 0, wi = weights && rnd_below(r, 2);
-	uint32_t x = dense(m, r, xi ? 5 : 12, 1, 3, 0), w = weights ? dense(m, r, wi ? 4 : 12, 1, 1, 0) : RN_NONE;
+	uint32_t x = dense(m, r, xi ? 5 : 12, 1, 3, 0),
+		 w = weights ? dense(m, r, wi ? 4 : 12, 1, 1, 0) : RN_NONE;
 	struct rn_err e;
 
-	return need(rn_prog_spmm(&m->p, bounds(m, r, 6, 12), x, xi ? indices(m, r, 12, 5, true) : RN_NONE, w,
-				 wi ? indices(m, r, 12, 4, false) : RN_NONE, &e), &e);
+	return need(rn_prog_spmm(&m->p, bounds(m, r, 6, 12), x,
+				 xi ? indices(m, r, 12, 5, true) : RN_NONE, w,
+				 wi ? indices(m, r, 12, 4, false) : RN_NONE, &e),
+		    &e);
 }
 
 static uint32_t build_sddmm(struct model *m, struct rnd *r)
@@ -128,7 +131,8 @@ static uint32_t build_sddmm(struct model *m, struct rnd *r)
 	struct rn_err e;
 
 	return need(rn_prog_sddmm(&m->p, 9, a, ai ? indices(m, r, 9, 4, true) : RN_NONE, b,
-				  bi ? indices(m, r, 9, 5, true) : RN_NONE, &e), &e);
+				  bi ? indices(m, r, 9, 5, true) : RN_NONE, &e),
+		    &e);
 }
 
 static uint32_t argument(struct model *m, struct rnd *r, uint32_t x)
@@ -211,7 +215,8 @@ static uint32_t build_fmax(struct model *m, struct rnd *r)
 
 static uint32_t build_concat(struct model *m, struct rnd *r)
 {
-	uint32_t xs[3] = { dense(m, r, 5, 1, 2, 0), dense(m, r, 1, 1, 3, 0), dense(m, r, 5, 1, 1, 0) };
+	uint32_t xs[3] = { dense(m, r, 5, 1, 2, 0), dense(m, r, 1, 1, 3, 0),
+			   dense(m, r, 5, 1, 1, 0) };
 	struct rn_err e;
 
 	return need(rn_prog_concat(&m->p, xs, 3, &e), &e);
@@ -241,7 +246,8 @@ static uint32_t build_atcsr(struct model *m, struct rnd *r)
 
 static uint32_t build_ce(struct model *m, struct rnd *r)
 {
-	return add(m, RN_P_CE, dense(m, r, 6, 1, 4, 0), RN_NONE, indices(m, r, 6, 4, true), RN_NONE, 6, 1);
+	return add(m, RN_P_CE, dense(m, r, 6, 1, 4, 0), RN_NONE, indices(m, r, 6, 4, true), RN_NONE,
+		   6, 1);
 }
 
 static const struct {
@@ -274,7 +280,7 @@ static const struct {
 };
 _Static_assert(sizeof prims / sizeof *prims == RN_NPRIM, "a row for every primitive");
 
-/* ---- checks ----------------------------------------------------------------------------------- */
+/* ---- checks ------------------------------------------------------------------------------ */
 
 static bool check(uint32_t (*build)(struct model *m, struct rnd *r), uint64_t seed)
 {
@@ -327,7 +333,9 @@ bool check_scalar_function(enum rn_ew fn, uint64_t seed)
 		y = rn_prog_ew3(&m.p, fn, x[0], x[1], x[2], &e);
 		break;
 	default: { /* a mask, which does not depend on what it is multiplied by */
-		struct rn_drop d = { .key = rn_rng_key("test", seed), .row = RN_NONE, .col = RN_NONE };
+		struct rn_drop d = { .key = rn_rng_key("test", seed),
+				     .row = RN_NONE,
+				     .col = RN_NONE };
 
 		y = need(rn_prog_dropmask(&m.p, 5, 1, &three, 0.4, &d, &e), &e);
 		y = rn_prog_ew2(&m.p, RN_EW_MUL, x[0], y, &e);

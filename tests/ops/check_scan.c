@@ -74,7 +74,8 @@ static bool blocks_same(const struct rn_node *n, const struct rn_rel *all)
 	quiet.block_rows = 7;
 	must(rn_source_open(&quiet, n, NULL, &s, &e), &e, "a source");
 	quiet.block_rows = 0;
-	ok = rn_schema_equal(rn_source_schema(s), &all->schema) || fail("the schema differs in blocks");
+	ok = rn_schema_equal(rn_source_schema(s), &all->schema) ||
+	     fail("the schema differs in blocks");
 	do
 		must(rn_source_block(s, &blocks[k], &e), &e, "a block");
 	while (blocks[k] && ++k < 100);
@@ -87,10 +88,11 @@ static bool blocks_same(const struct rn_node *n, const struct rn_rel *all)
 	return ok;
 }
 
-/* ---- variants --------------------------------------------------------------------------- */
+/* ---- variants ---------------------------------------------------------------------------- */
 
-#define TYPES "\"types\": {\"u\": \"int64\", \"i\": \"int64\", \"f\": \"float64\", \"s\": \"string\", " \
-	      "\"b\": \"bool\", \"t\": \"timestamp\"}"
+#define TYPES                                                                                      \
+	"\"types\": {\"u\": \"int64\", \"i\": \"int64\", \"f\": \"float64\", \"s\": \"string\", "  \
+	"\"b\": \"bool\", \"t\": \"timestamp\"}"
 
 static bool content_same(const struct rn_rel *want, const char *fmt)
 {
@@ -100,7 +102,8 @@ static bool content_same(const struct rn_rel *want, const char *fmt)
 
 	open_scan(&n, fmt, "");
 	got = read_all(&n);
-	ok = got->schema.name && !strcmp(got->schema.name, "n") && got->schema.nkey == want->schema.nkey;
+	ok = got->schema.name && !strcmp(got->schema.name, "n") &&
+	     got->schema.nkey == want->schema.nkey;
 	ok = ok ? rel_same(want, got) && blocks_same(&n, got) : fail("name or key of a source");
 	rn_rel_unref(got);
 	close_scan(&n);
@@ -116,14 +119,16 @@ static bool embedding_same(const struct rn_rel *want)
 	double *z;
 	bool ok;
 
-	open_scan(&n, "{\"from\": \"%s\", \"row-id\": \"row\", \"emb\": \"f, [b]\", " TYPES "}", "");
+	open_scan(&n, "{\"from\": \"%s\", \"row-id\": \"row\", \"emb\": \"f, [b]\", " TYPES "}",
+		  "");
 	got = read_all(&n);
 	z = flat_part(got, 0);
 	id = col_of(got, "row");
 	ok = got->rows == want->rows && got->schema.ncols == want->schema.ncols - 1 &&
 	     rn_shape_width(&got->schema.parts[0].shape) == 2;
 	for (uint64_t i = 0; i < got->rows && ok; i++)
-		ok = id->i64[i] == (int64_t)i && z[2 * i] == (rn_column_is_null(f, i) ? 0 : f->f64[i]) &&
+		ok = id->i64[i] == (int64_t)i &&
+		     z[2 * i] == (rn_column_is_null(f, i) ? 0 : f->f64[i]) &&
 		     z[2 * i + 1] == (rn_column_is_null(b, i) ? 0 : b->b[i]);
 	ok = ok ? blocks_same(&n, got) : fail("row numbers or embedding of a source");
 	free(z);
@@ -190,7 +195,10 @@ static bool allocations_fail(void)
 	struct reading x;
 	bool ok;
 
-	open_scan(&x.n, "{\"from\": \"%s\", \"key\": [\"u\"], \"row-id\": \"row\", \"emb\": \"f\", " TYPES "}", "");
+	open_scan(&x.n,
+		  "{\"from\": \"%s\", \"key\": [\"u\"], \"row-id\": \"row\", \"emb\": \"f\", " TYPES
+		  "}",
+		  "");
 	x.usual = read_all(&x.n);
 	ok = check_every_alloc(read_once, &x);
 	rn_rel_unref(x.usual);

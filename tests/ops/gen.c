@@ -41,7 +41,7 @@ double rnd_real(struct rnd *r)
 	return rnd_next(r) & 1 << 20 ? x : -x;
 }
 
-/* ---- columns ------------------------------------------------------------------------ */
+/* ---- columns ----------------------------------------------------------------------------- */
 
 static struct rn_column *strings(uint64_t rows, struct rnd *r)
 {
@@ -97,8 +97,10 @@ static void put(struct rn_column *c, uint64_t i, char type, struct rnd *r)
 
 static struct rn_column *gen_column(char type, uint64_t rows, struct rnd *r)
 {
-	enum rn_type t = type == 'f' ? RN_FLOAT64 : type == 'b' ? RN_BOOL :
-			 type == 't' ? RN_TIMESTAMP : RN_INT64;
+	enum rn_type t = type == 'f'   ? RN_FLOAT64
+			 : type == 'b' ? RN_BOOL
+			 : type == 't' ? RN_TIMESTAMP
+				       : RN_INT64;
 	bool nulls = type != 'j' && type != 'u';
 	struct rn_column *c;
 	struct rn_err e;
@@ -133,7 +135,7 @@ static struct rn_column *gen_column(char type, uint64_t rows, struct rnd *r)
 	return c;
 }
 
-/* ---- parts ---------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------------- */
 
 static struct rn_tensor *sparse_tensor(uint32_t width, uint64_t rows, struct rnd *r)
 {
@@ -191,8 +193,9 @@ static void add_part(struct rn_rel *rel, const char *name, const char *shape, st
 		base = 1 + rnd_below(r, (uint32_t)(rel->rows + 3));
 		must(rn_buf_new(rel->rows * sizeof(uint32_t), "a map", &map, &e), &e, "a map");
 		for (uint64_t i = 0; i < rel->rows; i++)
-			((uint32_t *)map->data)[i] = *shape != '+' && rnd_below(r, 6) == 0 ?
-							     RN_NO_ROW : rnd_below(r, (uint32_t)base);
+			((uint32_t *)map->data)[i] = *shape != '+' && rnd_below(r, 6) == 0
+							 ? RN_NO_ROW
+							 : rnd_below(r, (uint32_t)base);
 	}
 	t = gen_tensor(shape, base, r);
 	must(rn_rel_add_part(rel, name, t, map, &e), &e, "a part");
@@ -207,7 +210,8 @@ static void add_col(struct rn_rel *rel, char *name, char type, struct rnd *r)
 
 	if (dot)
 		*dot++ = '\0';
-	must(rn_rel_add_col(rel, dot ? dot : name, dot ? name : NULL, gen_column(type, rel->rows, r), &e),
+	must(rn_rel_add_col(rel, dot ? dot : name, dot ? name : NULL,
+			    gen_column(type, rel->rows, r), &e),
 	     &e, "a column");
 	if (type != 'u' || rel->schema.nkey)
 		return;
@@ -245,7 +249,7 @@ struct rn_rel *gen_rel(const char *spec, uint64_t rows, struct rnd *r)
 	return rel;
 }
 
-/* ---- looking at relations ------------------------------------------------------------------ */
+/* ---- looking at relations ---------------------------------------------------------------- */
 
 double *flat_part(const struct rn_rel *r, size_t part)
 {
@@ -317,8 +321,8 @@ bool rel_same(const struct rn_rel *a, const struct rn_rel *b)
 	for (size_t c = 0; c < a->schema.ncols; c++)
 		for (uint64_t i = 0; i < a->rows; i++)
 			if (!cell_equal(a->cols[c], i, b->cols[c], i))
-				return fail("column '%s' differs in row %llu", a->schema.cols[c].name,
-					    (unsigned long long)i);
+				return fail("column '%s' differs in row %llu",
+					    a->schema.cols[c].name, (unsigned long long)i);
 	for (size_t k = 0; k < a->schema.nparts; k++) {
 		struct rn_tensor *x, *y;
 		struct rn_err e;

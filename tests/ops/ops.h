@@ -16,13 +16,13 @@
 
 enum { MAX_INPUTS = 4 };
 
-/* ---- cases (cases.c) -------------------------------------------------------------- */
+/* ---- cases (cases.c) --------------------------------------------------------------------- */
 
 struct trial;
 
 struct op_case {
 	const char *op, *name;
-	const char *opt;            /* options, as a JSON spec has them */
+	const char *opt;	    /* options, as a JSON spec has them */
 	const char *in[MAX_INPUTS]; /* inputs: "NAME(col:type …; part:shape …)", see gen.c; with
 				     * "--keys " in front: of that option */
 	/* For the naive reference (reference.c), where it needs them: */
@@ -53,14 +53,14 @@ const float *trial_param(const struct trial *t, const char *name);
 /* Evaluate the node on these inputs; must succeed. */
 struct rn_rel *trial_eval(struct trial *t, struct rn_backend *b, struct rn_rel *const *in);
 
-/* ---- random input (gen.c) ---------------------------------------------------------- */
+/* ---- random input (gen.c) ---------------------------------------------------------------- */
 
 struct rnd {
 	uint64_t s;
 };
 uint64_t rnd_next(struct rnd *r);
 uint32_t rnd_below(struct rnd *r, uint32_t n); /* 0 … n-1 */
-double rnd_real(struct rnd *r);                /* ±(0.1 … 1.6) */
+double rnd_real(struct rnd *r);		       /* ±(0.1 … 1.6) */
 struct rn_rel *gen_rel(const char *spec, uint64_t rows, struct rnd *r);
 
 /* A part as doubles [rows, width], owned. */
@@ -72,12 +72,12 @@ const struct rn_column *col_of(const struct rn_rel *r, const char *name);
 /* Equal schemas, rows, values and float bits. */
 bool rel_same(const struct rn_rel *a, const struct rn_rel *b);
 
-/* ---- properties --------------------------------------------------------------------- */
+/* ---- properties -------------------------------------------------------------------------- */
 
 extern char why[1000];
 bool fail(const char *fmt, ...) RN_PRINTF(1, 2); /* sets why, returns false */
 void must(int rc, const struct rn_err *e, const char *what);
-extern struct rn_ctx quiet;            /* one thread */
+extern struct rn_ctx quiet;	       /* one thread */
 extern struct rn_backend *backends[3]; /* 1, 2, 4 threads */
 extern const char *tmp_dir;
 
@@ -94,7 +94,7 @@ bool check_alloc(struct trial *t);
 /* scan reads files: its properties are its own (check_scan.c). */
 bool check_scan(uint64_t seed, uint64_t rows);
 
-/* ---- gradients (check_grad.c) --------------------------------------------------------- */
+/* ---- gradients (check_grad.c) ------------------------------------------------------------ */
 
 /* A program with a loss, and the parameters whose gradients are compared. */
 struct model {
@@ -116,7 +116,7 @@ bool model_check(struct model *m, struct rnd *r);
 bool check_primitive(enum rn_prim op, uint64_t seed, const char **not_differentiable);
 bool check_scalar_function(enum rn_ew fn, uint64_t seed);
 
-/* ---- failing allocations (alloc.c, check_alloc.c) --------------------------------------- */
+/* ---- failing allocations (alloc.c, check_alloc.c) ---------------------------------------- */
 
 /* From now on the k-th allocation of this thread (1, 2, …) fails; `on`: all after it too. */
 void alloc_fail(uint64_t k, bool on);

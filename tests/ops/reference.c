@@ -20,7 +20,8 @@ static void add(struct rows *r, const struct trial *t, const uint32_t *tuple)
 {
 	struct rn_err e;
 
-	must(rn_grow(&r->row, &r->cap, (r->n + 1) * t->nin, sizeof *r->row, "rows", &e), &e, "rows");
+	must(rn_grow(&r->row, &r->cap, (r->n + 1) * t->nin, sizeof *r->row, "rows", &e), &e,
+	     "rows");
 	memcpy(r->row + r->n++ * t->nin, tuple, t->nin * sizeof *tuple);
 }
 
@@ -33,7 +34,7 @@ static void identity(const struct trial *t, struct rows *r)
 			add(r, t, tuple);
 }
 
-/* ---- comparing ------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------------- */
 
 static bool close_to(double x, double y)
 {
@@ -75,8 +76,8 @@ static bool same_cell(const struct rn_column *got, uint64_t o, const struct rn_c
 	return row == RN_NO_ROW ? rn_column_is_null(got, o) : cell_equal(got, o, from, row);
 }
 
-static bool same_column(const struct trial *t, size_t c, const struct rn_column *from, uint32_t input,
-			const struct rows *r)
+static bool same_column(const struct trial *t, size_t c, const struct rn_column *from,
+			uint32_t input, const struct rows *r)
 {
 	for (uint64_t o = 0; o < r->n; o++)
 		if (!same_cell(t->out->cols[c], o, from, r->row[o * t->nin + input]))
@@ -94,7 +95,8 @@ static bool same_count(const struct trial *t, uint64_t n)
 }
 
 /* Where an output column comes from: the input of its qualifier, else the first that has it. */
-static const struct rn_column *source(const struct trial *t, const struct rn_field *f, uint32_t *input)
+static const struct rn_column *source(const struct trial *t, const struct rn_field *f,
+				      uint32_t *input)
 {
 	for (int strict = 1; strict >= 0; strict--)
 		for (*input = 0; *input < t->nin; ++*input)
@@ -177,7 +179,8 @@ static bool ref_project(const struct trial *t, struct rows *r)
 	identity(t, r);
 	if (!same_count(t, r->n))
 		return false;
-	json_object_foreach((json_t *)rn_node_json(&t->node, "cols"), name, v) {
+	json_object_foreach((json_t *)rn_node_json(&t->node, "cols"), name, v)
+	{
 		const struct rn_column *got = t->out->cols[c], *from;
 
 		text = json_string_value(v);
@@ -195,7 +198,7 @@ static bool ref_project(const struct trial *t, struct rows *r)
 	return same_parts(t, rn_node_flag(&t->node, "embedding"), r);
 }
 
-/* ---- join ------------------------------------------------------------------------------------ */
+/* ---- join -------------------------------------------------------------------------------- */
 
 static bool keys_meet(const struct rn_column *a, uint64_t i, const struct rn_column *b, uint64_t j)
 {
@@ -213,10 +216,10 @@ static bool match(const struct trial *t, uint32_t input, uint64_t i, uint64_t j)
 	const char *left;
 	json_t *v;
 
-	json_object_foreach((json_t *)rn_node_json(&t->node, "on"), left, v)
-		if (!keys_meet(col_of(t->in[0], left), i,
-			       col_of(t->in[input], json_string_value(v)), j))
-			return false;
+	json_object_foreach((json_t *)rn_node_json(&t->node, "on"), left,
+			    v) if (!keys_meet(col_of(t->in[0], left), i,
+					      col_of(t->in[input], json_string_value(v)),
+					      j)) return false;
 	for (size_t c = 0; rn_node_flag(&t->node, "natural") && c < l->ncols; c++)
 		for (size_t d = 0; d < s->ncols; d++)
 			if (!strcmp(l->cols[c].name, s->cols[d].name) &&
@@ -266,19 +269,20 @@ static bool ref_join(const struct trial *t, struct rows *r)
 	return rn_node_string(&t->node, "expr") || same_parts(t, filter ? 1 : t->nin, r);
 }
 
-/* ---- agg ---------------------------------------------------------------------------------------- */
+/* ---- agg --------------------------------------------------------------------------------- */
 
 /* NULL meets NULL, and an int64 a float64, as groups do. */
-static bool group_meets(const struct rn_column *a, uint64_t i, const struct rn_column *b, uint64_t j)
+static bool group_meets(const struct rn_column *a, uint64_t i, const struct rn_column *b,
+			uint64_t j)
 {
 	if (rn_column_is_null(a, i) && rn_column_is_null(b, j))
 		return true;
-	return b->type == RN_FLOAT64 && a->type == RN_INT64 ? keys_meet(a, i, b, j) :
-							      cell_equal(a, i, b, j);
+	return b->type == RN_FLOAT64 && a->type == RN_INT64 ? keys_meet(a, i, b, j)
+							    : cell_equal(a, i, b, j);
 }
 
-static bool same_key(const struct trial *t, const struct rn_rel *a, uint64_t i, const struct rn_rel *b,
-		     uint64_t j)
+static bool same_key(const struct trial *t, const struct rn_rel *a, uint64_t i,
+		     const struct rn_rel *b, uint64_t j)
 {
 	json_t *by = (json_t *)rn_node_json(&t->node, "by");
 
@@ -333,7 +337,9 @@ static struct summary summarise(const struct rn_column *c, const uint8_t *in, ui
 		if (!in[i] || rn_column_is_null(c, i))
 			continue;
 		s.count++;
-		s.sum += c->type == RN_FLOAT64 ? c->f64[i] : c->type == RN_INT64 ? (double)c->i64[i] : 0;
+		s.sum += c->type == RN_FLOAT64 ? c->f64[i]
+			 : c->type == RN_INT64 ? (double)c->i64[i]
+					       : 0;
 		s.lo = s.lo < 0 || compare(c, i, (uint64_t)s.lo) < 0 ? (int64_t)i : s.lo;
 		s.hi = s.hi < 0 || compare(c, i, (uint64_t)s.hi) > 0 ? (int64_t)i : s.hi;
 	}
@@ -354,7 +360,8 @@ static bool same_aggregate(const struct trial *t, const char *text, const struct
 	c = *name == '*' ? col_of(t->in[0], t->in[0]->schema.cols[0].name) : col_of(t->in[0], name);
 	s = summarise(c, in, t->in[0]->rows);
 	if (!strncmp(text, "count", 5))
-		return got->i64[g] == (*name == '*' ? s.rows : s.count) && !rn_column_is_null(got, g);
+		return got->i64[g] == (*name == '*' ? s.rows : s.count) &&
+		       !rn_column_is_null(got, g);
 	if (!s.count || rn_column_is_null(got, g))
 		return !s.count && rn_column_is_null(got, g);
 	if (!strncmp(text, "min", 3) || !strncmp(text, "max", 3))
@@ -369,9 +376,11 @@ static bool same_aggregates(const struct trial *t, uint64_t g, const uint8_t *in
 	const char *name;
 	json_t *v;
 
-	json_object_foreach((json_t *)rn_node_json(&t->node, "cols"), name, v)
-		if (!same_aggregate(t, json_string_value(v), t->out->cols[c++], g, in))
-			return fail("group %llu: %s", (unsigned long long)g, json_string_value(v));
+	json_object_foreach((json_t *)rn_node_json(&t->node, "cols"), name,
+			    v) if (!same_aggregate(t, json_string_value(v), t->out->cols[c++], g,
+						   in)) return fail("group %llu: %s",
+								    (unsigned long long)g,
+								    json_string_value(v));
 	return true;
 }
 
@@ -393,7 +402,9 @@ static void reduce(const struct trial *t, const uint8_t *in, uint32_t w, double 
 			if (*how == 's' || how[1] == 'e')
 				out[f] += x[f];
 			else
-				out[f] = !n ? x[f] : how[1] == 'a' ? fmax(out[f], x[f]) : fmin(out[f], x[f]);
+				out[f] = !n		 ? x[f]
+					 : how[1] == 'a' ? fmax(out[f], x[f])
+							 : fmin(out[f], x[f]);
 		n++;
 	}
 	for (uint32_t f = 0; n && how[1] == 'e' && f < w; f++)
@@ -416,7 +427,8 @@ static bool ref_agg(const struct trial *t, struct rows *r)
 			member[i] = same_key(t, from, first[g], in, i);
 		for (size_t k = 0; k < json_array_size(by) && ok; k++)
 			ok = cell_equal(t->out->cols[k], g,
-					col_of(from, json_string_value(json_array_get(by, k))), first[g]) ||
+					col_of(from, json_string_value(json_array_get(by, k))),
+					first[g]) ||
 			     fail("the key of group %llu", (unsigned long long)g);
 		ok = ok && same_aggregates(t, g, member);
 		if (ok && got) {
@@ -430,7 +442,8 @@ static bool ref_agg(const struct trial *t, struct rows *r)
 	return ok;
 }
 
-/* ---- union, embed ------------------------------------------------------------------------------------ */
+/* ---- union, embed
+ * ------------------------------------------------------------------------------------ */
 
 static bool ref_union(const struct trial *t, struct rows *r)
 {
@@ -445,8 +458,10 @@ static bool ref_union(const struct trial *t, struct rows *r)
 		for (uint64_t k = 0; k < t->in[i]->rows && ok; k++, o++) {
 			ok = o < t->out->rows || fail("too few rows");
 			for (size_t c = 0; c < s->ncols && ok; c++)
-				ok = cell_equal(t->out->cols[c], o, col_of(t->in[i], s->cols[c].name), k) ||
-				     fail("column '%s', row %llu", s->cols[c].name, (unsigned long long)o);
+				ok = cell_equal(t->out->cols[c], o,
+						col_of(t->in[i], s->cols[c].name), k) ||
+				     fail("column '%s', row %llu", s->cols[c].name,
+					  (unsigned long long)o);
 			for (uint32_t f = 0; f < w && ok; f++)
 				ok = got[o * w + f] == t->flat[i][0][k * w + f] ||
 				     fail("embedding, row %llu", (unsigned long long)o);
@@ -459,7 +474,8 @@ static bool ref_union(const struct trial *t, struct rows *r)
 static bool ref_embed(const struct trial *t, struct rows *r)
 {
 	const struct rn_rel *in = t->in[0];
-	uint32_t *first = calloc(in->rows + 1, sizeof *first), w = rn_shape_width(&t->out->schema.parts[0].shape);
+	uint32_t *first = calloc(in->rows + 1, sizeof *first),
+		 w = rn_shape_width(&t->out->schema.parts[0].shape);
 	bool keyed = !json_array_size(rn_node_json(&t->node, "by"));
 	uint64_t n = keyed ? in->rows : first_rows(t, in, first), g;
 	const float *table = trial_param(t, "weight");
@@ -481,7 +497,8 @@ static bool ref_embed(const struct trial *t, struct rows *r)
 	return ok;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------ */
+/* ---- the table
+ * ------------------------------------------------------------------------------------------ */
 
 bool check_reference(struct trial *t)
 {

@@ -18,7 +18,7 @@ struct stage {
 	struct rn_pipe_conf conf;
 	struct rn_operand in[2];
 	char path[3][200]; /* the inputs', the output's */
-	char *usual;       /* the bytes of the output */
+	char *usual;	   /* the bytes of the output */
 	size_t size;
 };
 
@@ -62,7 +62,8 @@ static void open_stage(struct stage *x, const char *op, const char *opt, const c
 	x->conf.opt = case_options(x->conf.op, opt);
 	x->conf.writer.compress = RN_COMPRESS_NONE;
 	for (; files[x->conf.nin]; x->conf.nin++) {
-		snprintf(x->path[x->conf.nin], sizeof x->path[0], "%s/%s", tmp_dir, files[x->conf.nin]);
+		snprintf(x->path[x->conf.nin], sizeof x->path[0], "%s/%s", tmp_dir,
+			 files[x->conf.nin]);
 		x->in[x->conf.nin].file = x->path[x->conf.nin];
 	}
 	snprintf(x->path[2], sizeof x->path[2], "%s/%s", tmp_dir, output);
@@ -201,7 +202,8 @@ bool pipe_deferred(void)
 	make_input("l.er", "l(k:i y:c; z:3)", 1);
 	ok = stage("linear", "{\"out\": 3}", FILES("l.er"), "h.er") &&
 	     stage("filter", "{\"expr\": \"k > 0\"}", FILES("h.er"), "some.er") &&
-	     stage("join", "{\"on\": \"k\", \"expr\": \"a * b\"}", FILES("h.er", "some.er"), "both.er");
+	     stage("join", "{\"on\": \"k\", \"expr\": \"a * b\"}", FILES("h.er", "some.er"),
+		   "both.er");
 	snprintf(x.path[0], sizeof x.path[0], "%s/some.er", tmp_dir);
 	snprintf(x.path[1], sizeof x.path[1], "%s/both.er", tmp_dir);
 	if (ok) {

@@ -2,7 +2,7 @@
  *
  * Every operator, every primitive, every property (ops.h).
  *
- *   test_ops                    fixed seeds
+ *   test_ops                    fixed seeds (RN_LONG=1: also 50 random trials of each case)
  *   test_ops --long SEED COUNT  COUNT random trials of each case, from SEED
  */
 #include "ops.h"
@@ -26,7 +26,7 @@ static bool said(bool ok, const char *fmt, const char *a, const char *b, const c
 	return ok;
 }
 
-/* ---- operators ------------------------------------------------------------------------- */
+/* ---- operators --------------------------------------------------------------------------- */
 
 struct property {
 	const char *name;
@@ -61,8 +61,9 @@ static void walk(const struct op_case *c, const struct property *p, size_t n, co
 		for (size_t i = 0; i < n; i++)
 			if (ok[i] && !p[i].check(&t)) {
 				ok[i] = false;
-				printf("# seed %llu, %llu rows: %s\n", (unsigned long long)(seed + k),
-				       (unsigned long long)rows[k], why);
+				printf("# seed %llu, %llu rows: %s\n",
+				       (unsigned long long)(seed + k), (unsigned long long)rows[k],
+				       why);
 			}
 		trial_close(&t);
 	}
@@ -72,7 +73,7 @@ static void walk(const struct op_case *c, const struct property *p, size_t n, co
 
 static void test_operator(const struct rn_op *op)
 {
-	static const uint64_t rows[] = { 0, 1, 2, 5, 13, 40, 70 }, many[] = { 3000 };
+	static const uint64_t rows[] = { 0, 1, 2, 3, 5, 8, 13, 20, 40, 70, 90 }, many[] = { 3000 };
 	size_t n = 0;
 
 	for (size_t i = 0; i < op_ncases; i++) {
@@ -90,8 +91,8 @@ static void test_operator(const struct rn_op *op)
 		trial_close(&t);
 	}
 	if (op->flags & RN_OP_SOURCE) {
-		said(check_scan(1, 0) && check_scan(2, 1) && check_scan(3, 70), "%s: %s%s", op->name,
-		     "what is written is read", "");
+		said(check_scan(1, 0) && check_scan(2, 1) && check_scan(3, 70), "%s: %s%s",
+		     op->name, "what is written is read", "");
 		return;
 	}
 	T_OK(n > 0, "%s has cases in tests/ops/cases.c", op->name);
@@ -107,8 +108,9 @@ static void test_primitives(void)
 
 		for (uint64_t seed = 1; seed <= 4 && ok && !none; seed++)
 			ok = check_primitive((enum rn_prim)op, seed, &none);
-		said(ok, none ? "primitive %s has no derivative: %s%s" :
-				"primitive %s: gradients by differences%s%s",
+		said(ok,
+		     none ? "primitive %s has no derivative: %s%s"
+			  : "primitive %s: gradients by differences%s%s",
 		     rn_prim_name((enum rn_prim)op), none ? none : "", "");
 	}
 	for (unsigned fn = RN_EW_DROPMASK; fn < RN_NEW; fn++) {
@@ -116,7 +118,8 @@ static void test_primitives(void)
 
 		for (uint64_t seed = 1; seed <= 3 && ok; seed++)
 			ok = check_scalar_function((enum rn_ew)fn, seed);
-		said(ok, "scalar function %s: gradients by differences%s%s", rn_ew_info[fn].name, "", "");
+		said(ok, "scalar function %s: gradients by differences%s%s", rn_ew_info[fn].name,
+		     "", "");
 	}
 }
 
@@ -144,14 +147,19 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < 3; i++)
 		must(rn_cpu_backend(1u << i, &backends[i], &e), &e, "a backend");
 	scenario_files(true);
+	if (alloc_live() < 0)
+		alloc_runs = 1500; /* a sanitizer is slow */
 	if (argc == 4 && !strcmp(argv[1], "--long")) {
 		long_run(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
 	} else {
 		for (size_t i = 0; i < rn_op_count; i++)
 			test_operator(rn_op_table[i]);
 		test_primitives();
+		if (getenv("RN_LONG"))
+			long_run(1000, 50);
 		for (size_t i = 0; i < nscenarios; i++) {
-			said(scenarios[i].run(), "%s: every allocation fails%s%s", scenarios[i].name, "", "");
+			said(scenarios[i].run(), "%s: every allocation fails%s%s",
+			     scenarios[i].name, "", "");
 			printf("# %llu allocations\n", (unsigned long long)alloc_count);
 		}
 	}

@@ -30,7 +30,7 @@ void must(int rc, const struct rn_err *e, const char *what)
 	exit(1);
 }
 
-/* ---- the node ----------------------------------------------------------------------- */
+/* ---- the node ---------------------------------------------------------------------------- */
 
 json_t *case_options(const struct rn_op *op, const char *text)
 {
@@ -42,7 +42,8 @@ json_t *case_options(const struct rn_op *op, const char *text)
 		printf("Bail out! options of a case are no JSON: %s\n", text);
 		exit(1);
 	}
-	json_object_foreach(given, key, v) {
+	json_object_foreach(given, key, v)
+	{
 		const struct rn_opt *o = rn_opt_find(op->opts, op->nopts, key);
 		json_t *normal;
 
@@ -84,7 +85,7 @@ static void open_node(struct trial *t)
 		must(n->op->check(n, &n->learns, &e), &e, t->c->name);
 }
 
-/* ---- the trial ------------------------------------------------------------------------- */
+/* ---- the trial --------------------------------------------------------------------------- */
 
 void trial_open(struct trial *t, const struct op_case *c, uint64_t seed, uint64_t max_rows)
 {
