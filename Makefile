@@ -29,9 +29,9 @@ V       ?= 0
 LIB_DIRS ?= lib/base lib/rel lib/dev lib/expr formats lib/op lib/plan lib/plan/rewrite lib/learn \
             lib/exec lib/train lib/lang
 
-PKGS        := libzstd libxxhash jansson
+PKGS        := libzstd libxxhash jansson zlib
 PKG_CFLAGS  ?= $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS    ?= $(shell pkg-config --libs libzstd jansson)
+PKG_LIBS    ?= $(shell pkg-config --libs libzstd jansson zlib)
 VARIANT_CFLAGS_release :=
 VARIANT_CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 VARIANT_CFLAGS_ubsan   := -O1 -fsanitize=undefined -fno-sanitize-recover=all
@@ -161,7 +161,7 @@ fuzz:
 		mkdir -p "$(FUZZ_BUILD)/corpus/$$t" "$$corpus"; \
 		echo "fuzz $$t: $(FUZZ_SECONDS) s"; \
 		"$(FUZZ_BUILD)/tests/fuzz/$$t" -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=20 \
-			-artifact_prefix="$(FUZZ_BUILD)/$$t-" -verbosity=0 -print_final_stats=1 \
+			-artifact_prefix="$(FUZZ_BUILD)/$$t-" -verbosity=0 \
 			"$(FUZZ_BUILD)/corpus/$$t" "$$corpus" || exit 1; \
 	done
 

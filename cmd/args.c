@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- the common options ----------------------------------------------------------- */
+/* ---- the common options ---------------------------------------------------------------- */
 
 const struct rn_opt rn_cli_common[] = {
 	{ .name = "help", .letter = 'h', .type = RN_OPT_FLAG, .help = "print this text" },
@@ -66,7 +66,7 @@ bool rn_cli_takes(const struct rn_tool *t, const struct rn_opt *o)
 	return true;
 }
 
-/* ---- finding a row ----------------------------------------------------------------- */
+/* ---- finding a row --------------------------------------------------------------------- */
 
 struct table {
 	const struct rn_opt *opts;
@@ -100,7 +100,8 @@ static const struct rn_opt *find(const struct rn_cli *c, const char *name, char 
 		for (size_t i = 0; i < t[k].n; i++) {
 			const struct rn_opt *o = &t[k].opts[i];
 
-			if (!usable(c, &t[k], o) || (name ? strcmp(o->name, name) : o->letter != letter))
+			if (!usable(c, &t[k], o) ||
+			    (name ? strcmp(o->name, name) : o->letter != letter))
 				continue;
 			*set = t[k].set;
 			return o;
@@ -137,7 +138,7 @@ static int unknown_long(const struct rn_cli *c, const char *name, struct rn_err 
 			  c->tool->name);
 }
 
-/* ---- inputs -------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------- */
 
 /* Length of NAME in NAME=FILE, or 0: only an identifier is a name. */
 static size_t name_length(const char *s)
@@ -168,7 +169,20 @@ static int add_input(struct rn_cli *c, const char *text, const char *opt, struct
 	return 0;
 }
 
-/* ---- options ------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------- */
+
+/* One item of a list, commas and all. */
+static int put_item(const struct rn_opt *o, json_t *set, const char *text, struct rn_err *e)
+{
+	json_t *v;
+
+	RN_TRY(rn_json_array(&v, e));
+	if (json_array_append_new(v, json_string(text))) {
+		json_decref(v);
+		return rn_err_set(e, RN_EUSAGE, "--%s is not valid UTF-8", o->name);
+	}
+	return rn_opt_put(set, o, v, e);
+}
 
 static int put(struct rn_cli *c, const struct rn_opt *o, json_t *set, const char *text,
 	       struct rn_err *e)
@@ -180,17 +194,12 @@ static int put(struct rn_cli *c, const struct rn_opt *o, json_t *set, const char
 			if (c->in[i].opt == o->name)
 				return rn_err_set(e, RN_EUSAGE, "--%s is given twice", o->name);
 		if ((o->flags & RN_CLI_NAMED) && !name_length(text))
-			return rn_err_set(e, RN_EUSAGE, "--%s wants %s, not '%s'", o->name, o->meta, text);
+			return rn_err_set(e, RN_EUSAGE, "--%s wants %s, not '%s'", o->name, o->meta,
+					  text);
 		return add_input(c, text, o->name, e);
 	}
-	if (o->flags & RN_CLI_RAW) {
-		RN_TRY(rn_json_array(&v, e));
-		if (json_array_append_new(v, json_string(text))) {
-			json_decref(v);
-			return rn_err_set(e, RN_EUSAGE, "--%s is not valid UTF-8", o->name);
-		}
-		return rn_opt_put(set, o, v, e);
-	}
+	if (o->flags & RN_CLI_RAW)
+		return put_item(o, set, text, e);
 	RN_TRY(rn_opt_from_text(o, text, &v, e));
 	return rn_opt_put(set, o, v, e);
 }
@@ -285,7 +294,7 @@ static int short_options(struct rn_cli *c, const char *text, char **argv, int *a
 	return 0;
 }
 
-/* ---- operands --------------------------------------------------------------------------- */
+/* ---- operands -------------------------------------------------------------------------- */
 
 /* Is an option given that asks for something else than the program's work? */
 static bool given_alone(const struct rn_cli *c)
@@ -313,12 +322,19 @@ static int positionals(struct rn_cli *c, char **operands, size_t n, size_t *used
 	for (size_t i = 0; i < c->tool->nopts; i++) {
 		const struct rn_opt *o = &c->tool->opts[i];
 
-		if (!(o->flags & RN_OPT_POSITIONAL) || json_object_get(c->opt, o->name))
+		if (!(o->flags & RN_OPT_POSITIONAL) ||
+		    (o->type != RN_OPT_LIST && json_object_get(c->opt, o->name)))
 			continue;
+		if (o->type == RN_OPT_LIST) { /* all that are left, each one item */
+			while (*used < n)
+				RN_TRY(put_item(o, c->opt, operands[(*used)++], e));
+			continue;
+		}
 		if (*used == n && (c->tool->flags & RN_TOOL_SOURCE)) {
 			*standard = true;
 			RN_TRY(put(c, o, c->opt, "-", e));
-		} else if (*used < n && ((o->flags & RN_OPT_REQUIRED) || is_call(operands[*used]))) {
+		} else if (*used < n &&
+			   ((o->flags & RN_OPT_REQUIRED) || is_call(operands[*used]))) {
 			RN_TRY(put(c, o, c->opt, operands[(*used)++], e));
 		}
 	}
@@ -354,7 +370,8 @@ static int check_inputs(const struct rn_cli *c, struct rn_err *e)
 		for (size_t k = 0; k < c->nin; k++)
 			there |= c->in[k].opt == o->name;
 		if (!there)
-			return rn_err_set(e, RN_EUSAGE, "--%s %s is missing: %s", o->name, o->meta, o->help);
+			return rn_err_set(e, RN_EUSAGE, "--%s %s is missing: %s", o->name, o->meta,
+					  o->help);
 	}
 	return 0;
 }
@@ -389,7 +406,7 @@ static int inputs(struct rn_cli *c, char **operands, size_t n, struct rn_err *e)
 	return check_inputs(c, e);
 }
 
-/* ---- all of it ---------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------- */
 
 static int parse_args(struct rn_cli *c, int argc, char **argv, char **operands, size_t *n,
 		      int *info, struct rn_err *e)

@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- messages and exit codes --------------------------------------------------------- */
+/* ---- messages and exit codes ----------------------------------------------------------- */
 
 /* rn(7) documents it.  Nothing at or above 126, which shells use. */
 static const struct {
@@ -126,7 +126,7 @@ int rn_cli_end(struct rn_cli *c, int rc, const struct rn_err *e)
 	return status_of(rc);
 }
 
-/* ---- output ----------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------- */
 
 static int put_text(const char *output, const struct rn_str *text, struct rn_err *e)
 {
@@ -165,7 +165,8 @@ void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s)
 		n = snprintf(line, sizeof line,
 			     "{\"program\":\"%s\",\"deferred\":%s,\"rows_in\":%" PRIu64
 			     ",\"rows_out\":%" PRIu64 ",\"blocks_out\":%" PRIu64
-			     ",\"raw_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64 ",\"seconds\":%.6f}\n",
+			     ",\"raw_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
+			     ",\"seconds\":%.6f}\n",
 			     c->tool->name, s->deferred ? "true" : "false", s->rows_in, s->rows_out,
 			     s->out.blocks, s->out.raw_bytes, s->out.written_bytes, s->seconds);
 		(void)!write(STDERR_FILENO, line, (size_t)n);
@@ -179,7 +180,7 @@ void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s)
 	rn_cli_say(c->tool->name, line);
 }
 
-/* ---- start -------------------------------------------------------------------------------- */
+/* ---- start ----------------------------------------------------------------------------- */
 
 /* Descriptors 0 to 2 must exist, or the next open(2) would become one of them. */
 static void open_standard_fds(void)
@@ -244,10 +245,10 @@ static int common_int(const struct rn_cli *c, const char *name, int64_t min, int
 	if (*out >= min && *out <= max)
 		return 0;
 	if (max == INT64_MAX)
-		return rn_err_set(e, RN_EUSAGE, "--%s must be %" PRId64 " or more, not %" PRId64, name,
-				  min, *out);
-	return rn_err_set(e, RN_EUSAGE, "--%s must be %" PRId64 " to %" PRId64 ", not %" PRId64, name,
-			  min, max, *out);
+		return rn_err_set(e, RN_EUSAGE, "--%s must be %" PRId64 " or more, not %" PRId64,
+				  name, min, *out);
+	return rn_err_set(e, RN_EUSAGE, "--%s must be %" PRId64 " to %" PRId64 ", not %" PRId64,
+			  name, min, max, *out);
 }
 
 static int check_device(const char *d, struct rn_err *e)
@@ -301,8 +302,8 @@ static int check_terminal(const struct rn_cli *c, struct rn_err *e)
 	    !isatty(STDOUT_FILENO))
 		return 0;
 	return rn_err_set(e, RN_EUSAGE,
-			  "the output is a binary stream, and standard output is a terminal: name a "
-			  "file with -o, pipe it into rn-cat, or insist with -f");
+			  "the output is a binary stream, and standard output is a terminal: "
+			  "name a file with -o, pipe it into rn-cat, or insist with -f");
 }
 
 /* argv as the history shall have it: the program's bare name first. */
@@ -363,7 +364,7 @@ void rn_cli_begin(struct rn_cli *c, const struct rn_tool *tool, int argc, char *
 		exit(rn_cli_end(c, rc, &e));
 }
 
-/* ---- option values -------------------------------------------------------------------------- */
+/* ---- option values --------------------------------------------------------------------- */
 
 bool rn_cli_flag(const struct rn_cli *c, const char *name)
 {
@@ -399,7 +400,7 @@ int rn_cli_list(const struct rn_cli *c, const char *name, const char *const **ou
 	return 0;
 }
 
-/* ---- operators -------------------------------------------------------------------------------- */
+/* ---- operators --------------------------------------------------------------------------- */
 
 static struct rn_tool tool_of(const struct rn_op *op, char *name, size_t size)
 {
@@ -407,11 +408,18 @@ static struct rn_tool tool_of(const struct rn_op *op, char *name, size_t size)
 
 	snprintf(name, size, "rn-%s", op->name);
 	return (struct rn_tool){
-		.name = name, .what = op->what, .usage = op->usage, .examples = op->examples,
-		.see_also = op->see_also, .opts = op->opts, .nopts = op->nopts,
-		.flags = RN_TOOL_STREAM | RN_TOOL_NAMED | (op->flags & RN_OP_LEARNS ? RN_TOOL_MODEL : 0) |
+		.name = name,
+		.what = op->what,
+		.usage = op->usage,
+		.examples = op->examples,
+		.see_also = op->see_also,
+		.opts = op->opts,
+		.nopts = op->nopts,
+		.flags = RN_TOOL_STREAM | RN_TOOL_NAMED |
+			 (op->flags & RN_OP_LEARNS ? RN_TOOL_MODEL : 0) |
 			 (source ? RN_TOOL_SOURCE : 0),
-		.min_in = op->min_in, .max_in = op->max_in,
+		.min_in = op->min_in,
+		.max_in = op->max_in,
 	};
 }
 
@@ -419,7 +427,8 @@ static struct rn_tool tool_of(const struct rn_op *op, char *name, size_t size)
 static int run_operator(struct rn_cli *c, const struct rn_op *op, struct rn_err *e)
 {
 	struct rn_pipe_conf conf = {
-		.ctx = &c->ctx, .op = op, .opt = c->opt, .name = c->name, .nin = c->nin, .in = c->in,
+		.ctx = &c->ctx, .op = op, .opt = c->opt, .name = c->name, .nin = c->nin,
+		.in = c->in,
 		.output = c->output, .writer = c->writer, .argc = c->argc, .argv = c->argv,
 	};
 	struct rn_pipe_stats stats = { 0 };

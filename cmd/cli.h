@@ -94,7 +94,7 @@ enum rn_cli_stats rn_cli_stats(const struct rn_cli *c);
 /* What --stats asks for, on standard error. */
 void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s);
 
-/* ---- args.c, help.c: used by rn_cli_begin ----------------------------------------- */
+/* ---- args.c, help.c: used by rn_cli_begin ---------------------------------------------- */
 
 extern const struct rn_opt rn_cli_common[];
 extern const size_t rn_cli_ncommon;

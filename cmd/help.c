@@ -24,7 +24,8 @@ static void print_long(const struct rn_opt *o, struct rn_str *out)
 
 	rn_str_addf(out, "--%s%s", on ? "[no-]" : "", o->name);
 	if (o->type != RN_OPT_FLAG)
-		rn_str_addf(out, o->flags & RN_CLI_BARE ? "[=%s]" : " %s", o->meta ? o->meta : "VALUE");
+		rn_str_addf(out, o->flags & RN_CLI_BARE ? "[=%s]" : " %s",
+			    o->meta ? o->meta : "VALUE");
 }
 
 static void print_row(const struct rn_opt *o, struct rn_str *out)
@@ -51,7 +52,7 @@ static void print_row(const struct rn_opt *o, struct rn_str *out)
 	rn_str_addc(out, '\n');
 }
 
-/* ---- groups of rows ---------------------------------------------------------------------- */
+/* ---- groups of rows -------------------------------------------------------------------- */
 
 struct group {
 	const struct rn_tool *tool;
@@ -117,13 +118,12 @@ static void print_short(const struct group *g, struct rn_str *out)
 	rn_str_addc(out, '\n');
 }
 
-/* ---- the text ------------------------------------------------------------------------------ */
+/* ---- the text -------------------------------------------------------------------------- */
 
 static void print_tail(const struct rn_tool *t, struct rn_str *out)
 {
-	rn_str_add(out, "exit status: 0 done, 1 I/O, 2 usage or schema, 3 bad input, 4 memory or device,\n"
-			"  5 diverged, 70 a bug in RN\n"
-			"examples:\n");
+	rn_str_add(out, "exit status: 0 done, 1 I/O, 2 usage or schema, 3 bad input, 4 memory or "
+			"device,\n  5 diverged, 70 a bug in RN\nexamples:\n");
 	for (const char *const *x = t->examples; x && *x; x++)
 		rn_str_addf(out, "  %s\n", *x);
 	rn_str_addf(out, "see also: %s%srn(7)\n", t->see_also ? t->see_also : "",
@@ -173,7 +173,7 @@ int rn_cli_help(const struct rn_tool *t, struct rn_str *out, struct rn_err *e)
 	return rn_str_check(out, e);
 }
 
-/* ---- versions --------------------------------------------------------------------------------- */
+/* ---- versions ---------------------------------------------------------------------------- */
 
 /* OpenBLAS is loaded when it is first needed; ask it what it is. */
 static void print_blas(struct rn_str *out)
@@ -208,22 +208,22 @@ int rn_cli_version(const struct rn_tool *t, struct rn_str *out, struct rn_err *e
 	return rn_str_check(out, e);
 }
 
-/* ---- for completion ------------------------------------------------------------------------------ */
+/* ---- for completion -------------------------------------------------------------------- */
 
 static void dump(const struct group *g, const char *whose, struct rn_str *out)
 {
 	for (size_t i = 0; i < g->n; i++) {
 		const struct rn_opt *o = &g->opts[i];
+		const char *meta = o->type == RN_OPT_FLAG ? "" : o->meta ? o->meta : "VALUE";
 
 		if (!shown(g, o))
 			continue;
 		rn_str_addf(out, "--%s\t", o->name);
 		if (o->letter)
 			rn_str_addf(out, "-%c", o->letter);
-		rn_str_addf(out, "\t%s\t%s%s\t%s\t%s\n",
-			    o->type == RN_OPT_FLAG ? "" : o->meta ? o->meta : "VALUE", whose,
-			    o->flags & RN_OPT_POSITIONAL ? " positional" : "", o->dflt ? o->dflt : "",
-			    o->help);
+		rn_str_addf(out, "\t%s\t%s%s\t%s\t%s\n", meta, whose,
+			    o->flags & RN_OPT_POSITIONAL ? " positional" : "",
+			    o->dflt ? o->dflt : "", o->help);
 	}
 }
 

@@ -102,7 +102,7 @@ int rn_plan_kind(const struct rn_operand *in, enum rn_plan_kind *out, struct rn_
 	return 0;
 }
 
-/* ---- a plan and its rows ----------------------------------------------------------------- */
+/* ---- a plan and its rows --------------------------------------------------------------- */
 
 void rn_planned_fini(struct rn_planned *p)
 {
@@ -180,7 +180,7 @@ int rn_planned_model(struct rn_model *m, const char *const *source, size_t nsour
 	return rn_planned_finish(p, NULL, source, nsource, e);
 }
 
-/* ---- canonical ------------------------------------------------------------------------------ */
+/* ---- canonical ------------------------------------------------------------------------- */
 
 /* Nodes before they were put in order.  A node's options are an object of its own, so
  * its address tells which node it has become. */
@@ -265,7 +265,8 @@ static int drop_dependents(struct rn_planned *p, const char *const *source, size
 		for (size_t k = 0; k < n && (node->op->flags & RN_OP_SOURCE); k++) {
 			size_t len = strcspn(source[k], "=");
 
-			changed[i] |= strlen(node->name) == len && !strncmp(node->name, source[k], len);
+			changed[i] |= strlen(node->name) == len &&
+				      !strncmp(node->name, source[k], len);
 		}
 		for (uint32_t k = 0; k < node->nin; k++)
 			changed[i] |= changed[node->in[k].node];
@@ -325,12 +326,12 @@ int rn_planned_check(const struct rn_planned *p, uint32_t out, struct rn_err *e)
 	for (uint32_t i = 0; i < plan->nnodes && !rc; i++) {
 		const struct rn_node *n = &plan->nodes[i];
 
-		if (!need[i] || !(n->op->flags & RN_OP_SOURCE) || (i < p->ncarried && p->carried[i]) ||
-		    strcmp(rn_node_string(n, "from"), "-"))
+		if (!need[i] || !(n->op->flags & RN_OP_SOURCE) ||
+		    (i < p->ncarried && p->carried[i]) || strcmp(rn_node_string(n, "from"), "-"))
 			continue;
 		rc = rn_err_set(e, RN_EUSAGE,
-				"the rows of source '%s' came through a pipe and are gone: give them "
-				"with --source %s=FILE",
+				"the rows of source '%s' came through a pipe and are gone: give "
+				"them with --source %s=FILE",
 				n->name, n->name);
 	}
 	free(need);

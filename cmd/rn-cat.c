@@ -2,15 +2,25 @@
  *
  * rn-cat: a stream as CSV, TSV, JSON lines or .npy.
  */
+#include "../formats/sqlite.h"
 #include "rows.h"
+
+#include <string.h>
 
 static const struct rn_opt opts[] = {
 	{ .name = "format", .type = RN_OPT_CHOICE, .meta = "FORMAT", .dflt = "auto",
-	  .choices = "auto|csv|tsv|jsonl|npy", .help = "by the output's name unless given, else csv" },
+	  .choices = "auto|csv|tsv|jsonl|npy",
+	  .help = "by the output's name unless given, else csv" },
 	{ .name = "header", .type = RN_OPT_FLAG, .dflt = "true",
 	  .help = "begin CSV and TSV with the names of the columns" },
+	{ .name = "delimiter", .type = RN_OPT_STRING, .meta = "C",
+	  .help = "one character between fields, or \\t (CSV: a comma)" },
 	{ .name = "embedding", .type = RN_OPT_FLAG, .dflt = "true",
 	  .help = "write the embedding after the columns" },
+	{ .name = "to", .type = RN_OPT_STRING, .meta = "DATABASE",
+	  .help = "write a table of a database, sqlite:FILE?table=NAME" },
+	{ .name = "append", .type = RN_OPT_FLAG,
+	  .help = "with --to: add to the table if it is there" },
 };
 
 static const char *const examples[] = {
@@ -30,22 +40,47 @@ static const struct rn_tool tool = {
 	.max_in = 1,
 };
 
+static int write_table(const struct rn_cli *c, const char *to, struct rn_err *e)
+{
+	static const char *const text[] = { "format", "header", "delimiter", "embedding" };
+
+	for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+		if (json_object_get(c->opt, text[i]))
+			return rn_err_set(e, RN_EUSAGE, "--%s is not for --to", text[i]);
+	if (strcmp(c->output, "-"))
+		return rn_err_set(e, RN_EUSAGE, "--output and --to: give one of them");
+	if (strncmp(to, RN_SQLITE_SCHEME, strlen(RN_SQLITE_SCHEME)))
+		return rn_err_set(e, RN_EUSAGE, "--to wants sqlite:FILE?table=NAME, not '%s'", to);
+	return rn_rows_to_table(c, to, rn_cli_flag(c, "append"), e);
+}
+
 static int run(const struct rn_cli *c, struct rn_err *e)
 {
-	const struct rn_text_opt text = {
+	const char *delimiter = rn_cli_string(c, "delimiter"), *to = rn_cli_string(c, "to");
+	struct rn_text_opt text = {
 		.no_header = !rn_cli_flag(c, "header"),
 		.no_embedding = !rn_cli_flag(c, "embedding"),
 	};
 	enum rn_form form = rn_form_of(rn_cli_string(c, "format"), c->output, RN_FORM_CSV);
 
+	if (to)
+		return write_table(c, to, e);
+	if (rn_cli_flag(c, "append"))
+		return rn_err_set(e, RN_EUSAGE, "--append is for --to");
+	if (delimiter && !rn_csv_delimiter(delimiter, &text.delimiter))
+		return rn_err_set(e, RN_EUSAGE,
+				  "--delimiter wants one character that is neither a quote nor a "
+				  "line end, not '%s'",
+				  delimiter);
 	if (form == RN_FORM_STREAM)
 		return rn_err_set(e, RN_EUSAGE,
-				  "'%s' would be a stream, and rn-cat writes text: name a --format, or "
-				  "use rn-head",
+				  "'%s' would be a stream, and rn-cat writes text: name a "
+				  "--format, or use rn-head",
 				  c->output);
 	if (form == RN_FORM_NPY && text.no_embedding)
-		return rn_err_set(e, RN_EUSAGE, "an .npy file holds the embedding and nothing else: "
-						"leave out --no-embedding");
+		return rn_err_set(e, RN_EUSAGE,
+				  "an .npy file holds the embedding and nothing else: "
+				  "leave out --no-embedding");
 	return rn_rows_pump(c, form, &text, UINT64_MAX, e);
 }
 

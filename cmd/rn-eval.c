@@ -90,8 +90,8 @@ static int scores(const struct rn_applied *a, struct rn_store *store, json_t *js
 		else
 			rn_str_addf(text, "%s %s undefined (%s)\n", name_of(&p->runs[i]), metric,
 				    why ? why : "it is not finite");
-		RN_TRY(rn_json_set(json, name_of(&p->runs[i]), isfinite(v) ? json_real(v) : json_null(),
-				   e));
+		RN_TRY(rn_json_set(json, name_of(&p->runs[i]),
+				   isfinite(v) ? json_real(v) : json_null(), e));
 	}
 	return 0;
 }

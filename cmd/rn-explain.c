@@ -34,7 +34,7 @@ static const struct rn_tool tool = {
 	.max_in = 1,
 };
 
-/* ---- the plan ------------------------------------------------------------------------------ */
+/* ---- the plan -------------------------------------------------------------------------- */
 
 /* A loss that no run names is there to be minimised. */
 static int add_fit(struct rn_plan *p, uint32_t node, struct rn_err *e)
@@ -81,7 +81,8 @@ static int load(const struct rn_cli *c, struct rn_planned *p, uint32_t *out, str
 	if (kind == RN_PLAN_SPEC)
 		rc = rn_planned_spec(&c->in[0], set, nset, source, nsource, p, e);
 	else if (nset)
-		rc = rn_err_set(e, RN_EUSAGE, "--set is for the constants of a spec, and '%s' is none",
+		rc = rn_err_set(e, RN_EUSAGE,
+				"--set is for the constants of a spec, and '%s' is none",
 				c->in[0].file);
 	else if (kind == RN_PLAN_MODEL)
 		rc = load_model(c, source, nsource, p, e);
@@ -93,7 +94,7 @@ done:
 	return rc;
 }
 
-/* ---- schemas --------------------------------------------------------------------------------- */
+/* ---- schemas --------------------------------------------------------------------------- */
 
 /* Schema of node i where it is not inferred: of rows that are there, or of a source's file.
  * What lies behind such rows stays without. */
@@ -138,7 +139,7 @@ done:
 	return rc;
 }
 
-/* ---- output ------------------------------------------------------------------------------------ */
+/* ---- output ------------------------------------------------------------------------------ */
 
 static int print_json(const struct rn_planned *p, struct rn_str *text, struct rn_err *e)
 {

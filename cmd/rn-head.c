@@ -38,7 +38,8 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 
 	if (n < 0)
 		return rn_err_set(e, RN_EUSAGE, "--rows must be 0 or more, not %" PRId64, n);
-	return rn_rows_pump(c, rn_form_of("auto", c->output, terminal ? RN_FORM_CSV : RN_FORM_STREAM),
+	return rn_rows_pump(c,
+			    rn_form_of("auto", c->output, terminal ? RN_FORM_CSV : RN_FORM_STREAM),
 			    NULL, (uint64_t)n, e);
 }
 

@@ -33,7 +33,7 @@ static const struct rn_tool tool = {
 	.max_in = 1,
 };
 
-/* ---- facts: one JSON object, from which the text is made ----------------------------------- */
+/* ---- facts: one JSON object, from which the text is made ------------------------------- */
 
 static int column_facts(const struct rn_schema *s, size_t i, json_t *list, struct rn_err *e)
 {
@@ -60,7 +60,8 @@ static int column_facts(const struct rn_schema *s, size_t i, json_t *list, struc
 static int part_facts(const struct rn_part_info *p, json_t *list, struct rn_err *e)
 {
 	json_t *shape = json_array();
-	json_t *o = json_pack("{sssosb}", "name", p->name, "shape", shape, "sparse", (int)p->sparse);
+	json_t *o = json_pack("{sssosb}", "name", p->name, "shape", shape, "sparse",
+			      (int)p->sparse);
 
 	RN_TRY(rn_json_append(list, o, e));
 	for (uint32_t i = 0; i < p->shape.rank; i++)
@@ -200,7 +201,7 @@ static int gather(const struct rn_cli *c, json_t *facts, struct rn_err *e)
 	return rc;
 }
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------------- */
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -232,7 +233,8 @@ static void print_section(const json_t *o, size_t i, struct rn_str *out)
 {
 	json_t *enc = json_object_get(o, "encodings"), *v;
 	const json_t *is = json_object_get(o, "is");
-	const char *name = text_of(is ? is : o, "name"), *role = text_of(is, "role"), *key, *sep = "";
+	const char *name = text_of(is ? is : o, "name"), *role = text_of(is, "role");
+	const char *key, *sep = "";
 	long long rows = number_of(o, "rows"), blocks = number_of(o, "blocks");
 
 	rn_str_addf(out, "%s %zu%s%s: %lld row%s", role ? role : "relation", i, name ? ", " : "",
@@ -281,7 +283,8 @@ static int load_plan(const json_t *facts, struct rn_plan **p, struct rn_err *e)
 		rn_json_print(plan, RN_JSON_COMPACT, &text);
 		rc = rn_str_check(&text, e);
 		if (!rc)
-			rc = rn_plan_from_spec(text.s, text.len, text_of(facts, "file"), NULL, 0, NULL, 0, p, e);
+			rc = rn_plan_from_spec(text.s, text.len, text_of(facts, "file"), NULL, 0,
+					       NULL, 0, p, e);
 		rn_str_fini(&text);
 		return rc;
 	}

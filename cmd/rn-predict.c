@@ -45,8 +45,8 @@ static int choose(const struct rn_cli *c, const struct rn_plan *p, uint32_t *nod
 	uint32_t preds = 0, fit = RN_NONE;
 
 	if (name && at < 0)
-		return rn_err_set(e, RN_EUSAGE, "the model has no stage '%s'; see 'rn-explain %s'", name,
-				  c->in[0].file);
+		return rn_err_set(e, RN_EUSAGE, "the model has no stage '%s'; see 'rn-explain %s'",
+				  name, c->in[0].file);
 	for (uint32_t i = 0; i < p->nruns && !name; i++) {
 		if (p->runs[i].kind == RN_RUN_FIT)
 			fit = p->runs[i].node;
@@ -56,12 +56,13 @@ static int choose(const struct rn_cli *c, const struct rn_plan *p, uint32_t *nod
 		preds++;
 	}
 	if (preds > 1)
-		return rn_err_set(e, RN_EUSAGE, "the model has %u pred runs: choose with --stage NAME",
-				  preds);
+		return rn_err_set(e, RN_EUSAGE,
+				  "the model has %u pred runs: choose with --stage NAME", preds);
 	if (at < 0 && fit != RN_NONE && p->nodes[fit].nin)
 		at = p->nodes[fit].in[0].node;
 	if (at < 0)
-		return rn_err_set(e, RN_EUSAGE, "the model has no pred run: choose with --stage NAME");
+		return rn_err_set(e, RN_EUSAGE,
+				  "the model has no pred run: choose with --stage NAME");
 	*node = (uint32_t)at;
 	return 0;
 }
@@ -107,8 +108,9 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 
 	if (!strcmp(c->output, "-") && !c->force && isatty(STDOUT_FILENO))
 		return rn_err_set(e, RN_EUSAGE,
-				  "the output is a binary stream, and standard output is a terminal: "
-				  "name a file with -o, pipe it into rn-cat, or insist with -f");
+				  "the output is a binary stream, and standard output is a "
+				  "terminal: name a file with -o, pipe it into rn-cat, or insist "
+				  "with -f");
 	rc = rn_applied_load(c, &a, e);
 	if (!rc)
 		rc = predict(c, &a, &rel, e);

@@ -25,7 +25,8 @@ static const struct rn_opt opts[] = {
 	  .meta = "NAME=STREAM", .help = "write predictions of this to NAME.csv" },
 	{ .name = "metric", .type = RN_OPT_STRING, .meta = "NAME",
 	  .help = "accuracy, f1_macro, roc_auc, mae, ..." },
-	{ .name = "target", .type = RN_OPT_STRING, .meta = "COL", .help = "column of the true values" },
+	{ .name = "target", .type = RN_OPT_STRING, .meta = "COL",
+	  .help = "column of the true values" },
 	{ .name = "patience", .type = RN_OPT_INT, .meta = "N",
 	  .help = "stop after N validations without a better one" },
 	{ .name = "val-every", .type = RN_OPT_INT, .meta = "N", .help = "validate every N epochs" },
@@ -39,7 +40,8 @@ static const struct rn_opt opts[] = {
 	  .help = "write checkpoints there, one when stopped" },
 	{ .name = "checkpoint-every", .type = RN_OPT_INT, .meta = "N",
 	  .help = "write one every N epochs, too" },
-	{ .name = "resume", .type = RN_OPT_STRING, .meta = "FILE", .help = "go on from a checkpoint" },
+	{ .name = "resume", .type = RN_OPT_STRING, .meta = "FILE",
+	  .help = "go on from a checkpoint" },
 	{ .name = "allow-changed", .type = RN_OPT_FLAG,
 	  .help = "resume even where data, plan or build differ" },
 	{ .name = "weights-in", .type = RN_OPT_STRING, .meta = "DIR",
@@ -51,7 +53,8 @@ static const struct rn_opt opts[] = {
 	{ .name = "placement", .type = RN_OPT_CHOICE, .meta = "KIND", .dflt = "fused",
 	  .choices = "fused|staged", .help = "one process, or one for each stage" },
 	{ .name = "stages", .type = RN_OPT_INT, .meta = "N", .help = "at most N stage processes" },
-	{ .name = "log", .type = RN_OPT_STRING, .meta = "FILE", .help = "a JSON line for each epoch" },
+	{ .name = "log", .type = RN_OPT_STRING, .meta = "FILE",
+	  .help = "a JSON line for each epoch" },
 	{ .name = "json", .type = RN_OPT_FLAG, .help = "print the result as one JSON object" },
 	{ .name = "tag", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
 	  .meta = "KEY=VALUE", .help = "add a member to that object" },
@@ -67,7 +70,7 @@ static const char *const examples[] = {
 	NULL,
 };
 
-/* ---- options into runs ------------------------------------------------------------------- */
+/* ---- options into runs ----------------------------------------------------------------- */
 
 static const struct rn_opt *run_row(enum rn_run_kind kind, const char *name)
 {
@@ -172,7 +175,7 @@ static int add_sink(const struct rn_cli *c, struct rn_plan *p, const struct rn_o
 	return rc;
 }
 
-/* ---- the plan ----------------------------------------------------------------------------- */
+/* ---- the plan -------------------------------------------------------------------------- */
 
 static int need_metric(const struct rn_cli *c, struct rn_err *e)
 {
@@ -183,8 +186,8 @@ static int need_metric(const struct rn_cli *c, struct rn_err *e)
 
 		for (int k = 0; k < 2 && (kind == RN_RUN_VAL || kind == RN_RUN_EVAL); k++)
 			if (!rn_cli_string(c, names[k]))
-				return rn_err_set(e, RN_EUSAGE, "--%s wants --%s as well", c->in[i].opt,
-						  names[k]);
+				return rn_err_set(e, RN_EUSAGE, "--%s wants --%s as well",
+						  c->in[i].opt, names[k]);
 	}
 	return 0;
 }
@@ -215,7 +218,8 @@ static int plan_spec(const struct rn_cli *c, const char *const *set, size_t nset
 {
 	if (c->nin > 1)
 		return rn_err_set(e, RN_EUSAGE,
-				  "--%s is for pipelines: the runs of a spec are in its \"run\" list",
+				  "--%s is for pipelines: the runs of a spec are in its \"run\" "
+				  "list",
 				  c->in[1].opt);
 	RN_TRY(rn_planned_spec(&c->in[0], set, nset, source, nsource, p, e));
 	return override_runs(c, p->plan, e);
@@ -233,13 +237,14 @@ static int load_plan(const struct rn_cli *c, struct rn_planned *p, struct rn_err
 	RN_GOTO(done, rn_plan_kind(&c->in[0], &kind, e));
 	if (kind == RN_PLAN_MODEL)
 		rc = rn_err_set(e, RN_EUSAGE,
-				"'%s' is a trained model: train its plan anew with 'rn-explain --json', "
-				"or begin with its weights by --weights-in",
+				"'%s' is a trained model: train its plan anew with 'rn-explain "
+				"--json', or begin with its weights by --weights-in",
 				c->in[0].file);
 	else if (kind == RN_PLAN_SPEC)
 		rc = plan_spec(c, set, nset, source, nsource, p, e);
 	else if (nset)
-		rc = rn_err_set(e, RN_EUSAGE, "--set is for the constants of a spec; a pipeline has none");
+		rc = rn_err_set(e, RN_EUSAGE,
+				"--set is for the constants of a spec; a pipeline has none");
 	else
 		rc = plan_streams(c, source, nsource, p, e);
 done:
@@ -248,7 +253,7 @@ done:
 	return rc;
 }
 
-/* ---- progress ------------------------------------------------------------------------------ */
+/* ---- progress -------------------------------------------------------------------------- */
 
 struct meter {
 	double last; /* when it was drawn */
@@ -276,12 +281,13 @@ static void draw(void *arg, const struct rn_progress *p)
 	m->drawn = true;
 	n = snprintf(line, sizeof line, "\r\033[K");
 	if (p->runs > 1)
-		n += snprintf(line + n, sizeof line - (size_t)n, "run %u/%u  ", p->run + 1, p->runs);
+		n += snprintf(line + n, sizeof line - (size_t)n, "run %u/%u  ", p->run + 1,
+			      p->runs);
 	n += snprintf(line + n, sizeof line - (size_t)n, "epoch %llu/%llu  loss %.4f",
 		      (unsigned long long)p->epoch, (unsigned long long)p->epochs, p->loss);
 	if (p->metric && !isnan(p->val))
-		n += snprintf(line + n, sizeof line - (size_t)n, "  %.20s %.4f (best %.4f)", p->metric,
-			      p->val, p->best);
+		n += snprintf(line + n, sizeof line - (size_t)n, "  %.20s %.4f (best %.4f)",
+			      p->metric, p->val, p->best);
 	n += snprintf(line + n, sizeof line - (size_t)n, "  %.3g rows/s  %.0f s left",
 		      p->rows_per_second, p->seconds_left);
 	(void)!write(STDERR_FILENO, line, (size_t)n);
@@ -293,7 +299,7 @@ static void erase(const struct meter *m)
 		(void)!write(STDERR_FILENO, "\r\033[K", 4);
 }
 
-/* ---- signals -------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t stop_signal;
 
@@ -321,7 +327,7 @@ static void die_of_signal(void)
 	raise(stop_signal);
 }
 
-/* ---- results --------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------------- */
 
 static void add_metric(const json_t *result, const char *name, struct rn_str *out)
 {
@@ -367,7 +373,7 @@ static int print_result(const struct rn_cli *c, const struct rn_plan *p, const j
 	bool model_there = json_object_get(c->common, "output") && !strcmp(c->output, "-");
 	int rc;
 
-	if ((c->quiet || model_there) && !rn_cli_flag(c, "json"))
+	if (model_there && !rn_cli_flag(c, "json"))
 		return 0;
 	if (rn_cli_flag(c, "json")) {
 		rn_json_print(result, 0, &text);
@@ -400,6 +406,8 @@ static int tags(const struct rn_cli *c, json_t **out, struct rn_err *e)
 		}
 		if (!key || !*key)
 			rc = rn_err_set(e, RN_EUSAGE, "--tag wants KEY=VALUE, not '%s'", text);
+		else if (json_object_get(*out, key))
+			rc = rn_err_set(e, RN_EUSAGE, "--tag %s is given twice", key);
 		else
 			rc = rn_json_set(*out, key, json_incref(v), e);
 		json_decref(v);
@@ -409,7 +417,7 @@ static int tags(const struct rn_cli *c, json_t **out, struct rn_err *e)
 	return 0;
 }
 
-/* ---- training ---------------------------------------------------------------------------------- */
+/* ---- training ---------------------------------------------------------------------------- */
 
 static int train(const struct rn_cli *c, const struct rn_planned *p, const json_t *tag,
 		 struct rn_err *e)
@@ -418,17 +426,24 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 	struct rn_train_result result = { 0 };
 	struct meter meter = { 0 };
 	struct rn_train_conf conf = {
-		.ctx = &c->ctx, .plan = p->plan, .carried = p->carried,
+		.ctx = &c->ctx,
+		.plan = p->plan,
+		.carried = p->carried,
 		.runs = (uint32_t)rn_cli_int(c, "runs"),
 		.val_every = (uint64_t)rn_cli_int(c, "val-every"),
 		.placement = strcmp(rn_cli_string(c, "placement"), "staged") ? RN_FUSED : RN_STAGED,
-		.stages = (uint32_t)rn_cli_int(c, "stages"), .exe = "/proc/self/exe",
-		.weights = rn_cli_string(c, "weights-in"), .model = to_model ? c->output : NULL,
-		.writer = c->writer, .save_weights = rn_cli_string(c, "weights-out"),
-		.output_dir = rn_cli_string(c, "output-dir"), .log = rn_cli_string(c, "log"),
+		.stages = (uint32_t)rn_cli_int(c, "stages"),
+		.exe = "/proc/self/exe",
+		.weights = rn_cli_string(c, "weights-in"),
+		.model = to_model ? c->output : NULL,
+		.writer = c->writer,
+		.save_weights = rn_cli_string(c, "weights-out"),
+		.output_dir = rn_cli_string(c, "output-dir"),
+		.log = rn_cli_string(c, "log"),
 		.checkpoint = rn_cli_string(c, "checkpoint"),
 		.checkpoint_every = (uint64_t)rn_cli_int(c, "checkpoint-every"),
-		.resume = rn_cli_string(c, "resume"), .allow_changed = rn_cli_flag(c, "allow-changed"),
+		.resume = rn_cli_string(c, "resume"),
+		.allow_changed = rn_cli_flag(c, "allow-changed"),
 		.tags = tag,
 	};
 	int rc;
@@ -463,7 +478,8 @@ static int check_counts(const struct rn_cli *c, struct rn_err *e)
 		long long v = rn_cli_int(c, names[i]);
 
 		if (json_object_get(c->opt, names[i]) && (v < 1 || v > 1000000000))
-			return rn_err_set(e, RN_EUSAGE, "--%s must be 1 to 1000000000, not %lld", names[i], v);
+			return rn_err_set(e, RN_EUSAGE, "--%s must be 1 to 1000000000, not %lld",
+					  names[i], v);
 	}
 	if (rn_cli_int(c, "checkpoint-every") && !rn_cli_string(c, "checkpoint"))
 		return rn_err_set(e, RN_EUSAGE, "--checkpoint-every wants --checkpoint FILE");
@@ -472,10 +488,11 @@ static int check_counts(const struct rn_cli *c, struct rn_err *e)
 	if (json_object_get(c->common, "output") && !strcmp(c->output, "-")) {
 		if (isatty(STDOUT_FILENO) && !c->force)
 			return rn_err_set(e, RN_EUSAGE,
-					  "the model is binary, and standard output is a terminal: name a "
-					  "file with -o, or insist with -f");
+					  "the model is binary, and standard output is a "
+					  "terminal: name a file with -o, or insist with -f");
 		if (rn_cli_flag(c, "json"))
-			return rn_err_set(e, RN_EUSAGE, "-o - and --json both write to standard output");
+			return rn_err_set(e, RN_EUSAGE,
+					  "-o - and --json both write to standard output");
 	}
 	return 0;
 }

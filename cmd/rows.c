@@ -5,6 +5,7 @@
 #include "rows.h"
 
 #include "../formats/npy.h"
+#include "../formats/sqlite.h"
 #include "../lib/base/json.h"
 #include "../lib/exec/stream.h"
 
@@ -17,7 +18,7 @@ const char *rn_operand_label(const struct rn_operand *in)
 	return strcmp(in->file, "-") ? in->file : "standard input";
 }
 
-/* ---- in ------------------------------------------------------------------------------- */
+/* ---- in -------------------------------------------------------------------------------- */
 
 static int open_table(const struct rn_ctx *c, const struct rn_operand *in, struct rn_rows *r,
 		      struct rn_err *e)
@@ -38,8 +39,8 @@ static int open_stream(const struct rn_operand *in, struct rn_rows *r, struct rn
 	RN_TRY(rn_stream_header(r->reader, r->label, &r->header, &deferred, e));
 	if (deferred)
 		return rn_err_set(e, RN_EUSAGE,
-				  "'%s' is a plan that has not run, and has no rows yet: train it with "
-				  "rn-train, or look at it with rn-explain",
+				  "'%s' is a plan that has not run, and has no rows yet: train it "
+				  "with rn-train, or look at it with rn-explain",
 				  r->label);
 	RN_TRY(rn_reader_section(r->reader, &r->schema, e));
 	return r->schema ? 0 : rn_err_set(e, RN_EDATA, "'%s' holds no relation", r->label);
@@ -80,7 +81,7 @@ void rn_rows_close(struct rn_rows *r)
 	*r = (struct rn_rows){ 0 };
 }
 
-/* ---- out ------------------------------------------------------------------------------ */
+/* ---- out ------------------------------------------------------------------------------- */
 
 enum rn_form rn_form_of(const char *format, const char *path, enum rn_form dflt)
 {
@@ -120,6 +121,7 @@ static int leaf_plan(const char *name, json_t **plan, struct rn_err *e)
 static int open_writer(const struct rn_cli *c, const struct rn_schema *schema,
 		       const json_t *history, struct rn_sink *s, struct rn_err *e)
 {
+	struct rn_writer_opt opt = c->writer;
 	struct rn_str text = RN_STR_INIT;
 	json_t *plan, *header = NULL;
 	struct rn_io *io;
@@ -131,7 +133,8 @@ static int open_writer(const struct rn_cli *c, const struct rn_schema *schema,
 	json_decref(header);
 	RN_GOTO(out, rn_str_check(&text, e));
 	RN_GOTO(out, rn_io_open_write(c->output, &io, e));
-	RN_GOTO(out, rn_writer_open(io, text.s, &c->writer, &s->writer, e));
+	opt.stats = &s->stats;
+	RN_GOTO(out, rn_writer_open(io, text.s, &opt, &s->writer, e));
 	rc = rn_writer_section(s->writer, schema, e);
 out:
 	rn_str_fini(&text);
@@ -142,8 +145,8 @@ static int check_npy(const struct rn_schema *schema, struct rn_sink *s, struct r
 {
 	if (schema->nparts != 1)
 		return rn_err_set(e, RN_EUSAGE,
-				  "an .npy file holds one matrix, and the relation has %zu embedding "
-				  "parts%s",
+				  "an .npy file holds one matrix, and the relation has %zu "
+				  "embedding parts%s",
 				  schema->nparts,
 				  schema->nparts ? ": make one of them with rn-map" : "");
 	s->shape = schema->parts[0].shape;
@@ -239,7 +242,7 @@ void rn_sink_refuse(const struct rn_cli *c, const char *message)
 		rn_writer_abort(w, message);
 }
 
-/* ---- from one to the other --------------------------------------------------------------- */
+/* ---- from one to the other ------------------------------------------------------------- */
 
 static int pump(struct rn_rows *r, struct rn_sink *s, uint64_t left, struct rn_err *e)
 {
@@ -290,11 +293,52 @@ int rn_rows_pump(const struct rn_cli *c, enum rn_form form, const struct rn_text
 	if (!rc) {
 		rc = pump(&r, &s, limit, e);
 		stats.rows_in = stats.rows_out = s.rows;
-		if (!rc && s.writer)
-			stats.out = rn_writer_get_stats(s.writer);
 		rc = rn_sink_close(&s, rc, e);
+		stats.out = s.stats;
 	}
 	rn_rows_close(&r);
+	stats.seconds = now() - start;
+	if (!rc)
+		rn_cli_print_stats(c, &stats);
+	return rc;
+}
+
+static int pump_table(struct rn_rows *r, struct rn_sqlite_writer *w, uint64_t *rows,
+		      struct rn_err *e)
+{
+	struct rn_rel *b;
+	int rc = 0;
+
+	while (!rc) {
+		RN_TRY(rn_rows_block(r, &b, e));
+		if (!b)
+			return 0;
+		*rows += b->rows;
+		rc = rn_sqlite_write(w, b, e);
+		rn_rel_unref(b);
+	}
+	return rc;
+}
+
+int rn_rows_to_table(const struct rn_cli *c, const char *to, bool append, struct rn_err *e)
+{
+	struct rn_pipe_stats stats = { 0 };
+	struct rn_sqlite_writer *w;
+	double start = now();
+	struct rn_rows r;
+	int rc;
+
+	RN_TRY(rn_rows_open(&c->ctx, &c->in[0], &r, e));
+	rc = rn_sqlite_create(to, r.schema, append, &w, e);
+	if (!rc) {
+		rc = pump_table(&r, w, &stats.rows_in, e);
+		if (rc)
+			rn_sqlite_abort(w);
+		else
+			rc = rn_sqlite_commit(w, e);
+	}
+	rn_rows_close(&r);
+	stats.rows_out = stats.rows_in;
 	stats.seconds = now() - start;
 	if (!rc)
 		rn_cli_print_stats(c, &stats);

@@ -12,7 +12,7 @@
 /* What messages call an operand. */
 const char *rn_operand_label(const struct rn_operand *in);
 
-/* ---- in --------------------------------------------------------------------------- */
+/* ---- in -------------------------------------------------------------------------------- */
 
 struct rn_rows {
 	const char *label;
@@ -29,7 +29,7 @@ RN_MUST_CHECK int rn_rows_open(const struct rn_ctx *c, const struct rn_operand *
 RN_MUST_CHECK int rn_rows_block(struct rn_rows *r, struct rn_rel **out, struct rn_err *e);
 void rn_rows_close(struct rn_rows *r);
 
-/* ---- out -------------------------------------------------------------------------- */
+/* ---- out ------------------------------------------------------------------------------- */
 
 enum rn_form { RN_FORM_STREAM, RN_FORM_CSV, RN_FORM_TSV, RN_FORM_JSONL, RN_FORM_NPY };
 
@@ -41,6 +41,7 @@ struct rn_sink {
 	struct rn_text_opt text;
 	struct rn_io *io;
 	struct rn_writer *writer;
+	struct rn_writer_stats stats; /* of a stream, once it is closed */
 	struct rn_shape shape;  /* RN_FORM_NPY: rows are counted before any is written */
 	struct rn_rel **blocks;
 	size_t nblocks, cap;
@@ -61,5 +62,9 @@ void rn_sink_refuse(const struct rn_cli *c, const char *message);
 /* At most `limit` rows of the operand to the output. */
 RN_MUST_CHECK int rn_rows_pump(const struct rn_cli *c, enum rn_form form,
 			       const struct rn_text_opt *text, uint64_t limit, struct rn_err *e);
+
+/* The rows of the operand into a table of a database, all or none. */
+RN_MUST_CHECK int rn_rows_to_table(const struct rn_cli *c, const char *to, bool append,
+				   struct rn_err *e);
 
 #endif

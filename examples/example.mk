@@ -2,6 +2,7 @@
 # where it reads a data set.
 #
 #   make                    train model.json; the last line is rn-train's JSON object
+#                           (from elsewhere: make -s -C examples/NAME, or make adds a line of its own)
 #   make pipeline           the same model as a shell pipeline
 #   make RUNS=20 SEED=7 THREADS=2 PLACEMENT=staged DEVICE=cuda RN_DATA=/data
 

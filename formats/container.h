@@ -30,10 +30,16 @@ enum rn_compress {
 	RN_COMPRESS_ZSTD,
 };
 
+/* What was written; complete once the writer is closed. */
+struct rn_writer_stats {
+	uint64_t rows, blocks, raw_bytes, written_bytes;
+};
+
 struct rn_writer_opt {
 	enum rn_compress compress;
 	int level;           /* zstd level 1 to 19; 0: 1 */
 	uint32_t block_rows; /* 1 to 65536; 0: 65536 */
+	struct rn_writer_stats *stats; /* filled by rn_writer_close; NULL: nobody asks */
 };
 
 /* "auto", "none", "zstd", "zstd:N" (RN_EUSAGE otherwise). */
@@ -54,11 +60,6 @@ RN_MUST_CHECK int rn_writer_close(struct rn_writer *w, struct rn_err *e);
 /* ABORT frame with the message, close; a temporary file is removed.  Frees w.
  * NULL is fine. */
 void rn_writer_abort(struct rn_writer *w, const char *message);
-
-struct rn_writer_stats {
-	uint64_t rows, blocks, raw_bytes, written_bytes;
-};
-struct rn_writer_stats rn_writer_get_stats(const struct rn_writer *w);
 
 struct rn_reader;
 /* Takes io, also on failure. */

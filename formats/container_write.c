@@ -38,6 +38,7 @@ struct rn_writer {
 	uint64_t pending_rows, pending_raw;
 	struct rn_block_writer block;
 	struct rn_writer_stats stats;
+	struct rn_writer_stats *told; /* rn_writer_opt.stats */
 };
 
 int rn_compress_parse(const char *s, struct rn_writer_opt *opt, struct rn_err *e)
@@ -307,6 +308,7 @@ int rn_writer_open(struct rn_io *io, const char *header, const struct rn_writer_
 	}
 	w->io = io;
 	w->block.level = codec_level(opt, io->kind);
+	w->told = opt->stats;
 	w->block_rows = opt->block_rows && opt->block_rows < RN_ER_MAX_ROWS ? opt->block_rows :
 									      RN_ER_MAX_ROWS;
 	rc = put_header(w, header, e);
@@ -372,6 +374,8 @@ int rn_writer_close(struct rn_writer *w, struct rn_err *e)
 	RN_GOTO(fail, flush_pending(w, e));
 	RN_GOTO(fail, put_end(w, e));
 	RN_GOTO(fail, w->io->ops->flush(w->io, e));
+	if (w->told)
+		*w->told = w->stats;
 	rc = w->io->ops->close(w->io, e);
 	writer_free(w);
 	return rc;
@@ -403,9 +407,4 @@ void rn_writer_abort(struct rn_writer *w, const char *message)
 				 message_length(message), NULL);
 	w->io->ops->abort(w->io);
 	writer_free(w);
-}
-
-struct rn_writer_stats rn_writer_get_stats(const struct rn_writer *w)
-{
-	return w->stats;
 }

@@ -1,153 +1,136 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Typed rows out of separated text.  A column's type is guessed from the first
- * rows and only ever widens: unknown (nothing but NULLs), then bool, int64,
- * float64 or timestamp, int64 to float64, and all to string.
+ * Typed rows out of text.  A column's type is guessed from the first rows and only
+ * ever widens.
  *
  * Where the input can be read again, its blocks are parsed with the guess and
  * kept; if every row fits, as nearly always, that was the only pass.  If one
  * does not, or what is kept gets too large, the rest only widens the types and
  * a second pass parses.  Where it cannot be read again, the first 65,536 rows
- * decide, and a later value that does not fit is an error.
+ * decide, and a later value that does not fit is an error.  A key of JSON lines that
+ * was not met before is like a value that does not fit.
  */
-#include "csv.h"
+#include "csv_reader.h"
 
-#include "csv_scan.h"
 #include "../lib/base/utf8.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	MAX_ROWS = 65536,          /* in a block */
-	SAMPLE_ROWS = 65536,       /* that decide where the input cannot be read again */
-	SAMPLE_TEXT = 256 << 20,   /* bytes of text at which they are enough */
-	GUESS_ROWS = 1000,         /* that make the first guess elsewhere */
-	MAX_KEPT = 256 << 20,      /* bytes of blocks kept while types are being found */
-	BLOCK_BYTES = 64 << 20,    /* bytes at which a block of many columns is cut */
-	TYPE_UNKNOWN = RN_NTYPES,  /* only NULLs so far */
+	MAX_ROWS = 65536,        /* in a block */
+	SAMPLE_TEXT = 256 << 20, /* bytes of text at which a sample is large enough */
+	GUESS_ROWS = 1000,       /* that make the first guess where the input can be read again */
+	MAX_KEPT = 256 << 20,    /* bytes of blocks kept while types are being found */
+	BLOCK_BYTES = 64 << 20,  /* bytes at which a block of many columns is cut */
+	MAX_SHOWN = 3,           /* malformed rows that are told one by one */
 };
 
-struct column {
-	char *name;
-	unsigned type; /* enum rn_type, or TYPE_UNKNOWN */
-	bool given;
-	struct rn_column *values; /* of the block being filled: `capacity` rows */
-	char *bytes;              /* of its strings */
-	size_t nbytes, bytes_cap;
-};
-
-struct rn_csv_reader {
-	struct rn_csv_scan *scan;
-	struct rn_csv_opt opt;
-	struct rn_schema schema;
-	struct column *cols;
-	size_t ncols;
-	uint32_t capacity, rows; /* of the block being filled */
-	uint64_t text;           /* bytes of strings in it */
-	struct rn_rel **kept;
-	size_t nkept, kept_cap, next_kept;
-	bool ended;
-};
-
-/* ---- types ------------------------------------------------------------------- */
-
-static bool parse_bool(const struct rn_csv_field *f, uint8_t *out)
-{
-	static const char *const words[] = { "false", "False", "FALSE", "true", "True", "TRUE" };
-
-	for (unsigned i = 0; i < 6; i++)
-		if (f->len == strlen(words[i]) && memcmp(f->p, words[i], f->len) == 0) {
-			*out = i >= 3;
-			return true;
-		}
-	return false;
-}
-
-static bool is_null(const struct rn_csv_field *f)
-{
-	return !f->len && !f->quoted;
-}
-
-static bool fits(const struct rn_csv_field *f, unsigned type)
-{
-	int64_t i;
-	double d;
-	uint8_t b;
-
-	switch (type) {
-	case RN_INT64:
-		return rn_int64_parse_padded(f->p, f->len, &i);
-	case RN_FLOAT64:
-		return rn_float64_parse_padded(f->p, f->len, &d);
-	case RN_BOOL:
-		return parse_bool(f, &b);
-	case RN_TIMESTAMP:
-		return rn_timestamp_parse(f->p, f->len, &i);
-	default:
-		return true;
-	}
-}
-
-/* An integer that int64 does not hold: as float64 it would lose digits, and it may
- * be an identifier. */
-static bool is_long_int(const struct rn_csv_field *f)
-{
-	uint32_t i = f->len && f->p[0] == '-';
-
-	if (f->len - i < 19)
-		return false;
-	while (i < f->len && f->p[i] >= '0' && f->p[i] <= '9')
-		i++;
-	return i == f->len && !fits(f, RN_INT64);
-}
-
-/* The least type above `type` that the value fits as well. */
-static unsigned widen(unsigned type, const struct rn_csv_field *f)
-{
-	static const unsigned order[] = { RN_BOOL, RN_INT64, RN_FLOAT64, RN_TIMESTAMP };
-
-	if (is_null(f) || (type != TYPE_UNKNOWN && fits(f, type)))
-		return type;
-	if (type != RN_FLOAT64 && is_long_int(f))
-		return RN_STRING;
-	if (type == RN_INT64)
-		return fits(f, RN_FLOAT64) ? RN_FLOAT64 : RN_STRING;
-	for (size_t i = 0; type == TYPE_UNKNOWN && i < sizeof order / sizeof *order; i++)
-		if (fits(f, order[i]))
-			return order[i];
-	return RN_STRING;
-}
+/* ---- rows -------------------------------------------------------------------- */
 
 /* A blank line is a row only where there is one column. */
 static bool is_blank(const struct rn_csv_reader *r, const struct rn_csv_field *f, size_t n)
 {
-	return n == 1 && r->ncols != 1 && is_null(f);
+	return n == 1 && r->ncols != 1 && !r->json && !f->len && !f->quoted;
 }
 
-/* The next row that is none, of as many fields as there are columns; *n = 0: the end. */
-static int next_row(struct rn_csv_reader *r, const struct rn_csv_field **f, size_t *n,
-		    struct rn_err *e)
+/* The row that r->err is about is passed over. */
+static int reject(struct rn_csv_reader *r, struct rn_err *e)
 {
-	do
-		RN_TRY(rn_csv_scan_row(r->scan, f, n, e));
-	while (*n && is_blank(r, *f, *n));
-	if (*n && *n != r->ncols)
-		return rn_csv_scan_bad(r->scan, 0, e, "%zu field%s where %s %zu", *n,
-				       *n == 1 ? "" : "s",
-				       r->opt.no_header ? "the first row has" : "the header has",
-				       r->ncols);
+	if (r->counting && r->bad < MAX_SHOWN) {
+		r->bad_text[r->bad] = strdup(r->err.msg);
+		if (!r->bad_text[r->bad])
+			return rn_err_nomem(e, strlen(r->err.msg), "a message");
+	}
+	r->bad += r->counting;
 	return 0;
 }
 
-static void widen_row(struct rn_csv_reader *r, const struct rn_csv_field *f)
+static void forget_rejects(struct rn_csv_reader *r)
 {
+	for (size_t i = 0; i < MAX_SHOWN; i++) {
+		free(r->bad_text[i]);
+		r->bad_text[i] = NULL;
+	}
+	r->good = r->bad = 0;
+}
+
+/* The next row of text, well formed. */
+static int next_fields(struct rn_csv_reader *r, const struct rn_csv_field **f, size_t *n,
+		       struct rn_err *e)
+{
+	for (;;) {
+		bool could;
+		int rc = rn_csv_scan_row(r->scan, f, n, r->opt.skip_bad ? &r->err : e);
+
+		if (!rc || !r->opt.skip_bad)
+			return rc;
+		could = false;
+		if (rc == RN_EDATA)
+			RN_TRY(rn_csv_scan_skip(r->scan, &could, e));
+		if (!could) {
+			if (e)
+				*e = r->err;
+			return rc;
+		}
+		RN_TRY(reject(r, e));
+	}
+}
+
+/* A row of n fields is passed over, or is an error. */
+static int bad_length(struct rn_csv_reader *r, size_t n, struct rn_err *e)
+{
+	const char *whose = !r->opt.no_header ? "the header has" :
+			    r->opt.nnames     ? "--columns names" :
+						"the first row has";
+	int rc = rn_csv_scan_bad(r->scan, 0, r->opt.skip_bad ? &r->err : e,
+				 "%zu field%s where %s %zu", n, n == 1 ? "" : "s", whose, r->ncols);
+
+	return r->opt.skip_bad ? reject(r, e) : rc;
+}
+
+/* The next row that is none, of as many fields as there are columns (JSON lines: at
+ * least); *f = NULL: the end. */
+static int next_row(struct rn_csv_reader *r, const struct rn_csv_field **f, size_t *n,
+		    struct rn_err *e)
+{
+	for (;;) {
+		RN_TRY(next_fields(r, f, n, e));
+		if (!*f || r->json || *n == r->ncols)
+			return 0;
+		if (is_blank(r, *f, *n))
+			continue;
+		RN_TRY(bad_length(r, *n, e));
+	}
+}
+
+/* Columns for the keys that are new. */
+static int add_columns(struct rn_csv_reader *r, struct rn_err *e)
+{
+	size_t n = rn_csv_scan_nkeys(r->scan);
+
+	RN_TRY(rn_grow(&r->cols, &r->cols_cap, n, sizeof *r->cols, "a schema", e));
+	for (; r->ncols < n; r->ncols++) {
+		char *name = strdup(rn_csv_scan_key(r->scan, r->ncols));
+
+		if (!name)
+			return rn_err_nomem(e, 1, "a column name");
+		r->cols[r->ncols] = (struct rn_csv_column){ .name = name, .type = RN_CSV_UNKNOWN };
+	}
+	return 0;
+}
+
+static int widen_row(struct rn_csv_reader *r, const struct rn_csv_field *f, size_t n,
+		     struct rn_err *e)
+{
+	if (n > r->ncols)
+		RN_TRY(add_columns(r, e));
 	for (size_t i = 0; i < r->ncols; i++)
 		if (!r->cols[i].given && r->cols[i].type != RN_STRING)
-			r->cols[i].type = widen(r->cols[i].type, &f[i]);
+			r->cols[i].type = rn_csv_widen(r, r->cols[i].type, &f[i]);
+	return 0;
 }
 
 /* Guess from at most `rows` rows, which stay to be read. */
@@ -160,9 +143,9 @@ static int guess_types(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
 	rn_csv_scan_mark(r->scan);
 	while (!rc && rows-- && rn_csv_scan_kept(r->scan) < SAMPLE_TEXT) {
 		rc = next_row(r, &f, &n, e);
-		if (rc || !n)
+		if (rc || !f)
 			break;
-		widen_row(r, f);
+		rc = widen_row(r, f, n, e);
 	}
 	rn_csv_scan_back(r->scan);
 	return rc;
@@ -170,205 +153,79 @@ static int guess_types(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
 
 /* ---- blocks ------------------------------------------------------------------ */
 
-static enum rn_type final_type(const struct column *k)
+/* The row at f is passed over, or is an error: its value `misfit` - 1 is not of its
+ * column's type, or (0) it has a new key. */
+static int bad_row(struct rn_csv_reader *r, size_t misfit, const struct rn_csv_field *f,
+		   struct rn_err *e)
 {
-	return k->type == TYPE_UNKNOWN ? RN_STRING : (enum rn_type)k->type;
-}
-
-static void drop_block(struct rn_csv_reader *r)
-{
-	for (size_t i = 0; i < r->ncols; i++) {
-		rn_column_unref(r->cols[i].values);
-		r->cols[i].values = NULL;
-		r->cols[i].nbytes = 0;
-	}
-	r->rows = 0;
-	r->text = 0;
-}
-
-static int start_block(struct rn_csv_reader *r, struct rn_err *e)
-{
-	drop_block(r);
-	for (size_t i = 0; i < r->ncols; i++) {
-		struct column *k = &r->cols[i];
-
-		if (final_type(k) == RN_STRING)
-			RN_TRY(rn_column_new_string(r->capacity, 0, &k->values, e));
-		else
-			RN_TRY(rn_column_new(final_type(k), r->capacity, &k->values, e));
-	}
-	return 0;
-}
-
-static int add_null(struct column *k, uint32_t row, struct rn_err *e)
-{
-	struct rn_column *c = k->values;
-
-	RN_TRY(rn_column_need_null(c, e));
-	c->null[row] = 1;
-	c->nulls++;
-	if (c->type == RN_STRING)
-		c->off[row] = k->nbytes;
-	else if (c->type == RN_BOOL)
-		c->b[row] = 0;
-	else if (c->type == RN_FLOAT64)
-		c->f64[row] = 0;
-	else
-		c->i64[row] = 0;
-	return 0;
-}
-
-/* Copy a field, "" becoming " where it is escaped. */
-static int add_string(struct rn_csv_reader *r, size_t i, const struct rn_csv_field *f,
-		      struct rn_err *e)
-{
-	struct column *k = &r->cols[i];
-	size_t valid = rn_utf8_prefix(f->p, f->len);
-	char *to;
-
-	if (valid < f->len)
-		return rn_csv_scan_bad(r->scan, i, e, "column '%s' is not UTF-8 (byte 0x%02X)",
-				       k->name, (unsigned char)f->p[valid]);
-	RN_TRY(rn_grow(&k->bytes, &k->bytes_cap, k->nbytes + f->len + 1, 1, "strings", e));
-	k->values->off[r->rows] = k->nbytes;
-	to = k->bytes + k->nbytes;
-	if (!f->escaped) {
-		memcpy(to, f->p, f->len);
-		to += f->len;
-	} else {
-		for (uint32_t j = 0; j < f->len; j++) {
-			*to++ = f->p[j];
-			j += f->p[j] == '"';
-		}
-	}
-	r->text += (size_t)(to - (k->bytes + k->nbytes));
-	k->nbytes = (size_t)(to - k->bytes);
-	return 0;
-}
-
-enum { MISFIT = 1 };
-
-/* Field i of the row: 0, MISFIT, or an error. */
-static int add_field(struct rn_csv_reader *r, size_t i, const struct rn_csv_field *f,
-		     struct rn_err *e)
-{
-	struct column *k = &r->cols[i];
-	struct rn_column *c = k->values;
-	double d;
-
-	if (is_null(f))
-		return add_null(k, r->rows, e);
-	if (k->type == TYPE_UNKNOWN)
-		return MISFIT;
-	switch (c->type) {
-	case RN_INT64:
-		return rn_int64_parse_padded(f->p, f->len, &c->i64[r->rows]) ? 0 : MISFIT;
-	case RN_TIMESTAMP:
-		return rn_timestamp_parse(f->p, f->len, &c->i64[r->rows]) ? 0 : MISFIT;
-	case RN_BOOL:
-		return parse_bool(f, &c->b[r->rows]) ? 0 : MISFIT;
-	case RN_FLOAT64:
-		if (!rn_float64_parse_padded(f->p, f->len, &d))
-			return MISFIT;
-		if (isnan(d))
-			return add_null(k, r->rows, e);
-		c->f64[r->rows] = d + 0.0; /* -0.0 becomes 0.0 */
-		return 0;
-	default:
-		return add_string(r, i, f, e);
-	}
-}
-
-/* The block so far as a relation; *out = NULL if it has no rows. */
-static int finish_block(struct rn_csv_reader *r, struct rn_rel **out, struct rn_err *e)
-{
-	struct rn_rel *rel;
+	struct rn_err *err = r->opt.skip_bad ? &r->err : e;
 	int rc;
 
-	*out = NULL;
-	if (!r->rows)
-		return 0;
-	RN_TRY(rn_rel_new(NULL, r->rows, &rel, e));
-	for (size_t i = 0; i < r->ncols; i++) {
-		struct column *k = &r->cols[i];
-		struct rn_column *c = k->values;
-
-		k->values = NULL;
-		c->rows = r->rows;
-		if (c->type == RN_STRING) {
-			/* The bytes' final number is known only now. */
-			struct rn_buf *mem;
-
-			c->off[r->rows] = k->nbytes;
-			rc = rn_buf_new(k->nbytes, "a string column", &mem, e);
-			if (rc) {
-				rn_column_unref(c);
-				goto fail;
-			}
-			if (k->nbytes)
-				memcpy(mem->data, k->bytes, k->nbytes);
-			rn_buf_unref(c->mem[1]);
-			c->mem[1] = mem;
-			c->bytes = mem->data;
-		}
-		RN_GOTO(fail, rn_rel_add_col(rel, k->name, NULL, c, e));
-	}
-	*out = rel;
-	return 0;
-fail:
-	rn_rel_unref(rel);
-	return rc;
+	if (misfit)
+		rc = rn_csv_bad_value(r, misfit - 1, &f[misfit - 1], err);
+	else
+		rc = rn_csv_scan_bad(r->scan, 0, err,
+				     "the key '%s' is new after %d rows (name it with --types)",
+				     rn_csv_scan_key(r->scan, r->ncols), RN_CSV_SAMPLE);
+	return r->opt.skip_bad ? reject(r, e) : rc;
 }
 
-/* Rows into the block until it is full, the end (ended), or a value that does not
- * fit: then *misfit is its column + 1, and the row is at *f. */
-static int fill_block(struct rn_csv_reader *r, const struct rn_csv_field **f, size_t *misfit,
-		      struct rn_err *e)
+/* Rows into the block until it is full, the end (ended), or a value or a key that does
+ * not fit and decides on types (`finding`): then *misfit, and the row is *n fields at *f. */
+static int fill_block(struct rn_csv_reader *r, bool finding, const struct rn_csv_field **f,
+		      size_t *n, bool *misfit, struct rn_err *e)
 {
-	size_t n;
-
-	*misfit = 0;
-	RN_TRY(start_block(r, e));
+	*misfit = false;
+	RN_TRY(rn_csv_block_start(r, e));
 	while (r->rows < r->capacity && r->text < BLOCK_BYTES) {
-		RN_TRY(next_row(r, f, &n, e));
-		if (!n) {
+		size_t at = 0;
+		int rc = 0;
+
+		RN_TRY(next_row(r, f, n, e));
+		if (!*f) {
 			r->ended = true;
 			return 0;
 		}
-		for (size_t i = 0; i < n; i++) {
-			int rc = add_field(r, i, &(*f)[i], e);
-
-			if (rc == MISFIT) {
-				*misfit = i + 1;
-				return 0;
-			}
-			if (rc)
-				return rc;
+		if (*n <= r->ncols)
+			rc = rn_csv_block_add(r, *f, &at, r->opt.skip_bad ? &r->err : e);
+		if (rc == RN_EDATA && r->opt.skip_bad) { /* not UTF-8 */
+			RN_TRY(reject(r, e));
+			continue;
 		}
-		r->rows++;
+		if (rc) {
+			if (r->opt.skip_bad && e)
+				*e = r->err;
+			return rc;
+		}
+		if (!at && *n <= r->ncols) {
+			r->good++;
+			continue;
+		}
+		if (finding && !(at && r->cols[at - 1].given)) {
+			*misfit = true;
+			return 0;
+		}
+		RN_TRY(bad_row(r, at, *f, e));
 	}
 	return 0;
 }
 
-static int bad_value(const struct rn_csv_reader *r, size_t i, const struct rn_csv_field *f,
-		     struct rn_err *e)
+/* At the end: how many rows were passed over. */
+static int tell_rejects(struct rn_csv_reader *r, struct rn_err *e)
 {
-	const struct column *k = &r->cols[i];
-	int n = f->len > 40 ? 40 : (int)f->len;
-	const char *type = rn_type_name(final_type(k));
+	const char *name = rn_csv_scan_name(r->scan);
 
-	if (k->given)
-		return rn_csv_scan_bad(r->scan, i, e, "column '%s': '%.*s' is not of type %s",
-				       k->name, n, f->p, type);
-	if (k->type == TYPE_UNKNOWN)
-		return rn_csv_scan_bad(r->scan, i, e,
-				       "column '%s': '%.*s' after %d rows of NULLs (set its type "
-				       "with --types)",
-				       k->name, n, f->p, SAMPLE_ROWS);
-	return rn_csv_scan_bad(r->scan, i, e,
-			       "column '%s': '%.*s' is not of type %s, as the first rows are "
-			       "(set its type with --types)",
-			       k->name, n, f->p, type);
+	if (!r->bad)
+		return 0;
+	if (!r->good)
+		return rn_err_set(e, RN_EDATA,
+				  "'%s': none of its %" PRIu64 " rows can be read; the first: %s", name,
+				  r->bad, r->bad_text[0]);
+	for (uint64_t i = 0; i < r->bad && i < MAX_SHOWN; i++)
+		rn_log(r->ctx, RN_LOG_WARN, "%s", r->bad_text[i]);
+	rn_log(r->ctx, RN_LOG_WARN, "'%s': %" PRIu64 " of %" PRIu64 " rows passed over", name, r->bad,
+	       r->good + r->bad);
+	return 0;
 }
 
 /* ---- finding the types of all rows -------------------------------------------- */
@@ -385,8 +242,8 @@ static int first_row(struct rn_csv_reader *r, const struct rn_csv_field **f, siz
 		     struct rn_err *e)
 {
 	do
-		RN_TRY(rn_csv_scan_row(r->scan, f, n, e));
-	while (*n == 1 && is_null(*f));
+		RN_TRY(next_fields(r, f, n, e));
+	while (*n == 1 && !(*f)->len && !(*f)->quoted);
 	return 0;
 }
 
@@ -395,24 +252,41 @@ static int skip_header(struct rn_csv_reader *r, struct rn_err *e)
 	const struct rn_csv_field *f;
 	size_t n;
 
-	return r->opt.no_header ? 0 : first_row(r, &f, &n, e);
+	return r->opt.no_header || r->json ? 0 : first_row(r, &f, &n, e);
 }
 
-/* Widen by the row at f and by all that follow; then start again. */
-static int widen_rest(struct rn_csv_reader *r, const struct rn_csv_field *f, struct rn_err *e)
+static void set_capacity(struct rn_csv_reader *r)
 {
-	size_t n;
+	uint64_t most = BLOCK_BYTES / (9 * (uint64_t)(r->ncols ? r->ncols : 1));
+	uint64_t size = rn_csv_scan_size(r->scan);
+	uint32_t rows = r->opt.block_rows;
 
+	rows = rows && rows < MAX_ROWS ? rows : MAX_ROWS;
+	/* Every row takes a byte per column: small files need only small blocks. */
+	if (size && !r->json && size / r->ncols < most)
+		most = size / r->ncols + 1;
+	r->capacity = most < rows ? (uint32_t)(most ? most : 1) : rows;
+}
+
+/* Widen by the row of n fields at f and by all that follow; then start again. */
+static int widen_rest(struct rn_csv_reader *r, const struct rn_csv_field *f, size_t n,
+		      struct rn_err *e)
+{
 	drop_kept(r);
-	drop_block(r);
+	rn_csv_block_drop(r);
+	forget_rejects(r);
+	r->counting = false;
 	do {
 		if (f)
-			widen_row(r, f);
+			RN_TRY(widen_row(r, f, n, e));
 		RN_TRY(next_row(r, &f, &n, e));
-	} while (n);
+	} while (f);
 	r->ended = false;
 	RN_TRY(rn_csv_scan_rewind(r->scan, e));
-	return skip_header(r, e);
+	RN_TRY(skip_header(r, e));
+	r->counting = true;
+	set_capacity(r);
+	return 0;
 }
 
 /* Parse into r->kept with the types guessed. */
@@ -422,18 +296,17 @@ static int find_types(struct rn_csv_reader *r, uint64_t limit, struct rn_err *e)
 	uint64_t kept = 0;
 
 	while (!r->ended) {
-		size_t misfit;
+		bool misfit;
+		size_t n;
 
 		if (kept > limit)
-			return widen_rest(r, NULL, e);
-		RN_TRY(fill_block(r, &f, &misfit, e));
-		if (misfit && r->cols[misfit - 1].given)
-			return bad_value(r, misfit - 1, &f[misfit - 1], e);
+			return widen_rest(r, NULL, 0, e);
+		RN_TRY(fill_block(r, true, &f, &n, &misfit, e));
 		if (misfit)
-			return widen_rest(r, f, e);
+			return widen_rest(r, f, n, e);
 		RN_TRY(rn_grow(&r->kept, &r->kept_cap, r->nkept + 1, sizeof(struct rn_rel *),
 			       "text", e));
-		RN_TRY(finish_block(r, &r->kept[r->nkept], e));
+		RN_TRY(rn_csv_block_finish(r, &r->kept[r->nkept], e));
 		if (r->kept[r->nkept])
 			kept += rn_rel_bytes(r->kept[r->nkept++]);
 	}
@@ -442,15 +315,16 @@ static int find_types(struct rn_csv_reader *r, uint64_t limit, struct rn_err *e)
 
 /* ---- header ------------------------------------------------------------------ */
 
-/* The name of column i: its header cell, or c0, c1, … */
+/* The name of column i: what --columns says, its header cell, or c0, c1, … */
 static int set_name(struct rn_csv_reader *r, size_t i, const struct rn_csv_field *f,
 		    struct rn_err *e)
 {
+	const char *given = r->opt.nnames ? r->opt.names[i] : NULL;
 	char number[24];
 	int n = snprintf(number, sizeof number, "c%zu", i);
-	bool own = !r->opt.no_header && f->len;
-	const char *from = own ? f->p : number;
-	size_t len = own ? f->len : (size_t)n;
+	bool own = !given && !r->opt.no_header && f->len;
+	const char *from = given ? given : own ? f->p : number;
+	size_t len = given ? strlen(given) : own ? f->len : (size_t)n;
 	char *to;
 
 	if (own && rn_utf8_prefix(from, len) < len)
@@ -466,7 +340,7 @@ static int set_name(struct rn_csv_reader *r, size_t i, const struct rn_csv_field
 
 static int by_name(const void *a, const void *b)
 {
-	const struct column *const *x = a, *const *y = b;
+	const struct rn_csv_column *const *x = a, *const *y = b;
 	int c = strcmp((*x)->name, (*y)->name);
 
 	return c ? c : (*x > *y) - (*x < *y);
@@ -474,10 +348,10 @@ static int by_name(const void *a, const void *b)
 
 static int check_names(struct rn_csv_reader *r, struct rn_err *e)
 {
-	struct column **sorted;
+	struct rn_csv_column **sorted;
 	int rc = 0;
 
-	RN_TRY(rn_calloc(r->ncols, sizeof(struct column *), "a schema", &sorted, e));
+	RN_TRY(rn_calloc(r->ncols, sizeof(struct rn_csv_column *), "a schema", &sorted, e));
 	for (size_t i = 0; i < r->ncols; i++)
 		sorted[i] = &r->cols[i];
 	qsort(sorted, r->ncols, sizeof *sorted, by_name);
@@ -498,14 +372,19 @@ static int read_names(struct rn_csv_reader *r, struct rn_err *e)
 
 	rn_csv_scan_mark(r->scan);
 	RN_TRY(first_row(r, &f, &n, e));
-	if (!n)
+	if (!n && !(r->opt.no_header && r->opt.nnames))
 		return rn_err_set(e, RN_EDATA, "'%s' is empty: it has no header",
 				  rn_csv_scan_name(r->scan));
-	RN_TRY(rn_calloc(n, sizeof *r->cols, "a schema", &r->cols, e));
+	if (r->opt.nnames && n && n != r->opt.nnames)
+		return rn_csv_scan_bad(r->scan, 0, e, "%zu field%s where --columns names %zu", n,
+				       n == 1 ? "" : "s", r->opt.nnames);
+	n = r->opt.nnames ? r->opt.nnames : n;
+	RN_TRY(rn_grow(&r->cols, &r->cols_cap, n, sizeof *r->cols, "a schema", e));
+	memset(r->cols, 0, n * sizeof *r->cols);
 	r->ncols = n;
 	for (size_t i = 0; i < n; i++) {
-		r->cols[i].type = TYPE_UNKNOWN;
-		RN_TRY(set_name(r, i, &f[i], e));
+		r->cols[i].type = RN_CSV_UNKNOWN;
+		RN_TRY(set_name(r, i, f ? &f[i] : NULL, e));
 	}
 	RN_TRY(check_names(r, e));
 	rn_csv_scan_back(r->scan);
@@ -519,6 +398,10 @@ static int set_given(struct rn_csv_reader *r, struct rn_err *e)
 
 		while (i < r->ncols && strcmp(r->cols[i].name, r->opt.type_names[t]) != 0)
 			i++;
+		if (i == r->ncols && r->json) {
+			RN_TRY(rn_csv_scan_add_key(r->scan, r->opt.type_names[t], e));
+			RN_TRY(add_columns(r, e));
+		}
 		if (i == r->ncols)
 			return rn_err_set(e, RN_EUSAGE,
 					  "a type is given for '%s', which is no column of '%s'",
@@ -537,47 +420,72 @@ static bool all_given(const struct rn_csv_reader *r)
 	return true;
 }
 
-static void set_capacity(struct rn_csv_reader *r)
+bool rn_csv_delimiter(const char *text, char *out)
 {
-	uint64_t most = BLOCK_BYTES / (9 * (uint64_t)r->ncols);
-	uint32_t rows = r->opt.block_rows;
-
-	uint64_t size = rn_csv_scan_size(r->scan);
-
-	rows = rows && rows < MAX_ROWS ? rows : MAX_ROWS;
-	/* Every row takes a byte per column: small files need only small blocks. */
-	if (size && size / r->ncols < most)
-		most = size / r->ncols + 1;
-	r->capacity = most < rows ? (uint32_t)(most ? most : 1) : rows;
+	if (!strcmp(text, "\\t"))
+		text = "\t";
+	*out = text[0];
+	return text[0] > 0 && !text[1] && !strchr("\"\r\n", text[0]);
 }
 
 /* ---- interface --------------------------------------------------------------- */
 
-static int find_schema(struct rn_csv_reader *r, const struct rn_ctx *c, struct rn_err *e)
+/* Columns and first types of JSON lines. */
+static int guess_json(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
 {
-	uint64_t limit = MAX_KEPT;
+	RN_TRY(guess_types(r, rows, e));
+	RN_TRY(set_given(r, e));
+	set_capacity(r);
+	return 0;
+}
 
+static int guess_separated(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
+{
 	RN_TRY(read_names(r, e));
 	RN_TRY(set_given(r, e));
 	set_capacity(r);
-	if (!all_given(r)) {
-		bool again = rn_csv_scan_can_rewind(r->scan);
+	return all_given(r) ? 0 : guess_types(r, rows, e);
+}
 
-		if (c && c->mem_limit && c->mem_limit / 4 < limit)
-			limit = c->mem_limit / 4;
-		RN_TRY(guess_types(r, again ? GUESS_ROWS : SAMPLE_ROWS, e));
-		if (again)
-			RN_TRY(find_types(r, limit, e));
-	}
+static int find_schema(struct rn_csv_reader *r, struct rn_err *e)
+{
+	bool again = rn_csv_scan_can_rewind(r->scan);
+	uint64_t rows = again ? GUESS_ROWS : RN_CSV_SAMPLE, limit = MAX_KEPT;
+
+	RN_TRY(r->json ? guess_json(r, rows, e) : guess_separated(r, rows, e));
+	r->counting = true;
+	if (r->ctx && r->ctx->mem_limit && r->ctx->mem_limit / 4 < limit)
+		limit = r->ctx->mem_limit / 4;
+	/* All keys of JSON lines are known only when all rows were seen. */
+	if (again && (r->json || !all_given(r)))
+		RN_TRY(find_types(r, limit, e));
+	if (!r->ncols)
+		return rn_err_set(e, RN_EDATA, "'%s' is empty: it has no keys",
+				  rn_csv_scan_name(r->scan));
 	for (size_t i = 0; i < r->ncols; i++)
 		RN_TRY(rn_schema_add_col(&r->schema, r->cols[i].name, NULL,
-					 final_type(&r->cols[i]), e));
+					 rn_csv_final_type(&r->cols[i]), e));
+	return 0;
+}
+
+static int copy_nulls(struct rn_csv_reader *r, struct rn_err *e)
+{
+	RN_TRY(rn_calloc(r->opt.nnull, sizeof *r->null, "texts of NULL", &r->null, e));
+	for (; r->nnull < r->opt.nnull; r->nnull++) {
+		const char *text = r->opt.null[r->nnull];
+
+		r->null[r->nnull].len = strlen(text);
+		r->null[r->nnull].text = strdup(text);
+		if (!r->null[r->nnull].text)
+			return rn_err_nomem(e, strlen(text) + 1, "a text of NULL");
+	}
 	return 0;
 }
 
 int rn_csv_open(const struct rn_ctx *c, struct rn_io *io, const struct rn_csv_opt *opt,
 		struct rn_csv_reader **out, struct rn_err *e)
 {
+	struct rn_csv_scan_opt scan = { .comment = opt->comment, .json = opt->kind == RN_TEXT_JSONL };
 	struct rn_csv_reader *r;
 	int rc;
 
@@ -586,12 +494,17 @@ int rn_csv_open(const struct rn_ctx *c, struct rn_io *io, const struct rn_csv_op
 		io->ops->abort(io);
 		return rc;
 	}
+	scan.delimiter = opt->delimiter ? opt->delimiter : opt->kind == RN_TEXT_TSV ? '\t' : ',';
+	r->ctx = c;
 	r->opt = *opt;
-	rc = rn_csv_scan_open(io, opt->delimiter ? opt->delimiter : ',', &r->scan, e);
+	r->json = scan.json;
+	rc = rn_csv_scan_open(io, &scan, &r->scan, e);
 	if (!rc)
-		rc = find_schema(r, c, e);
-	/* The names and types are the caller's, and were used. */
-	r->opt.type_names = NULL;
+		rc = copy_nulls(r, e);
+	if (!rc)
+		rc = find_schema(r, e);
+	/* These are the caller's, and were used. */
+	r->opt.names = r->opt.null = r->opt.type_names = NULL;
 	r->opt.types = NULL;
 	if (rc) {
 		rn_csv_close(r);
@@ -606,22 +519,31 @@ const struct rn_schema *rn_csv_schema(const struct rn_csv_reader *r)
 	return &r->schema;
 }
 
+bool rn_csv_untyped(const struct rn_csv_reader *r, size_t i)
+{
+	return r->cols[i].type == RN_CSV_UNKNOWN;
+}
+
 int rn_csv_block(struct rn_csv_reader *r, struct rn_rel **out, struct rn_err *e)
 {
-	const struct rn_csv_field *f = NULL;
-	size_t misfit;
+	const struct rn_csv_field *f;
+	bool misfit;
+	size_t n;
 
 	*out = NULL;
 	if (r->next_kept < r->nkept) {
 		*out = r->kept[r->next_kept++];
 		return 0;
 	}
-	if (r->ended)
+	if (!r->ended) {
+		RN_TRY(fill_block(r, false, &f, &n, &misfit, e));
+		RN_TRY(rn_csv_block_finish(r, out, e));
+	}
+	if (*out)
 		return 0;
-	RN_TRY(fill_block(r, &f, &misfit, e));
-	if (misfit)
-		return bad_value(r, misfit - 1, &f[misfit - 1], e);
-	return finish_block(r, out, e);
+	RN_TRY(tell_rejects(r, e));
+	forget_rejects(r); /* told once */
+	return 0;
 }
 
 uint64_t rn_csv_hash(const struct rn_csv_reader *r)
@@ -634,7 +556,11 @@ void rn_csv_close(struct rn_csv_reader *r)
 	if (!r)
 		return;
 	drop_kept(r);
-	drop_block(r);
+	rn_csv_block_drop(r);
+	forget_rejects(r);
+	for (size_t i = 0; i < r->nnull; i++)
+		free(r->null[i].text);
+	free(r->null);
 	for (size_t i = 0; i < r->ncols; i++) {
 		free(r->cols[i].name);
 		free(r->cols[i].bytes);

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * CSV and TSV (RFC 4180: quotes, embedded separators and newlines, CRLF, BOM),
- * typed.  Input named *.zst is decompressed.  An empty unquoted field is NULL,
+ * Text to typed rows: CSV and TSV (RFC 4180: quotes, embedded separators and
+ * newlines, CRLF, BOM), and JSON lines.  Input that is compressed with zstd or gzip
+ * is decompressed (text_in.h).
+ *
+ * Separated text: an empty unquoted field is NULL,
  * "" is the empty string; NaN in a float64 column is NULL.  Blank lines are
  * passed over where there is more than one column.  A quote inside an unquoted
  * field is a letter.  RN_EDATA with file:line: rows of another length than the
  * header, a carriage return alone, NUL, what is not UTF-8, names that repeat,
  * an input without a header.  A column without a name is c0, c1, … by its place.
+ *
+ * JSON lines: an object on each line, keys are columns in order of first appearance,
+ * a missing key is NULL, what is nested is a string of JSON.  A JSON string is string
+ * or timestamp and never a number.
  *
  * Types not given are inferred from the whole input when it is a regular file,
  * else from its first 65,536 rows: bool (true/false), int64, float64,
@@ -22,27 +29,41 @@
 #include "../lib/rel/rel.h"
 #include "io.h"
 
+enum rn_text_kind { RN_TEXT_CSV, RN_TEXT_TSV, RN_TEXT_JSONL };
+
+/* What is pointed to is needed only during rn_csv_open. */
 struct rn_csv_opt {
-	char delimiter;         /* 0: ',' */
+	enum rn_text_kind kind;
+	char delimiter;         /* 0: ',', or a tab for RN_TEXT_TSV */
+	char comment;           /* lines that begin with it are passed over; 0: none do */
 	bool no_header;         /* columns are then named c0, c1, … unless names are given */
-	size_t ntypes;          /* given types, by column name */
+	bool skip_bad;          /* pass over malformed rows; a warning counts them at the end */
+	size_t nnames;          /* names of all columns, instead of the header's; 0: none given */
+	const char *const *names;
+	size_t nnull;           /* further texts that, without quotes, are NULL */
+	const char *const *null;
+	size_t ntypes;          /* given types, by column name (JSON lines: it may be missing) */
 	const char *const *type_names;
 	const enum rn_type *types;
 	uint32_t block_rows;    /* 0: 65536 */
 };
 
+/* One ASCII character, or \t as it is written: false if it cannot be a delimiter. */
+bool rn_csv_delimiter(const char *text, char *out);
+
 struct rn_csv_reader;
-/* Takes io, also on failure.  Reads as far as it needs for the schema. */
+/* Takes io, also on failure.  Reads as far as it needs for the schema.  c is borrowed
+ * until rn_csv_close. */
 RN_MUST_CHECK int rn_csv_open(const struct rn_ctx *c, struct rn_io *io,
 			      const struct rn_csv_opt *opt, struct rn_csv_reader **out,
 			      struct rn_err *e);
 const struct rn_schema *rn_csv_schema(const struct rn_csv_reader *r);
 RN_MUST_CHECK int rn_csv_block(struct rn_csv_reader *r, struct rn_rel **out, struct rn_err *e);
+/* Is column i one of NULLs only, as far as was read for the schema? */
+bool rn_csv_untyped(const struct rn_csv_reader *r, size_t i);
 /* XXH3-64 of the input's bytes as stored, once the end was reached. */
 uint64_t rn_csv_hash(const struct rn_csv_reader *r);
 void rn_csv_close(struct rn_csv_reader *r);
-
-enum rn_text_kind { RN_TEXT_CSV, RN_TEXT_TSV, RN_TEXT_JSONL };
 
 /* Rows as text onto io.  Embedding values follow the content columns: a dense
  * part NAME of width w as NAME0 … NAMEw-1 (NAME alone when w is 1), a sparse
@@ -51,6 +72,7 @@ enum rn_text_kind { RN_TEXT_CSV, RN_TEXT_TSV, RN_TEXT_JSONL };
  * decimals that read back to the same bits. */
 struct rn_text_opt {
 	enum rn_text_kind kind;
+	char delimiter; /* 0: as the kind has it */
 	bool no_header;
 	bool no_embedding;
 };

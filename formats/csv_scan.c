@@ -1,29 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "csv_scan.h"
+
+#include "json_scan.h"
+#include "text_in.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
-#include <zstd_errors.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
 
 enum {
-	PIECE = 256 << 10,       /* bytes read at once: text and positions stay in cache */
-	STORED_PIECE = 128 << 10, /* of compressed input */
-	MAX_TEXT = 1 << 30,      /* bytes of one row */
+	PIECE = 256 << 10, /* bytes read at once: text and positions stay in cache */
+	MAX_TEXT = 1 << 30, /* bytes of one row */
 };
 
 struct rn_csv_scan {
-	struct rn_io *io;
-	char delimiter;
-	/* Text from … len; positions in it of the bytes that matter, from `at` on. */
+	struct rn_text_in *in;
+	struct rn_csv_scan_opt opt;
+	struct rn_json_keys keys;
+	/* Text from … len; positions in it of the bytes that matter, from `at` on (JSON
+	 * lines: none, and `indexed` is where to look on for the line's end). */
 	char *text;
 	size_t from, len, cap, indexed;
 	uint32_t *pos;
@@ -36,54 +35,9 @@ struct rn_csv_scan {
 	size_t nfields, fields_cap;
 	size_t row;         /* where the last row began, and on which line */
 	uint64_t row_line;
-	/* zstd */
-	ZSTD_DCtx *zstd;
-	char *stored;
-	size_t stored_at, stored_len;
-	bool in_frame;
-	XXH3_state_t *hash;
+	bool faulty;     /* the last row; it is malformed at `fault`, on the line `line` */
+	size_t fault;
 };
-
-/* ---- bytes ------------------------------------------------------------------- */
-
-static int read_stored(struct rn_csv_scan *s, void *p, size_t n, size_t *got, struct rn_err *e)
-{
-	RN_TRY(s->io->ops->read(s->io, p, n, got, e));
-	XXH3_64bits_update(s->hash, p, *got);
-	return 0;
-}
-
-/* n bytes of text, fewer at the end.  Frames may follow one another. */
-static int read_zstd(struct rn_csv_scan *s, char *p, size_t n, size_t *got, struct rn_err *e)
-{
-	ZSTD_outBuffer out = { .dst = p, .size = n };
-
-	while (out.pos < n) {
-		size_t before = out.pos, rc;
-		ZSTD_inBuffer in;
-
-		if (s->stored_at == s->stored_len) {
-			s->stored_at = 0;
-			RN_TRY(read_stored(s, s->stored, STORED_PIECE, &s->stored_len, e));
-		}
-		if (!s->stored_len && !s->in_frame)
-			break;
-		in = (ZSTD_inBuffer){ s->stored, s->stored_len, s->stored_at };
-		rc = ZSTD_decompressStream(s->zstd, &out, &in);
-		if (ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation)
-			return rn_err_nomem(e, STORED_PIECE, "the zstd codec");
-		if (ZSTD_isError(rc))
-			return rn_err_set(e, RN_EDATA, "'%s': zstd: %s", s->io->name,
-					  ZSTD_getErrorName(rc));
-		s->stored_at = in.pos;
-		s->in_frame = rc != 0;
-		if (!s->stored_len && s->in_frame && out.pos == before)
-			return rn_err_set(e, RN_EDATA, "'%s': truncated: the zstd data has no end",
-					  s->io->name);
-	}
-	*got = out.pos;
-	return 0;
-}
 
 /* ---- positions --------------------------------------------------------------- */
 
@@ -124,9 +78,9 @@ static inline uint64_t matter(const char *p, char delimiter)
 /* Index the text that is new.  There are 64 readable bytes after it. */
 static int index_text(struct rn_csv_scan *s, struct rn_err *e)
 {
-	while (s->indexed < s->len) {
+	while (s->indexed < s->len && !s->opt.json) {
 		size_t n = s->len - s->indexed;
-		uint64_t m = matter(s->text + s->indexed, s->delimiter);
+		uint64_t m = matter(s->text + s->indexed, s->opt.delimiter);
 		uint32_t *pos;
 
 		RN_TRY(rn_grow(&s->pos, &s->pos_cap, s->npos + 64, sizeof *s->pos, "text", e));
@@ -148,7 +102,8 @@ static void compact(struct rn_csv_scan *s)
 		return;
 	s->len -= s->from;
 	memmove(s->text, s->text + s->from, s->len);
-	s->from = s->indexed = s->at = s->npos = 0;
+	s->indexed = s->opt.json ? s->indexed - s->from : 0;
+	s->from = s->at = s->npos = 0;
 }
 
 /* More text behind what there is, at the end a line feed that is missing. */
@@ -161,16 +116,13 @@ static int refill(struct rn_csv_scan *s, struct rn_err *e)
 		return rn_err_set(e, RN_EDATA,
 				  "%s:%" PRIu64 ": the row is longer than %d bytes (is a quote not "
 				  "closed?)",
-				  s->io->name, s->line, MAX_TEXT);
+				  rn_text_in_name(s->in), s->line, MAX_TEXT);
 	RN_TRY(rn_grow(&s->text, &s->cap, s->len + PIECE + 64, 1, "text", e));
-	if (s->zstd)
-		RN_TRY(read_zstd(s, s->text + s->len, PIECE, &got, e));
-	else
-		RN_TRY(read_stored(s, s->text + s->len, PIECE, &got, e));
+	RN_TRY(rn_text_in_read(s->in, s->text + s->len, PIECE, &got, e));
 	s->len += got;
 	s->eof = !got;
 	if (!s->started && s->len >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0)
-		s->from = s->indexed = 3; /* a byte order mark */
+		s->mark = s->from = s->indexed = 3; /* a byte order mark */
 	s->started = true;
 	if (s->eof && s->len > s->from && s->text[s->len - 1] != '\n')
 		s->text[s->len++] = '\n';
@@ -182,14 +134,22 @@ static int refill(struct rn_csv_scan *s, struct rn_err *e)
 
 static int bad_line(const struct rn_csv_scan *s, uint64_t line, struct rn_err *e, const char *what)
 {
-	return rn_err_set(e, RN_EDATA, "%s:%" PRIu64 ": %s", s->io->name, line, what);
+	return rn_err_set(e, RN_EDATA, "%s:%" PRIu64 ": %s", rn_text_in_name(s->in), line, what);
 }
 
 enum walk { ROW, MORE, FAULT };
 
+/* The byte at `at` makes the row malformed. */
+static enum walk fault(struct rn_csv_scan *s, size_t at, const char *text, const char **what)
+{
+	s->fault = at;
+	*what = text;
+	return FAULT;
+}
+
 /* The quoted field that opens at position k: its end in *k, or what is missing. */
 static enum walk walk_quoted(struct rn_csv_scan *s, size_t *k, uint64_t *lines,
-			     struct rn_csv_field *f, const char **fault)
+			     struct rn_csv_field *f, const char **what)
 {
 	size_t open = s->pos[*k];
 
@@ -200,10 +160,8 @@ static enum walk walk_quoted(struct rn_csv_scan *s, size_t *k, uint64_t *lines,
 		char c = s->text[at];
 
 		*lines += c == '\n';
-		if (!c) {
-			*fault = "there is a NUL byte";
-			return FAULT;
-		}
+		if (!c)
+			return fault(s, at, "there is a NUL byte", what);
 		if (c != '"')
 			continue;
 		if (at + 1 == s->len)
@@ -214,10 +172,8 @@ static enum walk walk_quoted(struct rn_csv_scan *s, size_t *k, uint64_t *lines,
 			continue;
 		}
 		/* What follows must matter, and come next. */
-		if (j + 1 == s->npos || s->pos[j + 1] != at + 1) {
-			*fault = "there is text after a closing quote";
-			return FAULT;
-		}
+		if (j + 1 == s->npos || s->pos[j + 1] != at + 1)
+			return fault(s, at, "there is text after a closing quote", what);
 		f->len = (uint32_t)(at - open - 1);
 		*k = j + 1;
 		return ROW;
@@ -226,7 +182,7 @@ static enum walk walk_quoted(struct rn_csv_scan *s, size_t *k, uint64_t *lines,
 }
 
 /* One row from s->from; nothing is consumed unless it is whole. */
-static enum walk walk_row(struct rn_csv_scan *s, const char **fault, uint64_t *lines)
+static enum walk walk_row(struct rn_csv_scan *s, const char **what, uint64_t *lines)
 {
 	size_t start = s->from, k = s->at;
 	struct rn_csv_field f = { 0 };
@@ -243,7 +199,7 @@ static enum walk walk_row(struct rn_csv_scan *s, const char **fault, uint64_t *l
 		if (c == '"' && !closed) {
 			if (at != start)
 				continue; /* within an unquoted field it is a letter */
-			switch (walk_quoted(s, &k, lines, &f, fault)) {
+			switch (walk_quoted(s, &k, lines, &f, what)) {
 			case MORE:
 				return MORE;
 			case FAULT:
@@ -254,17 +210,14 @@ static enum walk walk_row(struct rn_csv_scan *s, const char **fault, uint64_t *l
 			}
 			closed = true;
 		}
-		if (!c) {
-			*fault = "there is a NUL byte";
-			return FAULT;
-		}
+		if (!c)
+			return fault(s, at, "there is a NUL byte", what);
 		if (c == '\r') {
 			if (at + 1 == s->len)
 				return MORE;
-			if (s->text[at + 1] != '\n') {
-				*fault = "a carriage return is not followed by a line feed";
-				return FAULT;
-			}
+			if (s->text[at + 1] != '\n')
+				return fault(s, at, "a carriage return is not followed by a line feed",
+					     what);
 			k++;
 		}
 		if (!closed)
@@ -273,7 +226,7 @@ static enum walk walk_row(struct rn_csv_scan *s, const char **fault, uint64_t *l
 		if (s->nfields == s->fields_cap)
 			return FAULT;
 		s->fields[s->nfields++] = f;
-		if (c != s->delimiter) {
+		if (c != s->opt.delimiter) {
 			s->at = k + 1;
 			s->from = s->pos[k] + 1;
 			++*lines;
@@ -285,24 +238,61 @@ static enum walk walk_row(struct rn_csv_scan *s, const char **fault, uint64_t *l
 	}
 }
 
-int rn_csv_scan_row(struct rn_csv_scan *s, const struct rn_csv_field **f, size_t *n,
-		    struct rn_err *e)
+/* Past the next line feed. */
+static int skip_line(struct rn_csv_scan *s, struct rn_err *e)
 {
 	for (;;) {
-		const char *fault = NULL;
+		for (; s->at < s->npos; s->at++)
+			if (s->pos[s->at] >= s->from && s->text[s->pos[s->at]] == '\n') {
+				s->from = s->pos[s->at++] + 1;
+				s->line++;
+				return 0;
+			}
+		s->from = s->len;
+		if (s->eof)
+			return 0;
+		RN_TRY(refill(s, e));
+	}
+}
+
+/* Is the next row a comment?  There is text if there is any left. */
+static int next_is_comment(struct rn_csv_scan *s, bool *yes, struct rn_err *e)
+{
+	*yes = false;
+	if (!s->opt.comment)
+		return 0;
+	while (s->from == s->len && !s->eof)
+		RN_TRY(refill(s, e));
+	*yes = s->from < s->len && s->text[s->from] == s->opt.comment;
+	return 0;
+}
+
+static int separated_row(struct rn_csv_scan *s, struct rn_err *e)
+{
+	for (;;) {
+		const char *what = NULL;
 		uint64_t lines = 0;
 		enum walk w;
+		bool comment;
 
+		RN_TRY(next_is_comment(s, &comment, e));
+		if (comment) {
+			RN_TRY(skip_line(s, e));
+			continue;
+		}
 		s->nfields = 0;
 		s->row = s->from;
 		s->row_line = s->line;
-		w = walk_row(s, &fault, &lines);
+		w = walk_row(s, &what, &lines);
 		if (w == ROW) {
 			s->line += lines;
-			break;
+			return 0;
 		}
-		if (fault)
-			return bad_line(s, s->line + lines, e, fault);
+		if (what) {
+			s->faulty = true;
+			s->line += lines;
+			return bad_line(s, s->line, e, what);
+		}
 		if (w == FAULT) { /* no room for the fields */
 			RN_TRY(rn_grow(&s->fields, &s->fields_cap, s->fields_cap + 1,
 				       sizeof *s->fields, "fields", e));
@@ -310,15 +300,108 @@ int rn_csv_scan_row(struct rn_csv_scan *s, const struct rn_csv_field **f, size_t
 		}
 		if (s->eof && s->from == s->len) {
 			s->nfields = 0;
-			break;
+			return 0;
 		}
-		if (s->eof)
+		if (s->eof) {
+			s->faulty = true;
+			s->fault = s->from;
 			return bad_line(s, s->line, e, "a quote is not closed");
+		}
 		RN_TRY(refill(s, e));
 	}
-	*f = s->fields;
+}
+
+/* ---- JSON lines -------------------------------------------------------------- */
+
+/* The next line that is not blank, without its line feed; *line = NULL: the end. */
+static int next_line(struct rn_csv_scan *s, const char **line, const char **end, struct rn_err *e)
+{
+	for (;;) {
+		char *lf = s->len > s->indexed ?
+				   memchr(s->text + s->indexed, '\n', s->len - s->indexed) : NULL;
+
+		if (!lf && s->eof) {
+			*line = NULL;
+			return 0;
+		}
+		if (!lf) {
+			s->indexed = s->len;
+			RN_TRY(refill(s, e));
+			continue;
+		}
+		s->row = s->from;
+		s->row_line = s->line++;
+		s->from = s->indexed = (size_t)(lf - s->text) + 1;
+		*line = s->text + s->row;
+		*end = lf;
+		if (strspn(*line, " \t\r") < (size_t)(lf - *line))
+			return 0;
+	}
+}
+
+static int json_row(struct rn_csv_scan *s, bool *there, struct rn_err *e)
+{
+	const char *line, *end, *what, *at;
+
+	RN_TRY(next_line(s, &line, &end, e));
+	*there = line != NULL;
+	if (!line)
+		return 0;
+	RN_TRY(rn_json_scan_object(&s->keys, line, end, &s->fields, &s->fields_cap, &what, &at, e));
+	if (what) {
+		s->faulty = true;
+		return rn_err_set(e, RN_EDATA, "%s:%" PRIu64 ":%td: %s", rn_text_in_name(s->in),
+				  s->row_line, at - line + 1, what);
+	}
+	s->nfields = s->keys.n;
+	return 0;
+}
+
+size_t rn_csv_scan_nkeys(const struct rn_csv_scan *s)
+{
+	return s->keys.n;
+}
+
+const char *rn_csv_scan_key(const struct rn_csv_scan *s, size_t i)
+{
+	return s->keys.name[i];
+}
+
+int rn_csv_scan_add_key(struct rn_csv_scan *s, const char *name, struct rn_err *e)
+{
+	size_t i;
+
+	return rn_json_keys_add(&s->keys, name, strlen(name), &i, e);
+}
+
+/* ---- both -------------------------------------------------------------------- */
+
+int rn_csv_scan_row(struct rn_csv_scan *s, const struct rn_csv_field **f, size_t *n,
+		    struct rn_err *e)
+{
+	bool there;
+
+	s->faulty = false;
+	s->nfields = 0;
+	if (s->opt.json) {
+		RN_TRY(json_row(s, &there, e));
+	} else {
+		RN_TRY(separated_row(s, e));
+		there = s->nfields != 0;
+	}
+	*f = there ? s->fields : NULL;
 	*n = s->nfields;
 	return 0;
+}
+
+int rn_csv_scan_skip(struct rn_csv_scan *s, bool *could, struct rn_err *e)
+{
+	*could = s->faulty;
+	if (!s->faulty || s->opt.json)
+		return 0;
+	s->faulty = false;
+	s->from = s->fault;
+	return skip_line(s, e);
 }
 
 void rn_csv_scan_mark(struct rn_csv_scan *s)
@@ -334,6 +417,8 @@ void rn_csv_scan_back(struct rn_csv_scan *s)
 	s->keep = false;
 	s->from = s->mark;
 	s->at = s->mark_at;
+	if (s->opt.json)
+		s->indexed = s->mark;
 	s->line = s->mark_line;
 }
 
@@ -363,82 +448,65 @@ static int start(struct rn_csv_scan *s, struct rn_err *e)
 {
 	s->line = 1;
 	s->from = s->len = s->indexed = s->at = s->npos = 0;
-	s->stored_at = s->stored_len = 0;
-	s->started = s->eof = s->in_frame = s->keep = false;
-	XXH3_64bits_reset(s->hash);
-	if (s->zstd)
-		(void)ZSTD_DCtx_reset(s->zstd, ZSTD_reset_session_only);
+	s->started = s->eof = s->keep = false;
 	return rn_grow(&s->text, &s->cap, PIECE + 64, 1, "text", e);
 }
 
-int rn_csv_scan_open(struct rn_io *io, char delimiter, struct rn_csv_scan **out, struct rn_err *e)
+int rn_csv_scan_open(struct rn_io *io, const struct rn_csv_scan_opt *opt,
+		     struct rn_csv_scan **out, struct rn_err *e)
 {
-	size_t n = strlen(io->name);
 	struct rn_csv_scan *s;
+	struct rn_text_in *in;
 	int rc;
 
+	RN_TRY(rn_text_in_open(io, &in, e));
 	rc = rn_calloc(1, sizeof *s, "a text reader", &s, e);
 	if (rc) {
-		io->ops->abort(io);
+		rn_text_in_close(in);
 		return rc;
 	}
-	s->io = io;
-	s->delimiter = delimiter;
-	s->hash = XXH3_createState();
-	if (!s->hash) {
-		rc = rn_err_nomem(e, sizeof *s->hash, "a text reader");
-		goto fail;
-	}
-	if (n > 4 && strcmp(io->name + n - 4, ".zst") == 0) {
-		s->zstd = ZSTD_createDCtx();
-		if (!s->zstd) {
-			rc = rn_err_nomem(e, STORED_PIECE, "the zstd codec");
-			goto fail;
-		}
-		RN_GOTO(fail, rn_calloc(STORED_PIECE, 1, "a text reader", &s->stored, e));
-	}
-	RN_GOTO(fail, start(s, e));
-	*out = s;
-	return 0;
-fail:
-	rn_csv_scan_close(s);
+	s->in = in;
+	s->opt = *opt;
+	rc = start(s, e);
+	if (rc)
+		rn_csv_scan_close(s);
+	else
+		*out = s;
 	return rc;
 }
 
 bool rn_csv_scan_can_rewind(const struct rn_csv_scan *s)
 {
-	return s->io->ops->rewind && (s->io->kind == RN_IO_FILE || s->io->size);
+	return rn_text_in_can_rewind(s->in);
 }
 
 int rn_csv_scan_rewind(struct rn_csv_scan *s, struct rn_err *e)
 {
-	RN_TRY(s->io->ops->rewind(s->io, e));
+	RN_TRY(rn_text_in_rewind(s->in, e));
 	return start(s, e);
 }
 
 uint64_t rn_csv_scan_size(const struct rn_csv_scan *s)
 {
-	return s->zstd ? 0 : s->io->size;
+	return rn_text_in_size(s->in);
 }
 
 const char *rn_csv_scan_name(const struct rn_csv_scan *s)
 {
-	return s->io->name;
+	return rn_text_in_name(s->in);
 }
 
 uint64_t rn_csv_scan_hash(const struct rn_csv_scan *s)
 {
-	return XXH3_64bits_digest(s->hash);
+	return rn_text_in_hash(s->in);
 }
 
 void rn_csv_scan_close(struct rn_csv_scan *s)
 {
 	if (!s)
 		return;
-	s->io->ops->abort(s->io);
-	ZSTD_freeDCtx(s->zstd);
-	XXH3_freeState(s->hash);
-	free(s->stored);
+	rn_text_in_close(s->in);
+	rn_json_keys_fini(&s->keys);
 	free(s->text);
 	free(s->pos);
 	free(s->fields);

@@ -34,6 +34,7 @@ struct fd_io {
 	bool borrowed; /* standard input and output stay open */
 	off_t start;   /* of an input: where reading began */
 	char *temp;    /* the temporary name, or NULL: written in place */
+	bool unnamed;  /* it does not have that name yet */
 	char *target;  /* what it becomes */
 };
 
@@ -117,11 +118,23 @@ static void fd_abort(struct rn_io *io)
 {
 	struct fd_io *f = (struct fd_io *)io;
 
-	if (f->temp)
+	if (f->temp && !f->unnamed)
 		unlink(f->temp);
 	if (f->fd >= 0)
 		close_fd(f);
 	fd_free(f);
+}
+
+/* Give a file that is whole its temporary name. */
+static int link_unnamed(struct fd_io *f)
+{
+	char self[40];
+
+	snprintf(self, sizeof self, "/proc/self/fd/%d", f->fd);
+	if (linkat(AT_FDCWD, self, AT_FDCWD, f->temp, AT_SYMLINK_FOLLOW) < 0)
+		return -1;
+	f->unnamed = false;
+	return 0;
 }
 
 static int fd_close(struct rn_io *io, struct rn_err *e)
@@ -131,6 +144,8 @@ static int fd_close(struct rn_io *io, struct rn_err *e)
 
 	if (f->temp && fsync(f->fd) < 0)
 		rc = rn_err_errno(e, "cannot write '%s'", io->name);
+	if (f->unnamed && !rc && link_unnamed(f) < 0)
+		rc = rn_err_errno(e, "cannot create '%s'", f->temp);
 	if (close_fd(f) < 0 && !rc)
 		rc = rn_err_errno(e, "cannot close '%s'", io->name);
 	if (f->temp && !rc && rename(f->temp, f->target) < 0)
@@ -238,7 +253,19 @@ int rn_io_open_read(const char *path, struct rn_io **out, struct rn_err *e)
 
 /* ---- output files ------------------------------------------------------------ */
 
-/* Create DIR/.BASE.PID-TRY.tmp; open(2) applies the umask to a new file's mode. */
+/* The file has no name until it is whole: a process that is killed leaves nothing. */
+static bool open_unnamed(struct fd_io *f, size_t dir_len)
+{
+	char *dir = dir_len ? strndup(f->target, dir_len) : NULL;
+
+	f->fd = open(dir ? dir : ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	f->unnamed = f->fd >= 0;
+	free(dir);
+	return f->unnamed;
+}
+
+/* A new file in the target's folder: without a name where the file system has that,
+ * else DIR/.BASE.PID-TRY.tmp.  open(2) applies the umask to its mode. */
 static int open_temp(struct fd_io *f, struct rn_err *e)
 {
 	const char *slash = strrchr(f->target, '/');
@@ -249,6 +276,10 @@ static int open_temp(struct fd_io *f, struct rn_err *e)
 	for (int i = 0; i < TEMP_TRIES; i++) {
 		snprintf(f->temp, cap, "%.*s.%.*s.%ld-%d.tmp", (int)(base - f->target), f->target,
 			 TEMP_BASE, base, (long)getpid(), i);
+		if (access(f->temp, F_OK) == 0)
+			continue;
+		if (open_unnamed(f, (size_t)(base - f->target)))
+			return 0;
 		f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 		if (f->fd >= 0 || errno != EEXIST)
 			break;

@@ -25,6 +25,8 @@ struct text {
 
 static char delimiter(const struct text *t)
 {
+	if (t->opt.delimiter)
+		return t->opt.delimiter;
 	return t->opt.kind == RN_TEXT_TSV ? '\t' : ',';
 }
 

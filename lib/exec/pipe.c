@@ -90,6 +90,7 @@ static int add_node(struct job *j, struct rn_err *e)
 static int open_output(struct job *j, const char *kind, const uint32_t *section, struct rn_err *e)
 {
 	const struct rn_pipe_conf *c = j->conf;
+	struct rn_writer_opt opt = c->writer;
 	struct rn_str text = RN_STR_INIT;
 	json_t *plan, *header;
 	struct rn_io *io;
@@ -101,7 +102,8 @@ static int open_output(struct job *j, const char *kind, const uint32_t *section,
 	json_decref(header);
 	RN_GOTO(out, rn_str_check(&text, e));
 	RN_GOTO(out, rn_io_open_write(c->output, &io, e));
-	rc = rn_writer_open(io, text.s, &c->writer, &j->writer, e);
+	opt.stats = &j->stats->out;
+	rc = rn_writer_open(io, text.s, &opt, &j->writer, e);
 out:
 	rn_str_fini(&text);
 	return rc;
@@ -198,6 +200,28 @@ out:
 
 /* ---- sources --------------------------------------------------------------------- */
 
+/* The list of further files with absolute paths. */
+static int absolute_also(json_t *opt, struct rn_err *e)
+{
+	const json_t *also = json_object_get(opt, "also");
+	json_t *list;
+	int rc = 0;
+
+	if (!also)
+		return 0;
+	RN_TRY(rn_json_array(&list, e));
+	for (size_t i = 0; !rc && i < json_array_size(also); i++) {
+		char *path = rn_absolute_path(json_string_value(json_array_get(also, i)), e);
+
+		rc = path ? rn_json_append(list, json_string(path), e) : e && e->code ? e->code : RN_EIO;
+		free(path);
+	}
+	if (!rc)
+		return rn_json_set(opt, "also", list, e);
+	json_decref(list);
+	return rc;
+}
+
 /* rn-scan: the operand becomes an absolute path; the stem names the relation. */
 static int add_scan_node(struct job *j, char **stem, struct rn_err *e)
 {
@@ -216,6 +240,7 @@ static int add_scan_node(struct job *j, char **stem, struct rn_err *e)
 	RN_GOTO(out, make_id(j, id, e));
 	RN_GOTO(out, rn_json_copy(c->opt, &opt, e));
 	RN_GOTO(out, rn_json_set_text(opt, "from", path, e));
+	RN_GOTO(out, absolute_also(opt, e));
 	rc = rn_plan_add(j->plan, c->op, c->name ? c->name : *stem && **stem ? *stem : NULL, id, opt,
 			 &j->node, e);
 	opt = NULL;
@@ -434,7 +459,6 @@ int rn_pipe_run(const struct rn_pipe_conf *c, struct rn_pipe_stats *stats, struc
 	*j.stats = (struct rn_pipe_stats){ 0 };
 	rc = run(&j, err);
 	if (!rc) {
-		j.stats->out = rn_writer_get_stats(j.writer);
 		rc = rn_writer_close(j.writer, err);
 	} else {
 		abort_output(&j, err->msg);

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sources: the rows of a file as a relation, block by block, with what a scan
- * node adds: a row number, an embedding, a declared key that is checked.
+ * Sources: the rows of a table as a relation, block by block, with what a scan
+ * node adds: a row number, an embedding, a declared key that is checked.  Where the
+ * rows come from is source.h's.
  */
-#include "../../formats/container.h"
-#include "../../formats/csv.h"
 #include "../../formats/npy.h"
 #include "../rel/key.h"
-#include "exec.h"
+#include "source.h"
 
 #include <fnmatch.h>
 #include <inttypes.h>
@@ -20,9 +19,8 @@ struct rn_source {
 	const struct rn_ctx *ctx;
 	const struct rn_node *node;
 	char *path;
-	struct rn_csv_reader *csv;
-	struct rn_reader *er;
-	struct rn_schema in;  /* as the file has it */
+	struct rn_tables *tables;
+	const struct rn_schema *in; /* as the files have it */
 	struct rn_schema out; /* as the node gives it */
 	enum emb_kind emb;
 	bool *to_emb;            /* EMB_COLS: which columns of `in` */
@@ -32,7 +30,6 @@ struct rn_source {
 	uint64_t nulls;          /* embedded as 0 */
 	size_t nblocks, cap_blocks;
 	struct rn_column **key;  /* key columns of every block: nkey per block */
-	uint64_t hash;
 	bool ended;
 };
 
@@ -43,66 +40,6 @@ static bool ends_with(const char *s, const char *suffix)
 	size_t n = strlen(s), k = strlen(suffix);
 
 	return n >= k && !strcmp(s + n - k, suffix);
-}
-
-static int open_csv(struct rn_source *s, struct rn_io *io, bool tsv, struct rn_err *e)
-{
-	json_t *types = (json_t *)rn_node_json(s->node, "types");
-	struct rn_csv_opt opt = { .delimiter = tsv ? '\t' : ',',
-				  .no_header = !rn_node_flag(s->node, "header"),
-				  .block_rows = s->ctx->block_rows };
-	const char **names = NULL, *name;
-	enum rn_type *ts = NULL;
-	json_t *v;
-	int rc;
-
-	RN_GOTO(fail, rn_calloc(json_object_size(types), sizeof *names, "types", &names, e));
-	RN_GOTO(fail, rn_calloc(json_object_size(types), sizeof *ts, "types", &ts, e));
-	json_object_foreach(types, name, v) {
-		names[opt.ntypes] = name;
-		if (rn_type_parse(json_string_value(v), &ts[opt.ntypes++])) {
-			rc = rn_err_set(e, RN_EUSAGE, "--types: '%s' is no type", json_string_value(v));
-			goto fail;
-		}
-	}
-	opt.type_names = names;
-	opt.types = ts;
-	rc = rn_csv_open(s->ctx, io, &opt, &s->csv, e);
-	io = NULL;
-	if (!rc)
-		rc = rn_schema_copy(rn_csv_schema(s->csv), &s->in, e);
-fail:
-	if (io)
-		io->ops->abort(io);
-	free(names);
-	free(ts);
-	return rc;
-}
-
-static int open_er(struct rn_source *s, struct rn_io *io, struct rn_err *e)
-{
-	const struct rn_schema *schema;
-
-	RN_TRY(rn_reader_open(io, &s->er, e));
-	RN_TRY(rn_reader_section(s->er, &schema, e));
-	if (!schema)
-		return rn_err_set(e, RN_EDATA, "%s: the stream holds no relation", s->path);
-	return rn_schema_copy(schema, &s->in, e);
-}
-
-static int open_file(struct rn_source *s, struct rn_err *e)
-{
-	const char *format = rn_node_string(s->node, "format"), *p = s->path;
-	bool tsv = ends_with(p, ".tsv") || ends_with(p, ".tsv.zst");
-	bool er = ends_with(p, ".er") || ends_with(p, ".rnm");
-	struct rn_io *io;
-
-	if (strcmp(format, "auto")) {
-		tsv = !strcmp(format, "tsv");
-		er = !strcmp(format, "er");
-	}
-	RN_TRY(rn_io_open_read(p, &io, e));
-	return er ? open_er(s, io, e) : open_csv(s, io, tsv, e);
 }
 
 /* ---- the embedding ---------------------------------------------------------------- */
@@ -134,9 +71,9 @@ static bool listed(const char *list, const char *name)
 
 static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *e)
 {
-	RN_TRY(rn_calloc(s->in.ncols, sizeof *s->to_emb, "columns", &s->to_emb, e));
-	for (size_t i = 0; i < s->in.ncols; i++) {
-		const struct rn_field *f = &s->in.cols[i];
+	RN_TRY(rn_calloc(s->in->ncols, sizeof *s->to_emb, "columns", &s->to_emb, e));
+	for (size_t i = 0; i < s->in->ncols; i++) {
+		const struct rn_field *f = &s->in->cols[i];
 
 		s->to_emb[i] = listed(spec, f->name);
 		s->width += s->to_emb[i];
@@ -174,9 +111,7 @@ static int open_embedding(struct rn_source *s, const char *dir, struct rn_err *e
 	if (!ends_with(spec, ".npy"))
 		return choose_columns(s, spec, e);
 	s->emb = EMB_NPY;
-	if (dir && spec[0] != '/')
-		rn_str_addf(&path, "%s/", dir);
-	rn_str_add(&path, spec);
+	rn_path_print(dir, spec, &path);
 	rc = rn_str_check(&path, e);
 	if (!rc)
 		rc = rn_io_open_read(path.s, &io, e);
@@ -194,8 +129,8 @@ static int make_schema(struct rn_source *s, struct rn_err *e)
 
 	if (row_id)
 		RN_TRY(rn_schema_add_col(&s->out, row_id, NULL, RN_INT64, e));
-	for (size_t i = 0; i < s->in.ncols; i++) {
-		const struct rn_field *f = &s->in.cols[i];
+	for (size_t i = 0; i < s->in->ncols; i++) {
+		const struct rn_field *f = &s->in->cols[i];
 
 		if (row_id && !strcmp(f->name, row_id))
 			return rn_err_set(e, RN_EUSAGE, "%s: --row-id: there is a column '%s' already", s->path, row_id);
@@ -206,9 +141,9 @@ static int make_schema(struct rn_source *s, struct rn_err *e)
 		RN_TRY(rn_schema_add_part(&s->out, "z", &s->npy->shape, false, e));
 	else if (s->emb)
 		RN_TRY(rn_schema_add_part(&s->out, "z", &shape, false, e));
-	for (size_t i = 0; !s->emb && i < s->in.nparts; i++)
-		RN_TRY(rn_schema_add_part(&s->out, s->in.parts[i].name, &s->in.parts[i].shape,
-					  s->in.parts[i].sparse, e));
+	for (size_t i = 0; !s->emb && i < s->in->nparts; i++)
+		RN_TRY(rn_schema_add_part(&s->out, s->in->parts[i].name, &s->in->parts[i].shape,
+					  s->in->parts[i].sparse, e));
 	s->out.nkey = json_array_size(key);
 	RN_TRY(rn_calloc(s->out.nkey, sizeof *s->out.key, "a key", &s->out.key, e));
 	for (size_t i = 0; i < s->out.nkey; i++) {
@@ -234,13 +169,11 @@ int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *
 	RN_TRY(rn_calloc(1, sizeof *s, "a source", &s, e));
 	s->ctx = c;
 	s->node = n;
-	if (dir && from[0] != '/' && strcmp(from, "-"))
-		rn_str_addf(&path, "%s/", dir);
-	rn_str_add(&path, from);
+	rn_path_print(dir, from, &path);
 	s->path = rn_str_take(&path, e);
-	rc = s->path ? 0 : RN_ENOMEM;
+	rc = s->path ? rn_tables_open(c, n, s->path, dir, &s->tables, e) : RN_ENOMEM;
 	if (!rc)
-		rc = open_file(s, e);
+		s->in = rn_tables_schema(s->tables);
 	if (!rc)
 		rc = open_embedding(s, dir, e);
 	if (!rc)
@@ -256,14 +189,12 @@ void rn_source_close(struct rn_source *s)
 {
 	if (!s)
 		return;
-	rn_csv_close(s->csv);
-	rn_reader_close(s->er);
+	rn_tables_close(s->tables);
 	for (size_t i = 0; i < s->nblocks * s->out.nkey; i++)
 		rn_column_unref(s->key[i]);
 	free(s->key);
 	free(s->to_emb);
 	rn_tensor_unref(s->npy);
-	rn_schema_fini(&s->in);
 	rn_schema_fini(&s->out);
 	free(s->path);
 	free(s);
@@ -307,7 +238,7 @@ static int embedding(struct rn_source *s, const struct rn_rel *b, struct rn_tens
 	if (s->emb == EMB_ONES)
 		for (uint64_t i = 0; i < b->rows * s->width; i++)
 			(*out)->data[i] = 1;
-	for (size_t c = 0; s->emb == EMB_COLS && c < s->in.ncols; c++) {
+	for (size_t c = 0; s->emb == EMB_COLS && c < s->in->ncols; c++) {
 		if (!s->to_emb[c])
 			continue;
 		for (uint64_t i = 0; i < b->rows; i++)
@@ -354,16 +285,16 @@ static int make_block(struct rn_source *s, const struct rn_rel *b, struct rn_rel
 
 	RN_TRY(rn_rel_new(s->node->name, b->rows, &r, e));
 	RN_GOTO(fail, row_numbers(s, r, b->rows, e));
-	for (size_t i = 0; i < s->in.ncols; i++)
+	for (size_t i = 0; i < s->in->ncols; i++)
 		if (!s->to_emb || !s->to_emb[i])
-			RN_GOTO(fail, rn_rel_add_col(r, s->in.cols[i].name, s->in.cols[i].qual,
+			RN_GOTO(fail, rn_rel_add_col(r, s->in->cols[i].name, s->in->cols[i].qual,
 						     rn_column_ref(b->cols[i]), e));
 	if (s->emb) {
 		RN_GOTO(fail, embedding(s, b, &t, e));
 		RN_GOTO(fail, rn_rel_add_part(r, "z", t, NULL, e));
 	}
-	for (size_t i = 0; !s->emb && i < s->in.nparts; i++)
-		RN_GOTO(fail, rn_rel_add_part(r, s->in.parts[i].name, rn_tensor_ref(b->parts[i].t),
+	for (size_t i = 0; !s->emb && i < s->in->nparts; i++)
+		RN_GOTO(fail, rn_rel_add_part(r, s->in->parts[i].name, rn_tensor_ref(b->parts[i].t),
 					      rn_buf_ref(b->parts[i].map), e));
 	RN_GOTO(fail, rn_calloc(s->out.nkey, sizeof *r->schema.key, "a key", &r->schema.key, e));
 	r->schema.nkey = s->out.nkey;
@@ -428,8 +359,6 @@ static int end(struct rn_source *s, struct rn_err *e)
 	if (s->ended)
 		return 0;
 	s->ended = true;
-	if (s->csv)
-		s->hash = rn_csv_hash(s->csv);
 	if (s->nulls)
 		rn_log(s->ctx, RN_LOG_WARN, "%s: %" PRIu64 " NULLs are embedded as 0", s->path, s->nulls);
 	if (s->npy && s->rows != s->npy->rows)
@@ -444,20 +373,9 @@ int rn_source_block(struct rn_source *s, struct rn_rel **out, struct rn_err *e)
 	int rc;
 
 	*out = NULL;
-	if (s->csv)
-		RN_TRY(rn_csv_block(s->csv, &b, e));
-	else
-		RN_TRY(rn_reader_block(s->er, &b, e));
-	if (!b) {
-		const struct rn_schema *more;
-
-		if (s->er) {
-			RN_TRY(rn_reader_section(s->er, &more, e)); /* END, and its checksum */
-			if (more)
-				return rn_err_set(e, RN_EUSAGE, "%s is a plan or a model, not one relation", s->path);
-		}
+	RN_TRY(rn_tables_block(s->tables, &b, e));
+	if (!b)
 		return end(s, e);
-	}
 	rc = make_block(s, b, out, e);
 	rn_rel_unref(b);
 	return rc;
@@ -465,7 +383,7 @@ int rn_source_block(struct rn_source *s, struct rn_rel **out, struct rn_err *e)
 
 uint64_t rn_source_hash(const struct rn_source *s)
 {
-	return s->hash;
+	return rn_tables_hash(s->tables);
 }
 
 int rn_source_read(const struct rn_ctx *c, const struct rn_node *n, const char *dir,
@@ -488,7 +406,7 @@ int rn_source_read(const struct rn_ctx *c, const struct rn_node *n, const char *
 	if (!rc)
 		rc = rn_rel_concat(&s->out, blocks, nblocks, out, e);
 	if (!rc && hash)
-		*hash = s->hash;
+		*hash = rn_source_hash(s);
 	for (size_t i = 0; i < nblocks; i++)
 		rn_rel_unref(blocks[i]);
 	free(blocks);

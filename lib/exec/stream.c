@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Input streams as a whole: header and all sections, read by a thread each so
- * that no producer waits for another.  A text table (NAME.csv, NAME.tsv, also
- * .zst) stands for what rn-scan would make of it.
+ * that no producer waits for another.  A text table (NAME.csv, NAME.tsv, NAME.jsonl,
+ * also .zst and .gz) or a database's stands for what rn-scan would make of it.
  */
 #include "stream.h"
 
@@ -11,37 +11,90 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 bool rn_is_text_table(const char *path)
 {
-	static const char *const ends[] = { ".csv", ".tsv", ".csv.zst", ".tsv.zst" };
+	static const char *const ends[] = { ".csv", ".tsv", ".jsonl", ".ndjson" };
 	size_t n = strlen(path);
 
+	if (!strncmp(path, "sqlite:", 7))
+		return true;
+	if (n > 4 && !strcmp(path + n - 4, ".zst"))
+		n -= 4;
+	else if (n > 3 && !strcmp(path + n - 3, ".gz"))
+		n -= 3;
 	for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
 		size_t k = strlen(ends[i]);
 
-		if (n > k && !strcmp(path + n - k, ends[i]))
+		if (n > k && !memcmp(path + n - k, ends[i], k))
 			return true;
 	}
 	return false;
 }
 
+/* The name in a path: a database's table, a file's up to its first dot, a pattern's up
+ * to what it leaves open, a folder's. */
+static size_t find_stem(const char *path, const char **stem)
+{
+	static const char table[] = "table=";
+	size_t n = strlen(path);
+	const char *s;
+
+	if (!strncmp(path, "sqlite:", 7) && (s = strstr(path, table))) {
+		*stem = s + sizeof table - 1;
+		return strcspn(*stem, "&");
+	}
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	for (s = path + n; s > path && s[-1] != '/'; s--)
+		;
+	*stem = s;
+	n -= (size_t)(s - path);
+	if (*s != '.' && strcspn(s, ".") < n)
+		n = strcspn(s, ".");
+	if (strcspn(s, "*?[") < n)
+		for (n = strcspn(s, "*?["); n && strchr("-_", s[n - 1]);)
+			n--;
+	return n;
+}
+
 char *rn_path_stem(const char *path, struct rn_err *e)
 {
-	const char *base = strrchr(path, '/');
-	char *s;
+	const char *stem;
+	size_t n = find_stem(path, &stem);
+	char *s = strndup(stem, n);
 
-	base = base ? base + 1 : path;
-	s = strndup(base, *base == '.' ? strlen(base) : strcspn(base, "."));
 	if (!s)
-		rn_err_nomem(e, strlen(base), "a name");
+		rn_err_nomem(e, n + 1, "a name");
 	return s;
+}
+
+/* What does not exist by that name, a pattern or a database's table, begins with the
+ * current folder. */
+static char *prefixed(const char *path, struct rn_err *e)
+{
+	struct rn_str s = RN_STR_INIT;
+	char *cwd = getcwd(NULL, 0);
+
+	if (!cwd) {
+		rn_err_errno(e, "cannot find the current folder");
+		return NULL;
+	}
+	rn_path_print(cwd, path, &s);
+	free(cwd);
+	return rn_str_take(&s, e);
 }
 
 char *rn_absolute_path(const char *path, struct rn_err *e)
 {
-	char *s = strcmp(path, "-") ? realpath(path, NULL) : strdup(path);
+	struct stat st;
+	char *s;
 
+	if (!strncmp(path, "sqlite:", 7) || (strpbrk(path, "*?[") && stat(path, &st) < 0))
+		return prefixed(path, e);
+	s = strcmp(path, "-") ? realpath(path, NULL) : strdup(path);
 	if (!s)
 		rn_err_errno(e, "cannot open '%s'", path);
 	return s;

@@ -28,6 +28,8 @@ void rn_cexpr_free(struct rn_cexpr *x);
 enum rn_type rn_cexpr_type(const struct rn_cexpr *x);
 /* The column index if the expression is a bare column, else -1. */
 long rn_cexpr_column(const struct rn_cexpr *x);
+/* Does the expression read column `col` of the schema? */
+bool rn_cexpr_uses(const struct rn_cexpr *x, size_t col);
 
 /* A column of r->rows values; r has the schema of parse. *out owned. */
 RN_MUST_CHECK int rn_cexpr_eval(const struct rn_cexpr *x, const struct rn_rel *r,

@@ -684,3 +684,18 @@ long rn_cexpr_column(const struct rn_cexpr *x)
 {
 	return x->root->op == RN_CX_COLUMN ? (long)x->root->col : -1;
 }
+
+static bool uses(const struct rn_cx_node *n, size_t col)
+{
+	if (n->op == RN_CX_COLUMN)
+		return n->col == col;
+	for (size_t i = 0; i < n->nkids; i++)
+		if (uses(n->kids[i], col))
+			return true;
+	return false;
+}
+
+bool rn_cexpr_uses(const struct rn_cexpr *x, size_t col)
+{
+	return uses(x->root, col);
+}

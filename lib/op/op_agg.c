@@ -310,10 +310,62 @@ static int lower_dense(struct rn_prog *p, const struct rn_groups *g, enum rn_agg
 	return 0;
 }
 
+/* softmax(a; t…) normalises over the rows that share t…, softmax(a) over the rows of a
+ * group, both before the grouping itself. */
+struct over {
+	const struct rn_lower *lw;
+	const struct rn_rel *rel;
+	const struct rn_groups *groups;
+};
+
+static int softmax_groups(const struct over *o, size_t nby, const char *const *by,
+			  struct rn_groups *g, struct rn_err *e)
+{
+	struct rn_column *cols[64];
+	struct rn_key k = { .n = nby, .cols = cols, .rows = o->rel->rows };
+
+	if (nby > 64)
+		return rn_err_set(e, RN_EUSAGE, "softmax over more than 64 columns");
+	for (size_t i = 0; i < nby; i++) {
+		size_t at;
+
+		RN_TRY(rn_schema_find(&o->rel->schema, by[i], &at, e));
+		cols[i] = o->rel->cols[at];
+	}
+	return rn_group(o->lw->ctx, &k, g, e);
+}
+
+static int softmax_over(void *arg, uint32_t val, size_t nby, const char *const *by, uint32_t *out,
+			struct rn_err *e)
+{
+	const struct over *o = arg;
+	struct rn_prog *p = o->lw->prog;
+	struct rn_groups own = { 0 };
+	const struct rn_groups *g = o->groups;
+	uint32_t ptr, pos = RN_NONE, of;
+	int rc = 0;
+
+	if (nby) {
+		RN_GOTO(out, softmax_groups(o, nby, by, &own, e));
+		g = &own;
+	}
+	ptr = rn_prog_idx(p, rn_buf_ref(g->ptr), (uint32_t)g->n + 1, e);
+	of = rn_prog_idx(p, rn_buf_ref(g->of), (uint32_t)o->rel->rows, e);
+	if (g->rows)
+		pos = rn_prog_idx(p, rn_buf_ref(g->rows), ((const uint32_t *)g->ptr->data)[g->n], e);
+	rc = ptr == RN_NONE || of == RN_NONE || (g->rows && pos == RN_NONE) ?
+		     CODE(e) :
+		     rn_lower_softmax(p, val, ptr, pos, of, out, e);
+out:
+	rn_groups_fini(&own);
+	return rc;
+}
+
 static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
 		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
 {
 	const struct state *st = state;
+	struct over over = { lw, in[0].rel, &st->groups };
 	struct rn_lower_env env = rn_op_env(lw, n, &in[0]);
 	enum rn_agg how = RN_AGG_NONE;
 	struct rn_eexpr *x;
@@ -323,6 +375,8 @@ static int lower(const struct rn_lower *lw, const struct rn_node *n, const void 
 	RN_TRY(parse_expr(n, &x, &how, e));
 	if (!x)
 		return 0;
+	env.softmax = softmax_over;
+	env.softmax_arg = &over;
 	rc = rn_eexpr_lower(x, &env, &z, e);
 	rn_eexpr_free(x);
 	if (rc)

@@ -27,11 +27,15 @@ static int parse(const struct rn_node *n, struct rn_eexpr **x, struct rn_err *e)
 static int map_check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	struct rn_eexpr *x;
+	int rc = 0;
 
 	RN_TRY(parse(n, &x, e));
 	*learns = rn_eexpr_has_params(x) || rn_eexpr_has_random(x);
+	if (rn_eexpr_has_softmax(x))
+		rc = rn_err_set(e, RN_EUSAGE, "softmax over rows needs the groups of an aggregate: write it in "
+				"rn-agg, or Softmax()(z) for the features of each row");
 	rn_eexpr_free(x);
-	return 0;
+	return rc;
 }
 
 static int content_schema(const struct rn_schema *in, struct rn_schema *out, struct rn_err *e)

@@ -2,13 +2,16 @@
  *
  * scan: rows of a file.  The row is here; reading is exec/source.c.
  */
+#include "../../formats/csv.h"
 #include "op_table.h"
 
 #include <string.h>
 
 static const struct rn_opt opts[] = {
 	{ .name = "from", .type = RN_OPT_STRING, .flags = RN_OPT_POSITIONAL | RN_OPT_REQUIRED,
-	  .meta = "FILE", .help = "CSV, TSV or .er file, also .zst; - is standard input" },
+	  .meta = "FILE", .help = "table file, folder, or pattern; - is standard input" },
+	{ .name = "also", .type = RN_OPT_LIST, .flags = RN_OPT_POSITIONAL | RN_OPT_MULTI,
+	  .meta = "FILE,...", .help = "further files with the same columns: their rows follow" },
 	{ .name = "key", .letter = 'k', .type = RN_OPT_LIST, .meta = "COL,...",
 	  .help = "columns that are a unique key (checked)" },
 	{ .name = "row-id", .type = RN_OPT_STRING, .meta = "NAME",
@@ -18,9 +21,24 @@ static const struct rn_opt opts[] = {
 	{ .name = "emb", .type = RN_OPT_STRING, .meta = "SPEC",
 	  .help = "embedding: columns ('f*' or 'a,b'), ones:N, or FILE.npy" },
 	{ .name = "format", .type = RN_OPT_CHOICE, .meta = "FORMAT", .dflt = "auto",
-	  .choices = "auto|csv|tsv|er", .help = "format of the input, by its name unless given" },
+	  .choices = "auto|csv|tsv|jsonl|er",
+	  .help = "format of the input, by its name unless given" },
 	{ .name = "header", .type = RN_OPT_FLAG, .dflt = "true",
 	  .help = "the first line names the columns (else c0, c1, ...)" },
+	{ .name = "columns", .type = RN_OPT_LIST, .meta = "NAME,...",
+	  .help = "names of all columns, instead of the header's" },
+	{ .name = "delimiter", .type = RN_OPT_STRING, .meta = "C",
+	  .help = "one character between fields, or \\t (CSV: a comma)" },
+	{ .name = "comment", .type = RN_OPT_STRING, .meta = "C",
+	  .help = "lines that begin with this character are no rows" },
+	{ .name = "null", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "TEXT,...",
+	  .help = "texts that are NULL, as an empty field is" },
+	{ .name = "skip-bad", .type = RN_OPT_FLAG,
+	  .help = "pass over rows that are malformed, and count them" },
+	{ .name = "query", .type = RN_OPT_STRING, .meta = "SQL",
+	  .help = "of a database: the rows of this query" },
+	{ .name = "file-col", .type = RN_OPT_STRING, .meta = "NAME",
+	  .help = "add a column NAME with the name of the row's file" },
 };
 
 static const char *const examples[] = {
@@ -28,6 +46,25 @@ static const char *const examples[] = {
 	"rn-scan points.csv --emb 'x,y' | rn-info",
 	NULL,
 };
+
+static int check_characters(const struct rn_node *n, struct rn_err *e)
+{
+	const char *delimiter = rn_node_string(n, "delimiter");
+	const char *comment = rn_node_string(n, "comment");
+	char d = ',';
+
+	if (delimiter && !rn_csv_delimiter(delimiter, &d))
+		return rn_err_set(e, RN_EUSAGE,
+				  "--delimiter wants one character that is neither a quote nor a line "
+				  "end, not '%s'",
+				  delimiter);
+	if (comment && (comment[0] <= ' ' || comment[1] || *comment == '"' || *comment == d))
+		return rn_err_set(e, RN_EUSAGE,
+				  "--comment wants one character, neither a quote nor the delimiter, "
+				  "not '%s'",
+				  comment);
+	return 0;
+}
 
 static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
@@ -43,7 +80,7 @@ static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 					  "--types: no type '%s' for column '%s' (int64, float64, bool, "
 					  "string, timestamp)",
 					  json_is_string(v) ? json_string_value(v) : "?", col);
-	return 0;
+	return check_characters(n, e);
 }
 
 static int infer(const struct rn_node *n, const struct rn_schema *const *in, struct rn_schema *out,
@@ -56,7 +93,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 const struct rn_op rn_op_scan = {
 	.name = "scan",
 	.what = "read a table into a stream",
-	.usage = "FILE",
+	.usage = "FILE...",
 	.examples = examples,
 	.see_also = "rn-cat(1), rn-info(1)",
 	.flags = RN_OP_SOURCE,

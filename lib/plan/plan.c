@@ -260,13 +260,25 @@ const char *rn_node_file(const struct rn_node *n)
 	return rn_node_string(n, "from");
 }
 
+/* What stands before the path in the name of a database's table. */
+static size_t scheme(const char *path)
+{
+	static const char sqlite[] = "sqlite:";
+
+	return strncmp(path, sqlite, sizeof sqlite - 1) ? 0 : sizeof sqlite - 1;
+}
+
 size_t rn_plan_stem(const char *path, const char **stem)
 {
 	static const char *const packed[] = { ".zst", ".gz" };
 	const char *slash = strrchr(path, '/'), *s = slash ? slash + 1 : path;
 	size_t n = strlen(s);
 
-	*stem = s;
+	if (scheme(path) && (s = strstr(path, "table="))) {
+		*stem = s + strlen("table=");
+		return strcspn(*stem, "&");
+	}
+	*stem = s = slash ? slash + 1 : path;
 	if (!strcmp(path, "-"))
 		return 0;
 	for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
@@ -285,16 +297,20 @@ size_t rn_plan_stem(const char *path, const char **stem)
 
 bool rn_path_is_relative(const char *path)
 {
-	size_t n = strspn(path, "abcdefghijklmnopqrstuvwxyz0123456789+");
+	size_t n = strspn(path + scheme(path), "abcdefghijklmnopqrstuvwxyz0123456789+");
 
+	path += scheme(path);
 	return *path && *path != '/' && strcmp(path, "-") && !(n > 1 && path[n] == ':');
 }
 
 void rn_path_print(const char *dir, const char *path, struct rn_str *out)
 {
+	size_t n = scheme(path);
+
+	rn_str_addn(out, path, n);
 	if (dir && rn_path_is_relative(path))
 		rn_str_addf(out, "%s/", strcmp(dir, "/") ? dir : "");
-	rn_str_add(out, path);
+	rn_str_add(out, path + n);
 }
 
 static int set_path(json_t *opt, const char *key, const char *dir, const char *path,

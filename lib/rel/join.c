@@ -5,18 +5,11 @@
  * rows; then the output is allocated and written once, in the order of the left
  * rows.
  */
-#include "keyset.h"
+#include "join.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct rn_hash_index {
-	struct rn_keyset *set;
-	struct rn_buf *ptr;  /* uint32_t[set->n + 1] */
-	struct rn_buf *rows; /* uint32_t[ptr[n]]; NULL: the identity */
-	uint64_t nulls;      /* rows that are in no key */
-};
 
 int rn_hash_index_new(const struct rn_ctx *c, const struct rn_key *k, struct rn_hash_index **out,
 		      struct rn_err *e)
@@ -109,17 +102,18 @@ static void add_worst_key(const struct rn_hash_index *x, const uint32_t *of,
 	free(count);
 }
 
-static bool too_many(const struct rn_ctx *c, uint64_t rows, unsigned maps, uint64_t *bytes)
+uint64_t rn_join_most_rows(const struct rn_ctx *c, unsigned maps)
 {
-	*bytes = rows * maps * sizeof(uint32_t);
-	return rows > RN_MAX_ROWS || (c && c->mem_limit && *bytes > c->mem_limit);
+	uint64_t rows = c && c->mem_limit ? c->mem_limit / (maps * sizeof(uint32_t)) : RN_MAX_ROWS;
+
+	return rows < RN_MAX_ROWS ? rows : RN_MAX_ROWS;
 }
 
-static void add_refusal(const struct rn_ctx *c, uint64_t nleft, uint64_t nright, uint64_t rows,
-			uint64_t bytes, struct rn_str *b)
+void rn_join_add_refusal(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
+			 const char *gives, uint64_t rows, uint64_t bytes, struct rn_str *b)
 {
-	rn_str_addf(b, "joining %" PRIu64 " with %" PRIu64 " rows gives %" PRIu64 " rows", nleft,
-		    nright, rows);
+	rn_str_addf(b, "joining %" PRIu64 " with %" PRIu64 " rows %s %" PRIu64 " rows", nleft, nright,
+		    gives, rows);
 	if (rows > RN_MAX_ROWS)
 		rn_str_addf(b, ", more than %" PRIu64, RN_MAX_ROWS);
 	else
@@ -129,7 +123,7 @@ static void add_refusal(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
 			    bytes, c->mem_limit);
 }
 
-static int refuse(struct rn_str *b, struct rn_err *e)
+int rn_join_refuse(struct rn_str *b, struct rn_err *e)
 {
 	int rc = rn_str_check(b, e);
 
@@ -137,6 +131,49 @@ static int refuse(struct rn_str *b, struct rn_err *e)
 		rc = rn_err_set(e, RN_ENOMEM, "%s", b->s);
 	rn_str_fini(b);
 	return rc;
+}
+
+/* ---- full joins ---------------------------------------------------------------- */
+
+/* *met: uint8_t[nright], 1 for the right rows that have a partner; *misses: the others. */
+static int find_met(const struct rn_hash_index *x, const uint32_t *of, uint64_t nleft,
+		    uint64_t nright, struct rn_buf **met, uint64_t *misses, struct rn_err *e)
+{
+	const uint32_t *ptr = x->ptr->data;
+	uint8_t *hit, *m;
+	int rc;
+
+	RN_TRY(rn_calloc(x->set->n, 1, "a join", &hit, e));
+	rc = rn_buf_new(nright, "a join", met, e);
+	if (rc) {
+		free(hit);
+		return rc;
+	}
+	m = (*met)->data;
+	*misses = nright;
+	for (uint64_t i = 0; i < nleft; i++)
+		if (of[i] != RN_NO_ROW)
+			hit[of[i]] = 1;
+	for (uint64_t g = 0; g < x->set->n; g++) {
+		for (uint32_t j = ptr[g]; hit[g] && j < ptr[g + 1]; j++)
+			m[rn_hash_index_row(x, j)] = 1;
+		*misses -= hit[g] ? ptr[g + 1] - ptr[g] : 0;
+	}
+	free(hit);
+	return 0;
+}
+
+/* The right rows that were not met, as the last of the output. */
+static void write_rest(const uint8_t *met, uint64_t nright, struct rn_join_result *o)
+{
+	uint32_t *left = o->left->data, *right = o->right->data;
+	uint64_t at = o->rows - o->right_unmatched;
+
+	for (uint64_t j = 0; j < nright; j++)
+		if (!met[j]) {
+			left[at] = RN_NO_ROW;
+			right[at++] = (uint32_t)j;
+		}
 }
 
 /* ---- output -------------------------------------------------------------------- */
@@ -214,19 +251,22 @@ static int write_output(const struct rn_hash_index *x, struct rn_buf *of, uint64
 
 	if (kind == RN_JOIN_SEMI || kind == RN_JOIN_ANTI)
 		return write_semi(of->data, nleft, kind == RN_JOIN_ANTI, o, e);
-	if (unique && o->rows == nleft)
+	if (unique && o->rows == nleft && kind != RN_JOIN_FULL)
 		return write_one_to_one(x, of, nleft, o, e);
-	return write_pairs(x, of->data, nleft, kind == RN_JOIN_LEFT, o, e);
+	return write_pairs(x, of->data, nleft, kind != RN_JOIN_INNER, o, e);
 }
 
 static uint64_t output_rows(enum rn_join_kind kind, uint64_t nleft, uint64_t pairs,
-			    uint64_t misses)
+			    const struct rn_join_result *o)
 {
+	uint64_t misses = o->left_unmatched;
+
 	switch (kind) {
 	case RN_JOIN_INNER:
 		return pairs;
 	case RN_JOIN_LEFT:
-		return pairs + misses;
+	case RN_JOIN_FULL:
+		return pairs + misses + o->right_unmatched;
 	case RN_JOIN_SEMI:
 		return nleft - misses;
 	default:
@@ -234,34 +274,50 @@ static uint64_t output_rows(enum rn_join_kind kind, uint64_t nleft, uint64_t pai
 	}
 }
 
+int rn_join_find(const struct rn_key *left, const struct rn_key *right,
+		 const struct rn_hash_index *x, struct rn_buf **of, struct rn_join_result *o,
+		 struct rn_err *e)
+{
+	*o = (struct rn_join_result){ 0 };
+	RN_TRY(rn_key_check(left, right, e));
+	if (left->rows > RN_MAX_ROWS)
+		return rn_err_set(e, RN_EBUG, "a join of %" PRIu64 " rows", left->rows);
+	RN_TRY(new_map(left->rows, of, e));
+	rn_keyset_find(x->set, right, left, 0, left->rows, (*of)->data);
+	o->left_null = rn_key_count_nulls(left);
+	o->right_null = x->nulls;
+	return 0;
+}
+
 int rn_join(const struct rn_ctx *c, const struct rn_key *left, const struct rn_key *right,
 	    const struct rn_hash_index *x, enum rn_join_kind kind, struct rn_join_result *out,
 	    struct rn_err *e)
 {
-	unsigned maps = kind == RN_JOIN_INNER || kind == RN_JOIN_LEFT ? 2 : 1;
 	struct rn_str b = RN_STR_INIT;
-	uint64_t pairs, bytes;
-	struct rn_buf *of;
+	struct rn_buf *of, *met = NULL;
+	unsigned maps = rn_join_pairs(kind) ? 2 : 1;
+	uint64_t pairs;
 	int rc;
 
-	*out = (struct rn_join_result){ 0 };
-	RN_TRY(rn_key_check(left, right, e));
-	if (left->rows > RN_MAX_ROWS)
-		return rn_err_set(e, RN_EBUG, "a join of %" PRIu64 " rows", left->rows);
-	RN_TRY(new_map(left->rows, &of, e));
-	rn_keyset_find(x->set, right, left, 0, left->rows, of->data);
+	RN_TRY(rn_join_find(left, right, x, &of, out, e));
 	count_matches(x, of->data, left->rows, &pairs, &out->left_unmatched);
-	out->left_null = rn_key_count_nulls(left);
-	out->right_null = x->nulls;
-	out->rows = output_rows(kind, left->rows, pairs, out->left_unmatched);
-	if (too_many(c, out->rows, maps, &bytes)) {
-		add_refusal(c, left->rows, right->rows, out->rows, bytes, &b);
+	if (kind == RN_JOIN_FULL)
+		RN_GOTO(out, find_met(x, of->data, left->rows, right->rows, &met,
+				      &out->right_unmatched, e));
+	out->rows = output_rows(kind, left->rows, pairs, out);
+	if (out->rows > rn_join_most_rows(c, maps)) {
+		rn_join_add_refusal(c, left->rows, right->rows, "gives", out->rows,
+				    out->rows * maps * sizeof(uint32_t), &b);
 		add_worst_key(x, of->data, left, &b);
-		rc = refuse(&b, e);
+		rc = rn_join_refuse(&b, e);
 	} else {
 		rc = write_output(x, of, left->rows, kind, out, e);
 	}
+	if (!rc && met)
+		write_rest(met->data, right->rows, out);
+out:
 	rn_buf_unref(of);
+	rn_buf_unref(met);
 	if (rc)
 		rn_join_result_fini(out);
 	return rc;
@@ -272,7 +328,7 @@ int rn_join_cross(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
 {
 	struct rn_str b = RN_STR_INIT;
 	uint32_t *left, *right;
-	uint64_t bytes, at = 0;
+	uint64_t at = 0;
 	int rc;
 
 	*out = (struct rn_join_result){ 0 };
@@ -280,10 +336,11 @@ int rn_join_cross(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
 		return rn_err_set(e, RN_EBUG, "a join of %" PRIu64 " with %" PRIu64 " rows", nleft,
 				  nright);
 	out->rows = nleft * nright; /* below 2^64, as both are below 2^32 */
-	if (too_many(c, out->rows, 2, &bytes)) {
-		add_refusal(c, nleft, nright, out->rows, bytes, &b);
+	if (out->rows > rn_join_most_rows(c, 2)) {
+		rn_join_add_refusal(c, nleft, nright, "gives", out->rows,
+				    out->rows * 2 * sizeof(uint32_t), &b);
 		out->rows = 0;
-		return refuse(&b, e);
+		return rn_join_refuse(&b, e);
 	}
 	RN_GOTO(fail, new_map(out->rows, &out->left, e));
 	RN_GOTO(fail, new_map(out->rows, &out->right, e));

@@ -59,6 +59,50 @@ uint64_t rn_key_count_nulls(const struct rn_key *k)
 	return count;
 }
 
+/* By the integer part of b, then by what b is beyond it; exact. */
+static int compare_mixed(int64_t a, double b)
+{
+	int64_t t;
+	double part;
+
+	if (b >= 0x1p63)
+		return -1;
+	if (b < -0x1p63)
+		return 1;
+	t = (int64_t)b;
+	part = b - (double)t;
+	return a != t ? (a > t) - (a < t) : (part < 0) - (part > 0);
+}
+
+static int compare_strings(const struct rn_column *a, uint64_t i, const struct rn_column *b,
+			   uint64_t j)
+{
+	uint64_t la = a->off[i + 1] - a->off[i], lb = b->off[j + 1] - b->off[j];
+	uint64_t n = la < lb ? la : lb;
+	int d = n ? memcmp(a->bytes + a->off[i], b->bytes + b->off[j], n) : 0;
+
+	return d ? d : (la > lb) - (la < lb);
+}
+
+int rn_column_compare(const struct rn_column *a, uint64_t i, const struct rn_column *b,
+		      uint64_t j)
+{
+	switch (a->type) {
+	case RN_FLOAT64:
+		if (b->type == RN_INT64)
+			return -compare_mixed(b->i64[j], a->f64[i]);
+		return (a->f64[i] > b->f64[j]) - (a->f64[i] < b->f64[j]);
+	case RN_BOOL:
+		return a->b[i] - b->b[j];
+	case RN_STRING:
+		return compare_strings(a, i, b, j);
+	default:
+		if (b->type == RN_FLOAT64)
+			return compare_mixed(a->i64[i], b->f64[j]);
+		return (a->i64[i] > b->i64[j]) - (a->i64[i] < b->i64[j]);
+	}
+}
+
 void rn_key_print(const struct rn_key *k, uint64_t i, struct rn_str *out)
 {
 	for (size_t c = 0; c < k->n; c++) {

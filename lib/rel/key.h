@@ -35,24 +35,55 @@ RN_MUST_CHECK int rn_hash_index_new(const struct rn_ctx *c, const struct rn_key 
 				    struct rn_hash_index **out, struct rn_err *e);
 void rn_hash_index_free(struct rn_hash_index *x);
 
-enum rn_join_kind { RN_JOIN_INNER, RN_JOIN_LEFT, RN_JOIN_SEMI, RN_JOIN_ANTI };
+enum rn_join_kind { RN_JOIN_INNER, RN_JOIN_LEFT, RN_JOIN_SEMI, RN_JOIN_ANTI, RN_JOIN_FULL };
+/* Does a row of such a join come from both sides (where it has a partner)? */
+static inline bool rn_join_pairs(enum rn_join_kind k)
+{
+	return k != RN_JOIN_SEMI && k != RN_JOIN_ANTI;
+}
 
 struct rn_join_result {
 	uint64_t rows;
-	struct rn_buf *left;  /* uint32_t[rows] */
-	struct rn_buf *right; /* uint32_t[rows], RN_NO_ROW for a left join's miss; NULL for
-				 semi and anti */
+	struct rn_buf *left;  /* uint32_t[rows]; RN_NO_ROW for a right row that a full join keeps */
+	struct rn_buf *right; /* uint32_t[rows], RN_NO_ROW for a left row without a partner;
+				 NULL for semi and anti */
 	uint64_t left_unmatched;  /* left rows without a partner (NULL keys included) */
+	uint64_t right_unmatched; /* right rows likewise; counted by full joins only */
 	uint64_t left_null, right_null; /* rows with a NULL in the key */
 };
 void rn_join_result_fini(struct rn_join_result *r);
 
 /* Join left with an indexed right.  Counts its output before it allocates;
  * above c->mem_limit, or above RN_MAX_ROWS rows, RN_ENOMEM with the counts and
- * the key value that contributes most. */
+ * the key value that contributes most.  A key of no columns is equal everywhere.
+ * A full join has the rows of the left one, then the right rows without a partner. */
 RN_MUST_CHECK int rn_join(const struct rn_ctx *c, const struct rn_key *left,
 			  const struct rn_key *right, const struct rn_hash_index *x,
 			  enum rn_join_kind kind, struct rn_join_result *out, struct rn_err *e);
+
+/* A condition on pairs of rows beside the key: keep[i] = 1 where left[i] and right[i]
+ * are partners, else 0. */
+struct rn_pair_test {
+	int (*keep)(void *arg, const uint32_t *left, const uint32_t *right, size_t n,
+		    uint8_t *keep, struct rn_err *e);
+	void *arg;
+};
+/* The same, where partners must also pass the test: as in SQL's ON, a row all of whose
+ * candidates fail has no partner.  Candidates are tested in batches and not kept. */
+RN_MUST_CHECK int rn_join_if(const struct rn_ctx *c, const struct rn_key *left,
+			     const struct rn_key *right, const struct rn_hash_index *x,
+			     enum rn_join_kind kind, const struct rn_pair_test *test,
+			     struct rn_join_result *out, struct rn_err *e);
+
+/* As of: the only partner of a left row is, of the right rows with its key and a time
+ * rt before lt (`or_equal`: or at it), the latest; of equally late ones the last.  NULL
+ * times match nothing.  lt and rt are int64, float64 or timestamps that meet; kind is
+ * RN_JOIN_INNER or RN_JOIN_LEFT. */
+RN_MUST_CHECK int rn_join_asof(const struct rn_ctx *c, const struct rn_key *left,
+			       const struct rn_key *right, const struct rn_hash_index *x,
+			       const struct rn_column *lt, const struct rn_column *rt,
+			       bool or_equal, enum rn_join_kind kind, struct rn_join_result *out,
+			       struct rn_err *e);
 
 /* Cross product: rows lexicographic. */
 RN_MUST_CHECK int rn_join_cross(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
@@ -83,6 +114,20 @@ RN_MUST_CHECK int rn_group_keys(const struct rn_ctx *c, const struct rn_key *k,
  * NULL is a key like another here. */
 RN_MUST_CHECK int rn_key_unique(const struct rn_ctx *c, const struct rn_key *k, uint32_t *dup,
 				struct rn_err *e);
+
+/* Value i of a against value j of b, of types that meet and neither NULL: below 0, 0,
+ * above 0.  Exact between int64 and float64; strings bytewise; false before true. */
+int rn_column_compare(const struct rn_column *a, uint64_t i, const struct rn_column *b,
+		      uint64_t j);
+
+/* The rows in order: by the first column, equal ones by the next, and so on; rows that
+ * are equal in all keep their order.  NULL is the smallest value.  *map: uint32_t[rows]. */
+struct rn_order {
+	const struct rn_column *col;
+	bool desc;
+};
+RN_MUST_CHECK int rn_order_rows(const struct rn_order *by, size_t n, uint64_t rows,
+				struct rn_buf **map, struct rn_err *e);
 
 /* Key values of row i as text, for messages: "src=5, dst='x'" ("5, 'x'" without names). */
 void rn_key_print(const struct rn_key *k, uint64_t i, struct rn_str *out);

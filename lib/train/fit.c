@@ -32,7 +32,9 @@ static int lower_loss(struct rn_binding *x, struct rn_params *params, struct rn_
 	RN_GOTO(out, rn_binding_lower(x, f->run->node, true, params, &f->prog, &rel, e));
 	f->rows = rel.rel->rows;
 	if (!f->rows) {
-		rc = rn_err_set(e, RN_EUSAGE, "the loss '%s' has no rows", f->name);
+		rc = rn_err_set(e, RN_EUSAGE,
+				"the loss '%s' has no rows: no row passes the filters before it with a label "
+				"that is not NULL", f->name);
 		goto out;
 	}
 	if (rel.nparts != 1) {

@@ -86,19 +86,32 @@ static const char *const members[] = {
 	"metric", "spread", "results",
 };
 
-int rn_report_check_names(const struct rn_plan *p, struct rn_err *e)
+static bool is_member(const char *name)
 {
+	for (size_t k = 0; k < sizeof members / sizeof members[0]; k++)
+		if (!strcmp(name, members[k]))
+			return true;
+	return false;
+}
+
+int rn_report_check_names(const struct rn_plan *p, const json_t *tags, struct rn_err *e)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)tags, key, v)
+		if (is_member(key))
+			return rn_err_set(e, RN_EUSAGE, "a tag cannot be called '%s': the report has that member "
+					  "already", key);
 	for (uint32_t i = 0; i < p->nruns; i++) {
 		const char *name;
 
 		if (p->runs[i].kind != RN_RUN_EVAL)
 			continue;
 		name = rn_run_string(&p->runs[i], "name");
-		for (size_t k = 0; k < sizeof members / sizeof members[0]; k++)
-			if (!strcmp(name, members[k]))
-				return rn_err_set(e, RN_EUSAGE,
-						  "an eval cannot be called '%s': the report has "
-						  "that member already", name);
+		if (is_member(name) || json_object_get(tags, name))
+			return rn_err_set(e, RN_EUSAGE, "an eval cannot be called '%s': the report has that "
+					  "member already", name);
 		for (uint32_t k = 0; k < i; k++)
 			if (p->runs[k].kind == RN_RUN_EVAL &&
 			    !strcmp(name, rn_run_string(&p->runs[k], "name")))

@@ -105,7 +105,8 @@ RN_MUST_CHECK int rn_report_run(struct rn_session *s, const double *evals, json_
 				struct rn_err *e);
 /* The object of --json from the results of all runs. */
 RN_MUST_CHECK int rn_report(struct rn_session *s, json_t **out, struct rn_err *e);
-/* No eval may be called like a member of the report. */
-RN_MUST_CHECK int rn_report_check_names(const struct rn_plan *p, struct rn_err *e);
+/* No eval and no tag may be called like a member of the report. */
+RN_MUST_CHECK int rn_report_check_names(const struct rn_plan *p, const json_t *tags,
+					struct rn_err *e);
 
 #endif

@@ -54,7 +54,7 @@ static int count_runs(struct rn_session *s, struct rn_err *e)
 	if (!s->nfits)
 		return rn_err_set(e, RN_EUSAGE,
 				  "there is nothing to train: the plan has no fit run");
-	RN_TRY(rn_report_check_names(p, e));
+	RN_TRY(rn_report_check_names(p, s->conf->tags, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->fits, "fits", &s->fits, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->tasks, "fits", &s->tasks, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->vals, "fits", &s->vals, e));

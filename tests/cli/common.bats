@@ -194,8 +194,8 @@ options='-q -v -v -t 2 -d cpu -z zstd:3 --block-rows 100 --seed 5 --mem 1G --sta
 	tables
 	fails_with 2 rn-filter 'id > 1' p.er e.er
 	says "rn-filter: unexpected operand 'e.er'; usage: rn-filter [OPTION]... PREDICATE [FILE]"
-	fails_with 2 rn-scan p.csv e.csv
-	says "rn-scan: unexpected operand 'e.csv'; usage: rn-scan [OPTION]... FILE"
+	fails_with 2 rn-cat p.er e.er
+	says "rn-cat: unexpected operand 'e.er'; usage: rn-cat [OPTION]... [FILE]"
 	fails_with 2 rn-join --on id - - </dev/null
 	says "rn-join: standard input ('-') is given twice as an input"
 	fails_with 2 rn-join --on id a= p.er

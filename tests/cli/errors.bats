@@ -148,10 +148,10 @@ edit() {
 @test "a loss with no rows" {
 	points
 	edit "s/split = 'train'/split = 'trian'/" m.json
-	refuses 2 "rn-train: the loss 'loss' has no rows" rn-train m.json
+	refuses 2 "rn-train: the loss 'loss' has no rows: no row passes the filters before it with a label that is not NULL" rn-train m.json
 	rn-encode 'raw(a, b)' points.csv | rn-linear 2 -o out.er
 	fails_with 2 rn-train <(rn-filter 'y > 7' out.er | rn-loss cross-entropy --target y --name nothing)
-	says "rn-train: the loss 'nothing' has no rows"
+	says "rn-train: the loss 'nothing' has no rows: no row passes the filters before it with a label that is not NULL"
 }
 
 @test "two unnamed equal stages with parameters" {

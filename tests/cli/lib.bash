@@ -16,7 +16,7 @@ unset RN_SHM
 # All programs, and those that write a stream.
 mapfile -t PROGRAMS < <(cd "$RN_BIN" && printf '%s\n' rn-*)
 # shellcheck disable=SC2034
-STREAM_PROGRAMS=(rn-scan rn-filter rn-project rn-join rn-agg rn-union rn-map rn-linear rn-embed
+STREAM_PROGRAMS=(rn-scan rn-filter rn-project rn-join rn-agg rn-union rn-sort rn-map rn-linear rn-embed
 	rn-encode rn-loss)
 export PROGRAMS
 

@@ -58,7 +58,7 @@ load lib
 	prints $'src,dst' pipeline 'rn-head --rows=0 e.er | rn-cat'
 	prints "$(rn-cat e.er)" pipeline 'rn-head -n99 e.er | rn-cat'
 	fails_with 2 rn-head -n -1 e.er
-	prints $'dst,n\n2,1' pipeline "rn-agg --by dst --cols 'n=count(*)' e.er | rn-head -n 1 | rn-filter 'n > 0' | rn-cat"
+	prints $'dst,n\n2,1' bash -c "rn-agg --by dst --cols 'n=count(*)' e.er | rn-head -n 1 | rn-filter 'n > 0' | rn-cat"
 	rn-scan e.csv | rn-head -n 1 | rn-join - p.er --on src=id | rn-explain | grep -q "^e "
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The CSV reader, with what it reads written and read again: the same rows.
- * The first byte chooses delimiter, header, block size and kind of input.
+ * The first byte chooses delimiter, header, block size, kind of input, comments, texts
+ * of NULL and whether malformed rows are passed over.
  */
 #include "../../formats/csv.h"
 
@@ -102,6 +103,7 @@ static void rewrite(const struct rn_rel *r, char delimiter)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+	static const char *const null[] = { "NA" };
 	struct rn_csv_opt opt = { 0 };
 	struct rn_rel *r;
 	struct rn_err e;
@@ -112,6 +114,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	opt.delimiter = *data & 1 ? '\t' : ',';
 	opt.no_header = *data & 2;
 	opt.block_rows = *data & 4 ? 3 : 0;
+	opt.skip_bad = *data & 32;
+	opt.comment = *data & 64 ? '#' : '\0';
+	opt.nnull = *data & 128 ? 1 : 0;
+	opt.null = null;
 	rc = read_all(data + 1, n - 1, *data & 8 ? "x.zst" : "x", *data & 16, &opt, &r, &e);
 	require(rc == 0 || rc == RN_EDATA || rc == RN_ENOMEM);
 	if (rc)

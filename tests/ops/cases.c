@@ -53,6 +53,14 @@ static bool keep_label(const struct rn_rel *r, uint64_t i)
 	return !rn_column_is_null(col_of(r, "y"), i);
 }
 
+/* f of the left row is less than f of the right one. */
+static bool pair_less(const struct rn_rel *l, uint64_t i, const struct rn_rel *r, uint64_t j)
+{
+	double x, y;
+
+	return truth(l, "f", i, &x) && truth(r, "f", j, &y) && x < y;
+}
+
 /* ---- embeddings -------------------------------------------------------------------------- */
 
 /* Feature f of part k of input i in the row that the output row is made of. */
@@ -198,6 +206,12 @@ static void emb_product(const struct trial *t, const uint32_t *rows, double *out
 		out[f] = at(t, rows, 0, 0, 0) * (one ? at(t, rows, 0, 1, f) : at(t, rows, 1, 0, f));
 }
 
+static void emb_plus(const struct trial *t, const uint32_t *rows, double *out)
+{
+	for (uint32_t f = 0; f < 3; f++)
+		out[f] = at(t, rows, 0, 0, 0) + at(t, rows, 0, 1, f);
+}
+
 static void emb_sum_relu(const struct trial *t, const uint32_t *rows, double *out)
 {
 	for (uint32_t f = 0; f < 3; f++)
@@ -332,6 +346,29 @@ const struct op_case op_cases[] = {
 	{ "join", "semi with an expression",
 	  "{\"on\": \"k\", \"how\": \"semi\", \"expr\": \"z * 2\"}",
 	  IN("l(u:u k:i; z:2)", "r(k:i)"), .emb = emb_twice },
+	{ "join", "full", "{\"on\": {\"k\": \"k2\", \"s\": \"s\"}, \"how\": \"full\"}",
+	  IN("l(f:f k:i s:s; z:2)", "r(s:s k2:i t:t; p:s3 q:2x2)") },
+	{ "join", "full with an expression",
+	  "{\"on\": \"k\", \"how\": \"full\", \"expr\": \"h + relu(a)\"}",
+	  IN("h(k:s; z:3)", "a(k:s; z:3)"), .emb = emb_sum_relu },
+	{ "join", "inner with a condition", "{\"on\": \"k\", \"and\": \"l.f < r.f\"}",
+	  IN("l(k:i f:f; z:2)", "r(k:i f:f; z:3)"), .pair = pair_less },
+	{ "join", "left with a condition",
+	  "{\"on\": \"k\", \"and\": \"l.f < r.f and l.k = r.k\", \"how\": \"left\"}",
+	  IN("l(k:b f:f; z:2)", "r(k:b f:f; z:3)"), .pair = pair_less },
+	{ "join", "full with a condition",
+	  "{\"on\": \"k\", \"and\": \"l.f < r.f\", \"how\": \"full\"}",
+	  IN("l(k:i f:f; z:2)", "r(k:i f:f; z:3)"), .pair = pair_less },
+	{ "join", "semi with a condition only", "{\"and\": \"r.f > l.f\", \"how\": \"semi\"}",
+	  IN("l(u:u f:f; z:2)", "r(k:i f:f)"), .pair = pair_less },
+	{ "join", "anti with a condition",
+	  "{\"on\": \"k\", \"and\": \"l.f < r.f\", \"how\": \"anti\"}",
+	  IN("l(u:u k:i f:f; z:2)", "r(k:i f:f)"), .pair = pair_less },
+	{ "join", "as of", "{\"on\": \"k\", \"asof\": \"t\"}",
+	  IN("l(k:i t:t; z:2)", "r(k:i s:s t:t; z:3)") },
+	{ "join", "as of, left, or equal",
+	  "{\"on\": \"k\", \"asof\": {\"f\": \"i\"}, \"asof-equal\": true, \"how\": \"left\"}",
+	  IN("l(k:s f:f; z:s4)", "r(k:s i:i; z:3)") },
 	{ "join", "natural", "{\"natural\": true}", IN("l(k:i s:s; z:2)", "r(b:b s:s k:i)") },
 	{ "join", "three inputs", "{\"on\": \"k\"}",
 	  IN("l(k:i s:s; z:2)", "r(k:i s:s; z:3)", "m(k:i s:s; z:s4)") },
@@ -368,9 +405,15 @@ const struct op_case op_cases[] = {
 	  IN("r(k:i f:f; z:3)"), .emb = emb_times_f },
 	{ "agg", "weighted sum", "{\"expr\": \"sum(a * h)\", \"by\": \"k\"}", IN("r(k:i; a:1 h:3)"),
 	  .emb = emb_product },
+	{ "agg", "sum of sums", "{\"expr\": \"sum(a + h)\", \"by\": \"k\"}", IN("r(k:i; a:1 h:3)"),
+	  .emb = emb_plus },
 	{ "agg", "sum weighted by dot products",
 	  "{\"expr\": \"sum(dot(p, q) * p)\", \"by\": \"k\"}", IN("r(k:i; p:3 q:3)"),
 	  .emb = emb_weighted_dot },
+	{ "agg", "softmax over a group", "{\"expr\": \"sum(softmax(a) * h)\", \"by\": \"k\"}",
+	  IN("r(k:i; a:1 h:3)") },
+	{ "agg", "softmax over rows that share a column",
+	  "{\"expr\": \"sum(softmax(a; s) * h)\", \"by\": \"k\"}", IN("r(k:i s:s; a:2 h:2)") },
 	{ "agg", "with parameters", "{\"expr\": \"sum(Linear(3, 2)(z))\", \"by\": \"k\"}",
 	  IN("r(k:i; z:3)"), .emb = emb_linear },
 	{ "agg", "given keys",
@@ -387,6 +430,11 @@ const struct op_case op_cases[] = {
 	{ "union", "sparse parts", NULL, IN("r(k:f; z:s4)", "q(k:f; z:s4)", "p(k:f; z:s4)") },
 	{ "union", "sparse and dense", NULL, IN("r(b:b; z:s4)", "q(b:b; z:4)") },
 	{ "union", "no part", NULL, IN("r(t:t s:s)", "q(t:t s:s)") },
+
+	{ "sort", "a column", "{\"by\": \"k\"}", IN("r(u:u k:i; z:3)") },
+	{ "sort", "strings, falling, and an expression",
+	  "{\"by\": [\"s desc\", \"- f asc\", \"b\"]}", IN("r(s:s f:f b:b; p:s4 q:2x2)") },
+	{ "sort", "no part", "{\"by\": [\"t desc\", \"q.k\"]}", IN("r(q.k:i t:t s:s)") },
 
 	{ MAP("tanh(z) * 2 - 1", "r(u:u k:i; z:4)"), .emb = emb_tanh },
 	{ MAP("relu(z)", "r(k:i; z:2x3)"), .emb = emb_relu },

@@ -27,6 +27,8 @@ struct op_case {
 				     * "--keys " in front: of that option */
 	/* For the naive reference (reference.c), where it needs them: */
 	bool (*keep)(const struct rn_rel *r, uint64_t row);
+	/* A join's condition on rows of its first and last input. */
+	bool (*pair)(const struct rn_rel *l, uint64_t i, const struct rn_rel *r, uint64_t j);
 	/* Output features of one output row from rows of the inputs (RN_NO_ROW: none). */
 	void (*emb)(const struct trial *t, const uint32_t *rows, double *out);
 };

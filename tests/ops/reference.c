@@ -5,6 +5,8 @@
  */
 #include "ops.h"
 
+#include "../../lib/rel/key.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,13 +78,32 @@ static bool same_cell(const struct rn_column *got, uint64_t o, const struct rn_c
 	return row == RN_NO_ROW ? rn_column_is_null(got, o) : cell_equal(got, o, from, row);
 }
 
+/* The input that row o of column c comes from: a full join's key has values of both sides. */
+static const struct rn_column *other_side(const struct trial *t, size_t c, uint64_t o,
+					  const struct rows *r, uint32_t *input)
+{
+	const json_t *on = t->nin == 2 ? rn_node_json(&t->node, "on") : NULL;
+	const char *right = json_string_value(json_object_get(on, t->out->schema.cols[c].name));
+
+	*input = 1;
+	return right && r->row[o * 2] == RN_NO_ROW ? col_of(t->in[1], right) : NULL;
+}
+
 static bool same_column(const struct trial *t, size_t c, const struct rn_column *from,
 			uint32_t input, const struct rows *r)
 {
-	for (uint64_t o = 0; o < r->n; o++)
-		if (!same_cell(t->out->cols[c], o, from, r->row[o * t->nin + input]))
+	bool join = !strcmp(t->c->op, "join");
+
+	for (uint64_t o = 0; o < r->n; o++) {
+		uint32_t k;
+		const struct rn_column *other = join ? other_side(t, c, o, r, &k) : NULL;
+
+		if (!other)
+			k = input;
+		if (!same_cell(t->out->cols[c], o, other ? other : from, r->row[o * t->nin + k]))
 			return fail("column '%s', row %llu is not that of the input",
 				    t->out->schema.cols[c].name, (unsigned long long)o);
+	}
 	return true;
 }
 
@@ -225,19 +246,47 @@ static bool match(const struct trial *t, uint32_t input, uint64_t i, uint64_t j)
 			if (!strcmp(l->cols[c].name, s->cols[d].name) &&
 			    !keys_meet(t->in[0]->cols[c], i, t->in[input]->cols[d], j))
 				return false;
+	return !t->c->pair || input + 1 < t->nin || t->c->pair(t->in[0], i, t->in[input], j);
+}
+
+/* Is row j of the second input the one that row i is joined to as of its time? */
+static bool latest(const struct trial *t, uint64_t i, uint64_t j)
+{
+	void *it = json_object_iter((json_t *)rn_node_json(&t->node, "asof"));
+	int below = rn_node_flag(&t->node, "asof-equal") ? 1 : 0;
+	const struct rn_column *lt, *rt;
+
+	if (!it)
+		return true;
+	lt = col_of(t->in[0], json_object_iter_key(it));
+	rt = col_of(t->in[1], json_string_value(json_object_iter_value(it)));
+	if (rn_column_is_null(lt, i) || rn_column_is_null(rt, j) ||
+	    rn_column_compare(rt, j, lt, i) >= below)
+		return false;
+	for (uint64_t k = 0; k < t->in[1]->rows; k++) {
+		int d;
+
+		if (!match(t, 1, i, k) || rn_column_is_null(rt, k) ||
+		    rn_column_compare(rt, k, lt, i) >= below)
+			continue;
+		d = rn_column_compare(rt, k, rt, j);
+		if (d > 0 || (d == 0 && k > j))
+			return false;
+	}
 	return true;
 }
 
 static void join_from(const struct trial *t, uint32_t input, uint32_t *tuple, struct rows *r)
 {
-	bool left = !strcmp(rn_node_string(&t->node, "how"), "left"), any = false;
+	const char *how = rn_node_string(&t->node, "how");
+	bool left = !strcmp(how, "left") || !strcmp(how, "full"), any = false;
 
 	if (input == t->nin) {
 		add(r, t, tuple);
 		return;
 	}
 	for (uint32_t j = 0; j < t->in[input]->rows; j++)
-		if (match(t, input, tuple[0], j)) {
+		if (match(t, input, tuple[0], j) && latest(t, tuple[0], j)) {
 			tuple[input] = j;
 			any = true;
 			join_from(t, input + 1, tuple, r);
@@ -245,6 +294,19 @@ static void join_from(const struct trial *t, uint32_t input, uint32_t *tuple, st
 	if (left && !any) {
 		tuple[input] = RN_NO_ROW;
 		join_from(t, input + 1, tuple, r);
+	}
+}
+
+/* The right rows that no left row meets. */
+static void join_rest(const struct trial *t, struct rows *r)
+{
+	for (uint32_t j = 0; j < t->in[1]->rows; j++) {
+		bool any = false;
+
+		for (uint64_t i = 0; i < t->in[0]->rows; i++)
+			any = any || match(t, 1, i, j);
+		if (!any)
+			add(r, t, (uint32_t[]){ RN_NO_ROW, j });
 	}
 }
 
@@ -264,6 +326,8 @@ static bool ref_join(const struct trial *t, struct rows *r)
 		else if (any == semi)
 			add(r, t, tuple);
 	}
+	if (!strcmp(how, "full"))
+		join_rest(t, r);
 	if (!same_content(t, r) || !check_formula(t, r))
 		return false;
 	return rn_node_string(&t->node, "expr") || same_parts(t, filter ? 1 : t->nin, r);
@@ -442,8 +506,48 @@ static bool ref_agg(const struct trial *t, struct rows *r)
 	return ok;
 }
 
-/* ---- union, embed
- * ------------------------------------------------------------------------------------ */
+/* ---- sort -------------------------------------------------------------------------------- */
+
+/* Below 0 where row i comes before row j by one item of --by: a column, or "- f". */
+static int item_order(const struct trial *t, const char *item, uint64_t i, uint64_t j)
+{
+	bool minus = !strncmp(item, "- ", 2), desc = strstr(item, " desc");
+	char name[32];
+	const struct rn_column *c;
+	int d;
+
+	snprintf(name, sizeof name, "%s", item + (minus ? 2 : !strncmp(item, "q.", 2) ? 2 : 0));
+	name[strcspn(name, " ")] = '\0';
+	c = col_of(t->in[0], name);
+	if (rn_column_is_null(c, i) || rn_column_is_null(c, j))
+		d = rn_column_is_null(c, j) - rn_column_is_null(c, i);
+	else
+		d = minus ? rn_column_compare(c, j, c, i) : rn_column_compare(c, i, c, j);
+	return desc ? -d : d;
+}
+
+/* Insertion, which is stable. */
+static bool ref_sort(const struct trial *t, struct rows *r)
+{
+	const json_t *by = rn_node_json(&t->node, "by");
+
+	identity(t, r);
+	for (uint64_t o = 1; o < r->n; o++)
+		for (uint64_t k = o; k > 0; k--) {
+			uint32_t here = r->row[k];
+			int d = 0;
+
+			for (size_t q = 0; q < json_array_size(by) && !d; q++)
+				d = item_order(t, json_string_value(json_array_get(by, q)), r->row[k - 1], here);
+			if (d <= 0)
+				break;
+			r->row[k] = r->row[k - 1];
+			r->row[k - 1] = here;
+		}
+	return same_content(t, r) && same_parts(t, 1, r);
+}
+
+/* ---- union, embed ------------------------------------------------------------------------ */
 
 static bool ref_union(const struct trial *t, struct rows *r)
 {
@@ -497,8 +601,7 @@ static bool ref_embed(const struct trial *t, struct rows *r)
 	return ok;
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------------ */
+/* ---- the table --------------------------------------------------------------------------- */
 
 bool check_reference(struct trial *t)
 {
@@ -509,7 +612,7 @@ bool check_reference(struct trial *t)
 		{ "filter", ref_filter }, { "project", ref_project }, { "join", ref_join },
 		{ "agg", ref_agg },	  { "union", ref_union },     { "map", ref_rows },
 		{ "linear", ref_rows },	  { "embed", ref_embed },     { "encode", ref_rows },
-		{ "loss", ref_rows },
+		{ "loss", ref_rows },	  { "sort", ref_sort },
 	};
 	struct rows r = { 0 };
 

@@ -19,48 +19,41 @@
 
 /* ---- the data, and a graph convolution over it ------------------------------------------- */
 
+/* With ' for ", and without strings in expressions. */
 static const char spec[] =
-    "{\"rn\": 1, \"constants\": {\"hidden\": 3},"
-    " \"sources\": {\"paper\": {\"from\": \"paper.csv\", \"key\": [\"id\"]},"
-    "               \"cites\": {\"from\": \"cites.csv\"}, \"word\": {\"from\": \"word.csv\"}},"
-    " \"stages\": ["
-    " {\"name\": \"w\", \"op\": \"encode\", \"in\": \"word\", \"expr\": \"index(w, 6)\"},"
-    " {\"name\": \"bag\", \"op\": \"agg\", \"in\": \"w\", \"expr\": \"sum(z)\", \"by\": [\"id\"], "
-    "\"keys\": \"paper\"},"
-    " {\"name\": \"x\", \"op\": \"map\", \"in\": \"bag\", \"expr\": \"z / clamp(rowsum(z), 1, "
-    "1e9)\"},"
-    " {\"name\": \"self\", \"op\": \"project\", \"in\": \"paper\", \"cols\": {\"src\": \"id\", "
-    "\"dst\": \"id\"}},"
-    " {\"name\": \"edge\", \"op\": \"union\", \"in\": [\"cites\", \"self\"]},"
-    " {\"name\": \"deg\", \"op\": \"agg\", \"in\": \"edge\", \"by\": [\"dst\"], \"cols\": {\"d\": "
-    "\"count(*)\"}},"
-    " {\"name\": \"e1\", \"op\": \"join\", \"in\": {\"e\": \"edge\", \"s\": \"deg\"}, \"on\": "
-    "{\"src\": \"dst\"}, \"how\": \"left\"},"
-    " {\"name\": \"adj\", \"op\": \"map\", \"in\": \"e1\", \"expr\": \"1 / sqrt([d] + 1)\"},"
-    " {\"name\": \"drop\", \"op\": \"map\", \"in\": \"x\", \"expr\": \"Dropout(0.5)(z)\"},"
-    " {\"name\": \"h1\", \"op\": \"linear\", \"in\": \"drop\", \"out\": \"${hidden}\", \"init\": "
-    "\"glorot\"},"
-    " {\"name\": \"who\", \"op\": \"embed\", \"in\": \"paper\", \"dim\": \"${hidden}\"},"
-    " {\"name\": \"h2\", \"op\": \"join\", \"in\": {\"h\": \"h1\", \"v\": \"who\"}, \"on\": "
-    "\"id\", \"expr\": \"relu(h) + v\"},"
-    " {\"name\": \"j\", \"op\": \"join\", \"in\": {\"h\": \"h2\", \"a\": \"adj\"}, \"on\": "
-    "{\"id\": \"src\"}},"
-    " {\"name\": \"logits\", \"op\": \"agg\", \"in\": \"j\", \"expr\": \"sum(a * h)\", \"by\": "
-    "[\"dst\"]},"
-    " {\"name\": \"out\", \"op\": \"join\", \"in\": [\"logits\", \"paper\"], \"on\": {\"dst\": "
-    "\"id\"}},"
-    " {\"name\": \"train\", \"op\": \"filter\", \"in\": \"out\", \"expr\": \"split = 'train'\"},"
-    " {\"name\": \"val\", \"op\": \"filter\", \"in\": \"out\", \"expr\": \"split <> 'train'\"},"
-    " {\"name\": \"loss\", \"op\": \"loss\", \"in\": \"train\", \"kind\": \"cross-entropy\", "
-    "\"target\": \"label\"}],"
-    " \"run\": ["
-    " {\"fit\": {\"loss\": \"loss\", \"epochs\": 2, \"lr\": 0.1, \"decay\": {\"h1*\": 0.01}}},"
-    " {\"val\": {\"in\": \"val\", \"metric\": \"accuracy\", \"target\": \"label\"}},"
-    " {\"eval\": {\"name\": \"test\", \"in\": \"val\", \"metric\": \"f1\", \"target\": \"label\"}},"
-    " {\"pred\": {\"name\": \"all\", \"in\": \"out\", \"to\": \"pred.csv\"}}]}";
+	"{'rn': 1, 'constants': {'hidden': 3},"
+	" 'sources': {'paper': {'from': 'paper.csv', 'key': ['id']},"
+	"             'cites': {'from': 'cites.csv'}, 'word': {'from': 'word.csv'}},"
+	" 'stages': ["
+	" {'name': 'w', 'op': 'encode', 'in': 'word', 'expr': 'index(w, 6)'},"
+	" {'name': 'bag', 'op': 'agg', 'in': 'w', 'expr': 'sum(z)', 'by': ['id'], 'keys': 'paper'},"
+	" {'name': 'x', 'op': 'map', 'in': 'bag', 'expr': 'z / clamp(rowsum(z), 1, 1e9)'},"
+	" {'name': 'self', 'op': 'project', 'in': 'paper', 'cols': {'src': 'id', 'dst': 'id'}},"
+	" {'name': 'edge', 'op': 'union', 'in': ['cites', 'self']},"
+	" {'name': 'deg', 'op': 'agg', 'in': 'edge', 'by': ['dst'], 'cols': {'d': 'count(*)'}},"
+	" {'name': 'e1', 'op': 'join', 'in': {'e': 'edge', 's': 'deg'}, 'on': {'src': 'dst'},"
+	"  'how': 'left'},"
+	" {'name': 'adj', 'op': 'map', 'in': 'e1', 'expr': '1 / sqrt([d] + 1)'},"
+	" {'name': 'drop', 'op': 'map', 'in': 'x', 'expr': 'Dropout(0.5)(z)'},"
+	" {'name': 'h1', 'op': 'linear', 'in': 'drop', 'out': '${hidden}', 'init': 'glorot'},"
+	" {'name': 'who', 'op': 'embed', 'in': 'paper', 'dim': '${hidden}'},"
+	" {'name': 'h2', 'op': 'join', 'in': {'h': 'h1', 'v': 'who'}, 'on': 'id',"
+	"  'expr': 'relu(h) + v'},"
+	" {'name': 'j', 'op': 'join', 'in': {'h': 'h2', 'a': 'adj'}, 'on': {'id': 'src'}},"
+	" {'name': 'logits', 'op': 'agg', 'in': 'j', 'expr': 'sum(a * h)', 'by': ['dst']},"
+	" {'name': 'out', 'op': 'join', 'in': ['logits', 'paper'], 'on': {'dst': 'id'}},"
+	" {'name': 'train', 'op': 'filter', 'in': 'out', 'expr': 'fold = 0'},"
+	" {'name': 'val', 'op': 'filter', 'in': 'out', 'expr': 'fold = 1'},"
+	" {'name': 'loss', 'op': 'loss', 'in': 'train', 'kind': 'cross-entropy',"
+	"  'target': 'label'}],"
+	" 'run': ["
+	" {'fit': {'loss': 'loss', 'epochs': 2, 'lr': 0.1, 'decay': {'h1*': 0.01}}},"
+	" {'val': {'in': 'val', 'metric': 'accuracy', 'target': 'label'}},"
+	" {'eval': {'name': 'test', 'in': 'val', 'metric': 'f1', 'target': 'label'}},"
+	" {'pred': {'name': 'all', 'in': 'out', 'to': 'pred.csv'}}]}";
 
 static const char *const files[] = {
-	"paper.csv", "id,label,split\n1,x,train\n2,y,train\n3,z,val\n4,x,train\n5,,val\n6,y,val\n",
+	"paper.csv", "id,label,fold\n1,x,0\n2,y,0\n3,z,1\n4,x,0\n5,,1\n6,y,1\n",
 	"cites.csv", "src,dst\n1,2\n2,1\n3,1\n4,2\n9,3\n,2\n5,6\n",
 	"word.csv",  "id,w\n1,0\n1,3\n2,5\n3,3\n4,\n4,2\n7,1\n5,0\n",
 };
@@ -89,9 +82,12 @@ static void write_files(void)
 
 static int load_plan(struct rn_plan **p, struct rn_err *e)
 {
-	int rc =
-	    rn_plan_from_spec(spec, sizeof spec - 1, in_dir("model.json"), NULL, 0, NULL, 0, p, e);
+	char text[sizeof spec];
+	int rc;
 
+	for (size_t i = 0; i < sizeof spec; i++)
+		text[i] = spec[i] == '\'' ? '"' : spec[i];
+	rc = rn_plan_from_spec(text, sizeof spec - 1, in_dir("model.json"), NULL, 0, NULL, 0, p, e);
 	if (!rc) {
 		rc = rn_plan_canonical(*p, NULL, e);
 		if (rc)
@@ -201,8 +197,7 @@ static bool run_build(void)
 	return ok;
 }
 
-/* ---- training
- * --------------------------------------------------------------------------------------- */
+/* ---- training ---------------------------------------------------------------------------- */
 
 struct training {
 	struct rn_plan *plan;
@@ -281,8 +276,7 @@ static bool run_resume(void)
 	return ok;
 }
 
-/* ---- a model
- * ------------------------------------------------------------------------------------------ */
+/* ---- a model ----------------------------------------------------------------------------- */
 
 struct applying {
 	char *path;
@@ -364,8 +358,7 @@ static bool run_model_file(void)
 	return ok;
 }
 
-/* ---- formats
- * -------------------------------------------------------------------------------------------- */
+/* ---- formats ----------------------------------------------------------------------------- */
 
 struct formats {
 	struct rn_rel *rel;
@@ -511,8 +504,7 @@ static bool run_csv(void)
 	return ok;
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------------ */
+/* ---- the table --------------------------------------------------------------------------- */
 
 const struct scenario scenarios[] = {
 	{ "a spec into a plan and back", run_spec },

@@ -187,6 +187,9 @@ static void test_options(void)
 	T_OK(!read_text("1,x\n2,y\n", 8, "t", true, &bare, &out, &e) &&
 		     !strcmp(out.s, "c0 int64, c1 string | 1,x | 2,y"), "no header: %s", out.s);
 	rn_str_clear(&out);
+	T_OK(!read_text("\xEF\xBB\xBF" "1\n2\n", 7, "t", true, &bare, &out, &e) &&
+		     !strcmp(out.s, "c0 int64 | 1 | 2"), "no header, a byte order mark: %s", out.s);
+	rn_str_clear(&out);
 	T_OK(read_text("1,x\n2\n", 6, "t", true, &bare, &out, &e) == RN_EDATA &&
 		     strstr(e.msg, "t:2: 1 field where the first row has 2"), "ragged: %s", e.msg);
 	rn_str_clear(&out);
@@ -196,6 +199,54 @@ static void test_options(void)
 		     strstr(e.msg, "t:2: column 'a': 'x' is not of type float64"), "%s", e.msg);
 	T_OK(read_text("a,c\n1,2\n", 8, "t", true, &given, &out, &e) == RN_EUSAGE &&
 		     strstr(e.msg, "'b', which is no column of 't'"), "%s", e.msg);
+	rn_str_fini(&out);
+}
+
+static void test_dialect(void)
+{
+	static const char *const names[] = { "u", "v" }, *const null[] = { "NA", "-" };
+	static const char text[] = "#x\na;b\n1;NA\n#\"\n\"NA\";-\n";
+	struct rn_csv_opt opt = { .delimiter = ';', .comment = '#', .nnull = 2, .null = null };
+	struct rn_str out = RN_STR_INIT;
+	struct rn_err e = { 0 };
+
+	T_OK(!read_text(text, sizeof text - 1, "t", true, &opt, &out, &e) &&
+		     !strcmp(out.s, "a string, b string | 1,<null> | NA,<null>"),
+	     "comments and texts of NULL: %s%s", out.s, e.msg);
+	rn_str_clear(&out);
+	opt.nnames = 2;
+	opt.names = names;
+	T_OK(!read_text(text, sizeof text - 1, "t", false, &opt, &out, &e) &&
+		     !strcmp(out.s, "u string, v string | 1,<null> | NA,<null>"),
+	     "names instead of the header's: %s%s", out.s, e.msg);
+	rn_str_clear(&out);
+	opt.no_header = true;
+	T_OK(!read_text(text, sizeof text - 1, "t", true, &opt, &out, &e) &&
+		     !strcmp(out.s, "u string, v string | a,b | 1,<null> | NA,<null>"),
+	     "and without one: %s%s", out.s, e.msg);
+	opt.nnames = 1;
+	T_OK(read_text(text, sizeof text - 1, "t", true, &opt, &out, &e) == RN_EDATA &&
+		     strstr(e.msg, "t:2: 2 fields where --columns names 1"), "%s", e.msg);
+	rn_str_fini(&out);
+}
+
+/* Whatever the block size and wherever they are: the good rows, with their NULLs. */
+static void test_skip_bad(void)
+{
+	static const char text[] = "s,i,t\nx,,1\n,2,\xFF\n\"a\"b,1,2\ny,3,z\n1\n,,\n\"q,1,1\nw,5,\n";
+	struct rn_str out = RN_STR_INIT;
+	struct rn_err e = { 0 };
+
+	for (uint32_t rows = 0; rows < 4; rows++)
+		for (int again = 0; again < 2; again++) {
+			struct rn_csv_opt opt = { .skip_bad = true, .block_rows = rows };
+
+			rn_str_clear(&out);
+			T_OK(!read_text(text, sizeof text - 1, "t", again, &opt, &out, &e) &&
+				     !strcmp(out.s, "s string, i int64, t string | x,<null>,1 | y,3,z | "
+						    "<null>,<null>,<null> | w,5,<null>"),
+			     "bad rows are passed over, blocks of %u: %s%s", rows, out.s, e.msg);
+		}
 	rn_str_fini(&out);
 }
 
@@ -427,6 +478,8 @@ int main(void)
 {
 	test_table();
 	test_options();
+	test_dialect();
+	test_skip_bad();
 	test_late_types();
 	test_large();
 	test_zstd();

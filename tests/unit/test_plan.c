@@ -95,7 +95,7 @@ static const struct {
 	{ "{\"rn\": 1, \"sources\": {\"p\": \"p.csv\"}}",
 	  "m.json: /sources/p: must be an object like {\"from\": \"FILE\"}" },
 	{ "{\"rn\": 1, \"sources\": {\"p\": {}}}",
-	  "m.json: /sources/p: \"from\" is missing: CSV, TSV or .er file, also .zst; - is standard "
+	  "m.json: /sources/p: \"from\" is missing: table file, folder, or pattern; - is standard "
 	  "input" },
 	{ "{\"rn\": 1, \"sources\": {\"a=b\": {\"from\": \"p.csv\"}}}",
 	  "m.json: /sources/a=b: the name 'a=b' of a stage holds '=', '`' or a control character" },
@@ -143,7 +143,7 @@ static const struct {
 	{ STAGE(
 	      "{\"name\": \"x\", \"op\": \"join\", \"in\": [\"p\", \"p\"], \"on\": \"a\", \"how\": "
 	      "\"outer\"}"),
-	  "m.json: /stages/0/how: wants inner, left, semi or anti, not 'outer'" },
+	  "m.json: /stages/0/how: wants inner, left, full, semi or anti, not 'outer'" },
 	{ STAGE("{\"name\": \"x\", \"op\": \"join\", \"in\": [\"p\"], \"on\": \"a\"}"),
 	  "m.json: /stages/0: join takes 2 to 64 inputs, not 1" },
 	{ STAGE("{\"name\": \"x\", \"op\": \"map\", \"in\": [\"p\", \"p\"], \"expr\": \"z\"}"),
@@ -645,7 +645,7 @@ static const struct {
 	{ "{\"nodes\": [{\"op\": \"scan\", \"opt\": []}], \"out\": 0}",
 	  "stage 0: \"opt\" must be an object" },
 	{ "{\"nodes\": [{\"op\": \"scan\"}], \"out\": 0}",
-	  "stage 0: FILE is missing: CSV, TSV or .er file, also .zst; - is standard input (the "
+	  "stage 0: FILE is missing: table file, folder, or pattern; - is standard input (the "
 	  "first "
 	  "operand, or --from FILE)" },
 	{ "{\"nodes\": [" ROOT ", {\"op\": \"linear\", \"opt\": {\"out\": \"x\"}, \"in\": [0]}]}",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Joins, groups, filters and content expressions against SQLite, on random
+ * Joins, groups, orders, filters and content expressions against SQLite, on random
  * relations and queries: test_sqlite [SEED [PAIRS]].
  *
  * Where the two languages differ by design the generator writes what means the
@@ -548,15 +548,18 @@ static void join(const struct keys *k, enum rn_join_kind kind, struct rn_join_re
 	rn_hash_index_free(x);
 }
 
+/* By enum rn_join_kind; the gap is the condition. */
+static const char *const join_forms[] = {
+	"select l.i, r.i from l join r on %s order by l.i, r.i",
+	"select l.i, r.i from l left join r on %s order by l.i, r.i",
+	"select l.i from l where exists (select 1 from r where %s) order by l.i",
+	"select l.i from l where not exists (select 1 from r where %s) order by l.i",
+	"select l.i, r.i from l full join r on %s order by l.i is null, l.i, r.i",
+};
+
 static bool check_join(int pair, const struct rn_rel *l, const struct rn_rel *r)
 {
-	static const char *const forms[] = {
-		"select l.i, r.i from l join r on %s order by l.i, r.i",
-		"select l.i, r.i from l left join r on %s order by l.i, r.i",
-		"select l.i from l where exists (select 1 from r where %s) order by l.i",
-		"select l.i from l where not exists (select 1 from r where %s) order by l.i",
-	};
-	enum rn_join_kind kind = (enum rn_join_kind)rnd(4);
+	enum rn_join_kind kind = (enum rn_join_kind)rnd(5);
 	struct rn_join_result o;
 	struct keys k;
 	char text[256];
@@ -564,7 +567,7 @@ static bool check_join(int pair, const struct rn_rel *l, const struct rn_rel *r)
 
 	random_keys(l, r, "=", &k);
 	join(&k, kind, &o);
-	snprintf(text, sizeof text, forms[kind], k.on);
+	snprintf(text, sizeof text, join_forms[kind], k.on);
 	ok = numbers_are(text, (const uint32_t *[]){ o.left->data, o.right ? o.right->data : NULL },
 			 o.right ? 2 : 1, o.rows);
 	rn_join_result_fini(&o);
@@ -673,15 +676,15 @@ static bool check_expression(int pair, const struct rn_rel *l)
 	return ok;
 }
 
-/* The rows of an inner join as a relation, l's columns before r's. */
-static struct rn_rel *joined(const struct rn_rel *l, const struct rn_rel *r,
-			     const struct rn_join_result *o)
+/* Pairs of rows as a relation, l's columns before r's. */
+static struct rn_rel *joined(const struct rn_rel *l, const struct rn_rel *r, const uint32_t *left,
+			     const uint32_t *right, uint64_t n)
 {
 	struct rn_rel *gl = NULL, *gr = NULL, *out = NULL;
 
-	must(rn_rel_gather(l, o->left->data, o->rows, &gl, &err));
-	must(rn_rel_gather(r, o->right->data, o->rows, &gr, &err));
-	must(rn_rel_new(NULL, o->rows, &out, &err));
+	must(rn_rel_gather(l, left, n, &gl, &err));
+	must(rn_rel_gather(r, right, n, &gr, &err));
+	must(rn_rel_new(NULL, n, &out, &err));
 	for (int side = 0; side < 2; side++)
 		for (int c = 0; c < NCOLS; c++)
 			must(rn_rel_add_col(out, columns[c].name, side ? "r" : "l",
@@ -691,55 +694,119 @@ static struct rn_rel *joined(const struct rn_rel *l, const struct rn_rel *r,
 	return out;
 }
 
-/* A join with a residual condition. */
+struct condition {
+	const struct rn_rel *l, *r;
+	const char *text;
+};
+
+static int keep_pairs(void *arg, const uint32_t *left, const uint32_t *right, size_t n,
+		      uint8_t *keep, struct rn_err *e)
+{
+	const struct condition *c = arg;
+	struct rn_rel *j = joined(c->l, c->r, left, right, n);
+	struct rn_cexpr *x = NULL;
+	struct rn_buf *map = NULL;
+	uint64_t kept = 0;
+	int rc = rn_cexpr_parse(c->text, &j->schema, &x, e);
+
+	memset(keep, 0, n);
+	if (!rc)
+		rc = rn_cexpr_filter(x, j, &map, &kept, e);
+	for (uint64_t i = 0; i < kept; i++)
+		keep[((uint32_t *)map->data)[i]] = 1;
+	rn_buf_unref(map);
+	rn_cexpr_free(x);
+	rn_rel_unref(j);
+	return rc;
+}
+
+/* A join of any kind with a condition beside its keys, as in SQL's ON. */
 static bool check_residual(int pair, const struct rn_rel *l, const struct rn_rel *r)
 {
+	enum rn_join_kind kind = (enum rn_join_kind)rnd(5);
 	struct text x = { RN_STR_INIT, RN_STR_INIT, "lr" };
-	struct rn_str text = RN_STR_INIT;
-	struct rn_join_result o;
-	struct rn_cexpr *c = NULL;
-	struct rn_buf *map = NULL;
-	struct rn_rel *j;
+	struct rn_str on = RN_STR_INIT, text = RN_STR_INIT;
+	struct condition c = { .l = l, .r = r };
+	struct rn_pair_test test = { keep_pairs, &c };
+	struct rn_join_result o = { 0 };
+	struct rn_hash_index *h = NULL;
 	struct keys k;
-	uint64_t n = 0;
 	bool ok;
 
 	random_keys(l, r, "=", &k);
-	join(&k, RN_JOIN_INNER, &o);
-	j = joined(l, r, &o);
 	gen(&x, RN_BOOL, 3, ANY);
-	rn_str_addf(&text, "select l.i, r.i from l join r on %s where %s order by l.i, r.i", k.on,
-		    x.lite.s);
-	ok = !rn_cexpr_parse(x.rn.s, &j->schema, &c, &err) &&
-	     !rn_cexpr_filter(c, j, &map, &n, &err);
-	if (ok) {
-		uint32_t *left = malloc((n + 1) * 4), *right = malloc((n + 1) * 4);
-
-		for (uint64_t i = 0; i < n; i++) {
-			left[i] = ((uint32_t *)o.left->data)[((uint32_t *)map->data)[i]];
-			right[i] = ((uint32_t *)o.right->data)[((uint32_t *)map->data)[i]];
-		}
-		ok = numbers_are(text.s, (const uint32_t *[]){ left, right }, 2, n);
-		free(left);
-		free(right);
-	}
+	c.text = x.rn.s;
+	must(rn_hash_index_new(&ctx, &k.kr, &h, &err));
+	ok = !rn_join_if(&ctx, &k.kl, &k.kr, h, kind, &test, &o, &err);
+	rn_hash_index_free(h);
+	rn_str_addf(&on, "%s and (%s)", k.on, x.lite.s);
+	rn_str_addf(&text, join_forms[kind], on.s);
+	ok = ok && numbers_are(text.s,
+			       (const uint32_t *[]){ o.left->data, o.right ? o.right->data : NULL },
+			       o.right ? 2 : 1, o.rows);
 	report(ok, pair, x.rn.s, text.s);
-	rn_buf_unref(map);
-	rn_cexpr_free(c);
-	rn_rel_unref(j);
 	rn_join_result_fini(&o);
+	rn_str_fini(&on);
 	rn_str_fini(&text);
 	rn_str_fini(&x.rn);
 	rn_str_fini(&x.lite);
 	return ok;
 }
 
-enum { KINDS = 6 };
+/* The latest row before, by a subquery per row. */
+static bool check_asof(int pair, const struct rn_rel *l, const struct rn_rel *r)
+{
+	static const int times[] = { A, B, K, F, G, T };
+	bool inner = rnd(2), or_equal = rnd(2);
+	int lt = times[rnd(6)], rt = lt == T ? T : times[rnd(5)];
+	struct rn_join_result o = { 0 };
+	struct rn_hash_index *h = NULL;
+	struct keys k;
+	char text[512];
+	bool ok;
+
+	random_keys(l, r, "=", &k);
+	must(rn_hash_index_new(&ctx, &k.kr, &h, &err));
+	must(rn_join_asof(&ctx, &k.kl, &k.kr, h, l->cols[lt], r->cols[rt], or_equal,
+			  inner ? RN_JOIN_INNER : RN_JOIN_LEFT, &o, &err));
+	rn_hash_index_free(h);
+	snprintf(text, sizeof text,
+		 "select * from (select l.i as a, (select r.i from r where %s and r.%s %s l.%s "
+		 "order by r.%s desc, r.i desc limit 1) as b from l) %s order by a",
+		 k.on, columns[rt].name, or_equal ? "<=" : "<", columns[lt].name, columns[rt].name,
+		 inner ? "where b is not null" : "");
+	ok = numbers_are(text, (const uint32_t *[]){ o.left->data, o.right->data }, 2, o.rows);
+	rn_join_result_fini(&o);
+	return report(ok, pair, "as-of join", text);
+}
+
+static bool check_order(int pair, const struct rn_rel *l)
+{
+	struct rn_order by[3];
+	struct rn_buf *map = NULL;
+	char text[128] = "select i from l order by ";
+	size_t n = 1 + rnd(3);
+	bool ok;
+
+	for (size_t c = 0; c < n; c++) {
+		int col = (int)rnd(NCOLS);
+
+		by[c] = (struct rn_order){ l->cols[col], rnd(2) };
+		strcat(strcat(text, columns[col].name), by[c].desc ? " desc, " : ", ");
+	}
+	strcat(text, "i");
+	must(rn_order_rows(by, n, l->rows, &map, &err));
+	ok = numbers_are(text, (const uint32_t *[]){ map->data }, 1, l->rows);
+	rn_buf_unref(map);
+	return report(ok, pair, "order", text);
+}
+
+enum { KINDS = 8 };
 
 static bool check_pair(int pair, int kind)
 {
 	/* Now and then more rows than a batch has. */
-	bool large = rnd(20) == 0 && (kind == 1 || kind >= 3) && kind != 5;
+	bool large = rnd(20) == 0 && (kind == 1 || kind == 3 || kind == 4 || kind == 7);
 	struct rn_rel *l = make_relation("l", rnd(large ? 3000 : 40));
 	struct rn_rel *r = make_relation("r", rnd(40));
 	bool ok;
@@ -761,8 +828,14 @@ static bool check_pair(int pair, int kind)
 	case 4:
 		ok = check_expression(pair, l);
 		break;
-	default:
+	case 5:
 		ok = check_residual(pair, l, r);
+		break;
+	case 6:
+		ok = check_asof(pair, l, r);
+		break;
+	default:
+		ok = check_order(pair, l);
 	}
 	rn_rel_unref(l);
 	rn_rel_unref(r);
@@ -773,10 +846,10 @@ int main(int argc, char **argv)
 {
 	static const char *const names[KINDS] = {
 		"joins", "groups", "groups by given keys", "filters", "expressions",
-		"joins with a condition",
+		"joins with a condition", "as-of joins", "orders",
 	};
 	unsigned long long seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-	int pairs = argc > 2 ? atoi(argv[2]) : 900;
+	int pairs = argc > 2 ? atoi(argv[2]) : 1200;
 	int n[KINDS] = { 0 }, bad[KINDS] = { 0 };
 
 	printf("# seed %llu, %d pairs, SQLite %s\n", seed, pairs, sqlite3_libversion());

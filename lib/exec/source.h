@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside sources: one table (a file in whatever format, or a table of a database),
+ * and the union of the tables that a scan node names.  Blocks are as the table has
+ * them; row numbers, embeddings and keys are source.c's.
+ */
+#ifndef RN_SOURCE_H
+#define RN_SOURCE_H
+
+#include "exec.h"
+
+/* ---- one table ---------------------------------------------------------------------- */
+
+struct rn_table {
+	int (*block)(struct rn_table *t, struct rn_rel **out, struct rn_err *e); /* NULL: the end */
+	bool (*untyped)(const struct rn_table *t, size_t col); /* NULL: no column is */
+	uint64_t (*hash)(const struct rn_table *t);            /* after the end */
+	void (*close)(struct rn_table *t);
+	struct rn_schema schema;
+	const char *path; /* borrowed */
+	bool has_types;   /* types of its own, which --types does not change */
+};
+
+/* The table at `path`, read as the node's options say.  types: {"COL": "TYPE"} to have
+ * instead of --types, or NULL. */
+RN_MUST_CHECK int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
+				json_t *types, struct rn_table **out, struct rn_err *e);
+void rn_table_close(struct rn_table *t); /* NULL is fine */
+
+/* Does the path end in what a format that rn-scan knows is called by? */
+bool rn_table_known(const char *path);
+
+/* ---- all of them ---------------------------------------------------------------------- */
+
+struct rn_tables;
+/* `path`: a file, a folder, or a pattern as of the shell. */
+RN_MUST_CHECK int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
+				 const char *dir, struct rn_tables **out, struct rn_err *e);
+const struct rn_schema *rn_tables_schema(const struct rn_tables *t);
+RN_MUST_CHECK int rn_tables_block(struct rn_tables *t, struct rn_rel **out, struct rn_err *e);
+uint64_t rn_tables_hash(const struct rn_tables *t);
+void rn_tables_close(struct rn_tables *t); /* NULL is fine */
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the kinds of joins share.  Private to lib/rel.
+ */
+#ifndef RN_JOIN_H
+#define RN_JOIN_H
+
+#include "keyset.h"
+
+struct rn_hash_index {
+	struct rn_keyset *set;
+	struct rn_buf *ptr;  /* uint32_t[set->n + 1] */
+	struct rn_buf *rows; /* uint32_t[ptr[n]]; NULL: the identity */
+	uint64_t nulls;      /* rows that are in no key */
+};
+
+static inline uint32_t rn_hash_index_row(const struct rn_hash_index *x, uint32_t at)
+{
+	return x->rows ? ((const uint32_t *)x->rows->data)[at] : at;
+}
+
+/* The key on the right that each row of left has: uint32_t[left->rows], *of owned;
+ * also counts the NULLs into o. */
+RN_MUST_CHECK int rn_join_find(const struct rn_key *left, const struct rn_key *right,
+			       const struct rn_hash_index *x, struct rn_buf **of,
+			       struct rn_join_result *o, struct rn_err *e);
+
+/* How many rows a join with `maps` row maps may have: by the memory limit, and RN_MAX_ROWS. */
+uint64_t rn_join_most_rows(const struct rn_ctx *c, unsigned maps);
+/* "joining A with B rows GIVES N rows, …" at the end of b. */
+void rn_join_add_refusal(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
+			 const char *gives, uint64_t rows, uint64_t bytes, struct rn_str *b);
+/* RN_ENOMEM with the text of b, which is freed. */
+RN_MUST_CHECK int rn_join_refuse(struct rn_str *b, struct rn_err *e);
+
+#endif

@@ -1,0 +1,90 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Joins of all kinds, orders, samples, aggregates and expressions beyond the
+# first ones, which are in ops.bats.
+
+load lib
+
+sides() {
+	printf 'k,t,a\n1,5,x\n2,3,y\n,1,n\n1,9,z\n4,4,w\n' >l.csv
+	printf 'k,t,b\n1,4,p\n1,5,q\n1,5,Q\n3,7,r\n,2,m\n2,8,s\n' >r.csv
+}
+
+@test "join: full keeps both sides, and its key has values of both" {
+	sides
+	prints $'k,l.t,a,r.t,b\n1,5,x,4,p\n1,5,x,5,q\n1,5,x,5,Q\n2,3,y,8,s\n,1,n,,\n1,9,z,4,p\n1,9,z,5,q\n1,9,z,5,Q\n4,4,w,,\n3,,,7,r\n,,,2,m' \
+		pipeline 'rn-join l.csv r.csv --on k --how full | rn-cat'
+	fails_with 2 rn-join l.csv r.csv l.csv --on k --how full -o x.er
+	says "rn-join: --how full wants two inputs"
+	fails_with 3 rn-join l.csv r.csv --on k --how full --strict -o x.er
+	says "rn-join: join: 2 rows find no partner in 'r' (1 with a NULL key), and --strict was given"
+	rn-project l.csv --cols 'k = cast(k as float64), a' -o f.er
+	fails_with 2 rn-join f.er r.csv --on k --how full -o x.er
+	[ ! -e x.er ]
+}
+
+@test "join: a condition beside the key decides who is a partner" {
+	sides
+	prints $'k,l.t,a,r.t,b\n1,5,x,4,p\n1,9,z,4,p\n1,9,z,5,q\n1,9,z,5,Q' \
+		pipeline "rn-join l.csv r.csv --on k --and 'l.t > r.t' | rn-cat"
+	prints $'k,l.t,a,r.t,b\n1,5,x,4,p\n2,3,y,,\n,1,n,,\n1,9,z,4,p\n1,9,z,5,q\n1,9,z,5,Q\n4,4,w,,\n3,,,7,r\n,,,2,m\n2,,,8,s' \
+		pipeline "rn-join l.csv r.csv --on k --how full --and 'l.t > r.t' | rn-cat"
+	prints $'k,t,a\n1,5,x' pipeline "rn-join l.csv r.csv --on k --how semi -a 'l.t = r.t' | rn-cat"
+	prints $'k,t,a\n2,3,y\n,1,n\n1,9,z\n4,4,w' \
+		pipeline "rn-join l.csv r.csv --on k --how anti --and 'l.t = r.t' | rn-cat"
+	prints $'k,t,a\n1,5,x\n4,4,w' pipeline "rn-join l.csv r.csv --how semi --and 'l.t = r.t' | rn-cat"
+	prints $'a,b\nz,p\nz,q\nz,Q' \
+		pipeline "rn-join l.csv r.csv --on k --and \"r.k = 1 and l.k = k and a || b like 'z%'\" | rn-project --cols a,b | rn-cat"
+	prints $'k,a.t,b.t,c.t\n1,5,4,9' \
+		pipeline "rn-project l.csv --cols k,t -o a.er; rn-project r.csv --cols k,t -o b.er; rn-join a=a.er b=b.er c=a.er --on k --and 'a.t < c.t and b.t < a.t' | rn-cat"
+	fails_with 2 rn-join l.csv r.csv --on k --and 'l.t + 1' -o x.er
+	says "rn-join: --and: 'l.t + 1' is int64, and a condition must be bool"
+	fails_with 2 rn-join l.csv r.csv --on k --and 't > 1' -o x.er
+	fails_with 4 rn-join l.csv r.csv --and 'l.t < 10' --mem 64 -o x.er
+	[[ $stderr == "rn-join: "*"gives at least 9 rows"* ]]
+	[ ! -e x.er ]
+}
+
+@test "join: as of a time, strictly before unless asked otherwise" {
+	sides
+	prints $'k,l.t,a,r.t,b\n1,5,x,4,p\n2,3,y,,\n,1,n,,\n1,9,z,5,Q\n4,4,w,,' \
+		pipeline 'rn-join l.csv r.csv --on k --asof t --how left | rn-cat'
+	prints $'k,l.t,a,r.t,b\n1,5,x,5,Q\n1,9,z,5,Q' \
+		pipeline 'rn-join l.csv r.csv --on k --asof t --asof-equal | rn-cat'
+	prints $'k,l.t,a,r.t,b\n1,5,x,4,p\n1,9,z,5,Q' \
+		pipeline 'rn-join l.csv r.csv --natural --asof t | rn-cat'
+	prints $'t,b\n5,p\n3,m\n1,\n9,s\n4,m' \
+		pipeline 'rn-join l.csv r.csv --asof t=t --how left | rn-project --cols l.t,b | rn-cat'
+	fails_with 2 rn-join l.csv r.csv --on k --asof t --how semi
+	fails_with 2 rn-join l.csv r.csv --on k --asof a=b
+	says "rn-join: --asof wants a timestamp or a number, and 'a' is string"
+	fails_with 2 rn-join l.csv r.csv --on k --asof-equal
+	says "rn-join: --asof-equal wants --asof"
+}
+
+@test "join: conditions and times in a JSON spec" {
+	sides
+	cat >m.json <<-'END'
+		{"rn": 1, "sources": {"l": {"from": "l.csv"}, "r": {"from": "r.csv"}},
+		 "stages": [{"name": "j", "op": "join", "in": ["l", "r"], "on": "k", "asof": "t", "how": "left"},
+		            {"name": "c", "op": "join", "in": ["l", "r"], "on": "k", "and": "l.t < r.t"}],
+		 "run": [{"pred": {"name": "j", "in": "j", "to": "j.csv"}}, {"pred": {"name": "c", "in": "c", "to": "c.csv"}}]}
+	END
+	rn-explain m.json | grep -q -- "--and 'l.t < r.t'"
+	rn-explain m.json | grep -q -- '--asof t'
+}
+
+@test "sort: by columns and expressions, NULLs first, stable, the embedding goes along" {
+	printf 'id,a,b\n0,2,x\n1,,y\n2,1,x\n3,2,\n4,-3,x\n5,2,x\n' >x.csv
+	prints $'id\n1\n4\n2\n0\n3\n5' pipeline 'rn-sort --by a x.csv | rn-project --cols id | rn-cat'
+	prints $'id\n0\n3\n5\n2\n4\n1' pipeline "rn-sort --by 'a desc' x.csv | rn-project --cols id | rn-cat"
+	prints $'id\n3\n1\n2\n0\n5\n4' pipeline "rn-sort -b 'b asc,a' x.csv | rn-sort --by 'b, a * a' | rn-sort -b \"case when b is null then 0 when b = 'y' then 1 else 2 end\" | rn-project --cols id | rn-cat"
+	prints $'id,z\n4,-3\n2,1\n0,2\n5,2' \
+		pipeline "rn-filter \"b = 'x'\" x.csv | rn-encode 'raw(a)' | rn-sort --by '- a desc' | rn-project --cols id | rn-cat"
+	rn-scan x.csv --key id | rn-sort --by 'b' | rn-info | grep -q 'column id .*int64, key'
+	fails_with 2 rn-sort x.csv
+	fails_with 2 rn-sort --by c x.csv
+	[[ $stderr == "rn-sort: "*"'c'"* ]]
+	fails_with 2 rn-sort --by 'a descending' x.csv
+}

@@ -1,0 +1,277 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Where rows come from and go to: dialects of CSV, dirty files, compression, JSON
+# lines, several files.
+
+load lib
+
+@test "CSV: delimiters, comments, NULL texts, names of columns" {
+	printf '# made by hand\na;b\n1;x\n# more\n2;NA\n-;"NA"\n' >x.csv
+	prints $'a,b\n1,x\n2,\n,NA' \
+		pipeline "rn-scan x.csv --delimiter ';' --comment '#' --null NA --null - | rn-cat"
+	prints $'a,b\n1,x\n2,\n,NA' pipeline "rn-scan x.csv --delimiter ';' --comment '#' --null NA,- | rn-cat"
+	printf 'a|b\n1|"x|y"\n' >p.csv
+	prints $'a|b\n1|"x|y"' pipeline "rn-scan p.csv --delimiter '|' | rn-cat --delimiter '|'"
+	prints $'a\tb\n1\tx|y' pipeline "rn-scan p.csv --delimiter '|' | rn-cat --delimiter '\t'"
+	prints $'u,v\n1,x|y' pipeline "rn-scan p.csv --delimiter '|' --columns u,v | rn-cat"
+	prints $'u,v\na,b\n1,x|y' pipeline "rn-scan p.csv --delimiter '|' --columns u,v --no-header | rn-cat"
+	prints $'u,v' pipeline "rn-scan - --columns u,v --no-header </dev/null | rn-cat"
+	fails_with 2 rn-scan x.csv --delimiter ';;' -o x.er
+	says "rn-scan: scan 'x': --delimiter wants one character that is neither a quote nor a line end, not ';;'"
+	fails_with 2 rn-scan x.csv --comment , -o x.er
+	says "rn-scan: scan 'x': --comment wants one character, neither a quote nor the delimiter, not ','"
+	fails_with 3 rn-scan p.csv --delimiter '|' --columns u -o x.er
+	says "rn-scan: $PWD/p.csv:1: 2 fields where --columns names 1"
+	[ ! -e x.er ]
+}
+
+@test "CSV: bad rows are passed over only where that is asked for, and are counted" {
+	printf 'a,b\n1,x\n2\n3,"y"z\n4,\xff\n5,w\n6,1\r7\n8,v\n' >x.csv
+	fails_with 3 rn-scan x.csv -o x.er
+	says "rn-scan: $PWD/x.csv:3: 1 field where the header has 2"
+	run -0 --separate-stderr pipeline 'rn-scan x.csv --skip-bad | rn-cat'
+	[ "$output" = $'a,b\n1,x\n5,w\n8,v' ]
+	says "rn-scan: warning: $PWD/x.csv:3: 1 field where the header has 2
+rn-scan: warning: $PWD/x.csv:4: there is text after a closing quote
+rn-scan: warning: $PWD/x.csv:5: column 'b' is not UTF-8 (byte 0xFF)
+rn-scan: warning: '$PWD/x.csv': 4 of 7 rows passed over"
+	printf 'a,b\n1,2\nx,3\n5,"6\n7,8\n' >t.csv
+	run -0 --separate-stderr pipeline 'rn-scan - --types a=int64 --skip-bad <t.csv | rn-cat'
+	[ "$output" = $'a,b\n1,2\n7,8' ]
+	says "rn-scan: warning: standard input:3: column 'a': 'x' is not of type int64
+rn-scan: warning: standard input:4: a quote is not closed
+rn-scan: warning: 'standard input': 2 of 4 rows passed over"
+	printf 'a,b\n1\n2\n' >all.csv
+	fails_with 3 rn-scan all.csv --skip-bad -o x.er
+	says "rn-scan: '$PWD/all.csv': none of its 2 rows can be read; the first: $PWD/all.csv:2: 1 field where the header has 2"
+	[ ! -e x.er ]
+}
+
+@test "CSV: a type that a later row widens does not count bad rows twice" {
+	{
+		echo a,b
+		seq 3000 | sed 's/$/,1/'
+		echo bad
+		echo 3001,1.5
+	} >x.csv
+	run -0 --separate-stderr rn-scan x.csv --skip-bad -o x.er
+	says "rn-scan: warning: $PWD/x.csv:3002: 1 field where the header has 2
+rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
+	rn-info x.er | grep -q 'column b .*float64'
+}
+
+@test "dirty CSV: a right result or a clear error" {
+	printf '\xef\xbb\xbfa,"b,c"\r\n"1\n2","x ""y"""\r\n' >x.csv
+	prints $'a,"b,c"\n"1\n2","x ""y"""' pipeline 'rn-scan x.csv | rn-cat'
+	printf 'a,b\r1,2\r' >x.csv
+	fails_with 3 rn-scan x.csv -o x.er
+	says "rn-scan: $PWD/x.csv:1: a carriage return is not followed by a line feed"
+	printf 'a,b\n1,\0002\n' >x.csv
+	fails_with 3 rn-scan x.csv -o x.er
+	says "rn-scan: $PWD/x.csv:2: there is a NUL byte"
+	printf 'a,b\n1,caf\xe9\n' >x.csv
+	fails_with 3 rn-scan x.csv -o x.er
+	says "rn-scan: $PWD/x.csv:2: column 'b' is not UTF-8 (byte 0xE9)"
+	{
+		printf 'a,b\n1,"'
+		head -c 1000000 /dev/zero | tr '\0' x
+		printf '"\n'
+	} >x.csv
+	[ "$(rn-scan x.csv | rn-cat --no-header | wc -c)" = 1000003 ]
+	seq -s, 1 10000 | sed 's/[0-9]*/c&/g' >x.csv
+	seq -s, 1 10000 >>x.csv
+	[ "$(rn-scan x.csv | rn-project --cols c10000 | rn-cat --no-header)" = 10000 ]
+	printf 'a,b\n1,2' >x.csv
+	prints $'a,b\n1,2' rn-cat x.csv
+	printf 'a,b,a\n1,2,3\n' >x.csv
+	fails_with 3 rn-scan x.csv -o x.er
+	says "rn-scan: $PWD/x.csv:1: columns 1 and 3 are both named 'a'"
+	: >x.csv
+	fails_with 3 rn-scan x.csv -o x.er
+	says "rn-scan: '$PWD/x.csv' is empty: it has no header"
+	printf 'a,b\n' >x.csv
+	prints 'a,b' rn-cat x.csv
+	[ ! -e x.er ]
+}
+
+@test "gzip and zstd, by name and by magic number, of several members" {
+	printf 'a,b\n1,x\n' | gzip >x.csv.gz
+	printf '2,y\n' | gzip >>x.csv.gz
+	want=$'a,b\n1,x\n2,y'
+	prints "$want" rn-cat x.csv.gz
+	prints "$want" pipeline 'rn-scan <x.csv.gz | rn-cat'
+	cp x.csv.gz renamed.csv
+	prints "$want" rn-cat renamed.csv
+	printf 'a,b\n1,x\n2,y\n' | zstd -q >z.csv
+	prints "$want" rn-cat z.csv
+	prints "$want" pipeline 'rn-scan <z.csv | rn-cat'
+	printf 'a\tb\n1\tx\n' | gzip >x.tsv.gz
+	prints $'a,b\n1,x' rn-cat x.tsv.gz
+	head -c -1 x.csv.gz >cut.csv.gz
+	fails_with 3 rn-scan cut.csv.gz -o x.er
+	says "rn-scan: '$PWD/cut.csv.gz': truncated: the gzip data has no end"
+	{
+		cat x.csv.gz
+		head -c 100 /dev/zero
+	} >padded.csv.gz
+	prints "$want" rn-cat padded.csv.gz
+	{
+		cat x.csv.gz
+		echo garbage
+	} >tail.csv.gz
+	fails_with 3 rn-scan tail.csv.gz -o x.er
+	says "rn-scan: '$PWD/tail.csv.gz': gzip: incorrect header check"
+	printf 'a\n1\n' >plain.csv.gz
+	fails_with 3 rn-scan plain.csv.gz -o x.er
+	[ ! -e x.er ]
+}
+
+@test "JSON lines: types, missing keys, what is nested, and back" {
+	cat >x.jsonl <<-'END'
+		{"id": 1, "s": "a\"b\u00e9\ud83d\ude00\n", "t": "2024-01-02T03:04:05Z", "b": true}
+		{"s": "12", "id": 2.5, "v": [1, {"k": "}"}], "b": null}
+
+		  { "id" : -3 , "t":"2024-01-02" }
+	END
+	prints $'id,s,t,b,v\n1,"a""bé😀\n",2024-01-02T03:04:05Z,true,\n2.5,12,,,"[1, {""k"": ""}""}]"\n-3,,2024-01-02T00:00:00Z,,' \
+		pipeline 'rn-scan x.jsonl | rn-cat'
+	rn-scan x.jsonl -o x.er
+	rn-cat x.er --format jsonl | rn-scan --format jsonl -o y.er
+	same_stream x.er y.er
+	rn-info x.er | grep -q 'column s .*string'
+	gzip -k x.jsonl
+	rn-scan x.jsonl.gz -o y.er
+	same_stream x.er y.er
+	prints $'n\n3' pipeline "rn-agg x.jsonl --cols 'n=count(*)' | rn-cat"
+	prints $'a,b\n5,' pipeline "echo '{\"a\": \"5\"}' | rn-scan --format jsonl --types a=int64,b=string | rn-cat"
+}
+
+@test "JSON lines: errors by line and column; bad lines are passed over on request" {
+	printf '{"a": 1}\n{"a": tru}\n{"a": 2}\n[1]\n' >x.jsonl
+	fails_with 3 rn-scan x.jsonl -o x.er
+	says "rn-scan: $PWD/x.jsonl:2:7: expected a value"
+	run -0 --separate-stderr pipeline 'rn-scan x.jsonl --skip-bad | rn-cat'
+	[ "$output" = $'a\n1\n2' ]
+	says "rn-scan: warning: $PWD/x.jsonl:2:7: expected a value
+rn-scan: warning: $PWD/x.jsonl:4:1: a line is an object, {…} (of an array, 'jq -c .[]' makes lines)
+rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
+	: >x.jsonl
+	fails_with 3 rn-scan x.jsonl -o x.er
+	says "rn-scan: '$PWD/x.jsonl' is empty: it has no keys"
+	fails_with 2 rn-scan x.jsonl --columns a -o x.er
+	says "rn-scan: --columns is for CSV and TSV, and '$PWD/x.jsonl' is not"
+	[ ! -e x.er ]
+}
+
+@test "several files: a folder, a pattern, operands; the file's name as a column" {
+	mkdir -p d/e
+	printf 'a,b\n1,x\n' >d/1.csv
+	printf 'b,a\ny,2.5\n' >d/2.csv
+	printf '{"a": 3}\n{"b": "z"}\n' | zstd -q >d/3.jsonl.zst
+	echo 'not a table' >d/README
+	prints $'a,b\n1,x\n2.5,y\n3,\n,z' pipeline 'rn-scan d | rn-cat'
+	prints $'a,b,f\n1,x,1.csv\n2.5,y,2.csv' pipeline "rn-scan 'd/*.csv' --file-col f | rn-cat"
+	prints $'a,b\n2.5,y\n1,x' pipeline 'rn-scan d/2.csv d/1.csv | rn-project --cols a,b | rn-cat'
+	prints $'r,a\n0,1\n1,2.5' pipeline "rn-scan 'd/[12].csv' --row-id r | rn-project --cols r,a | rn-cat"
+	printf 'a,b\n7,u\n' >d/e/1.csv
+	prints $'a,b,f\n1,x,1.csv\n7,u,e/1.csv' pipeline 'rn-scan d/1.csv d/e/1.csv --file-col f | rn-cat'
+	fails_with 3 rn-scan d/1.csv d/1.csv --key a -o x.er
+	fails_with 1 rn-scan 'd/*.tsv' -o x.er
+	says "rn-scan: no file matches '$PWD/d/*.tsv'"
+	mkdir empty
+	fails_with 1 rn-scan empty -o x.er
+	printf 'a,c\n1,x\n' >d/4.csv
+	fails_with 2 rn-scan d/1.csv d/4.csv -o x.er
+	says "rn-scan: '$PWD/d/1.csv' has a column 'b' and '$PWD/d/4.csv' has none: files of one source have the same columns"
+	fails_with 2 rn-scan d/1.csv --file-col a -o x.er
+	printf 'a\n5\n' >'[x].csv'
+	prints $'a\n5' pipeline "rn-scan '[x].csv' | rn-cat"
+	[ ! -e x.er ]
+}
+
+@test "several files: what is all NULL in one takes the type of the others" {
+	printf 'a,b\n,1\n' >1.csv
+	printf 'a,b\n5,\n' >2.csv
+	rn-scan 1.csv 2.csv -o x.er
+	rn-info x.er | grep -q 'column a .*int64'
+	rn-info x.er | grep -q 'column b .*int64'
+	printf 'a,b\n2020-01-01,1\n' >3.csv
+	rn-scan 2.csv 3.csv -o x.er
+	rn-info x.er | grep -q 'column a .*string'
+	rn-scan 2.csv -o 2.er
+	fails_with 2 rn-scan 2.er 3.csv -o y.er
+	[ ! -e y.er ]
+}
+
+@test "SQLite: a table out and in, types and NULLs, and queries" {
+	command -v sqlite3 >/dev/null || skip "sqlite3 is not installed"
+	printf 'id,x,b,s,t\n3,0.5,true,"a ""b""",2024-01-02T03:04:05.5Z\n1,,,,\n2,1e300,false,"",1969-12-31\n' >x.csv
+	rn-scan x.csv --key id -o x.er
+	rn-cat x.er --to 'sqlite:x.db?table=t'
+	rn-scan 'sqlite:x.db?table=t' --key id -o y.er
+	same_stream x.er y.er
+	rn-scan sqlite:x.db --key id -o y.er
+	same_stream x.er y.er
+	prints $'id\n3\n1\n2' pipeline "rn-project --cols id 'sqlite:x.db?table=t' | rn-cat"
+	prints $'s,n\n,1\n"",1\n"a ""b""",1' \
+		pipeline "rn-scan sqlite:x.db --query 'SELECT s, count(*) AS n FROM t GROUP BY s ORDER BY s' | rn-cat"
+	[ "$(sqlite3 x.db 'SELECT sum(x IS NULL), max(id) FROM t')" = '1|3' ]
+	rn-scan x.csv --emb x -q | rn-project --cols id | rn-cat --to 'sqlite:x.db?table=z'
+	[ "$(sqlite3 x.db 'SELECT id, z FROM z WHERE id = 3')" = '3|0.5' ]
+	sqlite3 m.db "CREATE TABLE m(a, b INTEGER, c INT); INSERT INTO m VALUES (1, 1, NULL), (2.5, 'x', NULL)"
+	prints $'a,b,c\n1,1,\n2.5,x,' pipeline 'rn-scan sqlite:m.db | rn-cat'
+	rn-scan sqlite:m.db -o m.er
+	rn-info m.er | grep -q 'column a .*float64'
+	rn-info m.er | grep -q 'column b .*string'
+	rn-info m.er | grep -q 'column c .*int64'
+}
+
+@test "SQLite: an existing table is kept, --append adds, a failure leaves nothing" {
+	command -v sqlite3 >/dev/null || skip "sqlite3 is not installed"
+	printf 'id,v\n1,2\n' >x.csv
+	rn-cat x.csv --to 'sqlite:x.db?table=t'
+	fails_with 2 rn-cat x.csv --to 'sqlite:x.db?table=t'
+	says "rn-cat: 'x.db' has a table 't' already (--append adds to it)"
+	rn-cat x.csv --to 'sqlite:x.db?table=t' --append
+	[ "$(sqlite3 x.db 'SELECT count(*) FROM t')" = 2 ]
+	{
+		cat x.csv
+		seq 70000 | sed 's/$/,1/'
+		echo 1
+	} >bad.csv
+	fails_with 3 rn-cat - --to 'sqlite:x.db?table=u' < <(rn-scan <bad.csv 2>/dev/null)
+	[ "$(sqlite3 x.db '.tables')" = t ]
+	fails_with 3 rn-cat - --to 'sqlite:new.db?table=u' < <(rn-scan <bad.csv 2>/dev/null)
+	[ ! -e new.db ]
+	rn-scan x.csv --key id | rn-cat --to 'sqlite:k.db?table=t'
+	fails_with 1 rn-cat x.csv --to 'sqlite:k.db?table=t' --append
+	[ "$(sqlite3 k.db 'SELECT count(*) FROM t')" = 1 ]
+	fails_with 2 rn-cat x.csv --append
+	fails_with 2 rn-cat x.csv --to x.db
+	fails_with 2 rn-cat x.csv --to sqlite:x.db
+	fails_with 2 rn-cat x.csv --to 'sqlite:x.db?table=u' -o y
+}
+
+@test "SQLite: what cannot be read" {
+	command -v sqlite3 >/dev/null || skip "sqlite3 is not installed"
+	fails_with 1 rn-scan sqlite:none.db -o x.er
+	says "rn-scan: cannot open '$PWD/none.db': unable to open database file"
+	[ ! -e none.db ]
+	echo 'this is not a database, however long it is' >no.db
+	fails_with 3 rn-scan 'sqlite:no.db?table=t' -o x.er
+	sqlite3 x.db "CREATE TABLE t(a); CREATE TABLE u(a); INSERT INTO t VALUES (x'00ff'); INSERT INTO u VALUES (1)"
+	fails_with 2 rn-scan sqlite:x.db -o x.er
+	says "rn-scan: '$PWD/x.db' has 2 tables: name one (sqlite:FILE?table=NAME): t, u"
+	fails_with 2 rn-scan 'sqlite:x.db?table=v' -o x.er
+	says "rn-scan: '$PWD/x.db': SQLite: no such table: v"
+	fails_with 3 rn-scan 'sqlite:x.db?table=t' -o x.er
+	says "rn-scan: '$PWD/x.db': row 1: column 'a' is a BLOB (hex() in a --query makes it text)"
+	fails_with 2 rn-scan sqlite:x.db --query 'SELECT a FROM u; SELECT 1' -o x.er
+	fails_with 2 rn-scan sqlite:x.db --query 'SELECT a, a FROM u' -o x.er
+	fails_with 2 rn-scan sqlite:x.db --query 'DELETE FROM u' -o x.er
+	fails_with 2 rn-scan 'sqlite:x.db?table=u' --types a=int64 -o x.er
+	printf 'a\n1\n' >x.csv
+	fails_with 2 rn-scan x.csv --query 'SELECT 1' -o x.er
+	[ ! -e x.er ]
+}
