@@ -14,6 +14,8 @@
 
 static const struct rn_opt opts[] = {
 	{ .name = "json", .type = RN_OPT_FLAG, .help = "print one JSON object" },
+	{ .name = "schema", .type = RN_OPT_FLAG,
+	  .help = "print the columns' names and types and the key, for rn-scan --schema" },
 };
 
 static const char *const examples[] = {
@@ -340,12 +342,63 @@ static int print_text(const json_t *facts, struct rn_str *out, struct rn_err *e)
 	return rn_str_check(out, e);
 }
 
+/* {"columns": {"id": "int64"}, "key": ["id"]} */
+static int schema_of(const struct rn_schema *s, json_t *j, struct rn_err *e)
+{
+	struct rn_str name = RN_STR_INIT;
+	json_t *columns, *key;
+	int rc = 0;
+
+	RN_TRY(rn_json_object(&columns, e));
+	RN_TRY(rn_json_set(j, "columns", columns, e)); /* j keeps it alive */
+	RN_TRY(rn_json_array(&key, e));
+	RN_TRY(rn_json_set(j, "key", key, e));
+	for (size_t i = 0; i < s->ncols && !rc; i++) {
+		rn_schema_col_name(s, i, &name);
+		rc = rn_str_check(&name, e);
+		if (!rc)
+			rc = rn_json_set_text(columns, name.s, rn_type_name(s->cols[i].type), e);
+	}
+	for (size_t i = 0; i < s->nkey && !rc; i++) {
+		rn_schema_col_name(s, s->key[i], &name);
+		rc = rn_str_check(&name, e);
+		if (!rc)
+			rc = rn_json_append(key, json_string(name.s), e);
+	}
+	rn_str_fini(&name);
+	return rc;
+}
+
+static int print_columns(const struct rn_cli *c, struct rn_err *e)
+{
+	struct rn_str text = RN_STR_INIT;
+	struct rn_rows r;
+	json_t *j = NULL;
+	int rc;
+
+	RN_TRY(rn_rows_open(&c->ctx, &c->in[0], &r, e));
+	rc = rn_json_object(&j, e);
+	if (!rc)
+		rc = schema_of(r.schema, j, e);
+	if (!rc) {
+		rn_json_print(j, 2, &text);
+		rn_str_addc(&text, '\n');
+		rc = rn_cli_put(c, &text, e);
+	}
+	json_decref(j);
+	rn_rows_close(&r);
+	rn_str_fini(&text);
+	return rc;
+}
+
 static int run(const struct rn_cli *c, struct rn_err *e)
 {
 	struct rn_str text = RN_STR_INIT;
 	json_t *facts;
 	int rc;
 
+	if (rn_cli_flag(c, "schema"))
+		return print_columns(c, e);
 	RN_TRY(rn_json_object(&facts, e));
 	rc = gather(c, facts, e);
 	if (!rc && rn_cli_flag(c, "json")) {

@@ -27,7 +27,7 @@ struct zip {
 	uint32_t crc, crc_read;
 	uint64_t stored, left; /* bytes in the archive; UINT64_MAX: unknown until the end */
 	uint64_t size;         /* without compression; 0: unknown */
-	bool ended;
+	bool more, ended;      /* content to come; checksum checked */
 	z_stream z;
 	bool inflating;
 };
@@ -111,6 +111,7 @@ static int start_entry(struct zip *z, struct rn_err *e)
 {
 	z->left = z->stored;
 	z->ended = false;
+	z->more = z->method == DEFLATED || z->stored;
 	z->crc_read = (uint32_t)crc32(0, NULL, 0);
 	if (z->flags & ENCRYPTED)
 		return bad(z, e, "it is encrypted");
@@ -195,10 +196,9 @@ static int inflate_some(struct zip *z, uint8_t *p, size_t n, size_t *got, struct
 	size_t in;
 	int rc;
 
-	RN_TRY(fill(z, e));
+	if (z->left)
+		RN_TRY(fill(z, e));
 	in = z->len - z->at < z->left ? z->len - z->at : (size_t)z->left;
-	if (!in)
-		return bad(z, e, "it is truncated");
 	z->z.next_in = z->buf + z->at;
 	z->z.avail_in = (unsigned)in;
 	z->z.next_out = p;
@@ -211,10 +211,11 @@ static int inflate_some(struct zip *z, uint8_t *p, size_t n, size_t *got, struct
 		z->left -= in - z->z.avail_in;
 	if (rc == Z_MEM_ERROR)
 		return rn_err_nomem(e, PIECE, "the deflate codec");
+	if (rc == Z_BUF_ERROR && !in)
+		return bad(z, e, "it is truncated");
 	if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
 		return bad(z, e, "an entry is malformed");
-	if (rc == Z_STREAM_END)
-		z->left = 0;
+	z->more = rc != Z_STREAM_END;
 	return 0;
 }
 
@@ -222,7 +223,7 @@ static int inflate_some(struct zip *z, uint8_t *p, size_t n, size_t *got, struct
 static int read_entry(struct zip *z, uint8_t *p, size_t n, size_t *got, struct rn_err *e)
 {
 	*got = 0;
-	while (*got < n && z->left) {
+	while (*got < n && z->more) {
 		size_t k;
 
 		if (z->method == DEFLATED) {
@@ -231,6 +232,7 @@ static int read_entry(struct zip *z, uint8_t *p, size_t n, size_t *got, struct r
 			k = n - *got < z->left ? n - *got : (size_t)z->left;
 			RN_TRY(take_all(z, p + *got, k, e));
 			z->left -= k;
+			z->more = z->left != 0;
 		}
 		for (size_t at = 0; at < k; at += 1 << 30) {
 			size_t part = k - at < 1 << 30 ? k - at : 1 << 30;
@@ -295,7 +297,8 @@ static int read_array(struct zip *z, struct rn_tensor **out, struct rn_err *e)
 	if (!entry.io.name)
 		return RN_ENOMEM;
 	/* A size beyond what the archive can hold is not believed. */
-	entry.io.size = z->method == STORED ? z->size : 0;
+	if (z->method == STORED && z->size <= z->io->size)
+		entry.io.size = z->size;
 	rc = rn_npy_read(&entry.io, out, e);
 	free(entry.io.name);
 	return rc;

@@ -4,7 +4,8 @@
  * node adds: a row number, an embedding, a declared key that is checked.  Where the
  * rows come from is source.h's.
  */
-#include "../../formats/npy.h"
+#include "../../formats/npz.h"
+#include "../base/json.h"
 #include "../rel/key.h"
 #include "source.h"
 
@@ -13,11 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_SCHEMA = 64 << 20 }; /* bytes of a schema file */
+
 enum emb_kind { EMB_NONE, EMB_COLS, EMB_ONES, EMB_NPY };
 
 struct rn_source {
 	const struct rn_ctx *ctx;
-	const struct rn_node *node;
+	const struct rn_node *node; /* &own, or as given */
+	struct rn_node own;         /* with the options that --schema stands for */
 	char *path;
 	struct rn_tables *tables;
 	const struct rn_schema *in; /* as the files have it */
@@ -88,11 +92,22 @@ static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *
 	return 0;
 }
 
+/* "FILE.npz" or "FILE.npz:NAME"? */
+static bool find_archive(const char *spec, const char **name)
+{
+	const char *at = strstr(spec, ".npz:");
+
+	*name = at ? at + 5 : NULL;
+	return at || ends_with(spec, ".npz");
+}
+
 static int open_embedding(struct rn_source *s, const char *dir, struct rn_err *e)
 {
 	const char *spec = rn_node_string(s->node, "emb");
 	struct rn_str path = RN_STR_INIT;
+	const char *name = NULL;
 	struct rn_io *io;
+	bool archive;
 	int rc;
 
 	if (!spec)
@@ -108,15 +123,18 @@ static int open_embedding(struct rn_source *s, const char *dir, struct rn_err *e
 		s->emb = EMB_ONES;
 		return 0;
 	}
-	if (!ends_with(spec, ".npy"))
+	archive = find_archive(spec, &name);
+	if (!archive && !ends_with(spec, ".npy"))
 		return choose_columns(s, spec, e);
 	s->emb = EMB_NPY;
 	rn_path_print(dir, spec, &path);
+	if (name && !path.failed) /* without ":NAME" */
+		path.s[path.len - strlen(name) - 1] = '\0';
 	rc = rn_str_check(&path, e);
 	if (!rc)
 		rc = rn_io_open_read(path.s, &io, e);
 	if (!rc)
-		rc = rn_npy_read(io, &s->npy, e);
+		rc = archive ? rn_npz_read(io, name, &s->npy, e) : rn_npy_read(io, &s->npy, e);
 	rn_str_fini(&path);
 	return rc;
 }
@@ -158,6 +176,129 @@ static int make_schema(struct rn_source *s, struct rn_err *e)
 	return s->node->name ? rn_schema_set_name(&s->out, s->node->name, e) : 0;
 }
 
+/* ---- a schema from a file ----------------------------------------------------------- */
+
+static int load_schema(const char *path, json_t **out, struct rn_err *e)
+{
+	struct rn_str text = RN_STR_INIT;
+	struct rn_io *io;
+	size_t got = 0;
+	char piece[4096];
+	int rc;
+
+	RN_TRY(rn_io_open_read(path, &io, e));
+	do {
+		rc = io->ops->read(io, piece, sizeof piece, &got, e);
+		if (!rc)
+			rn_str_addn(&text, piece, got);
+	} while (!rc && got == sizeof piece && text.len < MAX_SCHEMA);
+	io->ops->abort(io);
+	if (!rc)
+		rc = rn_str_check(&text, e);
+	if (!rc)
+		rc = rn_json_load(text.s, text.len, path, RN_EUSAGE, out, e);
+	rn_str_fini(&text);
+	return rc;
+}
+
+static int check_schema(const json_t *j, const char *path, struct rn_err *e)
+{
+	json_t *columns = json_object_get(j, "columns"), *key = json_object_get(j, "key"), *v;
+	const char *name;
+	enum rn_type t;
+	size_t i;
+
+	json_object_foreach((json_t *)j, name, v)
+		if (strcmp(name, "columns") && strcmp(name, "key"))
+			return rn_err_set(e, RN_EUSAGE, "%s: /%s: unknown key (there are columns and key)",
+					  path, name);
+	if (!json_object_size(columns))
+		return rn_err_set(e, RN_EUSAGE,
+				  "%s: \"columns\" must be an object like {\"id\": \"int64\"}", path);
+	json_object_foreach(columns, name, v)
+		if (!json_is_string(v) || rn_type_parse(json_string_value(v), &t))
+			return rn_err_set(e, RN_EUSAGE,
+					  "%s: /columns/%s: wants int64, float64, bool, string or timestamp",
+					  path, name);
+	if (key && !json_is_array(key))
+		return rn_err_set(e, RN_EUSAGE, "%s: /key: wants an array of names", path);
+	json_array_foreach(key, i, v)
+		if (!json_is_string(v))
+			return rn_err_set(e, RN_EUSAGE, "%s: /key: wants an array of names", path);
+	return 0;
+}
+
+/* The options that the schema stands for, where they are not given themselves: --types,
+ * --key, and --columns of a file without a header. */
+static int apply_schema(json_t *opt, const json_t *j, bool header, struct rn_err *e)
+{
+	json_t *types, *names, *v, *key = json_object_get(j, "key");
+	const char *name;
+	int rc;
+
+	RN_TRY(rn_json_copy(json_object_get(j, "columns"), &types, e));
+	json_object_foreach(json_object_get(opt, "types"), name, v)
+		if (json_object_set(types, name, v)) {
+			json_decref(types);
+			return rn_err_nomem(e, 1, "types");
+		}
+	RN_TRY(rn_json_set(opt, "types", types, e));
+	if (json_array_size(key) && !json_object_get(opt, "key"))
+		RN_TRY(rn_json_set(opt, "key", json_incref(key), e));
+	if (header || json_object_get(opt, "columns"))
+		return 0;
+	RN_TRY(rn_json_array(&names, e));
+	rc = 0;
+	json_object_foreach(json_object_get(j, "columns"), name, v)
+		if (!rc)
+			rc = rn_json_append(names, json_string(name), e);
+	if (!rc)
+		return rn_json_set(opt, "columns", names, e);
+	json_decref(names);
+	return rc;
+}
+
+static int open_schema(struct rn_source *s, const char *dir, struct rn_err *e)
+{
+	const char *file = rn_node_string(s->node, "schema");
+	struct rn_str path = RN_STR_INIT;
+	json_t *j = NULL;
+	int rc;
+
+	if (!file)
+		return 0;
+	rn_path_print(dir, file, &path);
+	RN_GOTO(out, rn_str_check(&path, e));
+	RN_GOTO(out, load_schema(path.s, &j, e));
+	RN_GOTO(out, check_schema(j, path.s, e));
+	s->own = *s->node;
+	RN_GOTO(out, rn_json_copy(s->node->opt, &s->own.opt, e));
+	s->node = &s->own;
+	rc = apply_schema(s->own.opt, j, rn_node_flag(s->node, "header"), e);
+out:
+	json_decref(j);
+	rn_str_fini(&path);
+	return rc;
+}
+
+/* The file may have no column that the schema lacks. */
+static int check_known(const struct rn_source *s, struct rn_err *e)
+{
+	const json_t *types = rn_node_json(s->node, "types");
+	const char *file_col = rn_node_string(s->node, "file-col");
+
+	for (size_t i = 0; s->node == &s->own && i < s->in->ncols; i++) {
+		const char *name = s->in->cols[i].name;
+
+		if (!json_object_get(types, name) && !(file_col && !strcmp(file_col, name)))
+			return rn_err_set(e, RN_EUSAGE, "%s: column '%s' is not in the schema '%s'",
+					  s->path, name, rn_node_string(s->node, "schema"));
+	}
+	return 0;
+}
+
+/* ---- life ------------------------------------------------------------------------------ */
+
 int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *dir,
 		   struct rn_source **out, struct rn_err *e)
 {
@@ -171,9 +312,13 @@ int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *
 	s->node = n;
 	rn_path_print(dir, from, &path);
 	s->path = rn_str_take(&path, e);
-	rc = s->path ? rn_tables_open(c, n, s->path, dir, &s->tables, e) : RN_ENOMEM;
+	rc = s->path ? open_schema(s, dir, e) : RN_ENOMEM;
 	if (!rc)
+		rc = rn_tables_open(c, s->node, s->path, dir, &s->tables, e);
+	if (!rc) {
 		s->in = rn_tables_schema(s->tables);
+		rc = check_known(s, e);
+	}
 	if (!rc)
 		rc = open_embedding(s, dir, e);
 	if (!rc)
@@ -190,6 +335,8 @@ void rn_source_close(struct rn_source *s)
 	if (!s)
 		return;
 	rn_tables_close(s->tables);
+	if (s->node == &s->own)
+		json_decref(s->own.opt);
 	for (size_t i = 0; i < s->nblocks * s->out.nkey; i++)
 		rn_column_unref(s->key[i]);
 	free(s->key);

@@ -292,9 +292,9 @@ static int check_text_options(const struct rn_node *n, const char *path, bool js
 			      struct rn_err *e)
 {
 	static const char *const text[] = { "delimiter", "comment", "columns", "null", "header",
-					    "skip-bad", "types" };
+					    "skip-bad", "schema",  "types" };
 
-	for (size_t i = 0; i < sizeof text / sizeof *text - (json ? 2 : 0); i++)
+	for (size_t i = 0; i < sizeof text / sizeof *text - (json ? 3 : 0); i++)
 		if (json_object_get(n->opt, text[i]))
 			return rn_err_set(e, RN_EUSAGE, "--%s is for %s, and '%s' is not", text[i],
 					  json || i < 5 ? "CSV and TSV" : "text", path);

@@ -332,14 +332,17 @@ int rn_plan_options(const struct rn_plan *p, const struct rn_node *n, json_t **o
 {
 	const char *file = rn_node_file(n);
 	const char *emb = json_string_value(json_object_get(n->opt, "emb"));
+	const char *schema = json_string_value(json_object_get(n->opt, "schema"));
 	size_t k = emb ? strlen(emb) : 0;
 	int rc = 0;
 
 	RN_TRY(rn_json_copy(n->opt, out, e));
 	if (file)
 		rc = set_path(*out, "from", p->dir, file, e);
-	if (!rc && file && k > 4 && !strcmp(emb + k - 4, ".npy"))
+	if (!rc && file && k > 4 && (!strcmp(emb + k - 4, ".npy") || strstr(emb, ".npz")))
 		rc = set_path(*out, "emb", p->dir, emb, e);
+	if (!rc && file && schema)
+		rc = set_path(*out, "schema", p->dir, schema, e);
 	if (rc) {
 		json_decref(*out);
 		*out = NULL;
