@@ -95,7 +95,10 @@ int rn_plan_kind(const struct rn_operand *in, enum rn_plan_kind *out, struct rn_
 	else
 		known = S_ISFIFO(st.st_mode) && fd >= 0 && peek_pipe(fd, &first);
 	*out = RN_PLAN_STREAM;
-	if (known ? first == '{' || isspace((unsigned char)first) : json)
+	/* A container begins with 0xAB; what is called .json and does not is a spec, if a bad one. */
+	if (known ? (json && (unsigned char)first != 0xAB) || first == '{' ||
+			    isspace((unsigned char)first)
+		  : json)
 		*out = RN_PLAN_SPEC;
 	else if (S_ISREG(st.st_mode) && known && (unsigned char)first == 0xAB && fd < 0)
 		return container_kind(in->file, out, e);

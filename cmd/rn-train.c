@@ -497,6 +497,21 @@ static int check_counts(const struct rn_cli *c, struct rn_err *e)
 	return 0;
 }
 
+/* Options about a validation that is not there would silently do nothing. */
+static int check_val(const struct rn_cli *c, const struct rn_plan *p, struct rn_err *e)
+{
+	static const char *const names[] = { "patience", "val-every" };
+
+	for (uint32_t i = 0; i < p->nruns; i++)
+		if (p->runs[i].kind == RN_RUN_VAL)
+			return 0;
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (json_object_get(c->opt, names[i]))
+			return rn_err_set(e, RN_EUSAGE, "--%s wants a validation: --val STREAM, or a val run in the spec",
+					  names[i]);
+	return 0;
+}
+
 static int print_schema(const struct rn_cli *c, struct rn_err *e)
 {
 	struct rn_str text = RN_STR_INIT;
@@ -523,6 +538,7 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 	RN_TRY(check_counts(c, e));
 	RN_GOTO(done, tags(c, &tag, e));
 	RN_GOTO(done, load_plan(c, &p, e));
+	RN_GOTO(done, check_val(c, p.plan, e));
 	rc = train(c, &p, tag, e);
 done:
 	json_decref(tag);

@@ -48,6 +48,10 @@ RN_MUST_CHECK int rn_io_open_read(const char *path, struct rn_io **out, struct r
  * renamed by close; anything else is written in place. */
 RN_MUST_CHECK int rn_io_open_write(const char *path, struct rn_io **out, struct rn_err *e);
 
+/* Could a file be written at `path`, as far as can be known without writing?  For
+ * what is written only after hours of work. */
+RN_MUST_CHECK int rn_io_check_write(const char *path, struct rn_err *e);
+
 /* From memory (borrowed until close), and into memory (*data, owned by the
  * caller, free(); valid after close). */
 RN_MUST_CHECK int rn_io_from_memory(const void *data, size_t n, const char *name,

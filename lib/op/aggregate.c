@@ -1,91 +1,205 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Aggregates of content columns: what they are called and what they are.
+ */
 #include "aggregate.h"
 
+#include "../base/num.h"
 #include "../expr/content.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { COUNT, SUM, AVG, MIN, MAX, NKINDS };
-static const char *const kind_names[NKINDS] = { "count", "sum", "avg", "min", "max" };
+enum kind { COUNT, SUM, AVG, MIN, MAX, FIRST, LAST, MEDIAN, QUANTILE, VAR, STDDEV, NKINDS };
+
+static const struct {
+	const char *name;
+	bool number; /* it wants numbers */
+	bool real;   /* and gives a float64 */
+} kinds[NKINDS] = {
+	[COUNT] = { "count", false, false },	 [SUM] = { "sum", true, false },
+	[AVG] = { "avg", true, true },		 [MIN] = { "min", false, false },
+	[MAX] = { "max", false, false },	 [FIRST] = { "first", false, false },
+	[LAST] = { "last", false, false },	 [MEDIAN] = { "median", true, true },
+	[QUANTILE] = { "quantile", true, true }, [VAR] = { "var", true, true },
+	[STDDEV] = { "stddev", true, true },
+};
 
 enum { CHUNK = 256 }; /* rows that are summed before they are added to the total */
 
-/* Split "sum(amount * 2)" into its kind and its argument (NULL: count(*)). */
-static int parse(const char *text, enum kind *kind, char **arg, struct rn_err *e)
+/* ---- text ----------------------------------------------------------------------- */
+
+struct aggregate {
+	enum kind kind;
+	bool distinct;
+	double q;           /* of a quantile */
+	struct rn_cexpr *x; /* NULL: count(*) */
+	struct rn_cexpr *by; /* first and last: of this order; NULL: of the rows */
+};
+
+/* A piece of the text. */
+struct piece {
+	const char *s;
+	size_t n;
+};
+
+static struct piece trim(const char *s, size_t n)
 {
-	const char *p = text, *open, *end = text + strlen(text);
-	size_t len;
+	while (n && isspace((unsigned char)*s))
+		s++, n--;
+	while (n && isspace((unsigned char)s[n - 1]))
+		n--;
+	return (struct piece){ s, n };
+}
+
+static bool is(struct piece p, const char *word)
+{
+	return p.n == strlen(word) && !strncasecmp(p.s, word, p.n);
+}
+
+static bool in_word(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '.';
+}
+
+/* Split p at the last `word` (of letters, or one symbol) outside quotes and brackets with
+ * something on both sides; false: there is none. */
+static bool split(struct piece p, const char *word, struct piece *before, struct piece *after)
+{
+	size_t len = strlen(word);
+	bool found = false;
+	char quote = 0;
+	int depth = 0;
+
+	for (size_t i = 0; i + len <= p.n; i++) {
+		char c = p.s[i];
+
+		if (quote || strchr("'\"`", c)) {
+			quote = quote ? (c == quote ? 0 : quote) : c;
+			continue;
+		}
+		depth += (c == '(') - (c == ')');
+		if (depth || strncasecmp(p.s + i, word, len) ||
+		    (isalpha((unsigned char)*word) && ((i && in_word(p.s[i - 1])) ||
+						       (i + len < p.n && in_word(p.s[i + len])))))
+			continue;
+		struct piece a = trim(p.s, i), b = trim(p.s + i + len, p.n - i - len);
+
+		if (a.n && b.n) {
+			*before = a;
+			*after = b;
+			found = true;
+		}
+	}
+	return found;
+}
+
+static int parse_expr(struct piece p, const struct rn_schema *s, struct rn_cexpr **x,
+		      struct rn_err *e)
+{
+	char *text = strndup(p.s, p.n);
+	int rc;
+
+	if (!text)
+		return rn_err_nomem(e, p.n + 1, "an aggregate");
+	rc = rn_cexpr_parse(text, s, x, e);
+	free(text);
+	return rc;
+}
+
+/* "sum", "amount * 2" of "sum(amount * 2)". */
+static int parse_call(const char *text, struct piece *arg, enum kind *kind, struct rn_err *e)
+{
+	struct piece t = trim(text, strlen(text)), name;
+	const char *open = memchr(t.s, '(', t.n);
 	int k = 0;
 
-	while (isspace((unsigned char)*p))
-		p++;
-	while (end > p && isspace((unsigned char)end[-1]))
-		end--;
-	open = memchr(p, '(', (size_t)(end - p));
-	len = open ? (size_t)(open - p) : 0;
-	while (len && isspace((unsigned char)p[len - 1]))
-		len--;
-	if (len == 4 && !strncasecmp(p, "mean", 4))
+	name = trim(t.s, open ? (size_t)(open - t.s) : 0);
+	if (is(name, "mean"))
 		k = AVG;
 	else
-		while (k < NKINDS && (strlen(kind_names[k]) != len || strncasecmp(p, kind_names[k], len)))
+		while (k < NKINDS && !is(name, kinds[k].name))
 			k++;
-	if (!open || end[-1] != ')' || k == NKINDS)
+	if (!open || t.s[t.n - 1] != ')' || k == NKINDS)
 		return rn_err_set(e, RN_EUSAGE,
-				  "'%s' is no aggregate: write count(*), or count, sum, avg, min or max of an "
-				  "expression", text);
+				  "'%s' is no aggregate: write count(*), or count, sum, avg, min, max, first, "
+				  "last, median, quantile, var or stddev of an expression", text);
 	*kind = (enum kind)k;
-	*arg = strndup(open + 1, (size_t)(end - open) - 2);
-	if (!*arg)
-		return rn_err_nomem(e, (size_t)(end - open), "an aggregate");
-	if (!strcmp(*arg + strspn(*arg, " "), "*")) {
-		free(*arg);
-		*arg = NULL;
-		if (k != COUNT)
-			return rn_err_set(e, RN_EUSAGE, "'%s': only count takes *", text);
-	}
+	*arg = trim(open + 1, (size_t)(t.s + t.n - 1 - open) - 1);
 	return 0;
 }
 
-static int open_aggregate(const char *text, const struct rn_schema *s, enum kind *kind,
-			  struct rn_cexpr **x, struct rn_err *e)
+/* What stands beside the expression: distinct, by …, and the quantile's number. */
+static int parse_extras(const char *text, struct piece *arg, struct aggregate *a,
+			struct piece *by, struct rn_err *e)
 {
+	struct piece q;
+
+	if (arg->n > 8 && !strncasecmp(arg->s, "distinct", 8) && !in_word(arg->s[8])) {
+		if (a->kind != COUNT)
+			return rn_err_set(e, RN_EUSAGE, "'%s': only count takes distinct", text);
+		a->distinct = true;
+		*arg = trim(arg->s + 8, arg->n - 8);
+	}
+	if (a->kind == FIRST || a->kind == LAST)
+		split(*arg, "by", arg, by);
+	a->q = 0.5;
+	if (a->kind == QUANTILE &&
+	    (!split(*arg, ",", arg, &q) || !rn_float64_parse(q.s, q.n, &a->q) || !(a->q >= 0 && a->q <= 1)))
+		return rn_err_set(e, RN_EUSAGE, "'%s': write quantile(EXPR, Q) with a number Q from 0 to 1",
+				  text);
+	return 0;
+}
+
+static void close_aggregate(struct aggregate *a)
+{
+	rn_cexpr_free(a->x);
+	rn_cexpr_free(a->by);
+}
+
+static int open_aggregate(const char *text, const struct rn_schema *s, struct aggregate *a,
+			  struct rn_err *e)
+{
+	struct piece arg, by = { NULL, 0 };
 	enum rn_type t;
-	char *arg = NULL;
 	int rc;
 
-	*x = NULL;
-	RN_TRY(parse(text, kind, &arg, e));
-	if (!arg)
+	*a = (struct aggregate){ 0 };
+	RN_TRY(parse_call(text, &arg, &a->kind, e));
+	if (is(arg, "*"))
+		return a->kind == COUNT ? 0 : rn_err_set(e, RN_EUSAGE, "'%s': only count takes *", text);
+	RN_TRY(parse_extras(text, &arg, a, &by, e));
+	RN_TRY(parse_expr(arg, s, &a->x, e));
+	if (by.n)
+		RN_GOTO(fail, parse_expr(by, s, &a->by, e));
+	t = rn_cexpr_type(a->x);
+	if (!kinds[a->kind].number || t == RN_INT64 || t == RN_FLOAT64)
 		return 0;
-	rc = rn_cexpr_parse(arg, s, x, e);
-	free(arg);
-	if (rc)
-		return rc;
-	t = rn_cexpr_type(*x);
-	if ((*kind == SUM || *kind == AVG) && t != RN_INT64 && t != RN_FLOAT64) {
-		rn_cexpr_free(*x);
-		*x = NULL;
-		return rn_err_set(e, RN_EUSAGE, "'%s' wants a number, not %s", text, rn_type_name(t));
-	}
-	return 0;
+	rc = rn_err_set(e, RN_EUSAGE, "'%s' wants a number, not %s", text, rn_type_name(t));
+fail:
+	close_aggregate(a);
+	return rc;
+}
+
+static enum rn_type type_of(const struct aggregate *a)
+{
+	return a->kind == COUNT ? RN_INT64 : kinds[a->kind].real ? RN_FLOAT64 : rn_cexpr_type(a->x);
 }
 
 int rn_aggregate_type(const char *text, const struct rn_schema *s, enum rn_type *out,
 		      struct rn_err *e)
 {
-	struct rn_cexpr *x;
-	enum kind kind;
+	struct aggregate a;
 
-	RN_TRY(open_aggregate(text, s, &kind, &x, e));
-	*out = kind == COUNT ? RN_INT64 : kind == AVG ? RN_FLOAT64 : rn_cexpr_type(x);
-	rn_cexpr_free(x);
+	RN_TRY(open_aggregate(text, s, &a, e));
+	*out = type_of(&a);
+	close_aggregate(&a);
 	return 0;
 }
 
-/* ---- content ------------------------------------------------------------------ */
+/* ---- rows of a group ------------------------------------------------------------- */
 
 /* The rows of group g: rows[i] for i in [from, to). */
 struct span {
@@ -105,6 +219,31 @@ static inline uint32_t row_at(const struct span *s, uint32_t i)
 	return s->rows ? s->rows[i] : i;
 }
 
+static inline double number_at(const struct rn_column *c, uint32_t r)
+{
+	return c->type == RN_FLOAT64 ? c->f64[r] : (double)c->i64[r];
+}
+
+static int set_null(struct rn_column *out, uint64_t i, struct rn_err *e)
+{
+	RN_TRY(rn_column_need_null(out, e));
+	out->null[i] = 1;
+	out->nulls++;
+	return 0;
+}
+
+/* A float64 of content: NaN is NULL, and there is no -0.0. */
+static int set_real(struct rn_column *out, uint64_t i, double x, struct rn_err *e)
+{
+	out->f64[i] = 0;
+	if (x != x)
+		return set_null(out, i, e);
+	out->f64[i] = x + 0.0;
+	return 0;
+}
+
+/* ---- counts ----------------------------------------------------------------------- */
+
 static int64_t count_rows(const struct span *s, const struct rn_column *c)
 {
 	int64_t n = s->to - s->from;
@@ -116,8 +255,38 @@ static int64_t count_rows(const struct span *s, const struct rn_column *c)
 	return n;
 }
 
-/* Sum of the values that are not NULL; *n counts them.  In chunks from the start. */
-static double sum_real(const struct span *s, const struct rn_column *c, int64_t *n)
+/* Each pair of a group and a value counts once, where it first appears. */
+static int count_distinct(const struct rn_column *c, const struct rn_groups *g,
+			  struct rn_column *out, struct rn_err *e)
+{
+	struct rn_column *group, *cols[2] = { NULL, (struct rn_column *)c };
+	const uint32_t *of = g->of->data, *first;
+	struct rn_key k = { .n = 2, .cols = cols, .rows = c->rows };
+	struct rn_groups pairs;
+	int rc;
+
+	RN_TRY(rn_column_new(RN_INT64, c->rows, &group, e));
+	for (uint64_t i = 0; i < c->rows; i++)
+		group->i64[i] = of[i];
+	cols[0] = group;
+	rc = rn_group(NULL, &k, &pairs, e);
+	rn_column_unref(group);
+	RN_TRY(rc);
+	memset(out->i64, 0, out->rows * sizeof *out->i64);
+	first = pairs.first->data;
+	for (uint64_t p = 0; p < pairs.n; p++)
+		if (of[first[p]] != RN_NO_ROW && !rn_column_is_null(c, first[p]))
+			out->i64[of[first[p]]]++;
+	rn_groups_fini(&pairs);
+	return 0;
+}
+
+/* ---- sums --------------------------------------------------------------------------- */
+
+/* Sum of (x - mean)^power over the values that are not NULL; *n counts them.  In chunks
+ * from the start. */
+static double sum_powers(const struct span *s, const struct rn_column *c, double mean,
+			 bool square, int64_t *n)
 {
 	double total = 0;
 
@@ -128,10 +297,12 @@ static double sum_real(const struct span *s, const struct rn_column *c, int64_t 
 
 		for (; at < end; at++) {
 			uint32_t r = row_at(s, at);
+			double x;
 
 			if (rn_column_is_null(c, r))
 				continue;
-			part += c->type == RN_FLOAT64 ? c->f64[r] : (double)c->i64[r];
+			x = number_at(c, r) - mean;
+			part += square ? x * x : x;
 			++*n;
 		}
 		total += part;
@@ -156,43 +327,69 @@ static bool sum_int(const struct span *s, const struct rn_column *c, int64_t *su
 	return total == *sum;
 }
 
-static int compare_values(const struct rn_column *c, uint32_t a, uint32_t b)
+/* sum, avg, var or stddev as float64; NaN where it is NULL. */
+static double moment(const struct span *s, const struct rn_column *c, enum kind kind)
 {
-	switch (c->type) {
-	case RN_INT64:
-	case RN_TIMESTAMP:
-		return (c->i64[a] > c->i64[b]) - (c->i64[a] < c->i64[b]);
-	case RN_FLOAT64:
-		return (c->f64[a] > c->f64[b]) - (c->f64[a] < c->f64[b]);
-	case RN_BOOL:
-		return c->b[a] - c->b[b];
-	default: {
-		size_t la = c->off[a + 1] - c->off[a], lb = c->off[b + 1] - c->off[b];
-		int d = memcmp(c->bytes + c->off[a], c->bytes + c->off[b], la < lb ? la : lb);
+	int64_t n;
+	double sum = sum_powers(s, c, 0, false, &n), var;
 
-		return d ? d : (la > lb) - (la < lb);
-	}
-	}
+	if (kind == SUM || kind == AVG)
+		return !n ? (double)NAN : kind == SUM ? sum : sum / (double)n;
+	if (n < 2)
+		return (double)NAN;
+	var = sum_powers(s, c, sum / (double)n, true, &n) / (double)(n - 1);
+	return kind == VAR ? var : sqrt(var);
 }
 
-/* min and max: the first row that holds the extreme value, or RN_NO_ROW. */
-static uint32_t extreme(const struct span *s, const struct rn_column *c, bool max)
+static int sums(const char *text, const struct aggregate *a, const struct rn_column *c,
+		const struct rn_groups *g, struct rn_column *out, struct rn_err *e)
+{
+	for (uint64_t i = 0; i < g->n; i++) {
+		struct span s = span_of(g, i);
+		int64_t n;
+
+		if (a->kind == COUNT) {
+			out->i64[i] = count_rows(&s, c);
+		} else if (a->kind == SUM && c->type == RN_INT64) {
+			if (!sum_int(&s, c, &out->i64[i], &n))
+				return rn_err_set(e, RN_EDATA,
+						  "'%s' does not fit into an int64: cast it to float64", text);
+			if (!n)
+				RN_TRY(set_null(out, i, e));
+		} else {
+			RN_TRY(set_real(out, i, moment(&s, c, a->kind), e));
+		}
+	}
+	return 0;
+}
+
+/* ---- one row of each group ------------------------------------------------------------ */
+
+/* min, max, first, last: the row that holds the value, or RN_NO_ROW.  `by` decides (NULL: the
+ * order of the rows); of equal ones the first row, for last the last. */
+static uint32_t pick(const struct span *s, const struct rn_column *c, const struct rn_column *by,
+		     enum kind kind)
 {
 	uint32_t best = RN_NO_ROW;
 
 	for (uint32_t i = s->from; i < s->to; i++) {
 		uint32_t r = row_at(s, i);
+		int d = kind == LAST ? 1 : 0;
 
-		if (rn_column_is_null(c, r))
+		if (rn_column_is_null(c, r) || (by && rn_column_is_null(by, r)))
 			continue;
-		if (best == RN_NO_ROW || (max ? compare_values(c, r, best) > 0 : compare_values(c, r, best) < 0))
+		if (best != RN_NO_ROW && by)
+			d = rn_column_compare(by, r, by, best);
+		if (best == RN_NO_ROW || (kind == MAX ? d > 0 : kind == LAST ? d >= 0 : d < 0))
 			best = r;
+		if (kind == FIRST && !by)
+			break;
 	}
 	return best;
 }
 
-static int extremes(const struct rn_column *c, const struct rn_groups *g, bool max,
-		    struct rn_column **out, struct rn_err *e)
+static int picked(const struct rn_column *c, const struct rn_column *by, const struct rn_groups *g,
+		  enum kind kind, struct rn_column **out, struct rn_err *e)
 {
 	struct rn_buf *map;
 	int rc;
@@ -201,198 +398,91 @@ static int extremes(const struct rn_column *c, const struct rn_groups *g, bool m
 	for (uint64_t i = 0; i < g->n; i++) {
 		struct span s = span_of(g, i);
 
-		((uint32_t *)map->data)[i] = extreme(&s, c, max);
+		((uint32_t *)map->data)[i] = pick(&s, c, by, kind);
 	}
 	rc = rn_column_gather(c, map->data, g->n, out, e);
 	rn_buf_unref(map);
 	return rc;
 }
 
-static int sums(const char *text, enum kind kind, const struct rn_column *c,
-		const struct rn_groups *g, struct rn_column *out, struct rn_err *e)
-{
-	for (uint64_t i = 0; i < g->n; i++) {
-		struct span s = span_of(g, i);
-		int64_t n, whole;
-		double sum;
+/* ---- quantiles -------------------------------------------------------------------------- */
 
-		if (kind == COUNT) {
-			out->i64[i] = count_rows(&s, c);
-			continue;
-		}
-		if (kind == SUM && c->type == RN_INT64) {
-			if (!sum_int(&s, c, &whole, &n))
-				return rn_err_set(e, RN_EDATA,
-						  "'%s' does not fit into an int64: cast it to float64", text);
-			out->i64[i] = whole;
-		} else {
-			sum = sum_real(&s, c, &n);
-			out->f64[i] = kind == SUM ? sum : n ? sum / (double)n : 0;
-		}
-		if (!n) {
-			RN_TRY(rn_column_need_null(out, e));
-			out->null[i] = 1;
-			out->nulls++;
-		}
+/* Of n sorted values, between the two that stand next to q. */
+static double interpolate(const double *x, uint64_t n, double q)
+{
+	double at = q * (double)(n - 1), low = floor(at);
+	uint64_t i = (uint64_t)low;
+
+	return i + 1 < n && at > low ? x[i] + (at - low) * (x[i + 1] - x[i]) : x[i];
+}
+
+/* The rows are sorted once, and then dealt out to their groups. */
+static int quantiles(double q, const struct rn_column *c, const struct rn_groups *g,
+		     struct rn_column *out, struct rn_err *e)
+{
+	const uint32_t *ptr = g->ptr->data, *of = g->of->data, *rows;
+	struct rn_buf *order = NULL;
+	uint64_t *count = NULL;
+	double *x = NULL;
+	int rc;
+
+	RN_GOTO(out, rn_order_rows(&(struct rn_order){ .col = c }, 1, c->rows, &order, e));
+	RN_GOTO(out, rn_calloc(g->n, sizeof *count, "quantiles", &count, e));
+	RN_GOTO(out, rn_calloc(ptr[g->n], sizeof *x, "quantiles", &x, e));
+	rows = order->data;
+	for (uint64_t i = 0; i < c->rows; i++) {
+		uint32_t r = rows[i], to = of[r];
+
+		if (to != RN_NO_ROW && !rn_column_is_null(c, r))
+			x[ptr[to] + count[to]++] = number_at(c, r);
 	}
-	return 0;
+	for (uint64_t i = 0; i < g->n; i++)
+		RN_GOTO(out, set_real(out, i,
+				      count[i] ? interpolate(x + ptr[i], count[i], q) : (double)NAN, e));
+out:
+	rn_buf_unref(order);
+	free(count);
+	free(x);
+	return rc;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+static int compute(const char *text, const struct aggregate *a, const struct rn_column *c,
+		   const struct rn_groups *g, struct rn_column *out, struct rn_err *e)
+{
+	if (a->distinct)
+		return count_distinct(c, g, out, e);
+	if (a->kind == MEDIAN || a->kind == QUANTILE)
+		return quantiles(a->q, c, g, out, e);
+	return sums(text, a, c, g, out, e);
 }
 
 int rn_aggregate(const char *text, const struct rn_rel *in, const struct rn_groups *g,
 		 struct rn_column **out, struct rn_err *e)
 {
-	struct rn_column *c = NULL, *r = NULL;
-	struct rn_cexpr *x;
-	enum kind kind;
+	struct rn_column *c = NULL, *by = NULL, *r;
+	struct aggregate a;
 	int rc = 0;
 
-	RN_TRY(open_aggregate(text, &in->schema, &kind, &x, e));
-	if (x)
-		RN_GOTO(out, rn_cexpr_eval(x, in, &c, e));
-	if (kind == MIN || kind == MAX) {
-		rc = extremes(c, g, kind == MAX, out, e);
+	RN_TRY(open_aggregate(text, &in->schema, &a, e));
+	if (a.x)
+		RN_GOTO(out, rn_cexpr_eval(a.x, in, &c, e));
+	if (a.by)
+		RN_GOTO(out, rn_cexpr_eval(a.by, in, &by, e));
+	if (a.kind >= MIN && a.kind <= LAST) {
+		rc = picked(c, a.kind <= MAX ? c : by, g, a.kind, out, e);
 		goto out;
 	}
-	RN_GOTO(out, rn_column_new(kind == COUNT ? RN_INT64 : kind == AVG ? RN_FLOAT64 : c->type, g->n,
-				   &r, e));
-	rc = sums(text, kind, c, g, r, e);
+	RN_GOTO(out, rn_column_new(type_of(&a), g->n, &r, e));
+	rc = compute(text, &a, c, g, r, e);
 	if (rc)
 		rn_column_unref(r);
 	else
 		*out = r;
 out:
 	rn_column_unref(c);
-	rn_cexpr_free(x);
+	rn_column_unref(by);
+	close_aggregate(&a);
 	return rc;
-}
-
-/* ---- sparse rows ---------------------------------------------------------------- */
-
-struct entry {
-	uint32_t col, k; /* column, number of the stored value */
-};
-
-static int by_column(const void *a, const void *b)
-{
-	const struct entry *x = a, *y = b;
-
-	if (x->col != y->col)
-		return x->col < y->col ? -1 : 1;
-	return x->k < y->k ? -1 : x->k > y->k;
-}
-
-/* The union pattern of every group, and for each of its entries the stored
- * values that add up to it: seg[j] … seg[j+1]-1 of src, in row order. */
-struct merged {
-	struct rn_buf *ptr, *col, *seg, *src;
-	uint32_t n, nsrc; /* entries, values */
-};
-
-static void merged_fini(struct merged *m)
-{
-	rn_buf_unref(m->ptr);
-	rn_buf_unref(m->col);
-	rn_buf_unref(m->seg);
-	rn_buf_unref(m->src);
-}
-
-static int merge(const struct rn_groups *g, const uint32_t *ptr, const uint32_t *col,
-		 struct merged *m, struct rn_err *e)
-{
-	const uint32_t *gptr = g->ptr->data, *rows = g->rows ? g->rows->data : NULL;
-	uint32_t *optr, *ocol, *oseg, *osrc;
-	struct entry *es = NULL;
-	size_t total = 0, cap = 0;
-
-	for (uint32_t i = 0; i < gptr[g->n]; i++) {
-		uint32_t r = rows ? rows[i] : i;
-
-		total += ptr[r + 1] - ptr[r];
-	}
-	RN_TRY(rn_buf_new((g->n + 1) * 4, "row pointers", &m->ptr, e));
-	RN_TRY(rn_buf_new(total * 4, "columns", &m->col, e));
-	RN_TRY(rn_buf_new((total + 1) * 4, "value segments", &m->seg, e));
-	RN_TRY(rn_buf_new(total * 4, "value numbers", &m->src, e));
-	optr = m->ptr->data;
-	ocol = m->col->data;
-	oseg = m->seg->data;
-	osrc = m->src->data;
-	for (uint64_t s = 0; s < g->n; s++) {
-		size_t n = 0;
-
-		for (uint32_t i = gptr[s]; i < gptr[s + 1]; i++) {
-			uint32_t r = rows ? rows[i] : i;
-
-			if (rn_grow(&es, &cap, n + (ptr[r + 1] - ptr[r]), sizeof *es, "sparse rows", e)) {
-				free(es);
-				return RN_ENOMEM;
-			}
-			for (uint32_t k = ptr[r]; k < ptr[r + 1]; k++)
-				es[n++] = (struct entry){ col[k], k };
-		}
-		if (n > 1)
-			qsort(es, n, sizeof *es, by_column);
-		for (size_t i = 0; i < n; i++) {
-			if (!i || es[i].col != es[i - 1].col) {
-				oseg[m->n] = m->nsrc;
-				ocol[m->n++] = es[i].col;
-			}
-			osrc[m->nsrc++] = es[i].k;
-		}
-		optr[s + 1] = m->n;
-	}
-	oseg[m->n] = m->nsrc;
-	free(es);
-	return 0;
-}
-
-int rn_aggregate_sparse(struct rn_prog *p, const struct rn_groups *g, struct rn_lpart *z,
-			struct rn_err *e)
-{
-	struct merged m = { 0 };
-	uint32_t ptr, col, seg, src;
-	int rc;
-
-	RN_GOTO(out, merge(g, rn_prog_idx_data(p, z->ptr), rn_prog_idx_data(p, z->col), &m, e));
-	rc = RN_ENOMEM;
-	ptr = rn_prog_idx(p, rn_buf_ref(m.ptr), (uint32_t)g->n + 1, e);
-	col = rn_prog_idx(p, rn_buf_ref(m.col), m.n, e);
-	seg = rn_prog_idx(p, rn_buf_ref(m.seg), m.n + 1, e);
-	src = rn_prog_idx(p, rn_buf_ref(m.src), m.nsrc, e);
-	if (ptr == RN_NONE || col == RN_NONE || seg == RN_NONE || src == RN_NONE)
-		goto out;
-	z->val = rn_prog_spmm(p, seg, z->val, src, RN_NONE, RN_NONE, e);
-	if (z->val == RN_NONE)
-		goto out;
-	z->ptr = ptr;
-	z->col = col;
-	z->base_rows = (uint32_t)g->n;
-	rc = 0;
-out:
-	merged_fini(&m);
-	return rc;
-}
-
-int rn_aggregate_sparse_scale(struct rn_prog *p, struct rn_lpart *z, uint32_t by, struct rn_err *e)
-{
-	const uint32_t *ptr = rn_prog_idx_data(p, z->ptr);
-	uint32_t nnz = ptr[z->base_rows], idx;
-	struct rn_buf *b;
-	uint32_t *row;
-
-	if (by == RN_NONE)
-		return e ? e->code : RN_ENOMEM;
-	RN_TRY(rn_buf_new((size_t)nnz * 4, "row numbers", &b, e));
-	row = b->data;
-	for (uint32_t r = 0; r < z->base_rows; r++)
-		for (uint32_t k = ptr[r]; k < ptr[r + 1]; k++)
-			row[k] = r;
-	idx = rn_prog_idx(p, b, nnz, e);
-	if (idx == RN_NONE)
-		return RN_ENOMEM;
-	by = rn_prog_gather(p, by, idx, e);
-	if (by == RN_NONE)
-		return RN_ENOMEM;
-	z->val = rn_prog_ew2(p, RN_EW_MUL, z->val, by, e);
-	return z->val == RN_NONE ? RN_ENOMEM : 0;
 }

@@ -8,10 +8,15 @@
 #include "../rel/key.h"
 #include "op.h"
 
-/* `text` is count(*), or count, sum, avg, min or max of a content expression over
- * `s`; *out is the type of the result (RN_EUSAGE says what is wrong).  As in SQL:
- * count is int64; sum keeps int64 and float64; avg is float64; min and max keep
- * the type.  NULLs are left out; sum, avg, min, max of none is NULL. */
+/* `text` is an aggregate of a content expression over `s`; *out is the type of the
+ * result (RN_EUSAGE says what is wrong):
+ *   count(*), count(x), count(distinct x)   int64
+ *   sum(x)                                  int64 or float64, as x
+ *   min(x), max(x)                          as x
+ *   first(x), last(x)                       of the rows; first(x by t): of the order of t
+ *   avg(x), median(x), quantile(x, 0.9)     float64; between two values, in proportion
+ *   var(x), stddev(x)                       float64; of a sample: n - 1, NULL below two
+ * NULLs are left out; but for count, nothing is NULL. */
 RN_MUST_CHECK int rn_aggregate_type(const char *text, const struct rn_schema *s, enum rn_type *out,
 				    struct rn_err *e);
 

@@ -138,6 +138,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 		rc = rn_err_set(e, RN_EUSAGE, "nothing to do: give an expression, --by or --cols");
 		goto out;
 	}
+	RN_GOTO(out, rn_op_check_columns(out, e));
 	rc = count && count <= 64 ? rn_op_set_key(out, key, count, e) : 0;
 out:
 	rn_eexpr_free(x);

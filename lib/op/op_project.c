@@ -121,6 +121,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 	for (size_t i = 0; rn_node_flag(n, "embedding") && i < in[0]->nparts; i++)
 		RN_GOTO(out, rn_schema_add_part(out, in[0]->parts[i].name, &in[0]->parts[i].shape,
 						in[0]->parts[i].sparse, e));
+	RN_GOTO(out, rn_op_check_columns(out, e));
 	rc = keep_key(in[0], items, count, out, e);
 out:
 	free_items(items, count);

@@ -144,3 +144,29 @@ int rn_op_check_map(const struct rn_node *n, const char *option, struct rn_err *
 			return rn_err_set(e, RN_EUSAGE, "%s: '%s' wants an expression as text", option, key);
 	return 0;
 }
+
+static int compare_fields(const void *a, const void *b)
+{
+	const struct rn_field *x = *(const struct rn_field *const *)a;
+	const struct rn_field *y = *(const struct rn_field *const *)b;
+	int d = strcmp(x->name, y->name);
+
+	return d ? d : strcmp(x->qual ? x->qual : "", y->qual ? y->qual : "");
+}
+
+int rn_op_check_columns(const struct rn_schema *s, struct rn_err *e)
+{
+	const struct rn_field **f;
+	int rc = 0;
+
+	RN_TRY(rn_calloc(s->ncols, sizeof *f, "columns", &f, e));
+	for (size_t i = 0; i < s->ncols; i++)
+		f[i] = &s->cols[i];
+	if (s->ncols > 1)
+		qsort(f, s->ncols, sizeof *f, compare_fields);
+	for (size_t i = 1; i < s->ncols && !rc; i++)
+		if (!compare_fields(&f[i - 1], &f[i]))
+			rc = rn_err_set(e, RN_EUSAGE, "column '%s' is named twice", f[i]->name);
+	free(f);
+	return rc;
+}

@@ -38,6 +38,9 @@ RN_MUST_CHECK int rn_op_set_key(struct rn_schema *s, const uint32_t *cols, size_
 RN_MUST_CHECK int rn_op_copy_key(const struct rn_schema *from, struct rn_schema *to,
 				 struct rn_err *e);
 
+/* No two columns of one name and qualifier (RN_EUSAGE names it). */
+RN_MUST_CHECK int rn_op_check_columns(const struct rn_schema *s, struct rn_err *e);
+
 /* Every value of a RN_OPT_MAP option must be text (a JSON spec may hold numbers). */
 RN_MUST_CHECK int rn_op_check_map(const struct rn_node *n, const char *option, struct rn_err *e);
 

@@ -165,6 +165,18 @@ static int grow_copies(struct rn_session *s, struct rn_err *e)
 			 &s->state.chosen, e);
 }
 
+/* Initial values from elsewhere; what they lack keeps its own, and is told. */
+static int load_weights(struct rn_session *s, struct rn_err *e)
+{
+	RN_TRY(rn_params_load(&s->params, s->conf->weights, e));
+	for (uint32_t i = 0; i < s->params.n && !s->state.run; i++)
+		if (!s->params.items[i].loaded)
+			rn_log(&s->ctx, RN_LOG_WARN,
+			       "'%s' has no parameter '%s': it begins with an initial value of its own",
+			       s->conf->weights, s->params.items[i].name);
+	return 0;
+}
+
 static int start_run(struct rn_session *s, const struct rn_checkpoint *resume, struct rn_err *e)
 {
 	s->ctx.seed = s->conf->ctx->seed + s->state.run;
@@ -173,7 +185,7 @@ static int start_run(struct rn_session *s, const struct rn_checkpoint *resume, s
 	RN_TRY(build_scores(s, e));
 	RN_TRY(rn_params_init(&s->params, s->ctx.seed, e));
 	if (s->conf->weights)
-		RN_TRY(rn_params_load(&s->params, s->conf->weights, e));
+		RN_TRY(load_weights(s, e));
 	RN_TRY(grow_copies(s, e));
 	if (resume)
 		RN_TRY(rn_checkpoint_apply(s, resume, e));
@@ -284,21 +296,54 @@ static int make_folder(const char *path, struct rn_err *e)
 	return 0;
 }
 
-static int write_prediction(struct rn_session *s, const struct rn_run *r, struct rn_err *e)
+static int prediction_path(const struct rn_session *s, const struct rn_run *r, struct rn_str *path,
+			   struct rn_err *e)
 {
 	const char *to = rn_run_string(r, "to"), *dir = s->conf->output_dir;
+
+	if (dir && (!to || *to != '/'))
+		rn_str_addf(path, "%s/", dir);
+	if (to)
+		rn_str_add(path, to);
+	else
+		rn_str_addf(path, "%s.csv", rn_run_string(r, "name"));
+	return rn_str_check(path, e);
+}
+
+/* What is written at the end must not fail for want of a folder then. */
+static int check_outputs(const struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_train_conf *c = s->conf;
+
+	RN_TRY(make_folder(c->output_dir, e));
+	RN_TRY(make_folder(c->save_weights, e));
+	if (c->model)
+		RN_TRY(rn_io_check_write(c->model, e));
+	if (c->checkpoint)
+		RN_TRY(rn_io_check_write(c->checkpoint, e));
+	for (uint32_t i = 0; i < s->plan->nruns; i++) {
+		struct rn_str path = RN_STR_INIT;
+		int rc;
+
+		if (s->plan->runs[i].kind != RN_RUN_PRED)
+			continue;
+		rc = prediction_path(s, &s->plan->runs[i], &path, e);
+		if (!rc)
+			rc = rn_io_check_write(path.s, e);
+		rn_str_fini(&path);
+		RN_TRY(rc);
+	}
+	return 0;
+}
+
+static int write_prediction(struct rn_session *s, const struct rn_run *r, struct rn_err *e)
+{
 	struct rn_str path = RN_STR_INIT;
 	struct rn_rel *rel;
 	int rc;
 
 	RN_TRY(rn_predict(s->binding, s->plan, r->node, &s->params, task_of(s, r->node), &rel, e));
-	if (dir && (!to || *to != '/'))
-		rn_str_addf(&path, "%s/", dir);
-	if (to)
-		rn_str_add(&path, to);
-	else
-		rn_str_addf(&path, "%s.csv", rn_run_string(r, "name"));
-	rc = rn_str_check(&path, e);
+	rc = prediction_path(s, r, &path, e);
 	if (!rc)
 		rc = rn_rel_save(&s->ctx, rel, path.s, e);
 	rn_rel_unref(rel);
@@ -320,7 +365,6 @@ static int write_outputs(struct rn_session *s, struct rn_err *e)
 		RN_TRY(rn_model_save(c->model, s->plan, &s->params, s->tasks, &c->writer, e));
 	if (c->save_weights)
 		RN_TRY(rn_params_save_npy(&s->params, c->save_weights, e));
-	RN_TRY(make_folder(c->output_dir, e));
 	for (uint32_t i = 0; i < s->plan->nruns; i++)
 		if (s->plan->runs[i].kind == RN_RUN_PRED)
 			RN_TRY(write_prediction(s, &s->plan->runs[i], e));
@@ -335,6 +379,7 @@ static int open_session(struct rn_session *s, struct rn_err *e)
 	const char *note;
 
 	RN_TRY(count_runs(s, e));
+	RN_TRY(check_outputs(s, e));
 	if (c->placement == RN_STAGED && !c->exe)
 		return rn_err_set(e, RN_EBUG, "a staged placement without a program to start");
 	RN_TRY(rn_backend_open(c->ctx->device ? c->ctx->device : "cpu", c->ctx->threads,

@@ -111,7 +111,7 @@ edit() {
 @test "unknown options and values" {
 	tables
 	refuses 2 "rn-join: unknown option '--hwo'; did you mean '--how'?" rn-join --hwo left e.er p.er -o x.er
-	refuses 2 "rn-join: --how wants inner, left, semi or anti, not 'outer'" rn-join --how outer --on id e.er p.er -o x.er
+	refuses 2 "rn-join: --how wants inner, left, full, semi or anti, not 'outer'" rn-join --how outer --on id e.er p.er -o x.er
 	refuses 2 "rn-linear: --out wants an integer, not '12x'" rn-linear 12x p.er -o x.er
 	refuses 2 "rn-linear: out must be between 1 and 16777216, not 0" rn-linear 0 p.er -o x.er
 	refuses 2 "rn-loss: --kind wants cross-entropy, bce, mse or l1, not 'hinge'" rn-loss hinge --target x p.er -o x.er
@@ -175,4 +175,23 @@ edit() {
 	fails_with 4 rn-join a=t.er b=t.er --on c0 --mem 20M -o x.er
 	[[ $stderr == "rn-join: "*"7"* ]]
 	[ ! -e x.er ]
+}
+
+@test "what can be known before training is said before training" {
+	points
+	refuses 2 "rn-train: --patience wants a validation: --val STREAM, or a val run in the spec" \
+		rn-train <(rn-encode 'raw(a, b)' points.csv | rn-linear 3 --name h | rn-loss cross-entropy --target y) \
+		--patience 3
+	refuses 1 "rn-train: cannot write '/nonexistent/x.rnm': No such file or directory" \
+		rn-train model.json -o /nonexistent/x.rnm
+	refuses 2 "rn-train: a tag cannot be called 'bits': the report has that member already" \
+		rn-train model.json --tag bits=3
+	echo '[]' >b.json
+	refuses 2 "rn-train: b.json: a spec is an object, not an array" rn-train b.json
+}
+
+@test "a column that would be named twice" {
+	points
+	refuses 2 "rn-agg: column 'y' is named twice" rn-agg points.csv --by y,y -o x.er
+	refuses 2 "rn-agg: column 'y' is named twice" rn-agg points.csv --by y --cols 'y=count(*)' -o x.er
 }

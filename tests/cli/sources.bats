@@ -275,3 +275,81 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	fails_with 2 rn-scan x.csv --query 'SELECT 1' -o x.er
 	[ ! -e x.er ]
 }
+
+@test "embeddings from an .npz archive, stored and deflated" {
+	command -v python3 >/dev/null || skip "python3 is not installed"
+	printf 'id,f1,f2\n1,0.5,2\n2,1,3\n' >x.csv
+	rn-scan x.csv --emb f1,f2 | rn-cat -o m.npy
+	rn-scan x.csv --emb f2 | rn-cat -o k.npy
+	python3 - <<-'END'
+		import sys, zipfile
+		def pack(name, method, arrays, out=None):
+		    with zipfile.ZipFile(out or name, "w", method) as z:
+		        for a, f in arrays:
+		            with z.open(a + ".npy", "w", force_zip64=True) as w:
+		                w.write(open(f, "rb").read())
+		pack("s.npz", zipfile.ZIP_STORED, [("k", "k.npy"), ("m", "m.npy")])
+		pack("d.npz", zipfile.ZIP_DEFLATED, [("k", "k.npy"), ("m", "m.npy")])
+		pack("one.npz", zipfile.ZIP_DEFLATED, [("m", "m.npy")])
+		pack("bz.npz", zipfile.ZIP_BZIP2, [("m", "m.npy")])
+		class Pipe:  # not seekable: the sizes stand behind the entries
+		    def __init__(self, f): self.f = f
+		    def write(self, b): return self.f.write(b)
+		    def flush(self): self.f.flush()
+		pack(None, zipfile.ZIP_DEFLATED, [("k", "k.npy"), ("m", "m.npy")], Pipe(open("p.npz", "wb")))
+	END
+	want=$'id,z0,z1\n1,0.5,2\n2,1,3'
+	for emb in s.npz:m d.npz:m one.npz one.npz:m p.npz:m; do
+		prints "$want" pipeline "rn-scan x.csv --emb $emb | rn-project --cols id | rn-cat"
+	done
+	fails_with 2 rn-scan x.csv --emb d.npz -o x.er
+	says "rn-scan: 'd.npz' holds several arrays: name one, FILE.npz:NAME (k, m)"
+	fails_with 2 rn-scan x.csv --emb d.npz:q -o x.er
+	says "rn-scan: 'd.npz' holds no array 'q' (there are k, m)"
+	fails_with 3 rn-scan x.csv --emb bz.npz -o x.er
+	says "rn-scan: 'bz.npz' is no .npz file that can be read: it is compressed in another way than deflate"
+	cp x.csv text.npz
+	fails_with 3 rn-scan x.csv --emb text.npz -o x.er
+	says "rn-scan: 'text.npz' is no .npz file that can be read: it does not begin as one"
+	size=$(wc -c <one.npz)
+	for n in 0 1 20 45 60 100; do
+		head -c "$n" one.npz >cut.npz
+		fails_with 3 rn-scan x.csv --emb cut.npz -o x.er
+	done
+	# A byte of the contents is another.
+	{
+		head -c 184 s.npz
+		printf '\x55'
+		tail -c +186 s.npz
+	} >wrong.npz
+	fails_with 3 rn-scan x.csv --emb wrong.npz:k -o x.er
+	[ ! -e x.er ] && [ "$size" -gt 150 ]
+}
+
+@test "a schema in a file" {
+	printf 'id,s,v\n1,007,1\n2,x,2\n' >x.csv
+	rn-scan x.csv --key id --types v=float64 -o x.er
+	rn-info x.er --schema -o x.json
+	[ "$(tr -d ' \n' <x.json)" = '{"columns":{"id":"int64","s":"string","v":"float64"},"key":["id"]}' ]
+	printf 'id,s,v\n3,008,1\n' >y.csv
+	prints $'column id int64, key\ncolumn s string\ncolumn v float64' \
+		pipeline "rn-scan y.csv --schema x.json | rn-info | grep -E '^  column' | tr -s ' ' | sed 's/^ //; s/: .*//; s/ [0-9].*//'"
+	prints $'id,s,v\n3,008,1' pipeline 'tail -n 1 y.csv | rn-scan --no-header --schema x.json | rn-cat'
+	prints $'id,s,v\n3,8,1' pipeline 'rn-scan y.csv --schema x.json --types s=int64 | rn-cat'
+	printf 'id,s,v,w\n3,008,1,1\n' >y.csv
+	fails_with 2 rn-scan y.csv --schema x.json -o y.er
+	says "rn-scan: $PWD/y.csv: column 'w' is not in the schema 'x.json'"
+	printf 'id,s\n3,008\n' >y.csv
+	fails_with 2 rn-scan y.csv --schema x.json -o y.er
+	says "rn-scan: a type is given for 'v', which is no column of '$PWD/y.csv'"
+	printf 'id,s,v\nx,008,1\n' >y.csv
+	fails_with 3 rn-scan y.csv --schema x.json -o y.er
+	echo '{"columns": {"id": "int"}}' >b.json
+	fails_with 2 rn-scan y.csv --schema b.json -o y.er
+	says "rn-scan: b.json: /columns/id: wants int64, float64, bool, string or timestamp"
+	echo '{"colums": {}}' >b.json
+	fails_with 2 rn-scan y.csv --schema b.json -o y.er
+	echo '{' >b.json
+	fails_with 2 rn-scan y.csv --schema b.json -o y.er
+	[ ! -e y.er ]
+}

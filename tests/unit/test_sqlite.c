@@ -9,9 +9,11 @@
  * float there), no text of a float64 and no text that is no number.
  */
 #include "../../lib/expr/content.h"
+#include "../../lib/op/aggregate.h"
 #include "../../lib/rel/key.h"
 #include "t.h"
 
+#include <math.h>
 #include <sqlite3.h>
 
 static struct rn_err err;
@@ -801,7 +803,126 @@ static bool check_order(int pair, const struct rn_rel *l)
 	return report(ok, pair, "order", text);
 }
 
-enum { KINDS = 8 };
+/* Values of a group's column that are not NULL, as SQL; `order` may end it. */
+static void add_values(struct rn_str *b, const char *what, const char *x, const char *same,
+		       const char *order)
+{
+	rn_str_addf(b, "(select %s from l m where %s and m.%s is not null %s)", what, same, x, order);
+}
+
+/* A random aggregate as RN and as SQLite write it; *exact: their values are the same bits. */
+static void gen_aggregate(struct text *x, const char *same, bool *exact)
+{
+	static const int numbers[] = { A, B, F }, any[] = { A, B, K, F, G, S, U, P, Q, T };
+	static const char *const plain[] = { "count", "sum", "avg", "min", "max" };
+	static const char *const qs[] = { "0", "0.25", "0.9", "1.0" };
+	char c[2] = { columns[numbers[rnd(3)]].name[0] }, a[2] = { columns[any[rnd(10)]].name[0] };
+	char t[2] = { columns[any[rnd(10)]].name[0] }, what[64], order[96];
+	unsigned k = rnd(9);
+	bool last = rnd(2);
+	const char *q = qs[rnd(4)];
+
+	*exact = k != 2 && k < 7;
+	if (k < 3) {
+		const char *f = plain[k == 0 ? 0 : k == 1 ? 1 : 2], *arg = k ? c : a;
+
+		rn_str_addf(&x->rn, "%s(%s)", f, arg);
+		rn_str_addf(&x->lite, "%s(%s)", f, arg);
+	} else if (k == 3) {
+		rn_str_addf(&x->rn, "%s(%s)", plain[3 + last], a);
+		rn_str_addf(&x->lite, "%s(%s)", plain[3 + last], a);
+	} else if (k == 4) {
+		rn_str_addf(&x->rn, "count(distinct %s)", a);
+		rn_str_addf(&x->lite, "count(distinct %s)", a);
+	} else if (k == 5) {
+		rn_str_addf(&x->rn, "%s(%s)", last ? "last" : "first", a);
+		snprintf(what, sizeof what, "m.%s", a);
+		add_values(&x->lite, what, a, same, last ? "order by i desc limit 1" : "order by i limit 1");
+	} else if (k == 6) {
+		rn_str_addf(&x->rn, "%s(%s by %s)", last ? "last" : "first", a, t);
+		snprintf(what, sizeof what, "m.%s", a);
+		snprintf(order, sizeof order, "and m.%s is not null order by m.%s %s, i %s limit 1", t, t,
+			 last ? "desc" : "", last ? "desc" : "");
+		add_values(&x->lite, what, a, same, order);
+	} else if (k == 7) {
+		rn_str_addf(&x->rn, "%s(%s)", last ? "var" : "stddev", c);
+		rn_str_add(&x->lite, last ? "(" : "sqrt(");
+		rn_str_addf(&x->lite, "max(0, (select (sum(1.0 * m.%s * m.%s) - count(*) * avg(m.%s) * "
+			    "avg(m.%s)) / (count(*) - 1) from l m where %s and m.%s is not null)))",
+			    c, c, c, c, same, c);
+	} else {
+		bool median = rnd(2);
+
+		q = median ? "0.5" : q;
+		rn_str_addf(&x->rn, median ? "median(%s)" : "quantile(%s, %s)", c, q);
+		snprintf(what, sizeof what, "m.%s", c);
+		/* (1 - d) times the value at the place below, d times the one above. */
+		rn_str_addf(&x->lite, "(select sum(case r - lo when 0 then v * (1 - d) when 1 then v * d end) "
+			    "from (select v, r, cast(%s * (n - 1) as integer) as lo, "
+			    "%s * (n - 1) - cast(%s * (n - 1) as integer) as d from "
+			    "(select 1.0 * m.%s as v, row_number() over (order by m.%s) - 1 as r, "
+			    "count(*) over () as n from l m where %s and m.%s is not null)))",
+			    q, q, q, c, c, same, c);
+	}
+}
+
+/* As column_is, up to rounding. */
+static bool column_is_about(const char *text, const struct rn_column *c)
+{
+	sqlite3_stmt *st;
+	bool ok = true;
+	uint64_t i = 0;
+
+	if (sqlite3_prepare_v2(db, text, -1, &st, NULL) != SQLITE_OK)
+		die(text);
+	for (; sqlite3_step(st) == SQLITE_ROW; i++) {
+		bool null = sqlite3_column_type(st, 0) == SQLITE_NULL;
+		double x = sqlite3_column_double(st, 0);
+
+		ok = ok && i < c->rows && null == rn_column_is_null(c, i) &&
+		     (null || fabs(x - c->f64[i]) <= 1e-6 * (1 + fabs(x)));
+	}
+	sqlite3_finalize(st);
+	return ok && i == c->rows;
+}
+
+static bool check_aggregate(int pair, const struct rn_rel *l)
+{
+	struct text x = { RN_STR_INIT, RN_STR_INIT, "l" };
+	struct rn_str text = RN_STR_INIT;
+	struct rn_column *cols[2], *out = NULL;
+	struct rn_key key = { .n = rnd(3), .cols = cols, .rows = l->rows };
+	char same[64] = "true", by[16] = "";
+	struct rn_groups g;
+	bool ok, exact;
+
+	for (size_t k = 0; k < key.n; k++) {
+		int col = (int)rnd(NCOLS);
+		size_t at = strlen(same), to = strlen(by);
+
+		cols[k] = l->cols[col];
+		snprintf(same + at, sizeof same - at, " and m.%s is l.%s", columns[col].name,
+			 columns[col].name);
+		snprintf(by + to, sizeof by - to, "%s%s", k ? ", " : "", columns[col].name);
+	}
+	must(rn_group(&ctx, &key, &g, &err));
+	gen_aggregate(&x, same, &exact);
+	if (key.n)
+		rn_str_addf(&text, "select %s from l group by %s order by min(l.i)", x.lite.s, by);
+	else
+		rn_str_addf(&text, "select %s%s", x.lite.s, strstr(x.lite.s, "from l m") ? "" : " from l");
+	ok = !rn_aggregate(x.rn.s, l, &g, &out, &err) &&
+	     (exact ? column_is(text.s, out) : column_is_about(text.s, out));
+	report(ok, pair, x.rn.s, text.s);
+	rn_column_unref(out);
+	rn_groups_fini(&g);
+	rn_str_fini(&text);
+	rn_str_fini(&x.rn);
+	rn_str_fini(&x.lite);
+	return ok;
+}
+
+enum { KINDS = 9 };
 
 static bool check_pair(int pair, int kind)
 {
@@ -834,8 +955,11 @@ static bool check_pair(int pair, int kind)
 	case 6:
 		ok = check_asof(pair, l, r);
 		break;
-	default:
+	case 7:
 		ok = check_order(pair, l);
+		break;
+	default:
+		ok = check_aggregate(pair, l);
 	}
 	rn_rel_unref(l);
 	rn_rel_unref(r);
@@ -846,10 +970,10 @@ int main(int argc, char **argv)
 {
 	static const char *const names[KINDS] = {
 		"joins", "groups", "groups by given keys", "filters", "expressions",
-		"joins with a condition", "as-of joins", "orders",
+		"joins with a condition", "as-of joins", "orders", "aggregates",
 	};
 	unsigned long long seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-	int pairs = argc > 2 ? atoi(argv[2]) : 1200;
+	int pairs = argc > 2 ? atoi(argv[2]) : 1350;
 	int n[KINDS] = { 0 }, bad[KINDS] = { 0 };
 
 	printf("# seed %llu, %d pairs, SQLite %s\n", seed, pairs, sqlite3_libversion());
