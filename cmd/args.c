@@ -395,6 +395,8 @@ static int inputs(struct rn_cli *c, char **operands, size_t n, struct rn_err *e)
 	if (standard && t->max_in)
 		RN_TRY(add_input(c, "-", NULL, e));
 	max = given_alone(c) ? 0 : t->max_in;
+	if (max == RN_MANY && c->nin - nopt + (n - used) > max)
+		return rn_err_set(e, RN_EUSAGE, "more than %zu inputs", (size_t)max);
 	if (c->nin - nopt + (n - used) > max)
 		return rn_err_set(e, RN_EUSAGE, "unexpected operand '%s'; usage: %s [OPTION]... %s",
 				  operands[used + max - (c->nin - nopt)], t->name, t->usage);

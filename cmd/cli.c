@@ -182,16 +182,14 @@ void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s)
 
 /* ---- start ----------------------------------------------------------------------------- */
 
-/* Descriptors 0 to 2 must exist, or the next open(2) would become one of them. */
+/* Descriptors 0 to 2 must exist, or the next open(2) would become one of them.
+ * Those that were closed are opened the wrong way round: to read or write them is
+ * the error that it would have been. */
 static void open_standard_fds(void)
 {
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
+	for (int want = STDIN_FILENO; want <= STDERR_FILENO; want++)
+		if (fcntl(want, F_GETFD) < 0)
+			(void)!open("/dev/null", want == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 /* A parent may have left SIGPIPE ignored or blocked. */

@@ -308,6 +308,7 @@ int rn_binding_predict(struct rn_binding *x, uint32_t node, struct rn_params *pa
 		RN_GOTO(out, rn_rel_add_col(r, content->schema.cols[i].name, content->schema.cols[i].qual,
 					    rn_column_ref(content->cols[i]), e));
 	RN_GOTO(out, lower_all(x, node, &lw, &l, e));
+	RN_GOTO(out, rn_prog_check_mem(x->ctx, &p, e));
 	rc = rn_lrel_to_rel(&p, x->backend, &l, r, e);
 out:
 	rn_lrel_fini(&l);

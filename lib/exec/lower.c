@@ -158,6 +158,21 @@ static int tensor_from_part(const struct rn_prog *p, const struct rn_lpart *l,
 	return 0;
 }
 
+int rn_prog_check_mem(const struct rn_ctx *c, const struct rn_prog *p, struct rn_err *e)
+{
+	for (uint32_t i = 0; c->mem_limit && i < p->ninsts; i++) {
+		const struct rn_val *v = &p->vals[p->insts[i].out];
+		uint64_t bytes = (uint64_t)v->rows * v->width * sizeof(float);
+
+		if (bytes > c->mem_limit)
+			return rn_err_set(e, RN_ENOMEM,
+					  "an embedding of %u rows of %u values needs %" PRIu64
+					  " bytes, above the limit of %" PRIu64 " (--mem)",
+					  v->rows, v->width, bytes, c->mem_limit);
+	}
+	return 0;
+}
+
 int rn_lrel_to_rel(struct rn_prog *p, struct rn_backend *b, const struct rn_lrel *l,
 		   struct rn_rel *r, struct rn_err *e)
 {

@@ -24,6 +24,10 @@ struct rn_param_source {
 int rn_param_source_get(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e);
 void rn_param_source_fini(struct rn_param_source *s);
 
+/* RN_ENOMEM if one instruction of p alone needs more than --mem. */
+RN_MUST_CHECK int rn_prog_check_mem(const struct rn_ctx *c, const struct rn_prog *p,
+				    struct rn_err *e);
+
 /* Run the constant program p on b and give `r` the parts of l (values of p): views
  * where l has row maps.  RN_EBUG if a value is no constant afterwards. */
 RN_MUST_CHECK int rn_lrel_to_rel(struct rn_prog *p, struct rn_backend *b, const struct rn_lrel *l,

@@ -11,6 +11,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,6 +71,9 @@ char *rn_path_stem(const char *path, struct rn_err *e)
 
 	if (!s)
 		rn_err_nomem(e, n + 1, "a name");
+	for (char *p = s; p && *p; p++) /* what a stage may not be called */
+		if (*p == '=' || *p == '`' || (unsigned char)*p < ' ' || *p == 0x7F)
+			*p = '_';
 	return s;
 }
 
@@ -186,7 +192,8 @@ int rn_scan_node(const char *file, const char *name, struct rn_plan **plan, stru
 	}
 	RN_GOTO(out, rn_json_object(&opt, e));
 	RN_GOTO(out, rn_json_set_text(opt, "from", path, e));
-	RN_GOTO(out, rn_plan_new_id(id, e));
+	/* Named by its path: a table that two programs read is one source. */
+	snprintf(id, sizeof id, "%016llx", (unsigned long long)XXH64(path, strlen(path), 0));
 	rc = rn_plan_add(p, scan, *stem ? stem : NULL, id, opt, &node, e);
 	opt = NULL;
 out:

@@ -103,7 +103,7 @@ struct rn_op {
 	void (*close)(void *state);
 };
 
-enum { RN_MANY = 64 };
+enum { RN_MANY = 1024 };
 
 extern const struct rn_op *const rn_op_table[];
 extern const size_t rn_op_count;

@@ -21,7 +21,7 @@ static const struct rn_opt opts[] = {
 	  .help = "grouping columns (none: one group, one row)" },
 	{ .name = "cols", .letter = 'c', .type = RN_OPT_MAP, .flags = RN_OPT_MULTI,
 	  .meta = "NAME=AGG,...",
-	  .help = "content: count(*) and count, sum, avg, min, max of an expression" },
+	  .help = "content: count, sum, avg, min, max, first, last, quantile, var, ..." },
 	{ .name = "keys", .type = RN_OPT_NODE, .meta = "FILE",
 	  .help = "the groups are this relation's keys, in its order" },
 	{ .name = "param", .type = RN_OPT_STRING, .meta = "NAME",

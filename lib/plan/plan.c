@@ -327,6 +327,31 @@ static int set_path(json_t *opt, const char *key, const char *dir, const char *p
 	return rc;
 }
 
+/* The files of a list, as set_path. */
+static int set_paths(json_t *opt, const char *key, const char *dir, struct rn_err *e)
+{
+	const json_t *from = json_object_get(opt, key);
+	struct rn_str s = RN_STR_INIT;
+	json_t *list;
+	int rc = 0;
+
+	if (!from)
+		return 0;
+	RN_TRY(rn_json_array(&list, e));
+	for (size_t i = 0; !rc && i < json_array_size(from); i++) {
+		rn_str_clear(&s);
+		rn_path_print(dir, json_string_value(json_array_get(from, i)), &s);
+		rc = rn_str_check(&s, e);
+		if (!rc)
+			rc = rn_json_append(list, json_string(s.s), e);
+	}
+	rn_str_fini(&s);
+	if (!rc)
+		return rn_json_set(opt, key, list, e);
+	json_decref(list);
+	return rc;
+}
+
 int rn_plan_options(const struct rn_plan *p, const struct rn_node *n, json_t **out,
 		    struct rn_err *e)
 {
@@ -341,6 +366,8 @@ int rn_plan_options(const struct rn_plan *p, const struct rn_node *n, json_t **o
 		rc = set_path(*out, "from", p->dir, file, e);
 	if (!rc && file && k > 4 && (!strcmp(emb + k - 4, ".npy") || strstr(emb, ".npz")))
 		rc = set_path(*out, "emb", p->dir, emb, e);
+	if (!rc && file)
+		rc = set_paths(*out, "also", p->dir, e);
 	if (!rc && file && schema)
 		rc = set_path(*out, "schema", p->dir, schema, e);
 	if (rc) {
@@ -370,6 +397,7 @@ int rn_source_set_file(json_t *opt, const char *file, bool absolute, struct rn_e
 	}
 	rc = set_path(opt, "from", cwd, file, e);
 	free(cwd);
+	(void)json_object_del(opt, "also"); /* the new file stands for all of them */
 	return rc;
 }
 

@@ -119,7 +119,9 @@ options='-q -v -v -t 2 -d cpu -z zstd:3 --block-rows 100 --seed 5 --mem 1G --sta
 @test "descriptors that are closed at the start do no harm" {
 	tables
 	for p in "${PROGRAMS[@]}"; do
-		"$p" --help >&- 2>&- <&-
+		fails_with 1 bash -c "$p --help >&-"
+		says "$p: cannot write 'standard output': Bad file descriptor"
+		"$p" --help >/dev/null 2>&- <&-
 	done
 	rn-filter 'id > 1' p.er -o f.er <&- >&- 2>&-
 	prints $'id\n2\n3' pipeline 'rn-project --cols id f.er | rn-cat'

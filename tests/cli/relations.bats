@@ -88,3 +88,22 @@ sides() {
 	[[ $stderr == "rn-sort: "*"'c'"* ]]
 	fails_with 2 rn-sort --by 'a descending' x.csv
 }
+
+@test "agg: distinct counts, first and last, quantiles, variance" {
+	printf 'g,v,t\na,1,3\nb,7,1\na,2,1\na,,0\na,4,3\nb,7,\nc,,1\n' >x.csv
+	prints $'g,d,f,l,ft,lt\na,3,1,4,2,4\nb,1,7,7,7,7\nc,0,,,,' \
+		pipeline "rn-agg x.csv --by g --cols 'd=count(distinct v), f=first(v), l=last(v), ft=first(v by t), lt=last(v by t)' | rn-cat"
+	prints $'g,m,q,var\na,2,3.6,21\nb,7,7,0\nc,,,' \
+		pipeline "rn-agg x.csv --by g --cols 'm=median(v), q=quantile(v, 0.9), var=var(v * 3)' | rn-cat"
+	prints $'s,m\n2.7748873851023217,4' pipeline "rn-agg x.csv --cols 's=stddev(v), m = median(v)' | rn-cat"
+	prints $'n\n3' pipeline "rn-agg x.csv --cols 'n=count( DISTINCT (g) )' | rn-cat"
+	prints $'by\nb' pipeline "rn-project x.csv --cols 'by=g, v' | rn-agg --cols 'by=last(by by v)' | rn-cat"
+	fails_with 2 rn-agg x.csv --cols 'n=sum(distinct v)'
+	says "rn-agg: 'sum(distinct v)': only count takes distinct"
+	fails_with 2 rn-agg x.csv --cols 'n=quantile(v, 2)'
+	says "rn-agg: 'quantile(v, 2)': write quantile(EXPR, Q) with a number Q from 0 to 1"
+	fails_with 2 rn-agg x.csv --cols 'n=median(g)'
+	says "rn-agg: 'median(g)' wants a number, not string"
+	fails_with 2 rn-agg x.csv --cols 'n=mode(g)'
+	[[ $stderr == "rn-agg: 'mode(g)' is no aggregate: "* ]]
+}

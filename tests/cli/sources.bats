@@ -353,3 +353,22 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	fails_with 2 rn-scan y.csv --schema b.json -o y.er
 	[ ! -e y.er ]
 }
+
+@test "sources of a spec: files, archives, databases and schemas are relative to it" {
+	mkdir -p d
+	points
+	head -n 41 points.csv >d/a.csv
+	{
+		head -n 1 points.csv
+		tail -n +42 points.csv
+	} >d/b.csv
+	sed 's|{"from": "points.csv", "key"|{"from": "a.csv", "also": ["b.csv"], "key"|' model.json >d/model.json
+	rn-train model.json -q --json | member bits >want
+	[ -s want ]
+	rn-train d/model.json -q --json --source points=points.csv | member bits | diff want -
+	rn-explain d/model.json --json | grep -q '"also": \["d/b.csv"\]'
+	rn-train d/model.json -q --json | member bits | diff want -
+	rn-cat points.csv --to 'sqlite:d/p.db?table=points'
+	sed 's|"points.csv"|"sqlite:p.db?table=points"|' model.json >d/model.json
+	rn-train d/model.json -q --json | member bits | diff want -
+}

@@ -387,6 +387,10 @@ const struct op_case op_cases[] = {
 	  "\"sum(i)\", "
 	  "\"sumf\": \"sum(f)\", \"avg\": \"avg(f)\", \"lo\": \"min(f)\", \"hi\": \"max(t)\"}}",
 	  IN("r(s:s i:i f:f t:t; z:3)") },
+	{ "agg", "more content",
+	  "{\"by\": \"k\", \"cols\": {\"d\": \"count(distinct s)\", \"a\": \"first(s)\", \"z\": \"last(i)\", "
+	  "\"fb\": \"first(s by f)\", \"lb\": \"last(t by i)\", \"med\": \"median(f)\", \"v\": \"var(f)\"}}",
+	  IN("r(k:b s:s i:i f:f t:t; z:3)") },
 	{ "agg", "one group", "{\"expr\": \"sum(z)\", \"cols\": {\"n\": \"count(*)\"}}",
 	  IN("r(k:i; z:3)"), .emb = emb_z },
 	{ "agg", "distinct", "{\"by\": [\"k\", \"b\"]}", IN("r(q.k:i b:b; z:3)") },

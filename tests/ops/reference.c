@@ -410,6 +410,71 @@ static struct summary summarise(const struct rn_column *c, const uint8_t *in, ui
 	return s;
 }
 
+static int by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* median or var of the float64 values in the rows `in`; NaN: NULL. */
+static double spread(const char *text, const struct rn_column *c, const uint8_t *in, uint64_t rows)
+{
+	double *x = calloc(rows + 1, sizeof *x), mean = 0, out = 0;
+	size_t n = 0;
+
+	for (uint64_t i = 0; i < rows; i++)
+		if (in[i] && !rn_column_is_null(c, i))
+			x[n++] = c->f64[i];
+	qsort(x, n, sizeof *x, by_value);
+	for (size_t i = 0; i < n; i++)
+		mean += x[i] / (double)n;
+	for (size_t i = 0; i < n; i++)
+		out += (x[i] - mean) * (x[i] - mean) / (double)(n - 1);
+	if (*text == 'm')
+		out = n ? (x[(n - 1) / 2] + x[n / 2]) / 2 : (double)NAN;
+	else if (n < 2)
+		out = (double)NAN;
+	free(x);
+	return out;
+}
+
+/* "count(distinct s)", "first(s)", "last(s by f)", "median(f)", "var(f)" */
+static bool same_further(const struct trial *t, const char *text, const struct rn_column *got,
+			 uint64_t g, const uint8_t *in)
+{
+	const char *arg = strchr(text, '(') + 1, *by = strstr(text, " by ");
+	const struct rn_column *c, *o;
+	char name[2] = { arg[!strncmp(arg, "distinct ", 9) ? 9 : 0] };
+	int64_t best = -1, distinct = 0;
+
+	c = col_of(t->in[0], name);
+	name[0] = by ? by[4] : name[0];
+	o = col_of(t->in[0], name);
+	if (*text == 'm' || *text == 'v') {
+		double x = spread(text, c, in, c->rows);
+
+		return x != x ? rn_column_is_null(got, g) :
+				!rn_column_is_null(got, g) && fabs(got->f64[g] - x) < 1e-9;
+	}
+	for (uint64_t i = 0; i < c->rows; i++) {
+		bool seen = false;
+		int d;
+
+		if (!in[i] || rn_column_is_null(c, i) || rn_column_is_null(o, i))
+			continue;
+		for (uint64_t k = 0; k < i; k++)
+			seen = seen || (in[k] && cell_equal(c, i, c, k));
+		distinct += !seen;
+		d = best < 0 ? 0 : by ? rn_column_compare(o, i, o, (uint64_t)best) : *text == 'l';
+		if (best < 0 || (*text == 'l' ? d >= 0 : d < 0))
+			best = (int64_t)i;
+	}
+	if (*text == 'c')
+		return got->i64[g] == distinct;
+	return best < 0 ? rn_column_is_null(got, g) : cell_equal(got, g, c, (uint64_t)best);
+}
+
 /* One aggregate, "sum(f)", of the rows `in`. */
 static bool same_aggregate(const struct trial *t, const char *text, const struct rn_column *got,
 			   uint64_t g, const uint8_t *in)
@@ -420,6 +485,9 @@ static bool same_aggregate(const struct trial *t, const char *text, const struct
 	struct summary s;
 	double x;
 
+	if (strchr("flv", *text) || !strncmp(text, "med", 3) ||
+	    !strncmp(arg, "distinct", 8))
+		return same_further(t, text, got, g, in);
 	snprintf(name, sizeof name, "%.*s", (int)strcspn(arg, ")"), arg);
 	c = *name == '*' ? col_of(t->in[0], t->in[0]->schema.cols[0].name) : col_of(t->in[0], name);
 	s = summarise(c, in, t->in[0]->rows);
