@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rn-head: the first rows of a stream, as a stream.  On a terminal, which
- * wants no stream, they are CSV.
+ * rn-head: the first rows of a stream, of all or of each group, in its order or
+ * another, or some at random; as a stream.  On a terminal, which wants no stream,
+ * they are CSV.
  */
+#include "../lib/op/head.h"
 #include "rows.h"
 
 #include <inttypes.h>
@@ -12,11 +14,16 @@
 static const struct rn_opt opts[] = {
 	{ .name = "rows", .letter = 'n', .type = RN_OPT_INT, .meta = "N", .dflt = "10",
 	  .help = "how many" },
+	{ .name = "by", .letter = 'b', .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "COL,...",
+	  .help = "so many of each group, by these columns" },
+	{ .name = "order", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "EXPR[ desc],...",
+	  .help = "the first of this order, and in it" },
+	{ .name = "random", .type = RN_OPT_INT, .meta = "N", .help = "N rows drawn by --seed" },
 };
 
 static const char *const examples[] = {
 	"rn-scan paper.csv | rn-head -n 3 | rn-cat",
-	"rn-head -n 100 papers.er -o sample.er",
+	"rn-head --random 100 papers.er -o sample.er",
 	NULL,
 };
 
@@ -31,16 +38,76 @@ static const struct rn_tool tool = {
 	.max_in = 1,
 };
 
+/* All rows from r to h. */
+static int read_rows(struct rn_rows *r, struct rn_head *h, struct rn_pipe_stats *stats,
+		     struct rn_err *e)
+{
+	struct rn_rel *b;
+	int rc = 0;
+
+	while (!rc) {
+		RN_TRY(rn_rows_block(r, &b, e));
+		if (!b)
+			return 0;
+		stats->rows_in += b->rows;
+		rc = rn_head_add(h, b, e);
+		rn_rel_unref(b);
+	}
+	return rc;
+}
+
+/* Rows that are known only when all have been read. */
+static int choose(const struct rn_cli *c, enum rn_form form, const struct rn_head_conf *conf,
+		  struct rn_err *e)
+{
+	struct rn_pipe_stats stats = { 0 };
+	struct rn_rel *out = NULL;
+	struct rn_head *h = NULL;
+	struct rn_rows r = { 0 };
+	struct rn_sink s;
+	int rc;
+
+	RN_GOTO(fail, rn_rows_open(&c->ctx, &c->in[0], &r, e));
+	RN_GOTO(fail, rn_head_new(&c->ctx, conf, r.schema, &h, e));
+	RN_GOTO(fail, read_rows(&r, h, &stats, e));
+	RN_GOTO(fail, rn_head_take(h, &out, e));
+	RN_GOTO(fail, rn_sink_open(c, form, NULL, &out->schema, json_object_get(r.header, "history"), &s,
+				   e));
+	rc = rn_sink_rows(&s, out, e);
+	stats.rows_out = out->rows;
+	rc = rn_sink_close(&s, rc, e);
+	stats.out = s.stats;
+	if (!rc)
+		rn_cli_print_stats(c, &stats);
+	goto out;
+fail:
+	if (form == RN_FORM_STREAM)
+		rn_sink_refuse(c, e->msg);
+out:
+	rn_rel_unref(out);
+	rn_head_free(h);
+	rn_rows_close(&r);
+	return rc;
+}
+
 static int run(const struct rn_cli *c, struct rn_err *e)
 {
 	bool terminal = !strcmp(c->output, "-") && !c->force && isatty(STDOUT_FILENO);
-	int64_t n = rn_cli_int(c, "rows");
+	enum rn_form form = rn_form_of("auto", c->output, terminal ? RN_FORM_CSV : RN_FORM_STREAM);
+	bool random = json_object_get(c->opt, "random");
+	int64_t n = rn_cli_int(c, random ? "random" : "rows");
+	struct rn_head_conf conf = { .rows = (uint64_t)n, .by = rn_cli_json(c, "by"),
+				     .order = rn_cli_json(c, "order"), .random = random,
+				     .seed = c->ctx.seed };
 
 	if (n < 0)
-		return rn_err_set(e, RN_EUSAGE, "--rows must be 0 or more, not %" PRId64, n);
-	return rn_rows_pump(c,
-			    rn_form_of("auto", c->output, terminal ? RN_FORM_CSV : RN_FORM_STREAM),
-			    NULL, (uint64_t)n, e);
+		return rn_err_set(e, RN_EUSAGE, "--%s must be 0 or more, not %" PRId64,
+				  random ? "random" : "rows", n);
+	if (random && (conf.order || json_object_get(c->opt, "rows")))
+		return rn_err_set(e, RN_EUSAGE, "give --random N alone, or --rows N and --order");
+	if (random || conf.order || conf.by)
+		return choose(c, form, &conf, e);
+	return rn_rows_pump(c, form, NULL, (uint64_t)n, e);
 }
 
 int main(int argc, char **argv)

@@ -256,9 +256,11 @@ int rn_io_open_read(const char *path, struct rn_io **out, struct rn_err *e)
 /* The file has no name until it is whole: a process that is killed leaves nothing. */
 static bool open_unnamed(struct fd_io *f, size_t dir_len)
 {
-	char *dir = dir_len ? strndup(f->target, dir_len) : NULL;
+	char *dir = strndup(dir_len ? f->target : ".", dir_len ? dir_len : 1);
 
-	f->fd = open(dir ? dir : ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+	if (!dir)
+		return false; /* a named one then, which needs no memory */
+	f->fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
 	f->unnamed = f->fd >= 0;
 	free(dir);
 	return f->unnamed;

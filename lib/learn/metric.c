@@ -333,6 +333,14 @@ static int check(enum rn_metric m, const struct rn_task *task, const struct rn_s
 	     (s->target->type == RN_TIMESTAMP && !info->value)))
 		return rn_err_set(e, RN_EUSAGE, "column '%s' is %s: metric '%s' wants numbers",
 				  s->target_name, rn_type_name(s->target->type), info->name);
+	if (!info->value && task->kind == RN_LOSS_CE) {
+		enum rn_type t = task->classes->own ? RN_INT64 : task->classes->values->type;
+
+		/* A column of NULLs alone has whatever type it was read as. */
+		if (s->target->type != t && s->target->nulls < s->target->rows)
+			return rn_err_set(e, RN_EUSAGE, "column '%s' is %s, and the classes of the loss are %s",
+					  s->target_name, rn_type_name(s->target->type), rn_type_name(t));
+	}
 	return 0;
 }
 

@@ -310,30 +310,51 @@ static int prediction_path(const struct rn_session *s, const struct rn_run *r, s
 	return rn_str_check(path, e);
 }
 
+/* Two outputs of one name would be one. */
+static int add_output(struct rn_str *seen, const char *path, const char *what, struct rn_err *e)
+{
+	size_t n = strlen(path);
+
+	if (!strcmp(path, "-"))
+		return 0;
+	for (const char *p = seen->s; *p; p += strlen(p) + 1)
+		if (!strcmp(p, path))
+			return rn_err_set(e, RN_EUSAGE, "%s: '%s' is written as another output already", what, path);
+	rn_str_addn(seen, path, n + 1);
+	return rn_str_check(seen, e);
+}
+
+static int check_output(struct rn_str *seen, const char *path, const char *what, struct rn_err *e)
+{
+	if (!path)
+		return 0;
+	RN_TRY(add_output(seen, path, what, e));
+	return rn_io_check_write(path, e);
+}
+
 /* What is written at the end must not fail for want of a folder then. */
 static int check_outputs(const struct rn_session *s, struct rn_err *e)
 {
 	const struct rn_train_conf *c = s->conf;
+	struct rn_str seen = RN_STR_INIT, path = RN_STR_INIT;
+	int rc;
 
-	RN_TRY(make_folder(c->output_dir, e));
-	RN_TRY(make_folder(c->save_weights, e));
-	if (c->model)
-		RN_TRY(rn_io_check_write(c->model, e));
-	if (c->checkpoint)
-		RN_TRY(rn_io_check_write(c->checkpoint, e));
+	RN_GOTO(out, make_folder(c->output_dir, e));
+	RN_GOTO(out, make_folder(c->save_weights, e));
+	RN_GOTO(out, check_output(&seen, c->model, "model", e));
+	RN_GOTO(out, check_output(&seen, c->checkpoint, "--checkpoint", e));
+	RN_GOTO(out, check_output(&seen, c->log, "--log", e));
 	for (uint32_t i = 0; i < s->plan->nruns; i++) {
-		struct rn_str path = RN_STR_INIT;
-		int rc;
-
 		if (s->plan->runs[i].kind != RN_RUN_PRED)
 			continue;
-		rc = prediction_path(s, &s->plan->runs[i], &path, e);
-		if (!rc)
-			rc = rn_io_check_write(path.s, e);
-		rn_str_fini(&path);
-		RN_TRY(rc);
+		rn_str_clear(&path);
+		RN_GOTO(out, prediction_path(s, &s->plan->runs[i], &path, e));
+		RN_GOTO(out, check_output(&seen, path.s, rn_run_string(&s->plan->runs[i], "name"), e));
 	}
-	return 0;
+out:
+	rn_str_fini(&seen);
+	rn_str_fini(&path);
+	return rc;
 }
 
 static int write_prediction(struct rn_session *s, const struct rn_run *r, struct rn_err *e)

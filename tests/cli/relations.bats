@@ -107,3 +107,33 @@ sides() {
 	fails_with 2 rn-agg x.csv --cols 'n=mode(g)'
 	[[ $stderr == "rn-agg: 'mode(g)' is no aggregate: "* ]]
 }
+
+@test "head: of groups, of an order, at random" {
+	printf 'id,g,t\n0,a,3\n1,b,9\n2,a,7\n3,,1\n4,a,5\n5,b,\n6,,4\n7,a,7\n' >x.csv
+	prints $'id\n0\n1\n2\n3\n5\n6' pipeline 'rn-head --by g -n 2 x.csv | rn-project --cols id | rn-cat'
+	prints $'id\n1\n2\n7' pipeline "rn-head --order 't desc' -n 3 x.csv | rn-project --cols id | rn-cat"
+	prints $'id\n6\n2\n7\n1\n5' \
+		pipeline "rn-head --by g --order 'g, t desc' -n 2 x.csv | rn-filter 'id <> 3' | rn-project --cols id | rn-cat"
+	prints 'id,g,t' pipeline 'rn-filter false x.csv | rn-head --random 3 | rn-cat'
+	prints "$(rn-cat x.csv)" pipeline 'rn-head --random 100 x.csv | rn-cat'
+	fails_with 2 rn-head --random -1 x.csv
+	fails_with 2 rn-head --random 2 -n 3 x.csv
+	fails_with 2 rn-head --by nobody x.csv
+	[[ $stderr == "rn-head: "*"'nobody'"* ]]
+}
+
+@test "head: a sample is the same whatever the blocks, and its embedding goes along" {
+	seq 0 2999 | sed '1i\\n' | sed '1s/.*/id/' >n.csv
+	rn-scan n.csv | rn-encode 'raw(id)' -o n.er
+	rn-encode 'raw(id)' n.csv --block-rows 7 -o m.er
+	rn-head --random 200 n.er -o a.er
+	rn-head --random 200 m.er -o b.er
+	same_stream a.er b.er
+	[ "$(rn-cat a.er --no-header | wc -l)" = 200 ]
+	[ "$(rn-cat a.er --no-header | awk -F , '$1 != $2' | wc -l)" = 0 ]
+	rn-cat a.er --no-header | sort -n -c
+	rn-head --random 200 --seed 2 n.er -o c.er
+	run ! same_stream a.er c.er
+	rn-head --random 3 --by 'id' n.er -o d.er
+	same_stream n.er d.er
+}
