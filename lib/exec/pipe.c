@@ -374,6 +374,42 @@ static int run_several(struct job *j, struct rn_err *e)
 	return rc;
 }
 
+/* A row-wise operator on a text table, read as rn-scan reads it: also block by block. */
+static int run_table(struct job *j, struct rn_err *e)
+{
+	const struct rn_schema *schema;
+	struct rn_schema out = { 0 };
+	struct rn_source *s = NULL;
+	struct rn_plan *scan;
+	struct rn_rel *b;
+	int rc;
+
+	RN_TRY(rn_scan_node(j->conf->in[0].file, NULL, &scan, e));
+	rn_plan_free(j->plan);
+	j->plan = scan;
+	RN_TRY(add_node(j, e)); /* from[0] is 0, the scan */
+	if (rn_node_waits(&j->plan->nodes[j->node], j->conf->params)) {
+		/* What waits carries all rows: as for several inputs. */
+		rn_plan_free(j->plan);
+		RN_TRY(rn_plan_new(&j->plan, e));
+		return run_several(j, e);
+	}
+	RN_GOTO(out, rn_source_open(j->conf->ctx, &j->plan->nodes[0], NULL, &s, e));
+	schema = rn_source_schema(s);
+	RN_GOTO(out, rn_node_infer(&j->plan->nodes[j->node], &schema, &out, e));
+	RN_GOTO(out, open_evaluated(j, &out, e));
+	while (!(rc = rn_source_block(s, &b, e)) && b) {
+		rc = eval_block(j, b, e);
+		rn_rel_unref(b);
+		if (rc)
+			break;
+	}
+out:
+	rn_schema_fini(&out);
+	rn_source_close(s);
+	return rc;
+}
+
 /* A row-wise operator on one stream: block by block if it is evaluated. */
 static int run_rowwise(struct job *j, struct rn_err *e)
 {
@@ -443,9 +479,9 @@ static int run(struct job *j, struct rn_err *e)
 		rn_log(c->ctx, RN_LOG_INFO, "%s", note);
 	if (c->op->flags & RN_OP_SOURCE)
 		return run_source(j, e);
-	if ((c->op->flags & RN_OP_ROWWISE) && c->nin == 1 && !rn_is_text_table(c->in[0].file))
-		return run_rowwise(j, e);
-	return run_several(j, e);
+	if (!(c->op->flags & RN_OP_ROWWISE) || c->nin != 1)
+		return run_several(j, e);
+	return rn_is_text_table(c->in[0].file) ? run_table(j, e) : run_rowwise(j, e);
 }
 
 int rn_pipe_run(const struct rn_pipe_conf *c, struct rn_pipe_stats *stats, struct rn_err *e)

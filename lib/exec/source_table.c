@@ -6,6 +6,7 @@
 #include "../../formats/csv.h"
 #include "../../formats/sqlite.h"
 #include "source.h"
+#include "stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +215,8 @@ static int open_stream(struct rn_io *io, const char *path, struct rn_table **out
 {
 	const struct rn_schema *schema;
 	struct stream *s;
+	json_t *header = NULL;
+	bool deferred = false;
 	int rc;
 
 	rc = rn_calloc(1, sizeof *s, "a table", &s, e);
@@ -224,6 +227,12 @@ static int open_stream(struct rn_io *io, const char *path, struct rn_table **out
 	s->t = (struct rn_table){ .block = stream_block, .hash = stream_hash, .close = stream_close,
 				  .has_types = true };
 	rc = rn_reader_open(io, &s->er, e);
+	if (!rc)
+		rc = rn_stream_header(s->er, path, &header, &deferred, e); /* no model */
+	json_decref(header);
+	if (!rc && deferred)
+		rc = rn_err_set(e, RN_EUSAGE, "%s is a plan that has not run, and holds no rows of its own: "
+				"train it with rn-train", path);
 	if (!rc)
 		rc = rn_reader_section(s->er, &schema, e);
 	if (!rc && !schema)

@@ -230,6 +230,88 @@ static int eval_case(struct rn_cx_state *s, const struct rn_cx_node *x, const ui
 	return 0;
 }
 
+/* ---- functions that choose --------------------------------------------------------------- */
+
+/* The first value that is not NULL; later ones are asked for the rows that are left. */
+static int eval_coalesce(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t *active,
+			 struct rn_cx_vec *out, struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	uint8_t *rest = t->mask[0], *chosen = t->mask[1], any = 1;
+	struct rn_cx_vec v;
+
+	for (size_t i = 0; i < s->n; i++)
+		rest[i] = !active || active[i];
+	memset(t->s, 0, s->n * sizeof *t->s);
+	memset(t->null, 1, s->n);
+	for (size_t k = 0; any && k < x->nkids; k++) {
+		RN_TRY(eval(s, x->kids[k], rest, &v, e));
+		any = 0;
+		for (size_t i = 0; i < s->n; i++) {
+			chosen[i] = rest[i] && !is_null(&v, i);
+			rest[i] &= !chosen[i];
+			any |= rest[i];
+		}
+		choose(x->type, &v, chosen, s->n, t);
+	}
+	out->i = t->i;
+	out->null = t->null;
+	return 0;
+}
+
+static bool exceeds(enum rn_type type, const struct rn_cx_vec *v, size_t i,
+		    const struct rn_cx_scratch *t)
+{
+	switch (type) {
+	case RN_FLOAT64:
+		return v->f[i] > t->f[i];
+	case RN_BOOL:
+		return v->b[i] > t->b[i];
+	case RN_STRING:
+		return rn_cx_cmp_text(&v->s[i], &t->s[i]) > 0;
+	default:
+		return v->i[i] > t->i[i];
+	}
+}
+
+static bool falls_below(enum rn_type type, const struct rn_cx_vec *v, size_t i,
+			const struct rn_cx_scratch *t)
+{
+	switch (type) {
+	case RN_FLOAT64:
+		return v->f[i] < t->f[i];
+	case RN_BOOL:
+		return v->b[i] < t->b[i];
+	case RN_STRING:
+		return rn_cx_cmp_text(&v->s[i], &t->s[i]) < 0;
+	default:
+		return v->i[i] < t->i[i];
+	}
+}
+
+/* greatest and least: NULL where any value is. */
+static int eval_extreme(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t *active,
+			struct rn_cx_vec *out, struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	uint8_t *better = t->mask[0], *null = t->mask[1];
+	struct rn_cx_vec v;
+
+	memset(null, 0, s->n);
+	for (size_t k = 0; k < x->nkids; k++) {
+		RN_TRY(eval(s, x->kids[k], active, &v, e));
+		for (size_t i = 0; i < s->n; i++) {
+			null[i] |= is_null(&v, i);
+			better[i] = !k || (x->op == RN_CX_GREATEST ? exceeds(x->type, &v, i, t) :
+								      falls_below(x->type, &v, i, t));
+		}
+		choose(x->type, &v, better, s->n, t);
+	}
+	out->i = t->i;
+	out->null = null;
+	return 0;
+}
+
 /* ---- dispatch ---------------------------------------------------------------------------- */
 
 static rn_cx_kernel *kernel_of(enum rn_cx_op op)
@@ -255,15 +337,21 @@ static rn_cx_kernel *kernel_of(enum rn_cx_op op)
 	case RN_CX_GT:
 	case RN_CX_GE:
 		return rn_cx_compare;
+	case RN_CX_BETWEEN:
+		return rn_cx_between;
+	case RN_CX_NULLIF:
+		return rn_cx_nullif;
 	default:
-		return rn_cx_time_part;
+		return op <= RN_CX_YEARDAY   ? rn_cx_time_part :
+		       op <= RN_CX_ENDS_WITH ? rn_cx_text_function :
+					       rn_cx_number_function;
 	}
 }
 
 static int eval(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t *active,
 		struct rn_cx_vec *out, struct rn_err *e)
 {
-	struct rn_cx_vec kids[2];
+	struct rn_cx_vec kids[RN_CX_KERNEL_KIDS];
 
 	switch (x->op) {
 	case RN_CX_COLUMN:
@@ -283,6 +371,11 @@ static int eval(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t
 		return eval_in(s, x, active, out, e);
 	case RN_CX_CASE:
 		return eval_case(s, x, active, out, e);
+	case RN_CX_COALESCE:
+		return eval_coalesce(s, x, active, out, e);
+	case RN_CX_GREATEST:
+	case RN_CX_LEAST:
+		return eval_extreme(s, x, active, out, e);
 	default:
 		for (size_t k = 0; k < x->nkids; k++)
 			RN_TRY(eval(s, x->kids[k], active, &kids[k], e));

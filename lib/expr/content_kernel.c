@@ -102,6 +102,49 @@ int rn_cx_compare(struct rn_cx_state *s, const struct rn_cx_node *x, const struc
 	return 0;
 }
 
+/* x >= low and x <= high, with the logic of `and`. */
+int rn_cx_between(struct rn_cx_state *s, const struct rn_cx_node *x, const struct rn_cx_vec *kids,
+		  const uint8_t *active, struct rn_cx_vec *out, struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	uint8_t *low = t->mask[0], *high = t->mask[1];
+
+	(void)active;
+	(void)e;
+	compare(RN_CX_GE, x->kids[0]->type, &kids[0], x->kids[1]->type, &kids[1], s->n, low);
+	compare(RN_CX_LE, x->kids[0]->type, &kids[0], x->kids[2]->type, &kids[2], s->n, high);
+	for (size_t i = 0; i < s->n; i++) {
+		bool nx = kids[0].null && kids[0].null[i];
+		bool nl = nx || (kids[1].null && kids[1].null[i]);
+		bool nh = nx || (kids[2].null && kids[2].null[i]);
+
+		t->b[i] = low[i] && high[i];
+		t->null[i] = (nl || nh) && (nl || low[i]) && (nh || high[i]);
+		t->b[i] = t->b[i] && !nl && !nh;
+	}
+	out->b = t->b;
+	out->null = t->null;
+	return 0;
+}
+
+/* NULL where the two are equal, else the first. */
+int rn_cx_nullif(struct rn_cx_state *s, const struct rn_cx_node *x, const struct rn_cx_vec *kids,
+		 const uint8_t *active, struct rn_cx_vec *out, struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	uint8_t *eq = t->mask[0];
+
+	(void)active;
+	(void)e;
+	rn_cx_equal(x->kids[0]->type, &kids[0], x->kids[1]->type, &kids[1], s->n, eq);
+	for (size_t i = 0; i < s->n; i++)
+		t->null[i] = (kids[0].null && kids[0].null[i]) ||
+			     (eq[i] && !(kids[1].null && kids[1].null[i]));
+	*out = kids[0];
+	out->null = t->null;
+	return 0;
+}
+
 /* ---- arithmetic ------------------------------------------------------------------------- */
 
 static bool overflows(enum rn_cx_op op, int64_t a, int64_t b)
@@ -188,7 +231,7 @@ static int int_arithmetic(struct rn_cx_state *s, const struct rn_cx_node *x,
 }
 
 /* NaN becomes NULL (as x / 0 and x % 0 do), -0.0 becomes 0.0. */
-static void tidy_floats(struct rn_cx_scratch *t, size_t n, struct rn_cx_vec *v)
+void rn_cx_tidy_floats(struct rn_cx_scratch *t, size_t n, struct rn_cx_vec *v)
 {
 	const uint8_t *null = v->null;
 	double *f = t->f;
@@ -233,7 +276,7 @@ static void float_arithmetic(struct rn_cx_state *s, const struct rn_cx_node *x,
 	default:
 		EACH out[i] = fmod(a[i], b[i]);
 	}
-	tidy_floats(t, n, v);
+	rn_cx_tidy_floats(t, n, v);
 }
 
 /* The difference of two timestamps in seconds; that of microseconds may pass int64. */
@@ -276,8 +319,8 @@ static int64_t floor_mod(int64_t a, int64_t b)
 	return a % b + (a % b < 0 ? b : 0);
 }
 
-/* Year, month or day of a day number since 1970-01-01: years that start in March,
- * in eras of 400 of them. */
+/* Year, month or day (of the month or year) of a day number since 1970-01-01: years that
+ * start in March, in eras of 400 of them. */
 static int64_t date_part(enum rn_cx_op op, int64_t days)
 {
 	int64_t z = days + 719468, era = floor_div(z, 146097), d = floor_mod(z, 146097);
@@ -285,6 +328,10 @@ static int64_t date_part(enum rn_cx_op op, int64_t days)
 	int64_t day = d - (365 * y + y / 4 - y / 100), m = (5 * day + 2) / 153;
 	int64_t month = m < 10 ? m + 3 : m - 9;
 
+	bool leap = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0); /* of the year of this March */
+
+	if (op == RN_CX_YEARDAY) /* 1 March is day 60 or 61; 1 January is 306 days after it */
+		return day < 306 ? day + 60 + leap : day - 305;
 	if (op == RN_CX_DAY)
 		return day - (153 * m + 2) / 5 + 1;
 	return op == RN_CX_MONTH ? month : y + era * 400 + (month <= 2);

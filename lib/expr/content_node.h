@@ -35,13 +35,38 @@ enum rn_cx_op {
 	RN_CX_LIKE, /* kid 0 like kid 1, the escape character in lit.i */
 	RN_CX_CASE, /* when, then, when, then, …, [else] */
 	RN_CX_CAST,
-	RN_CX_YEAR, /* the parts of a timestamp stand together */
+	RN_CX_BETWEEN, /* kid 0 between kids 1 and 2 */
+	RN_CX_YEAR, /* functions, from here on: first the parts of a timestamp */
 	RN_CX_MONTH,
 	RN_CX_DAY,
 	RN_CX_HOUR,
 	RN_CX_MINUTE,
 	RN_CX_SECOND,
 	RN_CX_WEEKDAY,
+	RN_CX_YEARDAY,
+	RN_CX_LENGTH, /* of strings */
+	RN_CX_LOWER,
+	RN_CX_UPPER,
+	RN_CX_TRIM,
+	RN_CX_LTRIM,
+	RN_CX_RTRIM,
+	RN_CX_SUBSTR,
+	RN_CX_REPLACE,
+	RN_CX_CONTAINS,
+	RN_CX_STARTS_WITH,
+	RN_CX_ENDS_WITH,
+	RN_CX_ABS, /* of numbers, an int64 or a float64 */
+	RN_CX_FLOOR,
+	RN_CX_CEIL,
+	RN_CX_ROUND, /* kid 1, if any: to so many digits */
+	RN_CX_SQRT, /* of float64 */
+	RN_CX_LN,
+	RN_CX_EXP,
+	RN_CX_COALESCE, /* of any type, the same for all kids */
+	RN_CX_GREATEST,
+	RN_CX_LEAST,
+	RN_CX_NULLIF,
+	RN_CX_NOPS
 };
 
 enum { RN_CX_NO_ESCAPE = 256 }; /* no byte is equal to it */
@@ -116,6 +141,8 @@ RN_MUST_CHECK int rn_cx_cast(struct rn_cexpr *x, struct rn_cx_node *kid, enum rn
 			     struct rn_cx_node **out, struct rn_err *e);
 /* How an operator is written. */
 const char *rn_cx_symbol(enum rn_cx_op op);
+/* How many arguments a function takes. */
+void rn_cx_arity(enum rn_cx_op op, size_t *min, size_t *max);
 
 /* ---- vectors (content_eval.c, content_kernel.c) ------------------------------------ */
 
@@ -164,6 +191,18 @@ rn_cx_kernel rn_cx_compare;
 rn_cx_kernel rn_cx_like;
 rn_cx_kernel rn_cx_convert; /* RN_CX_CAST */
 rn_cx_kernel rn_cx_time_part;
+rn_cx_kernel rn_cx_text_function;   /* RN_CX_LENGTH … RN_CX_ENDS_WITH */
+rn_cx_kernel rn_cx_number_function; /* RN_CX_ABS … RN_CX_EXP */
+rn_cx_kernel rn_cx_between;
+rn_cx_kernel rn_cx_nullif;
+enum { RN_CX_KERNEL_KIDS = 3 }; /* at most */
+
+/* The bytes of all strings of a node were written to t->bytes, their lengths to t->s:
+ * point to them. */
+RN_MUST_CHECK int rn_cx_finish_strings(struct rn_cx_scratch *t, size_t n, struct rn_cx_vec *out,
+				       struct rn_err *e);
+/* The values in t->f as v, whose NULLs are set: NaN becomes NULL, -0.0 becomes 0.0. */
+void rn_cx_tidy_floats(struct rn_cx_scratch *t, size_t n, struct rn_cx_vec *v);
 
 /* NULL where a or b is: one of them, or written to `to`. */
 const uint8_t *rn_cx_merge_nulls(const uint8_t *a, const uint8_t *b, size_t n, uint8_t *to);

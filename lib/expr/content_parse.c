@@ -5,12 +5,13 @@
  *   or      and { or and }
  *   and     not { and not }
  *   not     not not | cmp
- *   cmp     concat [ = concat ] { is [not] null | [not] in (…) | [not] like concat }
+ *   cmp     concat [ = concat ] { is [not] null | [not] in (…) | [not] like concat
+ *                                 | [not] between concat and concat }
  *   concat  sum { || sum }
  *   sum     product { + product }          also -
  *   product unary { * unary }              also / %
  *   unary   - unary | primary
- *   primary literal | name | (or) | case … end | cast(or as type) | part(or)
+ *   primary literal | name | (or) | case … end | cast(or as type) | f(or, …)
  */
 #include "content_node.h"
 
@@ -253,22 +254,63 @@ static int find_column(struct parser *p, const char *name, size_t pos, struct rn
 	return 0;
 }
 
+static int no_function(struct parser *p, const char *name, size_t pos)
+{
+	struct rn_str b = RN_STR_INIT;
+	int rc;
+
+	for (enum rn_cx_op op = RN_CX_YEAR; op < RN_CX_NOPS; op++)
+		rn_str_addf(&b, ", %s", rn_cx_symbol(op));
+	rc = rn_str_check(&b, p->e);
+	if (!rc)
+		rc = rn_cx_fail(p->e, RN_EUSAGE, p->text, pos, "no function '%s' (functions: cast%s)", name,
+				b.s);
+	rn_str_fini(&b);
+	return rc;
+}
+
+static int wrong_count(struct parser *p, enum rn_cx_op op, size_t pos, size_t n)
+{
+	const char *name = rn_cx_symbol(op);
+	size_t min, max;
+
+	rn_cx_arity(op, &min, &max);
+	if (min == max)
+		return rn_cx_fail(p->e, RN_EUSAGE, p->text, pos, "'%s' takes %zu argument%s, not %zu", name,
+				  min, min == 1 ? "" : "s", n);
+	if (max == min + 1)
+		return rn_cx_fail(p->e, RN_EUSAGE, p->text, pos, "'%s' takes %zu or %zu arguments, not %zu",
+				  name, min, max, n);
+	return rn_cx_fail(p->e, RN_EUSAGE, p->text, pos, "'%s' takes %zu to %zu arguments, not %zu", name,
+			  min, max, n);
+}
+
 static int parse_call(struct parser *p, const char *name, size_t pos, struct rn_cx_node **out)
 {
 	enum rn_cx_op op = RN_CX_YEAR;
+	struct list args = { 0 };
 	struct rn_cx_node *arg;
+	size_t min, max;
+	int rc;
 
-	while (op <= RN_CX_WEEKDAY && strcasecmp(name, rn_cx_symbol(op)) != 0)
+	while (op < RN_CX_NOPS && strcasecmp(name, rn_cx_symbol(op)) != 0)
 		op++;
-	if (op > RN_CX_WEEKDAY)
-		return rn_cx_fail(p->e, RN_EUSAGE, p->text, pos,
-				  "no function '%s' (functions: cast, year, month, day, hour, "
-				  "minute, second, weekday)",
-				  name);
+	if (op == RN_CX_NOPS)
+		return no_function(p, name, pos);
+	rn_cx_arity(op, &min, &max);
 	next(p);
-	RN_TRY(parse_or(p, &arg));
-	RN_TRY(need_symbol(p, ")"));
-	return make(p, op, pos, 1, &arg, out);
+	do {
+		RN_GOTO(out, parse_or(p, &arg));
+		RN_GOTO(out, push(p, &args, arg));
+	} while (take_symbol(p, ","));
+	RN_GOTO(out, need_symbol(p, ")"));
+	if (args.n >= min && args.n <= max)
+		rc = make(p, op, pos, args.n, args.at, out);
+	else
+		rc = wrong_count(p, op, pos, args.n);
+out:
+	free(args.at);
+	return rc;
 }
 
 static int parse_name(struct parser *p, struct rn_cx_node **out)
@@ -523,7 +565,17 @@ static int parse_like(struct parser *p, size_t pos, struct rn_cx_node **out)
 	return 0;
 }
 
-/* What may follow a comparison: is [not] null, [not] in, [not] like. */
+static int parse_between(struct parser *p, size_t pos, struct rn_cx_node **out)
+{
+	struct rn_cx_node *kids[3] = { *out };
+
+	RN_TRY(parse_concat(p, &kids[1]));
+	RN_TRY(need_word(p, "and"));
+	RN_TRY(parse_concat(p, &kids[2]));
+	return make(p, RN_CX_BETWEEN, pos, 3, kids, out);
+}
+
+/* What may follow a comparison: is [not] null, [not] in, [not] like, [not] between. */
 static int parse_tests(struct parser *p, struct rn_cx_node **out)
 {
 	for (;;) {
@@ -540,8 +592,10 @@ static int parse_tests(struct parser *p, struct rn_cx_node **out)
 				RN_TRY(parse_in(p, pos, out));
 			else if (take_word(p, "like"))
 				RN_TRY(parse_like(p, pos, out));
+			else if (take_word(p, "between"))
+				RN_TRY(parse_between(p, pos, out));
 			else if (negate)
-				return expected(p, "'in' or 'like' after 'not'");
+				return expected(p, "'in', 'like' or 'between' after 'not'");
 			else
 				return 0;
 		}

@@ -14,8 +14,8 @@
 
 /* The bytes of all rows go to one buffer; while it may still move, s[i] has the
  * lengths only. */
-static int finish_strings(struct rn_cx_scratch *t, size_t n, struct rn_cx_vec *out,
-			  struct rn_err *e)
+int rn_cx_finish_strings(struct rn_cx_scratch *t, size_t n, struct rn_cx_vec *out,
+			 struct rn_err *e)
 {
 	const char *at = t->bytes.s;
 
@@ -46,7 +46,7 @@ int rn_cx_concat(struct rn_cx_state *s, const struct rn_cx_node *x, const struct
 		rn_str_addn(&t->bytes, b->s, b->n);
 		t->s[i].n = a->n + b->n;
 	}
-	return finish_strings(t, s->n, out, e);
+	return rn_cx_finish_strings(t, s->n, out, e);
 }
 
 /* ---- like ------------------------------------------------------------------------------ */
@@ -199,7 +199,7 @@ static int to_text(struct rn_cx_state *s, const struct rn_cx_node *x, const stru
 			print_value(kid, x->kids[0]->type, i, &t->bytes);
 		t->s[i].n = t->bytes.len - before;
 	}
-	return finish_strings(t, s->n, out, e);
+	return rn_cx_finish_strings(t, s->n, out, e);
 }
 
 /* A float64 loses its fraction. */

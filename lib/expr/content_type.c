@@ -22,12 +22,36 @@ static const char *const symbols[] = {
 	[RN_CX_CASE] = "case",	     [RN_CX_CAST] = "cast",	[RN_CX_YEAR] = "year",
 	[RN_CX_MONTH] = "month",     [RN_CX_DAY] = "day",	[RN_CX_HOUR] = "hour",
 	[RN_CX_MINUTE] = "minute",   [RN_CX_SECOND] = "second", [RN_CX_WEEKDAY] = "weekday",
+	[RN_CX_YEARDAY] = "yearday", [RN_CX_LENGTH] = "length", [RN_CX_LOWER] = "lower",
+	[RN_CX_UPPER] = "upper",     [RN_CX_TRIM] = "trim",	[RN_CX_LTRIM] = "ltrim",
+	[RN_CX_RTRIM] = "rtrim",     [RN_CX_SUBSTR] = "substr", [RN_CX_REPLACE] = "replace",
+	[RN_CX_CONTAINS] = "contains", [RN_CX_STARTS_WITH] = "starts_with",
+	[RN_CX_ENDS_WITH] = "ends_with", [RN_CX_ABS] = "abs",	[RN_CX_FLOOR] = "floor",
+	[RN_CX_CEIL] = "ceil",	     [RN_CX_ROUND] = "round",	[RN_CX_SQRT] = "sqrt",
+	[RN_CX_LN] = "ln",	     [RN_CX_EXP] = "exp",	[RN_CX_COALESCE] = "coalesce",
+	[RN_CX_GREATEST] = "greatest", [RN_CX_LEAST] = "least", [RN_CX_NULLIF] = "nullif",
+	[RN_CX_BETWEEN] = "between",
 };
-_Static_assert(sizeof symbols / sizeof *symbols == RN_CX_WEEKDAY + 1, "one symbol per operator");
+_Static_assert(sizeof symbols / sizeof *symbols == RN_CX_NOPS, "one symbol per operator");
 
 const char *rn_cx_symbol(enum rn_cx_op op)
 {
 	return symbols[op];
+}
+
+void rn_cx_arity(enum rn_cx_op op, size_t *min, size_t *max)
+{
+	*min = *max = 1;
+	if (op == RN_CX_SUBSTR || (op >= RN_CX_CONTAINS && op <= RN_CX_ENDS_WITH) || op >= RN_CX_COALESCE)
+		*min = *max = 2;
+	if (op == RN_CX_REPLACE)
+		*min = 3;
+	if (op == RN_CX_REPLACE || op == RN_CX_SUBSTR)
+		*max = 3;
+	if (op == RN_CX_ROUND || (op >= RN_CX_TRIM && op <= RN_CX_RTRIM))
+		*max = 2;
+	if (op >= RN_CX_COALESCE && op <= RN_CX_LEAST)
+		*max = 1000;
 }
 
 static const char *type_name(enum rn_type t)
@@ -79,16 +103,20 @@ static int wrong_types(const struct rn_cexpr *x, const struct rn_cx_node *n, con
 
 /* ---- conversions -------------------------------------------------------------------- */
 
-/* Give an untyped null, or a case of nothing but such, a type. */
+/* Is kid i of a case a value (and not a condition)?  Those of coalesce and its like are. */
+static bool is_branch(const struct rn_cx_node *n, size_t i)
+{
+	return n->op != RN_CX_CASE || i % 2 == 1 || i == n->nkids - 1;
+}
+
+/* Give an untyped null, or a case or function of nothing but such, a type. */
 static void set_type(struct rn_cx_node *n, enum rn_type t)
 {
 	if (n->type != RN_CX_UNTYPED)
 		return;
 	n->type = t;
-	if (n->op != RN_CX_CASE)
-		return;
 	for (size_t i = 0; i < n->nkids; i++)
-		if (i % 2 == 1 || i == n->nkids - 1)
+		if (is_branch(n, i))
 			set_type(n->kids[i], t);
 }
 
@@ -217,13 +245,17 @@ static int check_arithmetic(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_
 	return 0;
 }
 
-/* Is kid i of a case a value (and not a condition)? */
-static bool is_branch(const struct rn_cx_node *n, size_t i)
+/* The type of kid k goes with t, that of those before it. */
+static enum rn_type wider(enum rn_type t, enum rn_type k)
 {
-	return i % 2 == 1 || i == n->nkids - 1;
+	return t == RN_CX_UNTYPED || (t == RN_INT64 && k == RN_FLOAT64) ||
+			       (t == RN_STRING && k == RN_TIMESTAMP) ?
+		       k :
+		       t;
 }
 
-static int check_case(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
+/* case, coalesce, greatest, least: all values of one type. */
+static int check_choice(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
 {
 	enum rn_type t = RN_CX_UNTYPED;
 
@@ -235,9 +267,8 @@ static int check_case(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e
 			if (n->kids[i]->type != RN_BOOL)
 				return rn_cx_fail(e, RN_EUSAGE, x->text, n->kids[i]->pos,
 						  "'when' needs a bool, has %s", type_name(k));
-		} else if (t == RN_CX_UNTYPED || (t == RN_INT64 && k == RN_FLOAT64) ||
-			   (t == RN_STRING && k == RN_TIMESTAMP)) {
-			t = k;
+		} else {
+			t = wider(t, k);
 		}
 	}
 	for (size_t i = 0; i < n->nkids; i++) {
@@ -246,10 +277,80 @@ static int check_case(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e
 		RN_TRY(coerce(x, &n->kids[i], t, e));
 		if (n->kids[i]->type != t)
 			return rn_cx_fail(e, RN_EUSAGE, x->text, n->kids[i]->pos,
-					  "this branch is %s, another one is %s",
+					  n->op == RN_CX_CASE ? "this branch is %s, another one is %s" :
+							       "this argument is %s, another one is %s",
 					  type_name(n->kids[i]->type), type_name(t));
 	}
 	n->type = t;
+	return 0;
+}
+
+static int check_between(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
+{
+	set_type(n->kids[0], n->kids[1]->type);
+	set_type(n->kids[0], n->kids[2]->type);
+	RN_TRY(meet(x, n, &n->kids[0], &n->kids[1], e));
+	return meet(x, n, &n->kids[0], &n->kids[2], e);
+}
+
+static int check_text_function(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
+{
+	size_t all = n->nkids;
+	int rc;
+
+	n->nkids = n->op == RN_CX_SUBSTR ? 1 : all;
+	rc = need(x, n, RN_STRING, n->nkids > 1 ? "strings" : "a string", e);
+	n->nkids = all;
+	RN_TRY(rc);
+	for (size_t i = 1; n->op == RN_CX_SUBSTR && i < all; i++) {
+		RN_TRY(coerce(x, &n->kids[i], RN_INT64, e));
+		if (n->kids[i]->type != RN_INT64)
+			return rn_cx_fail(e, RN_EUSAGE, x->text, n->kids[i]->pos,
+					  "'substr' counts in int64, this is %s",
+					  type_name(n->kids[i]->type));
+	}
+	n->type = n->op == RN_CX_LENGTH					 ? RN_INT64 :
+		  n->op >= RN_CX_CONTAINS && n->op <= RN_CX_ENDS_WITH ? RN_BOOL :
+									  RN_STRING;
+	return 0;
+}
+
+static int check_number_function(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
+{
+	struct rn_cx_node **kid = &n->kids[0];
+
+	n->type = RN_FLOAT64;
+	if (n->nkids == 1 && n->op <= RN_CX_ROUND && (*kid)->type != RN_FLOAT64)
+		n->type = RN_INT64;
+	RN_TRY(coerce(x, kid, n->type, e));
+	if ((*kid)->type != n->type)
+		return rn_cx_fail(e, RN_EUSAGE, x->text, n->pos, "'%s' needs a number, has %s",
+				  symbols[n->op], type_name((*kid)->type));
+	n->fails = n->fails || (n->op == RN_CX_ABS && n->type == RN_INT64);
+	if (n->nkids == 1)
+		return 0;
+	RN_TRY(coerce(x, &n->kids[1], RN_INT64, e));
+	if (n->kids[1]->type != RN_INT64)
+		return rn_cx_fail(e, RN_EUSAGE, x->text, n->kids[1]->pos,
+				  "'round' counts digits in int64, this is %s",
+				  type_name(n->kids[1]->type));
+	return 0;
+}
+
+static int check_function(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
+{
+	if (n->op <= RN_CX_YEARDAY) {
+		n->type = RN_INT64;
+		return need(x, n, RN_TIMESTAMP, "a timestamp", e);
+	}
+	if (n->op <= RN_CX_ENDS_WITH)
+		return check_text_function(x, n, e);
+	if (n->op <= RN_CX_EXP)
+		return check_number_function(x, n, e);
+	if (n->op != RN_CX_NULLIF)
+		return check_choice(x, n, e);
+	RN_TRY(meet(x, n, &n->kids[0], &n->kids[1], e));
+	n->type = n->kids[0]->type;
 	return 0;
 }
 
@@ -267,7 +368,9 @@ int rn_cx_check(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
 	if (n->op == RN_CX_LIKE)
 		return need(x, n, RN_STRING, "strings", e);
 	if (n->op == RN_CX_CASE)
-		return check_case(x, n, e);
+		return check_choice(x, n, e);
+	if (n->op == RN_CX_BETWEEN)
+		return check_between(x, n, e);
 	if (n->op == RN_CX_IS_NULL) {
 		set_type(n->kids[0], RN_INT64);
 		return 0;
@@ -276,6 +379,5 @@ int rn_cx_check(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
 		n->type = RN_STRING;
 		return need(x, n, RN_STRING, "strings (see cast)", e);
 	}
-	n->type = RN_INT64;
-	return need(x, n, RN_TIMESTAMP, "a timestamp", e);
+	return check_function(x, n, e);
 }

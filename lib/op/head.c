@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLACK = 1 << 18 }; /* rows beyond twice those kept before rows are dropped */
+enum { SLACK = 1 << 16 }; /* rows beyond twice those kept before rows are dropped */
 
 struct rn_head {
 	const struct rn_ctx *ctx;

@@ -106,7 +106,7 @@ curve() {
 		dim=1 how=each
 		[ "$input" = wide ] && dim=5 how=row
 		rn-train "$GOLDEN/gradient.json" --set "source=$input" --set "dim=$dim" --set "expr=$expr" \
-			--set "rows=$(wc -l <"$n.csv")" --weights-out w -q
+			--set "rows=$(wc -l <"$n.csv")" --weights-out w -q >/dev/null
 		matrix w/p.weight.npy "$n" | negated "$dim" | agrees "$how" "$atol" "$n.csv" "$expr"
 	done <blocks
 	verdict
@@ -133,7 +133,7 @@ negated() {
 		gradient)
 			[ "$src" = logits ] && dim=3 || dim=1
 			rn-train "$GOLDEN/gradient.json" --set "source=$src" --set "dim=$dim" --set "kind=$kind" \
-				--set "target=$target" --set rows=1 --weights-out w --log log -q
+				--set "target=$target" --set rows=1 --weights-out w --log log -q >/dev/null
 			curve log | agrees each 0 "$(block "mean $src $kind $target").csv" "fit $src $kind $target"
 			matrix w/p.weight.npy "$n" | negated "$dim"
 			;;
@@ -161,7 +161,7 @@ negated() {
 			read -ra words <<<"$options"
 			rn-train "$GOLDEN/fit.json" --set "kind=$kind" --set "target=$target" \
 				--set "expr=Linear(5, $outputs, name='out')(Tanh()(Linear(4, 5, name='hid')(z)))" \
-				"${words[@]}" --weights-in "start$outputs" --weights-out w --log log -q
+				"${words[@]}" --weights-in "start$outputs" --weights-out w --log log -q >/dev/null
 			curve log
 			;;
 		*) matrix "w/$what.npy" "$n" ;;
@@ -185,7 +185,7 @@ negated() {
 				fi
 			done <blocks
 			rn-train "$GOLDEN/fit.json" --set "expr=$expr" --optimizer sgd --lr 0.02 \
-				--weights-in start --weights-out w --log log -q
+				--weights-in start --weights-out w --log log -q >/dev/null
 			curve log
 			;;
 		esac | agrees norm 0 "$n.csv" "$what $expr"
@@ -198,7 +198,7 @@ negated() {
 	blocks init.txt
 	while read -r n rows law param expr; do
 		rn-train "$GOLDEN/fit.json" --set "expr=$expr" --epochs 1 --optimizer sgd --lr 1e-30 \
-			--weights-out w -q
+			--weights-out w -q >/dev/null
 		seq "$rows" | rn-scan --format csv --no-header - --emb "w/$param.npy" | rn-cat --no-header |
 			awk -F, -v law="$law" -v want="$(<"$n.csv")" -v what="$param $expr" '
 				function off(a, b, part) { return a < b * (1 - part) || a > b * (1 + part) }
@@ -228,7 +228,7 @@ negated() {
 	for p in h1.weight h2.weight h2.bias; do
 		weights "$(block "start:$p")" "start/$p.npy"
 	done
-	rn-train "$GOLDEN/gcn.json" --weights-in start --weights-out w --log log --output-dir . -q
+	rn-train "$GOLDEN/gcn.json" --weights-in start --weights-out w --log log --output-dir . -q >/dev/null
 	curve log | agrees norm 0 "$(block loss).csv" loss
 	tail -n +2 pred.csv | agrees norm 0 "$(block logits).csv" logits
 	for p in h1.weight h2.weight h2.bias; do
