@@ -269,10 +269,52 @@ static int check_types(const struct rn_tables *u, const struct rn_table *t, stru
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+/* The types of --types, and those that the node expects where the table has no value;
+ * NULL: it expects nothing else than is there. */
+static int expected_types(const struct rn_tables *u, json_t **out, struct rn_err *e)
+{
+	const json_t *expect = rn_node_json(u->node, "expect"), *given = rn_node_json(u->node, "types");
+	const struct rn_table *t = u->table;
+	json_t *types = NULL;
+	int rc = 0;
+
+	*out = NULL;
+	for (size_t i = 0; expect && t->untyped && !t->has_types && i < t->schema.ncols; i++) {
+		const char *name = t->schema.cols[i].name;
+		const json_t *want = json_object_get(expect, name);
+
+		if (!want || json_object_get(given, name) || !t->untyped(t, i))
+			continue;
+		if (!types)
+			RN_GOTO(fail, given ? rn_json_copy(given, &types, e) : rn_json_object(&types, e));
+		RN_GOTO(fail, rn_json_set_text(types, name, json_string_value(want), e));
+	}
+	*out = types;
+	return 0;
+fail:
+	json_decref(types);
+	return rc;
+}
+
 static int open_next(struct rn_tables *u, struct rn_err *e)
 {
-	RN_TRY(rn_table_open(u->ctx, u->node, u->paths[u->next++], u->types, &u->table, e));
-	return u->types ? check_types(u, u->table, e) : 0;
+	const char *path = u->paths[u->next++];
+	json_t *types;
+	int rc;
+
+	RN_TRY(rn_table_open(u->ctx, u->node, path, u->types, &u->table, e));
+	if (u->types)
+		return check_types(u, u->table, e);
+	RN_TRY(expected_types(u, &types, e));
+	if (!types || !strcmp(path, "-")) {
+		json_decref(types);
+		return 0;
+	}
+	rn_table_close(u->table);
+	u->table = NULL;
+	rc = rn_table_open(u->ctx, u->node, path, types, &u->table, e);
+	json_decref(types);
+	return rc;
 }
 
 static int make_schema(struct rn_tables *u, struct rn_err *e)

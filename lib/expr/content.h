@@ -3,13 +3,13 @@
  * The content-expression language: filter, project and computed columns.
  *
  * Three-valued logic; comparisons = == != <> < <= > >=, and/or/not, is [not]
- * null, [not] in (…), + - * / % and unary minus, parentheses, column names
+ * null, [not] in (…), [not] between, + - * / % and unary minus, parentheses, column names
  * (d, s.d, "odd name" in backquotes), strings in ' or ", numbers, true, false,
  * null, [not] like '…' [escape 'c'], ||, case [x] when … then … else … end,
- * cast(x as TYPE), and year, month, day, hour, minute, second, weekday (1 is
- * Monday) of a timestamp.  x / 0 and x % 0 are NULL; / of two int64 is float64; an
+ * cast(x as TYPE), and the functions of rn(7): parts of a timestamp, of strings, of
+ * numbers, coalesce, nullif, greatest and least.  x / 0 and x % 0 are NULL; / of two int64 is float64; an
  * int64 that overflows, or a cast that fails, is an error that names the row, unless
- * and, or, or case leave the row out.  int64 meets float64 in arithmetic as float64,
+ * and, or, case or coalesce leave the row out.  int64 meets float64 in arithmetic as float64,
  * in comparisons exactly.  The difference of two timestamps is in seconds, float64;
  * a string literal meets a timestamp as one.  Types are checked by parse, and errors
  * carry the text with a caret.

@@ -61,8 +61,9 @@ static int shape_error(const struct rn_param *have, const struct rn_param_spec *
 	print_dims(have->rank, have->dim, &a);
 	print_dims(want->rank, want->dim, &b);
 	rn_err_set(e, RN_EUSAGE,
-		   "parameter '%s' is %s where it was asked for first and %s here: give the stages "
-		   "names of their own, or equal shapes",
+		   have->loaded ? "parameter '%s' was trained as %s, and %s is wanted here" :
+				  "parameter '%s' is %s where it was asked for first and %s here: give the "
+				  "stages names of their own, or equal shapes",
 		   have->name, a.s, b.s);
 	rn_str_fini(&a);
 	rn_str_fini(&b);

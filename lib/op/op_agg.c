@@ -195,8 +195,8 @@ static int make_groups(const struct rn_ctx *c, const struct rn_node *n, const st
 		rn_node_label(n, label, sizeof label);
 		if (c->strict)
 			rc = rn_err_set(e, RN_EDATA,
-					"%s: %" PRIu64 " rows have a key that --keys lacks, and --strict was given",
-					label, g->dropped);
+					"%" PRIu64 " rows have a key that --keys lacks, and --strict was given",
+					g->dropped);
 		else
 			rn_log(c, RN_LOG_INFO, "%s: %" PRIu64 " rows dropped: their key is not in --keys", label,
 			       g->dropped);

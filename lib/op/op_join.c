@@ -147,8 +147,8 @@ static int report_side(const struct rn_ctx *c, const struct rn_node *n, const ch
 	rn_node_label(n, label, sizeof label);
 	if (c->strict)
 		return rn_err_set(e, RN_EDATA,
-				  "%s: %" PRIu64 " rows find no partner in '%s' (%" PRIu64
-				  " with a NULL key), and --strict was given", label, unmatched, where, null);
+				  "%" PRIu64 " rows find no partner in '%s' (%" PRIu64
+				  " with a NULL key), and --strict was given", unmatched, where, null);
 	rn_log(c, RN_LOG_INFO, "%s: %" PRIu64 " rows find no partner in '%s' (%" PRIu64 " with a NULL key)",
 	       label, unmatched, where, null);
 	return 0;
@@ -301,7 +301,7 @@ static int coalesced(const struct run *r, size_t q, struct rn_column **out, stru
 	uint32_t *m;
 	int rc;
 
-	RN_TRY(rn_op_check_rows(r->in[0]->rows + r->in[1]->rows, r->n, e));
+	RN_TRY(rn_op_check_rows(r->in[0]->rows + r->in[1]->rows, e));
 	RN_TRY(rn_column_concat(both, 2, &all, e));
 	RN_GOTO(out, rn_buf_new(r->rows * sizeof *m, "a row map", &map, e));
 	m = map->data;
@@ -364,7 +364,7 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	RN_GOTO(out, rn_join_schema(n, schema, r.keys, &left, &r.st->schema, e));
 	for (size_t i = 1; i < n->nin; i++)
 		RN_GOTO(out, join_next(&r, &left, i, e));
-	RN_GOTO(out, rn_op_check_rows(r.rows, n, e));
+	RN_GOTO(out, rn_op_check_rows(r.rows, e));
 	rc = gather_content(&r, out, e);
 out:
 	rn_join_cond_fini(&r.cond);

@@ -56,6 +56,8 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 
 	RN_TRY(rn_schema_find_part(in[0], NULL, &part, e));
 	RN_TRY(rn_schema_find(in[0], target, &col, e));
+	if (!strcmp(in[0]->parts[part].name, "loss"))
+		return rn_err_set(e, RN_EUSAGE, "the input is a loss already");
 	shape = &in[0]->parts[part].shape;
 	t = in[0]->cols[col].type;
 	fits = shape->rank == 1 && (k == RN_LOSS_CE ? shape->dim[0] >= 2 : shape->dim[0] == 1);

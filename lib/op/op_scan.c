@@ -18,6 +18,8 @@ static const struct rn_opt opts[] = {
 	  .help = "add a column NAME that numbers the rows from 0" },
 	{ .name = "types", .type = RN_OPT_MAP, .flags = RN_OPT_MULTI, .meta = "COL=TYPE,...",
 	  .help = "types not to be inferred: int64 float64 bool string timestamp" },
+	{ .name = "expect", .type = RN_OPT_MAP, .flags = RN_OPT_HIDDEN, .meta = "COL=TYPE,...",
+	  .help = "types of columns in which this table has no value (models say it)" },
 	{ .name = "schema", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "names, types and key of the columns, as rn-info --schema writes them" },
 	{ .name = "emb", .type = RN_OPT_STRING, .meta = "SPEC",

@@ -93,10 +93,11 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	uint64_t rows = 0;
 	int rc;
 
-	(void)c, (void)schema, (void)state;
+	(void)schema, (void)state;
 	for (size_t i = 0; i < n->nin; i++)
 		rows += in[i]->rows;
-	RN_TRY(rn_op_check_rows(rows, n, e));
+	RN_TRY(rn_op_check_rows(rows, e));
+	RN_TRY(rn_op_check_mem(c, rows, &in[0]->schema, e));
 	RN_GOTO(fail, rn_calloc(ncols * n->nin, sizeof *at, "columns", &at, e));
 	RN_GOTO(fail, rn_calloc(n->nin, sizeof(struct rn_column *), "columns", &cols, e));
 	RN_GOTO(fail, rn_rel_new(NULL, rows, &r, e));

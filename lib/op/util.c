@@ -124,14 +124,12 @@ struct rn_lower_env rn_op_env(const struct rn_lower *lw, const struct rn_node *n
 	};
 }
 
-int rn_op_check_rows(uint64_t rows, const struct rn_node *n, struct rn_err *e)
+int rn_op_check_rows(uint64_t rows, struct rn_err *e)
 {
-	char label[128];
-
 	if (rows <= RN_MAX_ROWS)
 		return 0;
-	return rn_err_set(e, RN_ENOMEM, "%s: %" PRIu64 " rows are more than a relation can hold (%" PRIu64 ")",
-			  rn_node_label(n, label, sizeof label), rows, RN_MAX_ROWS);
+	return rn_err_set(e, RN_ENOMEM, "%" PRIu64 " rows are more than a relation can hold (%" PRIu64 ")",
+			  rows, RN_MAX_ROWS);
 }
 
 int rn_op_check_map(const struct rn_node *n, const char *option, struct rn_err *e)
@@ -169,4 +167,17 @@ int rn_op_check_columns(const struct rn_schema *s, struct rn_err *e)
 			rc = rn_err_set(e, RN_EUSAGE, "column '%s' is named twice", f[i]->name);
 	free(f);
 	return rc;
+}
+
+int rn_op_check_mem(const struct rn_ctx *c, uint64_t rows, const struct rn_schema *s,
+		    struct rn_err *e)
+{
+	uint64_t bytes;
+
+	if (!c->mem_limit || (!__builtin_mul_overflow(rows, (uint64_t)s->ncols * 8, &bytes) &&
+			      bytes <= c->mem_limit))
+		return 0;
+	return rn_err_set(e, RN_ENOMEM,
+			  "%" PRIu64 " rows of %zu columns take more than the limit of %" PRIu64
+			  " bytes (--mem)", rows, s->ncols, c->mem_limit);
 }

@@ -44,7 +44,11 @@ RN_MUST_CHECK int rn_op_check_columns(const struct rn_schema *s, struct rn_err *
 /* Every value of a RN_OPT_MAP option must be text (a JSON spec may hold numbers). */
 RN_MUST_CHECK int rn_op_check_map(const struct rn_node *n, const char *option, struct rn_err *e);
 
+/* `rows` rows of s fit into --mem (a string counts as 8 bytes), or RN_ENOMEM. */
+RN_MUST_CHECK int rn_op_check_mem(const struct rn_ctx *c, uint64_t rows, const struct rn_schema *s,
+				  struct rn_err *e);
+
 /* Rows fit into the row maps (RN_MAX_ROWS), or RN_ENOMEM. */
-RN_MUST_CHECK int rn_op_check_rows(uint64_t rows, const struct rn_node *n, struct rn_err *e);
+RN_MUST_CHECK int rn_op_check_rows(uint64_t rows, struct rn_err *e);
 
 #endif

@@ -199,7 +199,7 @@ int rn_checkpoint_save(struct rn_session *s, struct rn_err *e)
 	RN_TRY(rn_pack_init(&p, e));
 	RN_GOTO(out, rn_params_from_store(&s->params, s->store, e));
 	RN_GOTO(out, read_slots(s->fits[s->state.fit].states, &slots, e));
-	RN_GOTO(out, rn_model_header("checkpoint", s->plan, &header, e));
+	RN_GOTO(out, rn_model_header("checkpoint", s->plan, NULL, &header, e));
 	RN_GOTO(out, identity(s, &id, e));
 	RN_GOTO(out, rn_json_set(header, "identity", id, e));
 	RN_GOTO(out, add_state(&s->state, header, e));

@@ -23,7 +23,50 @@ enum { NLOSSES = sizeof loss_names / sizeof loss_names[0] };
 /* ---- saving ------------------------------------------------------------------------- */
 
 /* Members that models and checkpoints share. */
-int rn_model_header(const char *kind, const struct rn_plan *plan, json_t **out, struct rn_err *e)
+/* The types of a source's columns, without those that the scan adds. */
+static int column_types(const struct rn_node *n, const struct rn_schema *schema, json_t **out,
+			struct rn_err *e)
+{
+	const char *row_id = rn_node_string(n, "row-id"), *file = rn_node_string(n, "file-col");
+	int rc;
+
+	RN_TRY(rn_json_object(out, e));
+	for (size_t i = 0; i < schema->ncols; i++) {
+		const struct rn_field *f = &schema->cols[i];
+
+		if ((row_id && !strcmp(f->name, row_id)) || (file && !strcmp(f->name, file)))
+			continue;
+		rc = rn_json_set_text(*out, f->name, rn_type_name(f->type), e);
+		if (rc) {
+			json_decref(*out);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* A table without rows, or a column without values, has no type of its own: where the
+ * model meets one later it is of the type that training saw. */
+static int add_expected(const struct rn_plan *plan, const struct rn_binding *x, json_t *spec,
+			struct rn_err *e)
+{
+	for (uint32_t i = 0; x && i < plan->nnodes; i++) {
+		const struct rn_node *n = &plan->nodes[i];
+		json_t *source = json_object_get(json_object_get(spec, "sources"), n->name), *types;
+
+		if (!(n->op->flags & RN_OP_SOURCE) || !source || json_object_get(source, "expect"))
+			continue;
+		RN_TRY(column_types(n, rn_binding_schema(x, i), &types, e));
+		if (!json_object_size(types))
+			json_decref(types);
+		else
+			RN_TRY(rn_json_set(source, "expect", types, e));
+	}
+	return 0;
+}
+
+int rn_model_header(const char *kind, const struct rn_plan *plan, const struct rn_binding *x,
+		    json_t **out, struct rn_err *e)
 {
 	char cwd[PATH_MAX];
 	json_t *h, *spec;
@@ -34,6 +77,7 @@ int rn_model_header(const char *kind, const struct rn_plan *plan, json_t **out, 
 	RN_GOTO(fail, rn_json_set_text(h, "kind", kind, e));
 	RN_GOTO(fail, rn_plan_to_spec(plan, &spec, e));
 	RN_GOTO(fail, rn_json_set(h, "plan", spec, e));
+	RN_GOTO(fail, add_expected(plan, x, spec, e));
 	/* Paths in the spec are as seen from the current folder. */
 	if (!getcwd(cwd, sizeof cwd)) {
 		rc = rn_err_errno(e, "cannot tell the current folder");
@@ -82,7 +126,8 @@ int rn_model_pack(struct rn_pack *p, const struct rn_plan *plan, const struct rn
 	return 0;
 }
 
-int rn_model_save(const char *path, const struct rn_plan *plan, const struct rn_params *params,
+int rn_model_save(const char *path, const struct rn_plan *plan, const struct rn_binding *x,
+		  const struct rn_params *params,
 		  const struct rn_task *tasks, const struct rn_writer_opt *opt, struct rn_err *e)
 {
 	json_t *header = NULL;
@@ -90,7 +135,7 @@ int rn_model_save(const char *path, const struct rn_plan *plan, const struct rn_
 	int rc;
 
 	RN_TRY(rn_pack_init(&p, e));
-	RN_GOTO(out, rn_model_header("model", plan, &header, e));
+	RN_GOTO(out, rn_model_header("model", plan, x, &header, e));
 	RN_GOTO(out, rn_model_pack(&p, plan, params, tasks, e));
 	rc = rn_pack_write(&p, header, path, opt, e);
 out:

@@ -42,8 +42,9 @@ void rn_model_fini(struct rn_model *m);
 /* What predictions of `width` mean: the last loss of the model that fits; false: none. */
 bool rn_model_task(const struct rn_model *m, uint32_t width, struct rn_task *out);
 
-/* Write a model.  tasks[i]: of the plan's i-th fit run.  path "-": standard output. */
+/* Write a model.  x: what the plan is bound to, or NULL; tasks[i]: of the plan's i-th fit run.  path "-": standard output. */
 RN_MUST_CHECK int rn_model_save(const char *path, const struct rn_plan *plan,
+				const struct rn_binding *x,
 				const struct rn_params *params, const struct rn_task *tasks,
 				const struct rn_writer_opt *opt, struct rn_err *e);
 

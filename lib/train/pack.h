@@ -68,9 +68,10 @@ RN_MUST_CHECK int rn_unpack_int(const struct rn_unpack *u, const json_t *o, cons
 
 /* ---- what a model and a checkpoint have in common (model.c) ---------------------------- */
 
-/* {"rn", "kind", "plan", "dir"}: *out is a new reference. */
-RN_MUST_CHECK int rn_model_header(const char *kind, const struct rn_plan *plan, json_t **out,
-				  struct rn_err *e);
+/* {"rn", "kind", "plan", "dir"}: *out is a new reference.  x (may be NULL): sources get
+ * their columns' types as what is expected of other data. */
+RN_MUST_CHECK int rn_model_header(const char *kind, const struct rn_plan *plan,
+				  const struct rn_binding *x, json_t **out, struct rn_err *e);
 /* Sections of parameters and losses; tasks[i]: of the plan's i-th fit run. */
 RN_MUST_CHECK int rn_model_pack(struct rn_pack *p, const struct rn_plan *plan,
 				const struct rn_params *params, const struct rn_task *tasks,

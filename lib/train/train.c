@@ -383,7 +383,7 @@ static int write_outputs(struct rn_session *s, struct rn_err *e)
 		flat += s->params.items[i].count;
 	}
 	if (c->model)
-		RN_TRY(rn_model_save(c->model, s->plan, &s->params, s->tasks, &c->writer, e));
+		RN_TRY(rn_model_save(c->model, s->plan, s->binding, &s->params, s->tasks, &c->writer, e));
 	if (c->save_weights)
 		RN_TRY(rn_params_save_npy(&s->params, c->save_weights, e));
 	for (uint32_t i = 0; i < s->plan->nruns; i++)

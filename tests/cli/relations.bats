@@ -18,7 +18,7 @@ sides() {
 	fails_with 2 rn-join l.csv r.csv l.csv --on k --how full -o x.er
 	says "rn-join: --how full wants two inputs"
 	fails_with 3 rn-join l.csv r.csv --on k --how full --strict -o x.er
-	says "rn-join: join: 2 rows find no partner in 'r' (1 with a NULL key), and --strict was given"
+	says "rn-join: 2 rows find no partner in 'r' (1 with a NULL key), and --strict was given"
 	rn-project l.csv --cols 'k = cast(k as float64), a' -o f.er
 	fails_with 2 rn-join f.er r.csv --on k --how full -o x.er
 	[ ! -e x.er ]
@@ -136,4 +136,19 @@ sides() {
 	run ! same_stream a.er c.er
 	rn-head --random 3 --by 'id' n.er -o d.er
 	same_stream n.er d.er
+}
+
+@test "expressions: functions of strings, numbers, time, and those that choose" {
+	printf 's,x,t\n" Ab ",-2.5,2024-03-01T10:20:30Z\nzz,,2023-12-31\n,7,\n' >x.csv
+	prints $'a,b,c,d\nab,4,A,true\nzz,2,z,false\n,,,' \
+		pipeline "rn-project x.csv --cols 'a = lower(trim(s)), b = length(s), c = substr(trim(s), 1, 1), d = contains(s, \"b\")' | rn-cat"
+	prints $'a,b,c,d\n2.5,-3,-3,-2\n,,0,0\n7,7,7,7' \
+		pipeline "rn-project x.csv --cols 'a = abs(x), b = floor(x), c = round(coalesce(x, 0)), d = ceil(coalesce(x, 0))' | rn-cat"
+	prints $'y,d\n2024,61\n2023,365\n,' pipeline "rn-project x.csv --cols 'y = year(t), d = yearday(t)' | rn-cat"
+	prints $'d\n61.43090277777778' \
+		pipeline "rn-filter 't is not null' x.csv | rn-agg --cols 'a=max(t),b=min(t)' | rn-project --cols 'd = (a - b) / 86400' | rn-cat"
+	prints $'g\n0\n\n7' pipeline "rn-project x.csv --cols 'g = greatest(x, 0)' | rn-cat"
+	prints $'x\n7' pipeline "rn-filter 'x between 0 and 9' x.csv | rn-project --cols x | rn-cat"
+	fails_with 2 rn-filter 'length(x) > 1' x.csv
+	[[ $stderr == "rn-filter: "*"'length' needs a string, has float64"* ]]
 }

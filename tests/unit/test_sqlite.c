@@ -260,13 +260,97 @@ static void binary(struct text *x, enum rn_type t, int depth, const char *op, in
 	gen(x, t, depth - 1, prec + 1);
 }
 
+/* A function of one name in RN and another in SQLite. */
+static void call(struct text *x, const char *rn, const char *lite, const enum rn_type *args, int depth)
+{
+	put2(x, rn, lite);
+	for (int k = 0; args[k] != RN_NTYPES; k++) {
+		put(x, k ? ", " : "(");
+		gen(x, args[k], depth - 1, ANY);
+	}
+	put(x, ")");
+}
+#define CALL(rn, lite, ...) call(x, rn, lite, (const enum rn_type[]){ __VA_ARGS__, RN_NTYPES }, depth)
+
+/* A function that gives what it takes. */
+static void gen_choice(struct text *x, enum rn_type t, int depth)
+{
+	switch (rnd(4)) {
+	case 0:
+		CALL("coalesce", "coalesce", t, t, t);
+		return;
+	case 1:
+		CALL("nullif", "nullif", t, t);
+		return;
+	case 2:
+		CALL("greatest", "max", t, t, t);
+		return;
+	default:
+		CALL("least", "min", t, t);
+	}
+}
+
+static void gen_string_function(struct text *x, int depth)
+{
+	switch (rnd(8)) {
+	case 0:
+		CALL("lower", "lower", RN_STRING);
+		return;
+	case 1:
+		CALL("upper", "upper", RN_STRING);
+		return;
+	case 2:
+		CALL("trim", "trim", RN_STRING, RN_STRING);
+		return;
+	case 3:
+		CALL("ltrim", "ltrim", RN_STRING);
+		return;
+	case 4:
+		CALL("rtrim", "rtrim", RN_STRING, RN_STRING);
+		return;
+	case 5:
+		CALL("substr", "substr", RN_STRING, RN_INT64);
+		return;
+	case 6:
+		CALL("substr", "substr", RN_STRING, RN_INT64, RN_INT64);
+		return;
+	default:
+		/* SQLite does not look at a NULL replacement of the empty string. */
+		put(x, "replace(");
+		gen(x, RN_STRING, depth - 1, ANY);
+		put(x, ", ");
+		gen(x, RN_STRING, depth - 1, ANY);
+		put(x, ", coalesce(");
+		gen(x, RN_STRING, depth - 1, ANY);
+		put(x, ", 'q'))");
+	}
+}
+
+/* SQLite's floor(), ceil() and round() of what is surely a float64. */
+static void gen_rounding(struct text *x, int depth)
+{
+	switch (rnd(4)) {
+	case 0:
+		CALL("abs", "abs", RN_FLOAT64);
+		return;
+	case 1:
+		CALL("floor", "floor", RN_FLOAT64);
+		return;
+	case 2:
+		CALL("ceil", "ceil", RN_FLOAT64);
+		return;
+	default:
+		CALL("round", "round", RN_FLOAT64);
+	}
+}
+
 static void gen_int(struct text *x, int depth)
 {
 	static const struct {
 		const char *name, *format;
 	} parts[] = { { "year", "%Y" }, { "month", "%m" }, { "day", "%d" }, { "hour", "%H" },
-		      { "minute", "%M" }, { "second", "%S" }, { "weekday", NULL } };
-	unsigned k = rnd(9);
+		      { "minute", "%M" }, { "second", "%S" }, { "yearday", "%j" }, { "weekday", NULL } };
+	unsigned k = rnd(12);
 
 	if (k < 2)
 		binary(x, RN_INT64, depth, k ? " + " : " - ", SUM);
@@ -276,7 +360,7 @@ static void gen_int(struct text *x, int depth)
 		put(x, "- ");
 		gen(x, RN_INT64, depth - 1, UNARY);
 	} else if (k == 5) {
-		unsigned p = rnd(7);
+		unsigned p = rnd(8);
 
 		rn_str_addf(&x->rn, "%s(", parts[p].name);
 		if (parts[p].format)
@@ -296,6 +380,12 @@ static void gen_int(struct text *x, int depth)
 		put(x, "cast(cast(");
 		gen(x, RN_INT64, depth - 1, ANY);
 		put2(x, " as string) as int64)", " as text) as integer)");
+	} else if (k == 8) {
+		CALL("length", "length", RN_STRING);
+	} else if (k == 9) {
+		CALL("abs", "abs", RN_INT64);
+	} else if (k == 10) {
+		gen_choice(x, RN_INT64, depth);
 	} else {
 		gen_case(x, RN_INT64, depth);
 	}
@@ -304,7 +394,7 @@ static void gen_int(struct text *x, int depth)
 static void gen_float(struct text *x, int depth)
 {
 	enum rn_type a = rnd(2) ? RN_FLOAT64 : RN_INT64;
-	unsigned k = rnd(7);
+	unsigned k = rnd(9);
 
 	if (k < 3) {
 		gen(x, RN_FLOAT64, depth - 1, k == 2 ? PRODUCT : SUM);
@@ -325,6 +415,10 @@ static void gen_float(struct text *x, int depth)
 		put(x, "cast(");
 		gen(x, rnd(2) ? RN_INT64 : RN_BOOL, depth - 1, ANY);
 		put2(x, " as float64)", " as real)");
+	} else if (k == 6) {
+		gen_rounding(x, depth);
+	} else if (k == 7) {
+		gen_choice(x, RN_FLOAT64, depth);
 	} else {
 		gen_case(x, RN_FLOAT64, depth);
 	}
@@ -359,9 +453,21 @@ static void gen_comparison(struct text *x, int depth)
 static void gen_test(struct text *x, int depth)
 {
 	enum rn_type t = (enum rn_type)rnd(RN_NTYPES);
-	unsigned k = rnd(3);
+	unsigned k = rnd(5);
 
-	if (k == 0) {
+	if (k == 3) {
+		gen(x, t, depth - 1, CONCAT);
+		put(x, rnd(2) ? " between " : " not between ");
+		gen(x, t, depth - 1, CONCAT);
+		put(x, " and ");
+		gen(x, t, depth - 1, CONCAT);
+	} else if (k == 4) {
+		put2(x, "contains(", "(instr(");
+		gen(x, RN_STRING, depth - 1, ANY);
+		put(x, ", ");
+		gen(x, RN_STRING, depth - 1, ANY);
+		put2(x, ")", ") > 0)");
+	} else if (k == 0) {
 		gen(x, t, depth - 1, TEST);
 		put(x, rnd(2) ? " is null" : " is not null");
 	} else if (k == 1) {
@@ -431,9 +537,13 @@ static void gen(struct text *x, enum rn_type t, int depth, int prec)
 		gen_float(x, depth);
 	} else if (t == RN_BOOL) {
 		gen_bool(x, depth, k);
-	} else if (t == RN_STRING && k < 5) {
+	} else if (t == RN_STRING && k < 3) {
 		binary(x, t, depth, " || ", CONCAT);
-	} else if (t == RN_STRING && k < 7) {
+	} else if (t == RN_STRING && k < 6) {
+		gen_string_function(x, depth);
+	} else if (k == 6) {
+		gen_choice(x, t, depth);
+	} else if (t == RN_STRING && k == 7) {
 		put(x, "cast(");
 		gen(x, RN_INT64, depth - 1, ANY);
 		put2(x, " as string)", " as text)");
