@@ -4,6 +4,7 @@
  * exit codes at the end, and the program of an operator as a whole.
  */
 #include "cli.h"
+#include "rows.h"
 
 #include "../lib/base/json.h"
 #include "../lib/base/num.h"
@@ -345,6 +346,18 @@ static int begin(struct rn_cli *c, int argc, char **argv, int *info, struct rn_e
 	return check_terminal(c, e);
 }
 
+/* Wrong usage in the middle of a pipeline: what reads us shall print the cause, and
+ * not that its input is truncated. */
+static void refuse_downstream(const struct rn_cli *c, int argc, char **argv, const char *message)
+{
+	if (!(c->tool->flags & RN_TOOL_STREAM))
+		return;
+	for (int i = 1; i < argc; i++)
+		if (!strncmp(argv[i], "-o", 2) || !strncmp(argv[i], "--output", 8))
+			return;
+	rn_sink_refuse(c, message);
+}
+
 void rn_cli_begin(struct rn_cli *c, const struct rn_tool *tool, int argc, char **argv)
 {
 	struct rn_err e = { 0 };
@@ -358,6 +371,8 @@ void rn_cli_begin(struct rn_cli *c, const struct rn_tool *tool, int argc, char *
 	mallopt(M_TRIM_THRESHOLD, 512 << 20);
 	*c = (struct rn_cli){ .tool = tool, .output = "-" };
 	rc = begin(c, argc, argv, &info, &e);
+	if (rc)
+		refuse_downstream(c, argc, argv, e.msg);
 	if (rc || info)
 		exit(rn_cli_end(c, rc, &e));
 }

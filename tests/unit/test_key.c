@@ -419,6 +419,101 @@ static void test_refusal(void)
 	rn_column_unref(cb);
 }
 
+/* Every pair whose sum of row numbers is even; arg counts the calls, and from -1 is an error. */
+static int even_pairs(void *arg, const uint32_t *left, const uint32_t *right, size_t n,
+		      uint8_t *keep, struct rn_err *e)
+{
+	int *calls = arg;
+
+	if (*calls < 0)
+		return rn_err_set(e, RN_EDATA, "asked");
+	++*calls;
+	for (size_t i = 0; i < n; i++)
+		keep[i] = (left[i] + right[i]) % 2 == 0;
+	return 0;
+}
+
+/* More candidates than a batch holds, also of one left row. */
+static void test_batches(void)
+{
+	enum { L = 3, R = 40000 };
+	struct rn_column *ca = ints((const int64_t[]){ 7, 8, 7 }, L), *cb = NULL;
+	struct rn_key ka = { .n = 1, .cols = &ca, .rows = L }, kb = { .n = 1, .cols = &cb, .rows = R };
+	struct rn_ctx tight = { .threads = 1, .mem_limit = 8 * (R + 1) };
+	struct rn_hash_index *x = NULL;
+	struct rn_join_result r;
+	int calls = 0, bad = -1;
+	struct rn_pair_test test = { even_pairs, &calls }, fails = { even_pairs, &bad };
+	bool ok;
+
+	T_CALL(rn_column_new(RN_INT64, R, &cb, &err), &err);
+	for (int i = 0; i < R; i++)
+		cb->i64[i] = 7;
+	T_CALL(rn_hash_index_new(&ctx, &kb, &x, &err), &err);
+	T_CALL(rn_join_if(&tight, &ka, &kb, x, RN_JOIN_LEFT, &test, &r, &err), &err);
+	ok = r.rows == R + 1 && row_is(&r, R / 2, 1, RN_NO_ROW);
+	for (uint32_t i = 0; ok && i < R / 2; i++)
+		ok = row_is(&r, i, 0, 2 * i) && row_is(&r, R / 2 + 1 + i, 2, 2 * i);
+	T_OK(ok && r.left_unmatched == 1 && calls == 5, "a condition in %d batches", calls);
+	rn_join_result_fini(&r);
+	T_CALL(rn_join_if(&ctx, &ka, &kb, x, RN_JOIN_FULL, &test, &r, &err), &err);
+	ok = r.rows == R + 1 + R / 2 && r.right_unmatched == R / 2;
+	for (uint32_t i = 0; ok && i < R / 2; i++)
+		ok = row_is(&r, R + 1 + i, RN_NO_ROW, 2 * i + 1);
+	T_OK(ok, "right rows that fail it everywhere are unmatched");
+	rn_join_result_fini(&r);
+	tight.mem_limit--;
+	T_OK(rn_join_if(&tight, &ka, &kb, x, RN_JOIN_LEFT, &test, &r, &err) == RN_ENOMEM &&
+		     strstr(err.msg, "gives at least 40001 rows"),
+	     "above the limit: %s", err.msg);
+	T_OK(rn_join_if(&ctx, &ka, &kb, x, RN_JOIN_ANTI, &fails, &r, &err) == RN_EDATA,
+	     "a condition that fails");
+	rn_hash_index_free(x);
+	rn_column_unref(ca);
+	rn_column_unref(cb);
+}
+
+/* Strings that share their first eight bytes, among equal ones and NULLs. */
+static void test_order(void)
+{
+	static const char *const words[] = { "aaaaaaaa", "aaaaaaaab", "aaaaaaaa\0", "aaaaaaaaab",
+					     "aaaaaaa", "", "b", "aaaaaaaabc" };
+	enum { N = 500 };
+	struct rn_column *c = NULL;
+	uint64_t at = 0;
+
+	T_CALL(rn_column_new_string(N, 10 * N, &c, &err), &err);
+	T_CALL(rn_column_need_null(c, &err), &err);
+	for (int i = 0; i < N; i++) {
+		unsigned w = rnd(9);
+		size_t n = w == 8 ? 0 : strlen(words[w]) + (w == 2);
+
+		c->null[i] = w == 8;
+		c->nulls += w == 8;
+		if (n)
+			memcpy(c->bytes + at, words[w], n);
+		at += n;
+		c->off[i + 1] = at;
+	}
+	for (int desc = 0; desc < 2; desc++) {
+		struct rn_buf *map = NULL;
+		bool ok = true;
+
+		T_CALL(rn_order_rows(&(struct rn_order){ c, desc }, 1, N, &map, &err), &err);
+		for (int i = 1; i < N; i++) {
+			const uint32_t *m = map->data;
+			uint32_t a = m[i - 1], b = m[i];
+			int d = c->null[a] || c->null[b] ? c->null[b] - c->null[a] :
+							  rn_column_compare(c, a, c, b);
+
+			ok = ok && (d == 0 ? a < b : desc ? d > 0 : d < 0);
+		}
+		T_OK(ok, "long strings in %s order, equal ones as they were", desc ? "falling" : "rising");
+		rn_buf_unref(map);
+	}
+	rn_column_unref(c);
+}
+
 static void test_cross(void)
 {
 	struct rn_join_result r;
@@ -538,6 +633,8 @@ int main(void)
 	test_many(1ull << 40, "that are far apart");
 	test_many(0x123456789ABCDEFu, "all over the range");
 	test_refusal();
+	test_batches();
+	test_order();
 	test_cross();
 	test_no_key();
 	test_identity();
