@@ -123,7 +123,7 @@ sides() {
 }
 
 @test "head: a sample is the same whatever the blocks, and its embedding goes along" {
-	seq 0 2999 | sed '1i\\n' | sed '1s/.*/id/' >n.csv
+	{ echo id; seq 0 2999; } >n.csv
 	rn-scan n.csv | rn-encode 'raw(id)' -o n.er
 	rn-encode 'raw(id)' n.csv --block-rows 7 -o m.er
 	rn-head --random 200 n.er -o a.er
@@ -136,14 +136,14 @@ sides() {
 	run ! same_stream a.er c.er
 	rn-head --random 3 --by 'id' n.er -o d.er
 	same_stream n.er d.er
-	seq 0 199999 | sed '1s/.*/id/' >n.csv # enough for rows to be dropped on the way
+	{ echo id; seq 0 199999; } >n.csv # enough for rows to be dropped on the way
 	rn-scan n.csv -o n.er
 	rn-head --order '- id' n.er | rn-cat --no-header | diff - <(seq 199999 -1 199990)
 	rn-head --random 9 n.er -o a.er
 	rn-scan n.csv --block-rows 1000 | rn-head --random 9 -o b.er
 	same_stream a.er b.er
-	prints $'g,id\n1,199998\n2,199999' pipeline "rn-project n.er --cols 'g = id % 3, id' |
-		rn-head --by g --order 'id desc' -n 1 | rn-filter 'id > 199997' | rn-sort --by g | rn-cat | sed 's/^0/1/'"
+	prints $'g,id\n0,199998\n1,199999' pipeline "rn-project n.er --cols 'g = id % 3, id' |
+		rn-head --by g --order 'id desc' -n 1 | rn-filter 'id > 199997' | rn-sort --by g | rn-cat"
 }
 
 @test "expressions: functions of strings, numbers, time, and those that choose" {
