@@ -15,7 +15,7 @@
 #include <string.h>
 
 enum {
-	TARGET_RAW = 64 << 20, /* bytes in memory at which a block of wide rows is cut */
+	TARGET_RAW = 1 << 20, /* bytes in memory at which a block is cut */
 	DEFAULT_LEVEL = 1,
 	MAX_LEVEL = 19,
 };
