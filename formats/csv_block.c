@@ -35,9 +35,14 @@ static bool is_named_null(const struct rn_csv_reader *r, const struct rn_csv_fie
 	return false;
 }
 
-bool rn_csv_is_null(const struct rn_csv_reader *r, const struct rn_csv_field *f)
+static inline bool is_null(const struct rn_csv_reader *r, const struct rn_csv_field *f)
 {
 	return !f->quoted && (!f->len || (r->nnull && is_named_null(r, f)));
+}
+
+bool rn_csv_is_null(const struct rn_csv_reader *r, const struct rn_csv_field *f)
+{
+	return is_null(r, f);
 }
 
 static bool fits(const struct rn_csv_field *f, unsigned type)
@@ -78,7 +83,7 @@ unsigned rn_csv_widen(const struct rn_csv_reader *r, unsigned type, const struct
 	static const unsigned order[] = { RN_BOOL, RN_INT64, RN_FLOAT64, RN_TIMESTAMP };
 	bool text = r->json && f->quoted;
 
-	if (rn_csv_is_null(r, f))
+	if (is_null(r, f))
 		return type;
 	if (text && type != RN_CSV_UNKNOWN && type != RN_TIMESTAMP)
 		return RN_STRING;
@@ -183,7 +188,7 @@ static int add_field(struct rn_csv_reader *r, size_t i, const struct rn_csv_fiel
 	struct rn_column *c = k->values;
 	double d;
 
-	if (rn_csv_is_null(r, f))
+	if (is_null(r, f))
 		return add_null(k, r->rows, e);
 	if (k->type == RN_CSV_UNKNOWN)
 		return RN_CSV_MISFIT;

@@ -277,7 +277,7 @@ static int read_back(const void *data, size_t len, struct rn_rel *const *rs, siz
 		if (rs)
 			*same = *same && i < n && same_rel(all, rs[i]);
 		if (rs && block_rows)
-			*same = *same && rn_reader_section_stats(r)->blocks ==
+			*same = *same && rn_reader_section_stats(r)->blocks >=
 						 (all->rows + block_rows - 1) / block_rows;
 		rn_rel_unref(all);
 		i++;
