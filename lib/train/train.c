@@ -315,8 +315,6 @@ static int add_output(struct rn_str *seen, const char *path, const char *what, s
 {
 	size_t n = strlen(path);
 
-	if (!strcmp(path, "-"))
-		return 0;
 	for (const char *p = seen->s; *p; p += strlen(p) + 1)
 		if (!strcmp(p, path))
 			return rn_err_set(e, RN_EUSAGE, "%s: '%s' is written as another output already", what, path);
@@ -326,10 +324,30 @@ static int add_output(struct rn_str *seen, const char *path, const char *what, s
 
 static int check_output(struct rn_str *seen, const char *path, const char *what, struct rn_err *e)
 {
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	struct rn_str full = RN_STR_INIT;
+	char *dir, *real;
+	struct stat st;
+	int rc;
+
 	if (!path)
 		return 0;
-	RN_TRY(add_output(seen, path, what, e));
-	return rn_io_check_write(path, e);
+	RN_TRY(rn_io_check_write(path, e));
+	if (!strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode)))
+		return 0; /* /dev/null may be written twice */
+	dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	if (!dir)
+		return rn_err_nomem(e, strlen(path), "a file name");
+	/* However the folder is written: ./a and a are one file. */
+	real = realpath(dir, NULL);
+	rn_str_addf(&full, "%s/%s", real ? real : dir, slash ? slash + 1 : path);
+	free(real);
+	free(dir);
+	rc = rn_str_check(&full, e);
+	if (!rc)
+		rc = add_output(seen, full.s, what, e);
+	rn_str_fini(&full);
+	return rc;
 }
 
 /* What is written at the end must not fail for want of a folder then. */
