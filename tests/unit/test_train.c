@@ -46,6 +46,9 @@ enum { COUNTS_LEAKS = 0 }; /* the sanitizer does */
 enum { COUNTS_LEAKS = 1 };
 #endif
 
+/* They run before a sanitizer is ready. */
+#define PLAIN __attribute__((no_sanitize("address", "undefined", "thread")))
+
 void *REAL(malloc)(size_t n);
 void *REAL(calloc)(size_t n, size_t size);
 void *REAL(realloc)(void *p, size_t n);
@@ -55,7 +58,7 @@ void REAL(free)(void *p);
 static _Thread_local long calls, fail_at; /* 0: none */
 static atomic_long live;
 
-static bool fails(void)
+static PLAIN bool fails(void)
 {
 	bool now = ++calls == fail_at;
 
@@ -64,7 +67,7 @@ static bool fails(void)
 	return now;
 }
 
-static void *counted(void *p)
+static PLAIN void *counted(void *p)
 {
 	live += p != NULL;
 	return p;
@@ -73,29 +76,29 @@ static void *counted(void *p)
 /* Shared libraries are to use these, too. */
 #pragma GCC visibility push(default)
 
-void *malloc(size_t n)
+PLAIN void *malloc(size_t n)
 {
 	return fails() ? NULL : counted(REAL(malloc)(n));
 }
 
-void *calloc(size_t n, size_t size)
+PLAIN void *calloc(size_t n, size_t size)
 {
 	return fails() ? NULL : counted(REAL(calloc)(n, size));
 }
 
-void *realloc(void *p, size_t n)
+PLAIN void *realloc(void *p, size_t n)
 {
 	void *q = fails() ? NULL : REAL(realloc)(p, n);
 
 	return p ? q : counted(q);
 }
 
-void *aligned_alloc(size_t align, size_t n)
+PLAIN void *aligned_alloc(size_t align, size_t n)
 {
 	return fails() ? NULL : counted(REAL(memalign)(align, n));
 }
 
-void free(void *p)
+PLAIN void free(void *p)
 {
 	live -= p != NULL;
 	REAL(free)(p);
