@@ -4,6 +4,7 @@
 #include "../base/json.h"
 #include "stream.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -278,12 +279,18 @@ out:
 static int eval_block(struct job *j, const struct rn_rel *b, struct rn_err *e)
 {
 	const struct rn_rel *in[1] = { b };
+	uint64_t first = j->stats->rows_in;
 	struct rn_rel *out;
 	int rc;
 
+	rc = rn_eval_node(j->conf->ctx, j->backend, &j->plan->nodes[j->node], in, j->conf->params,
+			  &out, e);
+	/* An operator counts the rows that it is given: say where they begin. */
+	if (rc == RN_EDATA && first)
+		rn_err_prefix(e, rc, "counting rows from %" PRIu64, first);
+	if (rc)
+		return rc;
 	j->stats->rows_in += b->rows;
-	RN_TRY(rn_eval_node(j->conf->ctx, j->backend, &j->plan->nodes[j->node], in, j->conf->params,
-			    &out, e));
 	rc = put_rows(j, out, e);
 	rn_rel_unref(out);
 	return rc;

@@ -489,7 +489,7 @@ static int check_key(struct rn_source *s, struct rn_err *e)
 			rn_str_addf(&text, "%s%s=", i ? ", " : "", s->out.cols[s->out.key[i]].name);
 			rn_column_print(cols[i], dup, &text);
 		}
-		rc = rn_err_set(e, RN_EDATA, "%s: the key is not unique: row %u repeats %s", s->path, dup + 1,
+		rc = rn_err_set(e, RN_EDATA, "%s: the key is not unique: row %u repeats %s (rows count from 0)", s->path, dup,
 				text.s);
 	}
 out:

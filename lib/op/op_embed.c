@@ -74,10 +74,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 
 	RN_TRY(find_by(n, in[0], &at, &count, e));
 	free(at);
-	for (size_t i = 0; i < in[0]->ncols; i++)
-		RN_TRY(rn_schema_add_col(out, in[0]->cols[i].name, in[0]->cols[i].qual,
-					 in[0]->cols[i].type, e));
-	RN_TRY(rn_op_copy_key(in[0], out, e));
+	RN_TRY(rn_op_copy_columns(in[0], out, e));
 	return rn_schema_add_part(out, "z", &shape, false, e);
 }
 

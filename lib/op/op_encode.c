@@ -216,10 +216,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 			goto out;
 		}
 	}
-	for (size_t i = 0; i < in[0]->ncols; i++)
-		RN_GOTO(out, rn_schema_add_col(out, in[0]->cols[i].name, in[0]->cols[i].qual,
-					       in[0]->cols[i].type, e));
-	RN_GOTO(out, rn_op_copy_key(in[0], out, e));
+	RN_GOTO(out, rn_op_copy_columns(in[0], out, e));
 	shape.dim[0] = es.width;
 	rc = rn_schema_add_part(out, "z", &shape, is_sparse(&es), e);
 out:

@@ -38,13 +38,6 @@ static int map_check(const struct rn_node *n, bool *learns, struct rn_err *e)
 	return rc;
 }
 
-static int content_schema(const struct rn_schema *in, struct rn_schema *out, struct rn_err *e)
-{
-	for (size_t i = 0; i < in->ncols; i++)
-		RN_TRY(rn_schema_add_col(out, in->cols[i].name, in->cols[i].qual, in->cols[i].type, e));
-	return rn_op_copy_key(in, out, e);
-}
-
 static int map_infer(const struct rn_node *n, const struct rn_schema *const *in,
 		     struct rn_schema *out, struct rn_err *e)
 {
@@ -54,7 +47,7 @@ static int map_infer(const struct rn_node *n, const struct rn_schema *const *in,
 
 	RN_TRY(parse(n, &x, e));
 	RN_GOTO(out, rn_eexpr_infer(x, in[0], &info, e));
-	RN_GOTO(out, content_schema(in[0], out, e));
+	RN_GOTO(out, rn_op_copy_columns(in[0], out, e));
 	rc = rn_schema_add_part(out, "z", &info.shape, info.sparse, e);
 out:
 	rn_eexpr_free(x);
@@ -144,7 +137,7 @@ static int linear_infer(const struct rn_node *n, const struct rn_schema *const *
 		rn_str_fini(&s);
 		return RN_EUSAGE;
 	}
-	RN_TRY(content_schema(in[0], out, e));
+	RN_TRY(rn_op_copy_columns(in[0], out, e));
 	return rn_schema_add_part(out, "z", &shape, false, e);
 }
 

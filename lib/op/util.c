@@ -23,6 +23,13 @@ int rn_op_copy_key(const struct rn_schema *from, struct rn_schema *to, struct rn
 	return from->nkey ? rn_op_set_key(to, from->key, from->nkey, e) : 0;
 }
 
+int rn_op_copy_columns(const struct rn_schema *from, struct rn_schema *to, struct rn_err *e)
+{
+	for (size_t i = 0; i < from->ncols; i++)
+		RN_TRY(rn_schema_add_col(to, from->cols[i].name, from->cols[i].qual, from->cols[i].type, e));
+	return rn_op_copy_key(from, to, e);
+}
+
 int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n, bool keep_key,
 		  struct rn_rel **out, struct rn_err *e)
 {

@@ -35,6 +35,9 @@ struct rn_lower_env rn_op_env(const struct rn_lower *lw, const struct rn_node *n
 /* Mark the columns in out's schema (those names, all bare and unqualified) as its key. */
 RN_MUST_CHECK int rn_op_set_key(struct rn_schema *s, const uint32_t *cols, size_t n,
 				struct rn_err *e);
+/* The columns of `from`, and its key, at the end of `to`, which has none. */
+RN_MUST_CHECK int rn_op_copy_columns(const struct rn_schema *from, struct rn_schema *to,
+				     struct rn_err *e);
 RN_MUST_CHECK int rn_op_copy_key(const struct rn_schema *from, struct rn_schema *to,
 				 struct rn_err *e);
 

@@ -180,7 +180,7 @@ static int add_named(struct canon *c, uint32_t i, char *derived, const char *nam
 			keep_node(c, i, derived);
 		return rc;
 	}
-	if (!rn_node_learns(n) && rn_node_same(&c->p->nodes[c->keep[k]], n, c->map)) {
+	if (!n->learns && rn_node_same(&c->p->nodes[c->keep[k]], n, c->map)) {
 		free(derived);
 		c->map[i] = (uint32_t)k;
 		return 0;
@@ -198,7 +198,7 @@ static int check_learner(struct canon *c, uint32_t i, struct rn_err *e)
 	struct rn_str what = RN_STR_INIT;
 	int rc;
 
-	if (!rn_node_learns(n))
+	if (!n->learns)
 		return 0;
 	rn_str_addf(&what, "%s ", n->op->name);
 	for (uint32_t k = 0; k < n->nin; k++)

@@ -198,17 +198,12 @@ long rn_plan_find(const struct rn_plan *p, const char *name)
 
 /* ---- facts about nodes ---------------------------------------------------------------- */
 
-bool rn_node_learns(const struct rn_node *n)
-{
-	return n->learns;
-}
-
 void rn_plan_deferred(const struct rn_plan *p, bool *deferred)
 {
 	for (uint32_t i = 0; i < p->nnodes; i++) {
 		const struct rn_node *n = &p->nodes[i];
 
-		deferred[i] = rn_node_learns(n);
+		deferred[i] = n->learns;
 		for (uint32_t k = 0; k < n->nin; k++)
 			deferred[i] |= deferred[n->in[k].node];
 	}

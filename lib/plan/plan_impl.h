@@ -24,7 +24,6 @@ RN_MUST_CHECK int rn_run_check(const struct rn_run *r, struct rn_err *e);
 /* As many inputs as the operator wants, and its required RN_OPT_NODE ones? */
 RN_MUST_CHECK int rn_plan_check_inputs(const struct rn_node *n, struct rn_err *e);
 
-bool rn_node_learns(const struct rn_node *n);
 /* Equal operator, options and input names; the inputs are compared through map[]. */
 bool rn_node_same(const struct rn_node *a, const struct rn_node *b, const uint32_t *map);
 

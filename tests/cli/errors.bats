@@ -195,3 +195,9 @@ edit() {
 	refuses 2 "rn-agg: column 'y' is named twice" rn-agg points.csv --by y,y -o x.er
 	refuses 2 "rn-agg: column 'y' is named twice" rn-agg points.csv --by y --cols 'y=count(*)' -o x.er
 }
+
+@test "a row in a later block is told from where its rows count" {
+	{ echo a; yes 1 | head -n 70000; echo 77; } >late.csv
+	refuses 3 "rn-encode: counting rows from 65536: column 'a', row 4464: 77 is not in 0 ... 4" \
+		rn-encode 'index(a, 5)' late.csv -o x.er
+}
