@@ -8,6 +8,7 @@
 
 #include "../lib/base/json.h"
 #include "../lib/base/num.h"
+#include "../lib/base/team.h"
 #include "../lib/train/model.h"
 
 #include <errno.h>
@@ -109,6 +110,7 @@ static void release(struct rn_cli *c)
 		free((char *)(uintptr_t)c->in[i].as);
 	free(c->in);
 	free(c->argv);
+	rn_team_free(c->ctx.team);
 	json_decref(c->opt);
 	json_decref(c->more);
 	json_decref(c->common);
@@ -288,6 +290,7 @@ static int apply_common(struct rn_cli *c, struct rn_err *e)
 		.mem_limit = (uint64_t)mem, .seed = (uint64_t)seed, .block_rows = (uint32_t)block,
 		.strict = common_flag(c, "strict"), .device = common_string(c, "device"),
 	};
+	RN_TRY(rn_team_new(c->ctx.threads, &c->ctx.team, e));
 	if (common_flag(c, "history"))
 		return 0;
 	free(c->argv);

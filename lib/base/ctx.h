@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct rn_team;
+
 enum rn_log_level {
 	RN_LOG_WARN,  /* shown unless -q */
 	RN_LOG_INFO,  /* shown at -v     */
@@ -21,6 +23,7 @@ struct rn_ctx {
 	void (*log)(void *arg, enum rn_log_level level, const char *msg); /* NULL: silent */
 	void *log_arg;
 	unsigned threads;    /* 1 or more */
+	struct rn_team *team; /* of that many; NULL: the calling thread alone */
 	uint64_t mem_limit;  /* bytes, --mem; 0: no limit */
 	uint64_t seed;       /* --seed, 1 unless given */
 	uint32_t block_rows; /* --block-rows: rows in an output block, at most 65536; 0: 65536 */

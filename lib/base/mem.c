@@ -44,7 +44,7 @@ static void release_heap(struct rn_buf *b)
 	free(b->data);
 }
 
-int rn_buf_new(size_t size, const char *what, struct rn_buf **out, struct rn_err *e)
+int rn_buf_new_raw(size_t size, const char *what, struct rn_buf **out, struct rn_err *e)
 {
 	size_t align = size >= 2 * HUGE_PAGE ? HUGE_PAGE : RN_ALIGN;
 	size_t bytes;
@@ -63,11 +63,17 @@ int rn_buf_new(size_t size, const char *what, struct rn_buf **out, struct rn_err
 	}
 	if (align == HUGE_PAGE)
 		(void)madvise(b->data, bytes, MADV_HUGEPAGE); /* only an optimisation */
-	memset(b->data, 0, bytes);
 	b->size = size;
 	b->refs = 1;
 	b->release = release_heap;
 	*out = b;
+	return 0;
+}
+
+int rn_buf_new(size_t size, const char *what, struct rn_buf **out, struct rn_err *e)
+{
+	RN_TRY(rn_buf_new_raw(size, what, out, e));
+	memset((*out)->data, 0, (size + RN_ALIGN - 1) & ~(size_t)(RN_ALIGN - 1));
 	return 0;
 }
 

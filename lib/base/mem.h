@@ -49,6 +49,9 @@ struct rn_buf {
 
 /* A zeroed buffer of `size` bytes (large ones on huge pages); *out owned. */
 RN_MUST_CHECK int rn_buf_new(size_t size, const char *what, struct rn_buf **out, struct rn_err *e);
+/* The same with arbitrary contents, for what is overwritten at once. */
+RN_MUST_CHECK int rn_buf_new_raw(size_t size, const char *what, struct rn_buf **out,
+				 struct rn_err *e);
 struct rn_buf *rn_buf_ref(struct rn_buf *b); /* NULL is fine */
 void rn_buf_unref(struct rn_buf *b);         /* NULL is fine */
 

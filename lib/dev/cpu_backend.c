@@ -6,7 +6,7 @@
  * runs on one thread, inside the backend's own parts.
  */
 #include "cpu.h"
-#include "team.h"
+#include "../base/team.h"
 
 #include "../base/mem.h"
 

@@ -3,7 +3,7 @@
  * Teams of threads: every part of every job runs exactly once, whatever the
  * number of threads and parts, in and out of an epoch.
  */
-#include "../../lib/dev/team.h"
+#include "../../lib/base/team.h"
 #include "t.h"
 
 #include <stdatomic.h>

@@ -11,7 +11,7 @@
  */
 #include "team.h"
 
-#include "../base/mem.h"
+#include "mem.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -39,7 +39,9 @@ struct rn_team {
 	_Alignas(64) _Atomic uint32_t gen; /* futex of the workers */
 	_Atomic uint32_t sleepers;
 	_Atomic bool awake, stop;
+	_Atomic bool busy;         /* somebody runs a job */
 	unsigned threads, started; /* started: workers, without the caller */
+	bool tried;                /* to start the workers */
 	pthread_t *workers;
 };
 
@@ -116,8 +118,7 @@ static void wake_workers(struct rn_team *t, uint32_t wanted)
 int rn_team_new(unsigned threads, struct rn_team **out, struct rn_err *e)
 {
 	struct rn_team *t = aligned_alloc(RN_ALIGN, sizeof *t);
-	sigset_t all, old;
-	int rc = 0;
+	int rc;
 
 	if (!t)
 		return rn_err_nomem(e, sizeof *t, "a team of threads");
@@ -128,22 +129,22 @@ int rn_team_new(unsigned threads, struct rn_team **out, struct rn_err *e)
 		free(t);
 		return rc;
 	}
+	*out = t;
+	return 0;
+}
+
+/* With fewer threads than asked for, or none, the work is done all the same. */
+static void start_workers(struct rn_team *t)
+{
+	sigset_t all, old;
+
+	t->tried = true;
 	sigfillset(&all); /* signals are the caller's business */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	for (; t->started + 1 < t->threads; t->started++) {
-		errno = pthread_create(&t->workers[t->started], NULL, work, t);
-		if (errno) {
-			rc = rn_err_errno(e, "cannot start thread %u of %u", t->started + 2,
-					  t->threads);
-			break;
-		}
-	}
+	while (t->started + 1 < t->threads &&
+	       !pthread_create(&t->workers[t->started], NULL, work, t))
+		t->started++;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc)
-		rn_team_free(t);
-	else
-		*out = t;
-	return rc;
 }
 
 void rn_team_free(struct rn_team *t)
@@ -161,7 +162,7 @@ void rn_team_free(struct rn_team *t)
 
 unsigned rn_team_threads(const struct rn_team *t)
 {
-	return t->threads;
+	return t ? t->threads : 1;
 }
 
 void rn_team_enter(struct rn_team *t)
@@ -174,16 +175,17 @@ void rn_team_leave(struct rn_team *t)
 	atomic_store(&t->awake, false);
 }
 
-void rn_team_run(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part), void *arg)
+static void run_alone(uint32_t parts, void (*fn)(void *arg, uint32_t part), void *arg)
 {
-	uint32_t gen, done;
+	for (uint32_t i = 0; i < parts; i++)
+		fn(arg, i);
+}
 
-	if (parts <= 1 || t->threads == 1) {
-		for (uint32_t i = 0; i < parts; i++)
-			fn(arg, i);
-		return;
-	}
-	gen = atomic_load(&t->gen) + 1;
+static void run_job(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part),
+		    void *arg)
+{
+	uint32_t gen = atomic_load(&t->gen) + 1, done;
+
 	atomic_store_explicit(&t->fn, fn, memory_order_relaxed);
 	atomic_store_explicit(&t->arg, arg, memory_order_relaxed);
 	atomic_store_explicit(&t->parts, parts, memory_order_relaxed);
@@ -200,4 +202,19 @@ void rn_team_run(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32
 	while ((done = atomic_load(&t->done)) != parts)
 		futex_wait(&t->done, done);
 	atomic_store(&t->caller_sleeps, 0);
+}
+
+void rn_team_run(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part), void *arg)
+{
+	if (parts <= 1 || !t || t->threads == 1 || atomic_exchange(&t->busy, true)) {
+		run_alone(parts, fn, arg);
+		return;
+	}
+	if (!t->tried)
+		start_workers(t);
+	if (t->started)
+		run_job(t, parts, fn, arg);
+	else
+		run_alone(parts, fn, arg);
+	atomic_store(&t->busy, false);
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A team of threads that lives as long as a run.  Its threads start with the first
+ * job that has several parts.  Between rn_team_enter and rn_team_leave (an epoch) idle
+ * workers spin for a bounded time, then wait on a futex; outside they sleep.  No
+ * kernel opens a parallel region of its own.
+ */
+#ifndef RN_TEAM_H
+#define RN_TEAM_H
+
+#include "err.h"
+
+#include <stdint.h>
+
+struct rn_team;
+RN_MUST_CHECK int rn_team_new(unsigned threads, struct rn_team **out, struct rn_err *e);
+void rn_team_free(struct rn_team *t); /* NULL is fine */
+unsigned rn_team_threads(const struct rn_team *t); /* NULL: 1 */
+void rn_team_enter(struct rn_team *t);
+void rn_team_leave(struct rn_team *t);
+/* fn(arg, 0) … fn(arg, parts - 1), each once, in any order; returns when all ended.  t may
+ * be NULL.  From any thread: a team that is at work already leaves all parts to the
+ * caller, so that a part may itself call what uses the team. */
+void rn_team_run(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part),
+		 void *arg);
+
+#endif
