@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Statements, rules and atoms.
+ */
+#include "parser.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- references and atoms ------------------------------------------------------------------ */
+
+/* Is the ( that comes next closed right before another (?  Then it holds the relations
+ * of a function. */
+static bool call_follows(const struct rn_parser *p)
+{
+	enum { MOST = 2000 }; /* tokens */
+	struct rn_tok t = p->t;
+	int open = 0;
+
+	for (int i = 0; i < MOST; i++, t = rn_lex(p->d->text, p->d->len, t.end)) {
+		if (t.kind == RN_TOK_END || t.kind == RN_TOK_BAD || t.kind == RN_TOK_IF)
+			return false;
+		if (t.kind != RN_TOK_PUNCT)
+			continue;
+		if (t.ch == ';' || t.ch == '.')
+			return false;
+		open += t.ch == '(' ? 1 : t.ch == ')' ? -1 : 0;
+		if (open)
+			continue;
+		t = rn_lex(p->d->text, p->d->len, t.end);
+		return t.kind == RN_TOK_PUNCT && t.ch == '(';
+	}
+	return false;
+}
+
+static bool parse_ref(struct rn_parser *p, struct rn_ref *r, bool calls)
+{
+	bool there;
+
+	r->name = rn_take_name(p, "a relation's name", &r->at);
+	if (!r->name || !rn_parse_targs(p, &r->targs, &r->ntargs, &there))
+		return false;
+	if (calls && rn_at(p, '(') && call_follows(p)) {
+		r->call = true;
+		rn_next(p);
+		while (!rn_at(p, ')')) {
+			struct rn_ref *arg = rn_parser_push(p, &r->rels, &r->nrels, sizeof *arg);
+
+			if (!arg || !parse_ref(p, arg, false))
+				return false;
+			if (!rn_take(p, ','))
+				break;
+		}
+		if (!rn_expect(p, ')', "behind the function's relations"))
+			return false;
+	}
+	r->end = p->last_end;
+	return true;
+}
+
+/* x, driver: driver_id, "train", -1 */
+static bool parse_place(struct rn_parser *p, struct rn_place *x)
+{
+	x->at = p->t.at;
+	if (p->t.kind == RN_TOK_NAME) {
+		struct rn_tok colon = rn_peek(p);
+
+		if (colon.kind == RN_TOK_PUNCT && colon.ch == ':') {
+			x->col = rn_take_name(p, "a column", NULL);
+			rn_next(p);
+		}
+	}
+	x->term = rn_parse_additive(p);
+	if (!x->term)
+		return false;
+	switch (x->term->kind) {
+	case RN_T_NAME:
+		return true;
+	case RN_T_NUM: case RN_T_STR: case RN_T_BOOL: case RN_T_NEG: case RN_T_BIN:
+		return true; /* what is no constant is found when constants are known */
+	default:
+		rn_diag_error(p->d, x->term->at, x->term->end,
+			      "an atom holds variables and constants; write the expression as a comparison "
+			      "or in the head");
+		return false;
+	}
+}
+
+/* ; z   ; 0   ; z<k> */
+static bool parse_atom_emb(struct rn_parser *p, struct rn_atom *a)
+{
+	struct rn_term **index = NULL;
+	uint32_t n = 0;
+	bool there;
+
+	if (!rn_take(p, ';'))
+		return true;
+	a->emb_at = p->t.at;
+	if (rn_at(p, ')')) /* `R(x;)` is as good as R(x) */
+		return true;
+	a->has_emb = true;
+	if (p->t.kind == RN_TOK_NUM && p->t.end == p->t.at + 1 && p->d->text[p->t.at] == '0') {
+		rn_next(p);
+		return true;
+	}
+	a->emb = rn_take_name(p, "the embedding's variable, or 0", NULL);
+	if (!a->emb || !rn_parse_targs(p, &index, &n, &there))
+		return false;
+	if (n > 1) {
+		rn_diag_error(p->d, index[1]->at, index[1]->end, "an embedding's variable has one index");
+		return false;
+	}
+	a->emb_index = n ? index[0] : NULL;
+	return true;
+}
+
+static bool parse_atom(struct rn_parser *p, struct rn_atom *a)
+{
+	a->at = p->t.at;
+	if (rn_take(p, '?'))
+		a->mark = RN_ATOM_OPTIONAL;
+	else if (rn_take(p, '!'))
+		a->mark = RN_ATOM_ANTI;
+	if (!parse_ref(p, &a->ref, true) || !rn_expect(p, '(', "behind the relation"))
+		return false;
+	while (!rn_at(p, ')') && !rn_at(p, ';')) {
+		struct rn_place *x = rn_parser_push(p, &a->places, &a->nplaces, sizeof *x);
+
+		if (!x || !parse_place(p, x))
+			return false;
+		if (!rn_take(p, ','))
+			break;
+	}
+	if (!parse_atom_emb(p, a) || !rn_expect(p, ')', "behind the atom"))
+		return false;
+	a->end = p->last_end;
+	return true;
+}
+
+/* ---- bodies -------------------------------------------------------------------------------- */
+
+/* Does an atom come next, rather than a comparison?  NAME, perhaps < >, then (. */
+static bool atom_follows(const struct rn_parser *p)
+{
+	struct rn_parser look = *p;
+	int angle = 0;
+
+	if (rn_at(p, '?') || rn_at(p, '!'))
+		return true;
+	if (p->t.kind != RN_TOK_NAME)
+		return false;
+	rn_next(&look);
+	if (rn_at(&look, '<')) {
+		if (!rn_targs_follow(&look))
+			return false;
+		do {
+			angle += rn_at(&look, '<') ? 1 : rn_at(&look, '>') ? -1 : 0;
+			rn_next(&look);
+		} while (angle && look.t.kind != RN_TOK_END);
+	}
+	return rn_at(&look, '(');
+}
+
+static bool add_cond(struct rn_parser *p, struct rn_item *it)
+{
+	struct rn_term *t = rn_parse_term(p), **at;
+
+	if (!t)
+		return false;
+	if (t->kind != RN_T_BIN || t->op < RN_TOP_EQ) {
+		rn_diag_error(p->d, t->at, t->end, "expected a comparison");
+		return false;
+	}
+	at = rn_parser_push(p, &it->conds, &it->nconds, sizeof(struct rn_term *));
+	if (at)
+		*at = t;
+	return at;
+}
+
+/* Join(Set(atom | guard, …))  Union(Set(…)) */
+static bool parse_set(struct rn_parser *p, struct rn_item *it)
+{
+	it->kind = rn_at_word(p, "Join") ? RN_ITEM_JOIN : RN_ITEM_UNION;
+	rn_next(p);
+	if (!rn_expect(p, '(', "") )
+		return false;
+	if (!rn_at_word(p, "Set")) {
+		rn_fail(p, "Set(");
+		return false;
+	}
+	rn_next(p);
+	if (!rn_expect(p, '(', "behind Set") || !parse_atom(p, &it->atom) ||
+	    !rn_expect(p, '|', "before the set's guard"))
+		return false;
+	do {
+		struct rn_atom *g;
+
+		if (!atom_follows(p)) {
+			if (!add_cond(p, it))
+				return false;
+			continue;
+		}
+		g = rn_parser_push(p, &it->guards, &it->nguards, sizeof *g);
+		if (!g || !parse_atom(p, g))
+			return false;
+	} while (rn_take(p, ','));
+	return rn_expect(p, ')', "behind the guard") && rn_expect(p, ')', "behind the set");
+}
+
+static bool parse_item(struct rn_parser *p, struct rn_item *it)
+{
+	struct rn_tok next = rn_peek(p);
+	bool ok;
+
+	it->at = p->t.at;
+	if ((rn_at_word(p, "Join") || rn_at_word(p, "Union")) && next.kind == RN_TOK_PUNCT &&
+	    next.ch == '(') {
+		ok = parse_set(p, it);
+	} else if (atom_follows(p)) {
+		it->kind = RN_ITEM_ATOM;
+		ok = parse_atom(p, &it->atom);
+	} else {
+		it->kind = RN_ITEM_COMPARE;
+		ok = add_cond(p, it);
+		it->cond = ok ? it->conds[0] : NULL;
+		it->nconds = 0;
+	}
+	it->end = p->last_end;
+	return ok;
+}
+
+static bool parse_body(struct rn_parser *p, struct rn_rule *r)
+{
+	for (;;) {
+		struct rn_item *it = rn_parser_push(p, &r->items, &r->nitems, sizeof *it);
+
+		if (!it || !parse_item(p, it))
+			return false;
+		if (rn_at(p, '|')) {
+			if (r->nitems > 1 && !r->by_union)
+				break;
+			r->by_union = true;
+		} else if (!rn_at(p, ',')) {
+			return true;
+		} else if (r->by_union && !(rn_next(p), atom_follows(p))) {
+			/* A | B, a > 5: comparisons may follow a union. */
+			p->t = rn_lex(p->d->text, p->d->len, p->last_end - 1);
+		} else if (r->by_union) {
+			break;
+		}
+		rn_next(p);
+	}
+	rn_diag_error(p->d, p->t.at, p->t.end,
+		      "',' (join) and '|' (union) cannot be mixed in one body: make a rule of one of them");
+	return false;
+}
+
+/* ---- rules --------------------------------------------------------------------------------- */
+
+static bool parse_attr(struct rn_parser *p, struct rn_attr *a)
+{
+	a->at = p->t.at;
+	if (p->t.kind == RN_TOK_NAME) {
+		struct rn_tok colon = rn_peek(p);
+
+		if (colon.kind == RN_TOK_PUNCT && colon.ch == ':') {
+			a->name = rn_take_name(p, "a name", NULL);
+			rn_next(p);
+		}
+	}
+	a->term = rn_parse_term(p);
+	return a->term;
+}
+
+static bool parse_head(struct rn_parser *p, struct rn_rule *r)
+{
+	bool there;
+
+	r->at = p->t.at;
+	r->name = rn_take_name(p, "the relation's name", &r->name_at);
+	if (!r->name || !rn_parse_targs(p, &r->tparams, &r->ntparams, &there) ||
+	    !rn_expect(p, '(', "behind the rule's name"))
+		return false;
+	while (!rn_at(p, ')') && !rn_at(p, ';')) {
+		struct rn_attr *a = rn_parser_push(p, &r->attrs, &r->nattrs, sizeof *a);
+
+		if (!a || !parse_attr(p, a))
+			return false;
+		if (!rn_take(p, ','))
+			break;
+	}
+	if (rn_take(p, ';') && !rn_at(p, ')') && !(r->emb = rn_parse_term(p)))
+		return false;
+	return rn_expect(p, ')', "behind the head");
+}
+
+/* The next token is the first of its line. */
+static bool at_line_start(const struct rn_parser *p)
+{
+	return p->t.at && p->d->text[p->t.at - 1] == '\n' && p->t.kind != RN_TOK_END;
+}
+
+static bool end_statement(struct rn_parser *p, uint32_t *end)
+{
+	if (!rn_at(p, '.') && at_line_start(p)) {
+		rn_diag_error(p->d, p->last_end, 0, "expected '.' at the end of the statement");
+		return false;
+	}
+	if (!rn_expect(p, '.', "at the end of the statement"))
+		return false;
+	*end = p->last_end;
+	return true;
+}
+
+static bool parse_rule_tail(struct rn_parser *p, struct rn_rule *r)
+{
+	if (p->t.kind != RN_TOK_IF) {
+		rn_fail(p, "':-' behind the head");
+		return false;
+	}
+	rn_next(p);
+	return parse_body(p, r) && end_statement(p, &r->end);
+}
+
+static struct rn_rule *parse_rule(struct rn_parser *p)
+{
+	struct rn_rule *r = rn_parser_alloc(p, sizeof *r);
+
+	return r && parse_head(p, r) && parse_rule_tail(p, r) ? r : NULL;
+}
+
+/* ---- statements ---------------------------------------------------------------------------- */
+
+/* < name=value, … >, if it follows */
+static bool parse_settings(struct rn_parser *p, struct rn_stmt *s)
+{
+	if (!rn_take(p, '<'))
+		return true;
+	while (!rn_at(p, '>')) {
+		struct rn_setting *x = rn_parser_push(p, &s->settings, &s->nsettings, sizeof *x);
+
+		if (!x || !(x->name = rn_take_name(p, "a setting's name", &x->at)) ||
+		    !rn_expect(p, '=', "behind the setting's name") || !(x->value = rn_parse_additive(p)))
+			return false;
+		for (uint32_t i = 0; i + 1 < s->nsettings; i++)
+			if (!strcmp(s->settings[i].name, x->name)) {
+				rn_diag_error(p->d, x->at, 0, "'%s' is set twice", x->name);
+				return false;
+			}
+		if (!rn_take(p, ','))
+			break;
+	}
+	return rn_expect_close(p);
+}
+
+static bool parse_run(struct rn_parser *p, struct rn_stmt *s)
+{
+	if (!parse_settings(p, s) || !(s->rule = parse_rule(p)))
+		return false;
+	s->name = s->rule->name;
+	s->name_at = s->rule->name_at;
+	return true;
+}
+
+/* ?source Paper = "paper.csv" <key="pid"> . */
+static bool parse_source(struct rn_parser *p, struct rn_stmt *s)
+{
+	s->name = rn_take_name(p, "the source's name", &s->name_at);
+	if (!s->name)
+		return false;
+	if (rn_take(p, '=') && !(s->value = rn_parse_additive(p)))
+		return false;
+	return parse_settings(p, s) && end_statement(p, &s->end);
+}
+
+/* ?stage h1 = linear <out=16> (x, g=other) . */
+static bool parse_stage(struct rn_parser *p, struct rn_stmt *s)
+{
+	s->name = rn_take_name(p, "the stage's name", &s->name_at);
+	if (!s->name || !rn_expect(p, '=', "behind the stage's name") ||
+	    !(s->op = rn_take_name(p, "an operator", NULL)) || !parse_settings(p, s) ||
+	    !rn_expect(p, '(', "before the stage's inputs"))
+		return false;
+	while (!rn_at(p, ')')) {
+		struct rn_stage_input *in = rn_parser_push(p, &s->inputs, &s->ninputs, sizeof *in);
+		struct rn_tok eq = rn_peek(p);
+
+		if (!in)
+			return false;
+		in->at = p->t.at;
+		if (eq.kind == RN_TOK_PUNCT && eq.ch == '=') {
+			in->as = rn_take_name(p, "a name", NULL);
+			rn_next(p);
+		}
+		if (!parse_ref(p, &in->ref, false))
+			return false;
+		if (!rn_take(p, ','))
+			break;
+	}
+	return rn_expect(p, ')', "behind the stage's inputs") && end_statement(p, &s->end);
+}
+
+static bool parse_question(struct rn_parser *p, struct rn_stmt *s)
+{
+	static const struct { const char *word; enum rn_stmt_kind kind; } words[] = {
+		{ "fit", RN_S_FIT }, { "val", RN_S_VAL }, { "eval", RN_S_EVAL }, { "pred", RN_S_PRED },
+		{ "source", RN_S_SOURCE }, { "stage", RN_S_STAGE },
+	};
+
+	rn_next(p);
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		if (!rn_at_word(p, words[i].word))
+			continue;
+		rn_next(p);
+		s->kind = words[i].kind;
+		return s->kind == RN_S_SOURCE ? parse_source(p, s) :
+		       s->kind == RN_S_STAGE ? parse_stage(p, s) : parse_run(p, s);
+	}
+	rn_fail(p, "fit, val, eval, pred, source or stage behind '?'");
+	return false;
+}
+
+/* (int, str; 16): what a function takes or gives; read, and not checked. */
+static bool parse_schema(struct rn_parser *p, struct rn_param_decl *d)
+{
+	if (!rn_expect(p, '(', "before the types"))
+		return false;
+	d->typed = true;
+	while (!rn_at(p, ')') && !rn_at(p, ';')) {
+		const char **t = rn_parser_push(p, &d->types, &d->ntypes, sizeof *t);
+
+		if (!t || !(*t = rn_take_name(p, "a type", NULL)))
+			return false;
+		if (rn_take(p, '[')) { /* datetime64[ns] */
+			if (!rn_take_name(p, "a unit", NULL) || !rn_expect(p, ']', ""))
+				return false;
+		}
+		if (!rn_take(p, ','))
+			break;
+	}
+	if (rn_take(p, ';'))
+		while (!rn_at(p, ')')) {
+			struct rn_term *t = rn_parse_additive(p);
+
+			if (!t)
+				return false;
+			d->shape = d->shape ? d->shape : t;
+			if (!rn_take(p, ','))
+				break;
+		}
+	return rn_expect(p, ')', "behind the types");
+}
+
+static bool parse_statement(struct rn_parser *p, struct rn_stmt *s, bool inside);
+
+/* Go on behind the next `.`, or at the next line that is not indented. */
+static void skip_statement(struct rn_parser *p, uint32_t from)
+{
+	while (p->t.kind != RN_TOK_END && !rn_at(p, '.')) {
+		if (p->t.at > from && at_line_start(p) && (p->t.kind == RN_TOK_NAME || rn_at(p, '?')))
+			return;
+		rn_next(p);
+	}
+	rn_next(p);
+}
+
+/* Statements up to the end, or up to enddef.  One that is wrong is left out. */
+static void parse_statements(struct rn_parser *p, struct rn_stmt **stmts, uint32_t *n, bool inside)
+{
+	while (!p->rc && !rn_diag_full(p->d) && p->t.kind != RN_TOK_END &&
+	       !(inside && rn_at_word(p, "enddef"))) {
+		struct rn_stmt *s = rn_parser_push(p, stmts, n, sizeof *s);
+		uint32_t at = p->t.at;
+
+		if (!s)
+			return;
+		p->depth = 0;
+		if (parse_statement(p, s, inside))
+			continue;
+		memset(s, 0, sizeof *s);
+		--*n;
+		/* The error may stand behind the statement's end: go on there. */
+		if (p->t.at == at || p->last_end <= at || p->d->text[p->last_end - 1] != '.')
+			skip_statement(p, at);
+	}
+}
+
+/* def F<T>(In: (int; T), Edges) -> (int; T): … enddef */
+static bool parse_function(struct rn_parser *p, struct rn_stmt *s)
+{
+	struct rn_param_decl result = { 0 };
+	bool there;
+
+	rn_next(p);
+	s->kind = RN_S_FUNCTION;
+	s->name = rn_take_name(p, "the function's name", &s->name_at);
+	if (!s->name || !rn_parse_targs(p, &s->tparams, &s->ntparams, &there) ||
+	    !rn_expect(p, '(', "before the function's relations"))
+		return false;
+	while (!rn_at(p, ')')) {
+		struct rn_param_decl *d = rn_parser_push(p, &s->params, &s->nparams, sizeof *d);
+
+		if (!d || !(d->name = rn_take_name(p, "a relation's name", &d->at)) ||
+		    (rn_take(p, ':') && !parse_schema(p, d)))
+			return false;
+		if (!rn_take(p, ','))
+			break;
+	}
+	if (!rn_expect(p, ')', "behind the function's relations"))
+		return false;
+	if (p->t.kind == RN_TOK_ARROW) {
+		rn_next(p);
+		if (!parse_schema(p, &result))
+			return false;
+	}
+	if (!rn_expect(p, ':', "before the function's body"))
+		return false;
+	parse_statements(p, &s->body, &s->nbody, true);
+	if (p->t.kind == RN_TOK_END) {
+		rn_diag_error(p->d, s->at, s->name_at, "this def has no enddef");
+		return false;
+	}
+	s->end = p->t.end;
+	rn_next(p);
+	rn_take(p, '.');
+	if (!s->nbody || s->body[s->nbody - 1].kind != RN_S_RULE) {
+		rn_diag_error(p->d, s->at, s->name_at, "a function ends with the rule that is its value");
+		return true; /* the parse is past it */
+	}
+	return !p->rc;
+}
+
+/* hidden = 16 .   Mu<k> = … . */
+static bool parse_definition(struct rn_parser *p, struct rn_stmt *s, struct rn_rule *head)
+{
+	s->kind = RN_S_DEFINE;
+	s->name = head->name;
+	s->tparams = head->tparams;
+	s->ntparams = head->ntparams;
+	rn_next(p);
+	s->value = rn_parse_term(p);
+	return s->value && end_statement(p, &s->end);
+}
+
+static bool parse_statement(struct rn_parser *p, struct rn_stmt *s, bool inside)
+{
+	struct rn_rule *r;
+	struct rn_parser start = *p;
+	bool there;
+
+	s->at = p->t.at;
+	if (inside && (rn_at(p, '?') || rn_at_word(p, "def"))) {
+		rn_diag_error(p->d, p->t.at, p->t.end, "a function holds rules and definitions only");
+		return false;
+	}
+	if (rn_at(p, '?'))
+		return parse_question(p, s);
+	if (rn_at_word(p, "def"))
+		return parse_function(p, s);
+	r = rn_parser_alloc(p, sizeof *r);
+	if (!r || !(r->name = rn_take_name(p, "a statement", &s->name_at)) ||
+	    !rn_parse_targs(p, &r->tparams, &r->ntparams, &there))
+		return false;
+	if (rn_at(p, '='))
+		return parse_definition(p, s, r);
+	start.rc = p->rc;
+	*p = start;
+	s->kind = RN_S_RULE;
+	s->rule = parse_rule(p);
+	if (!s->rule)
+		return false;
+	s->name = s->rule->name;
+	s->end = s->rule->end;
+	return true;
+}
+
+int rn_parse_program(struct rn_diag *d, struct rn_program **out, struct rn_err *e)
+{
+	struct rn_program *prog;
+	struct rn_parser p;
+
+	RN_TRY(rn_calloc(1, sizeof *prog, "a program", &prog, e));
+	*out = prog;
+	if (d->len > RN_PARSE_MAX) {
+		rn_diag_error(d, 0, 0, "the program is longer than %d bytes", RN_PARSE_MAX);
+		return 0;
+	}
+	p = (struct rn_parser){ .d = d, .arena = &prog->arena, .e = e };
+	rn_next(&p);
+	parse_statements(&p, &prog->stmts, &prog->nstmts, false);
+	return p.rc;
+}
+
+void rn_program_free(struct rn_program *p)
+{
+	if (!p)
+		return;
+	rn_arena_fini(&p->arena);
+	free(p);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Text to syntax tree: a hand-written recursive descent.  It goes on after an error at
+ * the next statement (behind a ` .`), so that several errors show in one run.  Input
+ * is bounded: nesting (RN_PARSE_DEPTH), a program's length (RN_PARSE_MAX bytes).
+ */
+#ifndef RN_LANG_PARSE_H
+#define RN_LANG_PARSE_H
+
+#include "ast.h"
+#include "diag.h"
+
+enum { RN_PARSE_DEPTH = 200, RN_PARSE_MAX = 16 << 20 };
+
+/* d has the text.  *out owned (rn_program_free), also when there were errors: then it
+ * holds the statements that were right.  The return value is 0 unless memory ran out. */
+RN_MUST_CHECK int rn_parse_program(struct rn_diag *d, struct rn_program **out, struct rn_err *e);
+void rn_program_free(struct rn_program *p); /* NULL is fine */
+
+/* A term as text in the language, at the end of out: what a parse of it gives is equal. */
+void rn_term_print(const struct rn_term *t, struct rn_str *out);
+
+#endif

@@ -1,0 +1,622 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Terms.  Precedence, low to high: comparisons; + -; * / @; unary minus; ** (from the
+ * right); calls.
+ */
+#include "parser.h"
+
+#include "../base/num.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- tokens --------------------------------------------------------------------------- */
+
+void rn_next(struct rn_parser *p)
+{
+	p->last_end = p->t.end;
+	p->t = rn_lex(p->d->text, p->d->len, p->t.end);
+}
+
+struct rn_tok rn_peek(const struct rn_parser *p)
+{
+	return rn_lex(p->d->text, p->d->len, p->t.end);
+}
+
+bool rn_take(struct rn_parser *p, char ch)
+{
+	if (!rn_at(p, ch))
+		return false;
+	rn_next(p);
+	return true;
+}
+
+void *rn_fail(struct rn_parser *p, const char *want)
+{
+	const char *text = p->d->text;
+	char buf[64];
+
+	if (p->rc)
+		return NULL;
+	if (p->t.kind == RN_TOK_BAD && strchr("\"'`", text[p->t.at]))
+		rn_diag_error(p->d, p->t.at, 0, "the %c is not closed on its line", text[p->t.at]);
+	else if (p->t.kind == RN_TOK_BAD)
+		rn_diag_error(p->d, p->t.at, 0, "no token begins with this character");
+	else
+		rn_diag_error(p->d, p->t.at, p->t.end, "expected %s, not %s", want,
+			      rn_tok_label(text, &p->t, buf, sizeof buf));
+	return NULL;
+}
+
+bool rn_expect(struct rn_parser *p, char ch, const char *where)
+{
+	char want[80];
+
+	if (rn_take(p, ch))
+		return true;
+	snprintf(want, sizeof want, "'%c'%s%s", ch, *where ? " " : "", where);
+	rn_fail(p, want);
+	return false;
+}
+
+bool rn_expect_close(struct rn_parser *p)
+{
+	if (p->t.kind == RN_TOK_GE) { /* K<i>=…: the = belongs to what follows */
+		p->t.kind = RN_TOK_PUNCT;
+		p->t.ch = '=';
+		p->last_end = ++p->t.at;
+		return true;
+	}
+	return rn_expect(p, '>', "behind the arguments");
+}
+
+void *rn_parser_alloc(struct rn_parser *p, size_t size)
+{
+	void *m = p->rc ? NULL : rn_arena_alloc(p->arena, size, p->e);
+
+	if (!m)
+		p->rc = RN_ENOMEM;
+	return m;
+}
+
+void *rn_parser_push(struct rn_parser *p, void *items, uint32_t *n, size_t size)
+{
+	char *old, *new;
+
+	memcpy(&old, items, sizeof old);
+	if (!(*n & (*n - 1))) { /* 0, 1, 2, 4, …: full */
+		new = rn_parser_alloc(p, (*n ? 2 * (size_t)*n : 1) * size);
+		if (!new)
+			return NULL;
+		if (*n)
+			memcpy(new, old, *n * size);
+		memcpy(items, &new, sizeof new);
+		old = new;
+	}
+	return old + size * (*n)++;
+}
+
+/* The text of a name or a string: without quotes, \ taken literally but for \n and \t. */
+char *rn_parser_text(struct rn_parser *p, struct rn_tok t)
+{
+	const char *s = p->d->text + t.at, *end = p->d->text + t.end;
+	bool escapes = t.kind == RN_TOK_STR;
+	char *out, *to;
+
+	if (escapes || *s == '`')
+		s++, end--;
+	out = to = rn_parser_alloc(p, (size_t)(end - s) + 1);
+	if (!out)
+		return NULL;
+	for (; s < end; s++) {
+		if (escapes && *s == '\\' && s + 1 < end) {
+			s++;
+			*to++ = *s == 'n' ? '\n' : *s == 't' ? '\t' : *s;
+		} else {
+			*to++ = *s;
+		}
+	}
+	return out;
+}
+
+char *rn_take_name(struct rn_parser *p, const char *want, uint32_t *at)
+{
+	char *s;
+
+	if (p->t.kind != RN_TOK_NAME)
+		return rn_fail(p, want);
+	if (at)
+		*at = p->t.at;
+	s = rn_parser_text(p, p->t);
+	rn_next(p);
+	return s;
+}
+
+/* ---- terms ------------------------------------------------------------------------------ */
+
+static struct rn_term *new_term(struct rn_parser *p, enum rn_term_kind kind, uint32_t at)
+{
+	struct rn_term *t = rn_parser_alloc(p, sizeof *t);
+
+	if (t) {
+		t->kind = kind;
+		t->at = at;
+	}
+	return t;
+}
+
+/* The term ends where the last token did. */
+static struct rn_term *ended(const struct rn_parser *p, struct rn_term *t)
+{
+	if (t)
+		t->end = p->last_end;
+	return t;
+}
+
+static bool add_arg(struct rn_parser *p, struct rn_term *t, struct rn_term *arg)
+{
+	struct rn_term **at;
+
+	if (!arg)
+		return false;
+	if (arg->depth >= RN_TERM_DEPTH) {
+		rn_diag_error(p->d, arg->at, arg->end, "more than %d operators in one expression", RN_TERM_DEPTH);
+		return false;
+	}
+	at = rn_parser_push(p, &t->arg, &t->n, sizeof(struct rn_term *));
+	if (!at)
+		return false;
+	*at = arg;
+	if (t->depth <= arg->depth)
+		t->depth = arg->depth + 1;
+	return true;
+}
+
+static struct rn_term *binary(struct rn_parser *p, enum rn_term_op op, struct rn_term *a,
+			      struct rn_term *b)
+{
+	struct rn_term *t = a && b ? new_term(p, RN_T_BIN, a->at) : NULL;
+
+	if (!t || !add_arg(p, t, a) || !add_arg(p, t, b))
+		return NULL;
+	t->op = op;
+	t->end = b->end;
+	return t;
+}
+
+bool rn_targs_follow(const struct rn_parser *p)
+{
+	enum { MOST = 400 }; /* tokens */
+	const char *text = p->d->text;
+	struct rn_tok t = p->t;
+	int angle = 0, round = 0;
+
+	for (int i = 0; i < MOST; i++, t = rn_lex(text, p->d->len, t.end)) {
+		if (t.kind == RN_TOK_PUNCT && strchr("+-*/,", t.ch))
+			continue;
+		if (t.kind == RN_TOK_NAME || t.kind == RN_TOK_NUM || t.kind == RN_TOK_STR ||
+		    t.kind == RN_TOK_POW)
+			continue;
+		if (t.kind == RN_TOK_PUNCT && (t.ch == '(' || t.ch == ')')) {
+			round += t.ch == '(' ? 1 : -1;
+			if (round < 0)
+				return false;
+		} else if (t.kind == RN_TOK_PUNCT && t.ch == '<') {
+			angle++;
+		} else if (t.kind == RN_TOK_GE && angle == 1) {
+			return !round;
+		} else if (t.kind == RN_TOK_PUNCT && t.ch == '>') {
+			if (--angle)
+				continue;
+			t = rn_lex(text, p->d->len, t.end);
+			return !round && t.kind != RN_TOK_NAME && t.kind != RN_TOK_NUM &&
+			       t.kind != RN_TOK_STR;
+		} else {
+			return false;
+		}
+	}
+	return false;
+}
+
+bool rn_parse_targs(struct rn_parser *p, struct rn_term ***args, uint32_t *n, bool *there)
+{
+	*there = rn_at(p, '<') && rn_targs_follow(p);
+	if (!*there)
+		return true;
+	rn_next(p);
+	do {
+		struct rn_term *t = rn_parse_additive(p), **at;
+
+		at = t ? rn_parser_push(p, args, n, sizeof(struct rn_term *)) : NULL;
+		if (!at)
+			return false;
+		*at = t;
+	} while (rn_take(p, ','));
+	return rn_expect_close(p);
+}
+
+static struct rn_term *parse_name(struct rn_parser *p)
+{
+	uint32_t at = p->t.at;
+	bool quoted = p->d->text[at] == '`';
+	struct rn_term *t;
+
+	if (!quoted && (rn_at_word(p, "True") || rn_at_word(p, "False"))) {
+		t = new_term(p, RN_T_BOOL, at);
+		if (t)
+			t->num = rn_at_word(p, "True");
+		rn_next(p);
+		return ended(p, t);
+	}
+	t = new_term(p, !quoted && rn_at_word(p, "None") ? RN_T_NONE : RN_T_NAME, at);
+	if (!t)
+		return NULL;
+	t->str = rn_take_name(p, "a name", NULL);
+	if (!t->str || !rn_parse_targs(p, &t->arg, &t->n, &t->templated))
+		return NULL;
+	return ended(p, t);
+}
+
+static struct rn_term *parse_number(struct rn_parser *p)
+{
+	const char *s = p->d->text + p->t.at;
+	size_t n = p->t.end - p->t.at;
+	struct rn_term *t = new_term(p, RN_T_NUM, p->t.at);
+
+	if (!t)
+		return NULL;
+	if (!rn_float64_parse(s, n, &t->num) || !(t->num - t->num == 0)) {
+		rn_diag_error(p->d, p->t.at, p->t.end, "this number is too large");
+		return NULL;
+	}
+	t->is_float = memchr(s, '.', n) || memchr(s, 'e', n) || memchr(s, 'E', n);
+	rn_next(p);
+	return ended(p, t);
+}
+
+/* Items up to `close`; keywords and * where `call`. */
+static bool parse_args(struct rn_parser *p, struct rn_term *t, char close, bool call);
+
+/* [ … ] and { "k": v, … } */
+static struct rn_term *parse_list(struct rn_parser *p)
+{
+	struct rn_term *t = new_term(p, RN_T_BRACKET, p->t.at);
+
+	rn_next(p);
+	if (!t || !parse_args(p, t, ']', false))
+		return NULL;
+	return ended(p, t);
+}
+
+static struct rn_term *parse_map(struct rn_parser *p)
+{
+	struct rn_term *t = new_term(p, RN_T_MAP, p->t.at);
+	uint32_t nkeys = 0;
+
+	rn_next(p);
+	while (t && !rn_at(p, '}')) {
+		const char **key = rn_parser_push(p, &t->key, &nkeys, sizeof *t->key);
+
+		if (!key)
+			return NULL;
+		if (p->t.kind != RN_TOK_STR && p->t.kind != RN_TOK_NAME)
+			return rn_fail(p, "a key");
+		*key = rn_parser_text(p, p->t);
+		rn_next(p);
+		if (!rn_expect(p, ':', "behind the key") || !add_arg(p, t, rn_parse_term(p)))
+			return NULL;
+		if (!rn_take(p, ','))
+			break;
+	}
+	return t && rn_expect(p, '}', "") ? ended(p, t) : NULL;
+}
+
+static struct rn_term *parse_atom(struct rn_parser *p)
+{
+	struct rn_term *t;
+
+	switch (p->t.kind) {
+	case RN_TOK_NAME:
+		return parse_name(p);
+	case RN_TOK_NUM:
+		return parse_number(p);
+	case RN_TOK_STR:
+		t = new_term(p, RN_T_STR, p->t.at);
+		if (!t || !(t->str = rn_parser_text(p, p->t)))
+			return NULL;
+		rn_next(p);
+		return ended(p, t);
+	default:
+		break;
+	}
+	if (rn_at(p, '['))
+		return parse_list(p);
+	if (rn_at(p, '{'))
+		return parse_map(p);
+	if (!rn_take(p, '('))
+		return rn_fail(p, "an expression");
+	t = rn_parse_term(p);
+	return t && rn_expect(p, ')', "") ? t : NULL;
+}
+
+static struct rn_term *parse_arg(struct rn_parser *p, bool call)
+{
+	uint32_t at = p->t.at;
+	struct rn_term *t;
+
+	if (!call || !rn_at(p, '*'))
+		return rn_parse_term(p);
+	rn_next(p);
+	t = new_term(p, rn_at(p, ')') ? RN_T_STAR : RN_T_SPLAT, at);
+	if (!t || (t->kind == RN_T_SPLAT && !(t->str = rn_take_name(p, "a variable behind *", NULL))))
+		return NULL;
+	return ended(p, t);
+}
+
+static bool parse_args(struct rn_parser *p, struct rn_term *t, char close, bool call)
+{
+	uint32_t nkeys = t->n; /* a call has its function before its arguments */
+	const char **key, *rows = NULL;
+
+	while (!rn_at(p, close)) {
+		const char *name = rows;
+
+		if (call && p->t.kind == RN_TOK_NAME) {
+			struct rn_tok eq = rn_peek(p);
+
+			if (eq.kind == RN_TOK_PUNCT && eq.ch == '=') {
+				name = rn_take_name(p, "a keyword", NULL);
+				rn_next(p);
+			}
+		}
+		if (!add_arg(p, t, parse_arg(p, call)))
+			return false;
+		if (name && !t->key) { /* entries for what stands before */
+			for (nkeys = 0; nkeys + 1 < t->n;)
+				if (!rn_parser_push(p, &t->key, &nkeys, sizeof *t->key))
+					return false;
+		}
+		if (t->key || name) {
+			key = rn_parser_push(p, &t->key, &nkeys, sizeof *t->key);
+			if (!key)
+				return false;
+			*key = name;
+		}
+		if (call && !rows && rn_take(p, ';'))
+			rows = ";";
+		else if (!rn_take(p, ','))
+			break;
+	}
+	return rn_expect(p, close, "");
+}
+
+static struct rn_term *parse_call(struct rn_parser *p)
+{
+	struct rn_term *t = parse_atom(p), *call;
+
+	while (t && rn_at(p, '(')) {
+		call = new_term(p, RN_T_CALL, t->at);
+		rn_next(p);
+		if (!call || !add_arg(p, call, t) || !parse_args(p, call, ')', true))
+			return NULL;
+		t = ended(p, call);
+	}
+	return t;
+}
+
+static struct rn_term *parse_unary(struct rn_parser *p);
+
+/* x ** y binds tighter than a minus before it, and takes a minus behind it. */
+static struct rn_term *parse_power(struct rn_parser *p)
+{
+	struct rn_term *t = parse_call(p);
+
+	if (!t || p->t.kind != RN_TOK_POW)
+		return t;
+	rn_next(p);
+	return binary(p, RN_TOP_POW, t, parse_unary(p));
+}
+
+static struct rn_term *parse_unary(struct rn_parser *p)
+{
+	struct rn_term *t, *x;
+
+	if (p->depth >= RN_PARSE_DEPTH) {
+		rn_diag_error(p->d, p->t.at, p->t.end, "nested more than %d deep", RN_PARSE_DEPTH);
+		return NULL;
+	}
+	p->depth++;
+	if (!rn_at(p, '-')) {
+		t = parse_power(p);
+	} else {
+		t = new_term(p, RN_T_NEG, p->t.at);
+		rn_next(p);
+		x = parse_unary(p);
+		t = t && add_arg(p, t, x) ? ended(p, t) : NULL;
+	}
+	p->depth--;
+	return t;
+}
+
+static struct rn_term *parse_product(struct rn_parser *p)
+{
+	struct rn_term *t = parse_unary(p);
+
+	while (t && p->t.kind == RN_TOK_PUNCT && strchr("*/@", p->t.ch)) {
+		enum rn_term_op op = p->t.ch == '*' ? RN_TOP_MUL :
+				     p->t.ch == '/' ? RN_TOP_DIV : RN_TOP_MATMUL;
+
+		rn_next(p);
+		t = binary(p, op, t, parse_unary(p));
+	}
+	return t;
+}
+
+struct rn_term *rn_parse_additive(struct rn_parser *p)
+{
+	struct rn_term *t = parse_product(p);
+
+	while (t && (rn_at(p, '+') || rn_at(p, '-'))) {
+		enum rn_term_op op = p->t.ch == '+' ? RN_TOP_ADD : RN_TOP_SUB;
+
+		rn_next(p);
+		t = binary(p, op, t, parse_product(p));
+	}
+	return t;
+}
+
+static bool comparison(const struct rn_parser *p, enum rn_term_op *op)
+{
+	switch (p->t.kind) {
+	case RN_TOK_EQ: *op = RN_TOP_EQ; return true;
+	case RN_TOK_NE: *op = RN_TOP_NE; return true;
+	case RN_TOK_LE: *op = RN_TOP_LE; return true;
+	case RN_TOK_GE: *op = RN_TOP_GE; return true;
+	default: break;
+	}
+	if (p->t.kind != RN_TOK_PUNCT || !strchr("<>=", p->t.ch))
+		return false;
+	*op = p->t.ch == '<' ? RN_TOP_LT : p->t.ch == '>' ? RN_TOP_GT : RN_TOP_EQ;
+	return true;
+}
+
+struct rn_term *rn_parse_term(struct rn_parser *p)
+{
+	struct rn_term *t = rn_parse_additive(p);
+	enum rn_term_op op;
+
+	while (t && comparison(p, &op)) {
+		rn_next(p);
+		t = binary(p, op, t, rn_parse_additive(p));
+	}
+	return t;
+}
+
+/* ---- printing --------------------------------------------------------------------------- */
+
+/* How tight a term binds: 0 comparisons, 1 sums, 2 products, 3 minus, 4 powers, 5 the rest. */
+static int level(const struct rn_term *t)
+{
+	if (t->kind == RN_T_NEG || (t->kind == RN_T_NUM && t->num < 0))
+		return 3;
+	if (t->kind != RN_T_BIN)
+		return 5;
+	switch (t->op) {
+	case RN_TOP_ADD: case RN_TOP_SUB: return 1;
+	case RN_TOP_MUL: case RN_TOP_DIV: case RN_TOP_MATMUL: return 2;
+	case RN_TOP_POW: return 4;
+	default: return 0;
+	}
+}
+
+static void print_at(const struct rn_term *t, int least, struct rn_str *out)
+{
+	bool braces = level(t) < least;
+
+	rn_str_add(out, braces ? "(" : "");
+	rn_term_print(t, out);
+	rn_str_add(out, braces ? ")" : "");
+}
+
+static void print_string(const char *s, struct rn_str *out)
+{
+	rn_str_addc(out, '"');
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\' || *s == '\n' || *s == '\t')
+			rn_str_addc(out, '\\');
+		rn_str_addc(out, *s == '\n' ? 'n' : *s == '\t' ? 't' : *s);
+	}
+	rn_str_addc(out, '"');
+}
+
+static bool plain_name(const char *s)
+{
+	struct rn_tok t = rn_lex(s, strlen(s), 0);
+
+	return t.kind == RN_TOK_NAME && *s != '`' && t.end == strlen(s) && strcmp(s, "True") &&
+	       strcmp(s, "False") && strcmp(s, "None");
+}
+
+static void print_list(const struct rn_term *t, uint32_t from, struct rn_str *out)
+{
+	for (uint32_t i = from; i < t->n; i++) {
+		const char *key = t->key ? t->key[i] : NULL;
+		bool rows = key && *key == ';';
+
+		rn_str_add(out, i == from ? "" : rows && !t->key[i - 1] ? "; " : ", ");
+		if (key && !rows)
+			rn_str_addf(out, t->kind == RN_T_MAP ? "\"%s\": " : "%s=", key);
+		rn_term_print(t->arg[i], out);
+	}
+}
+
+static void print_binary(const struct rn_term *t, struct rn_str *out)
+{
+	static const char *const signs[] = {
+		[RN_TOP_ADD] = " + ", [RN_TOP_SUB] = " - ", [RN_TOP_MUL] = " * ",
+		[RN_TOP_DIV] = " / ", [RN_TOP_MATMUL] = " @ ", [RN_TOP_POW] = " ** ",
+		[RN_TOP_EQ] = " == ", [RN_TOP_NE] = " != ", [RN_TOP_LT] = " < ",
+		[RN_TOP_LE] = " <= ", [RN_TOP_GT] = " > ", [RN_TOP_GE] = " >= ",
+	};
+	int l = level(t);
+
+	print_at(t->arg[0], t->op == RN_TOP_POW ? 5 : l, out);
+	rn_str_add(out, signs[t->op]);
+	print_at(t->arg[1], t->op == RN_TOP_POW ? 3 : l + 1, out);
+}
+
+void rn_term_print(const struct rn_term *t, struct rn_str *out)
+{
+	char buf[RN_NUM_MAX];
+
+	switch (t->kind) {
+	case RN_T_NUM:
+		rn_str_addn(out, buf, rn_float64_format(t->num, buf));
+		if (t->is_float && !memchr(buf, '.', rn_float64_format(t->num, buf)) &&
+		    !memchr(buf, 'e', rn_float64_format(t->num, buf)))
+			rn_str_add(out, ".0");
+		break;
+	case RN_T_STR:
+		print_string(t->str, out);
+		break;
+	case RN_T_BOOL:
+		rn_str_add(out, t->num ? "True" : "False");
+		break;
+	case RN_T_NONE:
+		rn_str_add(out, "None");
+		break;
+	case RN_T_NAME:
+		rn_str_addf(out, plain_name(t->str) ? "%s" : "`%s`", t->str);
+		if (t->templated) {
+			rn_str_addc(out, '<');
+			print_list(t, 0, out);
+			rn_str_addc(out, '>');
+		}
+		break;
+	case RN_T_CALL:
+		print_at(t->arg[0], 5, out);
+		rn_str_addc(out, '(');
+		print_list(t, 1, out);
+		rn_str_addc(out, ')');
+		break;
+	case RN_T_NEG:
+		rn_str_addc(out, '-');
+		print_at(t->arg[0], 3, out);
+		break;
+	case RN_T_BIN:
+		print_binary(t, out);
+		break;
+	case RN_T_BRACKET:
+	case RN_T_MAP:
+		rn_str_addc(out, t->kind == RN_T_MAP ? '{' : '[');
+		print_list(t, 0, out);
+		rn_str_addc(out, t->kind == RN_T_MAP ? '}' : ']');
+		break;
+	case RN_T_SPLAT:
+		rn_str_addf(out, "*%s", t->str);
+		break;
+	case RN_T_STAR:
+		rn_str_addc(out, '*');
+		break;
+	}
+}
