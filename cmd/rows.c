@@ -5,7 +5,7 @@
 #include "rows.h"
 
 #include "../formats/npy.h"
-#include "../formats/sqlite.h"
+#include "../formats/database.h"
 #include "../lib/base/json.h"
 #include "../lib/exec/stream.h"
 
@@ -20,22 +20,29 @@ const char *rn_operand_label(const struct rn_operand *in)
 
 /* ---- in -------------------------------------------------------------------------------- */
 
-static int open_table(const struct rn_ctx *c, const struct rn_operand *in, struct rn_rows *r,
-		      struct rn_err *e)
+enum { FIRST_ROWS = 65536 }; /* that rn_source_open_first is for */
+
+static int open_table(const struct rn_ctx *c, const struct rn_operand *in, uint64_t limit,
+		      struct rn_rows *r, struct rn_err *e)
 {
 	RN_TRY(rn_scan_node(in->file, in->as, &r->plan, e));
-	RN_TRY(rn_source_open(c, &r->plan->nodes[0], NULL, &r->source, e));
+	if (limit <= FIRST_ROWS)
+		RN_TRY(rn_source_open_first(c, &r->plan->nodes[0], NULL, &r->source, e));
+	else
+		RN_TRY(rn_source_open(c, &r->plan->nodes[0], NULL, &r->source, e));
 	r->schema = rn_source_schema(r->source);
 	return 0;
 }
 
-static int open_stream(const struct rn_operand *in, struct rn_rows *r, struct rn_err *e)
+static int open_stream(const struct rn_ctx *c, const struct rn_operand *in, struct rn_rows *r,
+		       struct rn_err *e)
 {
 	struct rn_io *io;
 	bool deferred;
 
 	RN_TRY(rn_io_open_read(in->file, &io, e));
 	RN_TRY(rn_reader_open(io, &r->reader, e));
+	rn_reader_set_team(r->reader, c->team);
 	RN_TRY(rn_stream_header(r->reader, r->label, &r->header, &deferred, e));
 	if (deferred)
 		return rn_err_set(e, RN_EUSAGE,
@@ -46,16 +53,22 @@ static int open_stream(const struct rn_operand *in, struct rn_rows *r, struct rn
 	return r->schema ? 0 : rn_err_set(e, RN_EDATA, "'%s' holds no relation", r->label);
 }
 
-int rn_rows_open(const struct rn_ctx *c, const struct rn_operand *in, struct rn_rows *r,
-		 struct rn_err *e)
+int rn_rows_open_first(const struct rn_ctx *c, const struct rn_operand *in, uint64_t limit,
+		       struct rn_rows *r, struct rn_err *e)
 {
 	int rc;
 
 	*r = (struct rn_rows){ .label = rn_operand_label(in) };
-	rc = rn_is_text_table(in->file) ? open_table(c, in, r, e) : open_stream(in, r, e);
+	rc = rn_is_text_table(in->file) ? open_table(c, in, limit, r, e) : open_stream(c, in, r, e);
 	if (rc)
 		rn_rows_close(r);
 	return rc;
+}
+
+int rn_rows_open(const struct rn_ctx *c, const struct rn_operand *in, struct rn_rows *r,
+		 struct rn_err *e)
+{
+	return rn_rows_open_first(c, in, UINT64_MAX, r, e);
 }
 
 int rn_rows_block(struct rn_rows *r, struct rn_rel **out, struct rn_err *e)
@@ -283,7 +296,7 @@ int rn_rows_pump(const struct rn_cli *c, enum rn_form form, const struct rn_text
 	struct rn_sink s;
 	int rc;
 
-	rc = rn_rows_open(&c->ctx, &c->in[0], &r, e);
+	rc = rn_rows_open_first(&c->ctx, &c->in[0], limit, &r, e);
 	if (rc) {
 		if (form == RN_FORM_STREAM)
 			rn_sink_refuse(c, e->msg);
@@ -303,8 +316,7 @@ int rn_rows_pump(const struct rn_cli *c, enum rn_form form, const struct rn_text
 	return rc;
 }
 
-static int pump_table(struct rn_rows *r, struct rn_sqlite_writer *w, uint64_t *rows,
-		      struct rn_err *e)
+static int pump_table(struct rn_rows *r, struct rn_db_writer *w, uint64_t *rows, struct rn_err *e)
 {
 	struct rn_rel *b;
 	int rc = 0;
@@ -314,7 +326,7 @@ static int pump_table(struct rn_rows *r, struct rn_sqlite_writer *w, uint64_t *r
 		if (!b)
 			return 0;
 		*rows += b->rows;
-		rc = rn_sqlite_write(w, b, e);
+		rc = w->write(w, b, e);
 		rn_rel_unref(b);
 	}
 	return rc;
@@ -323,19 +335,19 @@ static int pump_table(struct rn_rows *r, struct rn_sqlite_writer *w, uint64_t *r
 int rn_rows_to_table(const struct rn_cli *c, const char *to, bool append, struct rn_err *e)
 {
 	struct rn_pipe_stats stats = { 0 };
-	struct rn_sqlite_writer *w;
+	struct rn_db_writer *w;
 	double start = now();
 	struct rn_rows r;
 	int rc;
 
 	RN_TRY(rn_rows_open(&c->ctx, &c->in[0], &r, e));
-	rc = rn_sqlite_create(to, r.schema, append, &w, e);
+	rc = rn_db_create(to, r.schema, append, &w, e);
 	if (!rc) {
 		rc = pump_table(&r, w, &stats.rows_in, e);
 		if (rc)
-			rn_sqlite_abort(w);
+			w->abort(w);
 		else
-			rc = rn_sqlite_commit(w, e);
+			rc = w->commit(w, e);
 	}
 	rn_rows_close(&r);
 	stats.rows_out = stats.rows_in;

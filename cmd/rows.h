@@ -25,6 +25,10 @@ struct rn_rows {
 /* Open an evaluated stream or a text table; RN_EUSAGE for a plan or a model. */
 RN_MUST_CHECK int rn_rows_open(const struct rn_ctx *c, const struct rn_operand *in,
 			       struct rn_rows *r, struct rn_err *e);
+/* The same for who reads at most `limit` rows: if these are few, no more of a text table
+ * than its beginning is read, and its types are those of that. */
+RN_MUST_CHECK int rn_rows_open_first(const struct rn_ctx *c, const struct rn_operand *in,
+				     uint64_t limit, struct rn_rows *r, struct rn_err *e);
 /* The next block, *out owned; NULL when the end was read and is good. */
 RN_MUST_CHECK int rn_rows_block(struct rn_rows *r, struct rn_rel **out, struct rn_err *e);
 void rn_rows_close(struct rn_rows *r);

@@ -7,6 +7,7 @@
 
 #include "container.h"
 #include "container_format.h"
+#include "pool.h"
 
 #include <zstd.h>
 
@@ -14,10 +15,11 @@
  * payload are asked for: a pipe may hold no more until its writer goes on. */
 struct rn_input {
 	struct rn_io *io;
-	uint64_t offset; /* of the next byte that io gives */
-	uint8_t *p;      /* window: p + from … p + len */
+	uint64_t offset;  /* of the next byte that io gives */
+	const uint8_t *w; /* window: w + from … w + len */
 	size_t from, len, cap;
-	uint64_t left;   /* bytes of the payload that io has still to give */
+	uint8_t *p;       /* its memory, if io has none; the owner of the input frees it */
+	uint64_t left;    /* bytes of the payload that io has still to give */
 };
 
 /* RN_EDATA "'NAME': malformed at offset N: …". */
@@ -30,10 +32,16 @@ RN_MUST_CHECK int rn_input_read(struct rn_input *in, void *p, size_t n, struct r
 void rn_input_payload(struct rn_input *in, uint64_t n);
 RN_MUST_CHECK int rn_input_take(struct rn_input *in, uint64_t n, const uint8_t **p,
 				struct rn_err *e);
+/* The next n bytes of it to `to`, without passing the window where they are not there. */
+RN_MUST_CHECK int rn_input_copy(struct rn_input *in, size_t n, void *to, struct rn_err *e);
+/* All of the payload into the window: what is taken from then on needs no io. */
+RN_MUST_CHECK int rn_input_load(struct rn_input *in, struct rn_err *e);
 /* Offset in the stream of the first byte not yet taken. */
 uint64_t rn_input_offset(const struct rn_input *in);
 
+/* Decodes one block after another; what it holds in between is scratch. */
 struct rn_block_reader {
+	struct rn_pool *pool; /* of the memory of values; borrowed */
 	ZSTD_DCtx *zstd;
 	struct rn_chunk *chunks;
 	size_t nchunks, next, chunks_cap;
@@ -42,13 +50,14 @@ struct rn_block_reader {
 	uint64_t raw_left; /* of what the frame header announced */
 	uint32_t rows;
 	struct rn_bytes plain, ints, codes;
-	struct rn_section_stats *stats;
+	uint32_t *encodings; /* how many chunks of each: counted up */
 };
 
-/* The block that frame f announces, whose payload begins at `in`. */
+/* The block that frame f announces, whose payload begins at `in`; the chunks of each
+ * encoding are counted up in encodings[RN_NENC]. */
 RN_MUST_CHECK int rn_block_decode(struct rn_block_reader *b, struct rn_input *in,
 				  const struct rn_frame *f, const struct rn_schema *s,
-				  struct rn_rel **out, struct rn_err *e);
+				  uint32_t *encodings, struct rn_rel **out, struct rn_err *e);
 void rn_block_reader_fini(struct rn_block_reader *b);
 
 #endif

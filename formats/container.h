@@ -24,6 +24,8 @@
 #include "../lib/rel/rel.h"
 #include "io.h"
 
+struct rn_team;
+
 enum rn_compress {
 	RN_COMPRESS_AUTO, /* zstd:1 to a file or a socket, none to a pipe */
 	RN_COMPRESS_NONE,
@@ -38,7 +40,10 @@ struct rn_writer_stats {
 struct rn_writer_opt {
 	enum rn_compress compress;
 	int level;           /* zstd level 1 to 19; 0: 1 */
-	uint32_t block_rows; /* 1 to 65536; 0: 65536 */
+	uint32_t block_rows; /* 1 to 65536; 0: at most 65536, as it comes cheapest */
+	struct rn_team *team; /* encodes several blocks at a time (borrowed until close).
+				 NULL: alone, but for a helper that writes a file of
+				 compressed blocks.  The bytes are the same. */
 	struct rn_writer_stats *stats; /* filled by rn_writer_close; NULL: nobody asks */
 };
 
@@ -53,7 +58,8 @@ RN_MUST_CHECK int rn_writer_open(struct rn_io *io, const char *header,
 RN_MUST_CHECK int rn_writer_section(struct rn_writer *w, const struct rn_schema *s,
 				    struct rn_err *e);
 /* Rows of the open section.  Any number of rows: cut and joined to block_rows;
- * parts with maps are flattened.  The schema must equal the section's. */
+ * parts with maps are flattened.  The schema must equal the section's.  r may be kept
+ * until later rows, a section or close; an error may be that of earlier rows, and stays. */
 RN_MUST_CHECK int rn_writer_rows(struct rn_writer *w, const struct rn_rel *r, struct rn_err *e);
 /* END frame, flush, publish.  Frees w. */
 RN_MUST_CHECK int rn_writer_close(struct rn_writer *w, struct rn_err *e);
@@ -65,6 +71,10 @@ struct rn_reader;
 /* Takes io, also on failure. */
 RN_MUST_CHECK int rn_reader_open(struct rn_io *io, struct rn_reader **out, struct rn_err *e);
 const char *rn_reader_header(const struct rn_reader *r); /* borrowed until close */
+/* Decode on this team (borrowed until close) what is read ahead of a file or of memory:
+ * a few blocks of 1 MiB.  A pipe is read as before: what has arrived is handed on at
+ * once.  NULL, or one thread: alone, but for a helper that waits for a file. */
+void rn_reader_set_team(struct rn_reader *r, struct rn_team *team);
 /* The next section's schema (borrowed until the next call), or *out = NULL after
  * END; rows of the section before that were not read are skipped (and checked). */
 RN_MUST_CHECK int rn_reader_section(struct rn_reader *r, const struct rn_schema **out,

@@ -3,11 +3,16 @@
  * The reader: header, frames and their order.  A frame header is read when it is
  * asked for and not before, so that what has arrived is handed on at once.  The
  * first error stays: every later call returns it again.
+ *
+ * Where nobody has to be waited for, compressed blocks are read ahead of their time: a
+ * bank of them is decoded while the next bank is loaded.  They are handed on, and
+ * errors are met, in the order of the stream all the same.
  */
 #include "container.h"
 
 #include "block_read.h"
 #include "hash.h"
+#include "lanes.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,6 +20,27 @@
 
 struct section_count {
 	uint64_t rows, blocks;
+};
+
+enum {
+	BANK_BYTES = 16 << 20, /* payload after which a bank takes no more */
+	POOL_BYTES = 64 << 20, /* of values that nobody uses any more */
+	NBANKS = 2,
+};
+
+/* A block that was read ahead. */
+struct slot {
+	struct rn_frame frame;
+	struct rn_input in; /* all of its payload */
+	uint32_t encodings[RN_NENC];
+	struct rn_rel *rel; /* decoded; owned */
+	struct rn_err err;  /* or why it could not be */
+};
+
+struct bank {
+	struct slot *slots; /* room for reader.depth */
+	size_t n, next;     /* loaded; the next to hand on */
+	struct rn_err err;  /* what ended it: met after its blocks.  Code 0: nothing */
 };
 
 struct rn_reader {
@@ -27,8 +53,14 @@ struct rn_reader {
 	struct section_count *sections;
 	size_t nsections, sections_cap;
 	struct rn_section_stats stats;
-	struct rn_block_reader block;
+	struct rn_pool *pool;
+	struct rn_block_reader block[RN_MAX_LANES];
 	struct rn_err failed; /* code 0: nothing failed */
+	/* bank[take] is decoded and handed on; the other one is loaded. */
+	struct rn_lanes lanes;
+	size_t depth; /* blocks of a bank; 0: nothing is read ahead */
+	struct bank bank[NBANKS];
+	unsigned take;
 };
 
 /* ---- header ------------------------------------------------------------------ */
@@ -237,20 +269,161 @@ static int read_section(struct rn_reader *r, struct rn_err *e)
 	return 0;
 }
 
-static int read_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
+/* A block counts once its frame is past. */
+static void pass_block(struct rn_reader *r)
 {
-	struct rn_frame f = r->next;
 	struct section_count *s = &r->sections[r->nsections - 1];
 
-	RN_TRY(rn_block_decode(&r->block, &r->in, &f, &r->schema, out, e));
-	s->rows += f.rows;
+	s->rows += r->next.rows;
 	s->blocks++;
-	r->stats.rows += f.rows;
-	r->stats.blocks++;
-	r->stats.raw_bytes += f.raw;
-	r->stats.stored_bytes += RN_ER_FIXED + f.length;
 	r->have_next = false;
+}
+
+static void add_stats(struct rn_section_stats *st, const struct rn_frame *f,
+		      const uint32_t *encodings)
+{
+	st->rows += f->rows;
+	st->blocks++;
+	st->raw_bytes += f->raw;
+	st->stored_bytes += RN_ER_FIXED + f->length;
+	for (unsigned i = 0; i < RN_NENC; i++)
+		st->encodings[i] += encodings[i];
+}
+
+static int read_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
+{
+	uint32_t encodings[RN_NENC] = { 0 };
+
+	RN_TRY(rn_block_decode(&r->block[0], &r->in, &r->next, &r->schema, encodings, out, e));
+	pass_block(r);
+	add_stats(&r->stats, &r->next, encodings);
 	return 0;
+}
+
+/* ---- reading ahead ----------------------------------------------------------- */
+
+/* The payload of r->next, a block, to s; the window goes with it. */
+static int load_slot(struct rn_reader *r, struct slot *s, struct rn_err *e)
+{
+	struct rn_input *in = &s->in;
+	int rc;
+
+	s->frame = r->next;
+	memset(s->encodings, 0, sizeof s->encodings);
+	s->err.code = 0;
+	in->io = r->in.io;
+	in->offset = r->in.offset;
+	rn_input_payload(in, r->next.length);
+	rc = rn_input_load(in, e);
+	r->in.offset = in->offset;
+	if (!rc)
+		pass_block(r);
+	return rc;
+}
+
+/* Values that are merely copied are best read where they belong, by read_block. */
+static bool is_plain(const struct rn_frame *f)
+{
+	return f->length > f->raw / 16 * 15;
+}
+
+/* Load blocks until the bank is full, the section ends or something is wrong. */
+static void load_bank(struct rn_reader *r, struct bank *b)
+{
+	uint64_t bytes = 0;
+
+	b->n = b->next = 0;
+	b->err.code = 0;
+	while (b->n < r->depth && bytes < BANK_BYTES) {
+		b->err.code = need_frame(r, &b->err);
+		if (b->err.code || r->next.type != RN_FRAME_BLOCK || is_plain(&r->next))
+			return;
+		b->err.code = load_slot(r, &b->slots[b->n], &b->err);
+		if (b->err.code)
+			return;
+		bytes += b->slots[b->n++].frame.length;
+	}
+}
+
+static void decode_item(void *arg, size_t i, uint32_t lane)
+{
+	struct rn_reader *r = arg;
+	struct slot *s = &r->bank[r->take].slots[i];
+
+	s->err.code = rn_block_decode(&r->block[lane], &s->in, &s->frame, &r->schema, s->encodings,
+				      &s->rel, &s->err);
+}
+
+static void load_other(void *arg)
+{
+	struct rn_reader *r = arg;
+
+	load_bank(r, &r->bank[!r->take]);
+}
+
+/* bank[take] is used up: decode the other one while it is loaded again. */
+static void turn(struct rn_reader *r)
+{
+	struct bank *old = &r->bank[r->take], *next = &r->bank[!r->take];
+	struct rn_turn t = { .item = decode_item, .arg = r };
+
+	old->n = old->next = 0;
+	if (!next->n && !next->err.code)
+		load_bank(r, next);
+	r->take = !r->take;
+	t.n = next->n;
+	if (next->n && !next->err.code && !r->have_next)
+		t.io = load_other;
+	rn_lanes_run(&r->lanes, &t);
+}
+
+/* The next block that was read ahead, *out = NULL if there is none: then r->next is
+ * the frame that follows. */
+static int ahead_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
+{
+	struct bank *b = &r->bank[r->take];
+	struct slot *s;
+
+	if (b->next == b->n && !b->err.code) {
+		turn(r);
+		b = &r->bank[r->take];
+	}
+	if (b->next == b->n)
+		return b->err.code ? rn_err_set(e, b->err.code, "%s", b->err.msg) : 0;
+	s = &b->slots[b->next++];
+	if (s->err.code)
+		return rn_err_set(e, s->err.code, "%s", s->err.msg);
+	*out = s->rel;
+	s->rel = NULL;
+	add_stats(&r->stats, &s->frame, s->encodings);
+	return 0;
+}
+
+static void free_banks(struct rn_reader *r)
+{
+	for (unsigned i = 0; i < NBANKS; i++) {
+		for (size_t k = 0; r->bank[i].slots && k < r->depth; k++) {
+			rn_rel_unref(r->bank[i].slots[k].rel);
+			free(r->bank[i].slots[k].in.p);
+		}
+		free(r->bank[i].slots);
+	}
+}
+
+/* Room to read ahead; without it blocks are read one by one, which is no error. */
+static bool need_banks(struct rn_reader *r)
+{
+	if (r->bank[1].slots || !r->depth)
+		return r->depth;
+	for (unsigned i = 0; i < NBANKS; i++)
+		if (rn_calloc(r->depth, sizeof *r->bank[i].slots, "a reader", &r->bank[i].slots,
+			      NULL)) {
+			free(r->bank[0].slots);
+			r->bank[0].slots = NULL;
+			r->depth = 0;
+			break;
+		}
+	return r->depth;
 }
 
 /* ---- interface --------------------------------------------------------------- */
@@ -281,12 +454,16 @@ int rn_reader_open(struct rn_io *io, struct rn_reader **out, struct rn_err *e)
 		return rc;
 	}
 	r->in.io = io;
-	r->block.stats = &r->stats;
-	rc = read_header(r, e);
+	rc = rn_pool_new(POOL_BYTES, &r->pool, e);
+	for (unsigned i = 0; i < RN_MAX_LANES; i++)
+		r->block[i].pool = r->pool;
+	if (!rc)
+		rc = read_header(r, e);
 	if (rc) {
 		rn_reader_close(r);
 		return rc;
 	}
+	rn_reader_set_team(r, NULL);
 	*out = r;
 	return 0;
 }
@@ -296,12 +473,26 @@ const char *rn_reader_header(const struct rn_reader *r)
 	return r->header;
 }
 
+void rn_reader_set_team(struct rn_reader *r, struct rn_team *team)
+{
+	if (r->bank[1].slots || !r->in.io->size)
+		return;
+	rn_lanes_fini(&r->lanes);
+	rn_lanes_init(&r->lanes, team, r->in.io->kind == RN_IO_FILE);
+	r->depth = r->lanes.n > 1 ? rn_lanes_depth(&r->lanes) : 0;
+}
+
 /* The next block of the section, or NULL at its end; END is checked when it is met. */
 static int next_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
 {
 	*out = NULL;
 	if (r->ended)
 		return 0;
+	if (r->nsections && need_banks(r)) {
+		RN_TRY(ahead_block(r, out, e));
+		if (*out)
+			return 0;
+	}
 	RN_TRY(need_frame(r, e));
 	switch (r->next.type) {
 	case RN_FRAME_BLOCK:
@@ -389,7 +580,11 @@ void rn_reader_close(struct rn_reader *r)
 	if (!r)
 		return;
 	r->in.io->ops->abort(r->in.io);
-	rn_block_reader_fini(&r->block);
+	for (unsigned i = 0; i < RN_MAX_LANES; i++)
+		rn_block_reader_fini(&r->block[i]);
+	free_banks(r);
+	rn_lanes_fini(&r->lanes);
+	rn_pool_unref(r->pool);
 	rn_schema_fini(&r->schema);
 	free(r->in.p);
 	free(r->header);

@@ -3,11 +3,17 @@
  * The writer: relations of any size in, blocks of block_rows rows out.  Rows that
  * do not fill a block wait, as slices of the relations that they came in, until
  * it is full or its section ends.
+ *
+ * With lanes, blocks wait in a bank until there are enough; while one bank is encoded
+ * the bank before it is written, in order.  What a block becomes depends
+ * on its rows alone, so that the bytes are the same for every number of threads.
  */
 #include "container.h"
 
+#include "../lib/base/uri.h"
 #include "block_write.h"
 #include "hash.h"
+#include "lanes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,6 +22,8 @@
 
 enum {
 	TARGET_RAW = 1 << 20, /* bytes in memory at which a block is cut */
+	CUT_ROWS = 64,        /* rows after which every vector is at a multiple of 64 bytes again */
+	NBANKS = 2,
 	DEFAULT_LEVEL = 1,
 	MAX_LEVEL = 19,
 };
@@ -24,11 +32,27 @@ struct section_count {
 	uint64_t rows, blocks;
 };
 
+/* A block on its way: the relations that it stacks, then what they became. */
+struct slot {
+	struct rn_rel **rels; /* 1 or more, owned */
+	size_t nrels, rels_cap;
+	struct rn_rel *whole; /* they as one, owned */
+	struct rn_block block;
+	struct rn_err err; /* code 0: encoded */
+};
+
+struct bank {
+	struct slot *slots; /* room for w->depth */
+	size_t n;
+};
+
 struct rn_writer {
 	struct rn_io *io;
 	bool broken; /* part of a frame may be missing: no ABORT can follow */
 	bool in_section;
+	bool exact;  /* the caller said how many rows a block has */
 	uint32_t block_rows;
+	int level;
 	struct rn_schema schema;
 	uint64_t offset, running;
 	struct section_count *sections;
@@ -36,7 +60,13 @@ struct rn_writer {
 	struct rn_rel **pending;
 	size_t npending, pending_cap;
 	uint64_t pending_rows, pending_raw;
-	struct rn_block_writer block;
+	/* bank[fill] takes blocks; the other one is empty, or encoded and to be written. */
+	struct rn_lanes lanes;
+	size_t depth; /* blocks of a bank; 1: no bank waits to be written */
+	struct bank bank[NBANKS];
+	unsigned fill;
+	struct rn_block_scratch scratch[RN_MAX_LANES];
+	struct rn_err failed; /* of a block; code 0: none */
 	struct rn_writer_stats stats;
 	struct rn_writer_stats *told; /* rn_writer_opt.stats */
 };
@@ -138,9 +168,8 @@ static int put_header(struct rn_writer *w, const char *text, struct rn_err *e)
 }
 
 /* Frame header and chunk table in front of the chunks, which end where they do. */
-static uint8_t *put_table(struct rn_writer *w, uint32_t rows)
+static uint8_t *put_table(struct rn_writer *w, struct rn_block *b, uint32_t rows)
 {
-	struct rn_block_writer *b = &w->block;
 	struct section_count *s = &w->sections[w->nsections - 1];
 	uint8_t *table = b->enc.p + b->front - RN_ER_FIXED * b->nchunks;
 	struct rn_frame f = {
@@ -167,35 +196,112 @@ static uint8_t *put_table(struct rn_writer *w, uint32_t rows)
 	return table - RN_ER_FIXED;
 }
 
-static int put_block(struct rn_writer *w, const struct rn_rel *r, struct rn_err *e)
+static int put_block(struct rn_writer *w, struct rn_block *b, uint64_t rows, struct rn_err *e)
 {
-	struct rn_block_writer *b = &w->block;
 	const uint8_t *from;
-	int rc = rn_block_encode(b, r, e);
 
-	if (rc)
-		goto out;
-	if (b->raw > RN_ER_MAX_RAW || w->sections[w->nsections - 1].blocks == UINT32_MAX) {
-		rc = rn_err_set(e, RN_EUSAGE,
-				"'%s': a block of %" PRIu64 " rows takes %" PRIu64
-				" bytes, more than the %d that fit: write narrower rows",
-				w->io->name, r->rows, b->raw, RN_ER_MAX_RAW);
-		goto out;
-	}
-	from = put_table(w, (uint32_t)r->rows);
+	if (b->raw > RN_ER_MAX_RAW || w->sections[w->nsections - 1].blocks == UINT32_MAX)
+		return rn_err_set(e, RN_EUSAGE,
+				  "'%s': a block of %" PRIu64 " rows takes %" PRIu64
+				  " bytes, more than the %d that fit: write narrower rows",
+				  w->io->name, rows, b->raw, RN_ER_MAX_RAW);
+	from = put_table(w, b, (uint32_t)rows);
 	for (size_t i = 0; i < b->npieces; i++) {
 		const uint8_t *at = b->enc.p + b->pieces[i].at;
 
 		if (at > from)
-			RN_GOTO(out, put(w, from, (size_t)(at - from), e));
-		RN_GOTO(out, put(w, b->pieces[i].p, b->pieces[i].n, e));
+			RN_TRY(put(w, from, (size_t)(at - from), e));
+		RN_TRY(put(w, b->pieces[i].p, b->pieces[i].n, e));
 		from = at;
 	}
-	if (b->enc.p + b->enc.len > from)
-		rc = put(w, from, (size_t)(b->enc.p + b->enc.len - from), e);
-out:
-	rn_block_clear(b);
-	return rc;
+	return b->enc.p + b->enc.len > from ?
+		       put(w, from, (size_t)(b->enc.p + b->enc.len - from), e) : 0;
+}
+
+/* ---- blocks on their way ----------------------------------------------------- */
+
+static void slot_clear(struct slot *s)
+{
+	rn_block_clear(&s->block);
+	for (size_t i = 0; i < s->nrels; i++)
+		rn_rel_unref(s->rels[i]);
+	s->nrels = 0;
+	rn_rel_unref(s->whole);
+	s->whole = NULL;
+	s->err.code = 0;
+}
+
+static void bank_clear(struct bank *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		slot_clear(&b->slots[i]);
+	b->n = 0;
+}
+
+static int slot_encode(const struct rn_writer *w, struct slot *s, struct rn_block_scratch *scratch,
+		       struct rn_err *e)
+{
+	if (s->nrels == 1)
+		s->whole = rn_rel_ref(s->rels[0]);
+	else
+		RN_TRY(rn_rel_concat(&w->schema, s->rels, s->nrels, &s->whole, e));
+	s->block.level = w->level;
+	return rn_block_encode(&s->block, scratch, s->whole, e);
+}
+
+/* Write an encoded bank; the first error, in the order of the blocks, stays. */
+static void bank_write(struct rn_writer *w, struct bank *b)
+{
+	for (size_t i = 0; i < b->n && !w->failed.code; i++) {
+		struct slot *s = &b->slots[i];
+
+		if (s->err.code)
+			w->failed = s->err;
+		else
+			w->failed.code = put_block(w, &s->block, s->whole->rows, &w->failed);
+	}
+	bank_clear(b);
+}
+
+static void encode_item(void *arg, size_t i, uint32_t lane)
+{
+	struct rn_writer *w = arg;
+	struct slot *s = &w->bank[w->fill].slots[i];
+
+	s->err.code = slot_encode(w, s, &w->scratch[lane], &s->err);
+}
+
+static void write_other(void *arg)
+{
+	struct rn_writer *w = arg;
+
+	bank_write(w, &w->bank[!w->fill]);
+}
+
+/* Encode what has gathered, and write what was encoded before. */
+static int turn(struct rn_writer *w, struct rn_err *e)
+{
+	struct rn_turn t = {
+		.io = w->bank[!w->fill].n ? write_other : NULL,
+		.item = encode_item,
+		.arg = w,
+		.n = w->bank[w->fill].n,
+	};
+
+	rn_lanes_run(&w->lanes, &t);
+	if (w->depth > 1)
+		w->fill = !w->fill;
+	else
+		bank_write(w, &w->bank[w->fill]);
+	return w->failed.code ? rn_err_set(e, w->failed.code, "%s", w->failed.msg) : 0;
+}
+
+static int drain(struct rn_writer *w, struct rn_err *e)
+{
+	for (unsigned i = 0; i < NBANKS; i++)
+		if (w->bank[0].n || w->bank[1].n || w->failed.code)
+			RN_TRY(turn(w, e));
+	return 0;
 }
 
 /* ---- rows -------------------------------------------------------------------- */
@@ -211,22 +317,20 @@ static void drop_pending(struct rn_writer *w)
 /* What waits becomes a block. */
 static int flush_pending(struct rn_writer *w, struct rn_err *e)
 {
-	struct rn_rel *r;
-	int rc;
+	struct bank *b = &w->bank[w->fill];
+	struct slot *s = b->slots + b->n;
 
+	if (w->failed.code)
+		return turn(w, e);
 	if (!w->npending)
 		return 0;
-	if (w->npending == 1) {
-		rc = put_block(w, w->pending[0], e);
-	} else {
-		rc = rn_rel_concat(&w->schema, w->pending, w->npending, &r, e);
-		if (!rc) {
-			rc = put_block(w, r, e);
-			rn_rel_unref(r);
-		}
-	}
-	drop_pending(w);
-	return rc;
+	RN_TRY(rn_grow(&s->rels, &s->rels_cap, w->npending, sizeof *s->rels, "a block", e));
+	memcpy(s->rels, w->pending, w->npending * sizeof *s->rels);
+	s->nrels = w->npending;
+	b->n++;
+	w->npending = 0;
+	w->pending_rows = w->pending_raw = 0;
+	return b->n == w->depth ? turn(w, e) : 0;
 }
 
 static int add_pending(struct rn_writer *w, const struct rn_rel *r, uint64_t from, uint64_t n,
@@ -244,6 +348,38 @@ static int add_pending(struct rn_writer *w, const struct rn_rel *r, uint64_t fro
 	return 0;
 }
 
+/* The most of n rows of r that take at most `left` bytes; a slice of that many shares
+ * memory with r. */
+static uint64_t rows_that_fit(const struct rn_rel *r, uint64_t from, uint64_t n, uint64_t left)
+{
+	uint64_t low = 0, high = n; /* low fit, high do not */
+
+	while (high - low > 1) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (rn_block_raw(r, from, mid) <= left)
+			low = mid;
+		else
+			high = mid;
+	}
+	return low > CUT_ROWS ? low - low % CUT_ROWS : low;
+}
+
+/* Is the block that waits as good as full? */
+static bool is_full(const struct rn_writer *w)
+{
+	uint64_t some = w->pending_raw / w->pending_rows * CUT_ROWS;
+
+	return w->pending_rows == w->block_rows || w->pending_raw + some >= TARGET_RAW;
+}
+
+/* Rather a block that is only half full than rows copied to fill it. */
+static bool is_enough(const struct rn_writer *w, uint64_t n, uint64_t left)
+{
+	return w->pending_raw >= TARGET_RAW / 2 ||
+	       (!w->exact && n < left && w->pending_rows >= w->block_rows / 2);
+}
+
 int rn_writer_rows(struct rn_writer *w, const struct rn_rel *r, struct rn_err *e)
 {
 	uint64_t from = 0;
@@ -254,21 +390,28 @@ int rn_writer_rows(struct rn_writer *w, const struct rn_rel *r, struct rn_err *e
 		return rn_err_set(e, RN_EBUG, "'%s': rows of another schema than their section's",
 				  w->io->name);
 	while (from < r->rows) {
-		uint64_t n = w->block_rows - w->pending_rows, raw;
+		uint64_t left = r->rows - from, n = w->block_rows - w->pending_rows, raw;
+		bool fits;
 
-		n = r->rows - from < n ? r->rows - from : n;
+		n = left < n ? left : n;
 		raw = rn_block_raw(r, from, n);
-		while (n > 1 && w->pending_raw + raw > TARGET_RAW) {
-			n /= 2;
-			raw = rn_block_raw(r, from, n);
-		}
-		if (w->npending && w->pending_raw + raw > TARGET_RAW) {
+		fits = w->pending_raw + raw <= TARGET_RAW;
+		if (w->npending && (!fits || n < left) && is_enough(w, n, left)) {
 			RN_TRY(flush_pending(w, e));
 			continue;
 		}
+		if (!fits) {
+			n = rows_that_fit(r, from, n, TARGET_RAW - w->pending_raw);
+			if (!n && w->npending) {
+				RN_TRY(flush_pending(w, e));
+				continue;
+			}
+			n = n ? n : 1;
+			raw = rn_block_raw(r, from, n);
+		}
 		RN_TRY(add_pending(w, r, from, n, raw, e));
 		from += n;
-		if (w->pending_rows == w->block_rows || w->pending_raw >= TARGET_RAW)
+		if (is_full(w))
 			RN_TRY(flush_pending(w, e));
 	}
 	return 0;
@@ -279,7 +422,17 @@ int rn_writer_rows(struct rn_writer *w, const struct rn_rel *r, struct rn_err *e
 static void writer_free(struct rn_writer *w)
 {
 	drop_pending(w);
-	rn_block_fini(&w->block);
+	for (unsigned i = 0; i < NBANKS; i++) {
+		bank_clear(&w->bank[i]);
+		for (size_t k = 0; w->bank[i].slots && k < w->depth; k++) {
+			rn_block_fini(&w->bank[i].slots[k].block);
+			free(w->bank[i].slots[k].rels);
+		}
+		free(w->bank[i].slots);
+	}
+	for (unsigned i = 0; i < RN_MAX_LANES; i++)
+		rn_block_scratch_fini(&w->scratch[i]);
+	rn_lanes_fini(&w->lanes);
 	rn_schema_fini(&w->schema);
 	free(w->sections);
 	free(w->pending);
@@ -295,6 +448,21 @@ static int codec_level(const struct rn_writer_opt *opt, enum rn_io_kind kind)
 	return opt->compress == RN_COMPRESS_ZSTD && opt->level ? opt->level : DEFAULT_LEVEL;
 }
 
+static int writer_init(struct rn_writer *w, const struct rn_writer_opt *opt, struct rn_err *e)
+{
+	w->level = codec_level(opt, w->io->kind);
+	w->told = opt->stats;
+	w->exact = opt->block_rows;
+	w->block_rows = opt->block_rows && opt->block_rows < RN_ER_MAX_ROWS ? opt->block_rows :
+									      RN_ER_MAX_ROWS;
+	rn_lanes_init(&w->lanes, opt->team, w->level && w->io->kind == RN_IO_FILE);
+	w->depth = rn_lanes_depth(&w->lanes);
+	for (unsigned i = 0; i < NBANKS; i++)
+		RN_TRY(rn_calloc(w->depth, sizeof *w->bank[i].slots, "a writer",
+				 &w->bank[i].slots, e));
+	return 0;
+}
+
 int rn_writer_open(struct rn_io *io, const char *header, const struct rn_writer_opt *opt,
 		   struct rn_writer **out, struct rn_err *e)
 {
@@ -307,11 +475,9 @@ int rn_writer_open(struct rn_io *io, const char *header, const struct rn_writer_
 		return rc;
 	}
 	w->io = io;
-	w->block.level = codec_level(opt, io->kind);
-	w->told = opt->stats;
-	w->block_rows = opt->block_rows && opt->block_rows < RN_ER_MAX_ROWS ? opt->block_rows :
-									      RN_ER_MAX_ROWS;
-	rc = put_header(w, header, e);
+	rc = writer_init(w, opt, e);
+	if (!rc)
+		rc = put_header(w, header, e);
 	if (rc) {
 		io->ops->abort(io);
 		writer_free(w);
@@ -328,6 +494,7 @@ int rn_writer_section(struct rn_writer *w, const struct rn_schema *s, struct rn_
 	int rc;
 
 	RN_TRY(flush_pending(w, e));
+	RN_TRY(drain(w, e));
 	if (w->nsections == RN_ER_MAX_SECTIONS)
 		return rn_err_set(e, RN_EUSAGE, "'%s': more than %d sections", w->io->name,
 				  RN_ER_MAX_SECTIONS);
@@ -372,6 +539,7 @@ int rn_writer_close(struct rn_writer *w, struct rn_err *e)
 	int rc;
 
 	RN_GOTO(fail, flush_pending(w, e));
+	RN_GOTO(fail, drain(w, e));
 	RN_GOTO(fail, put_end(w, e));
 	RN_GOTO(fail, w->io->ops->flush(w->io, e));
 	if (w->told)
@@ -399,12 +567,16 @@ static size_t message_length(const char *s)
 
 void rn_writer_abort(struct rn_writer *w, const char *message)
 {
+	struct rn_str shown = RN_STR_INIT;
+
 	if (!w)
 		return;
+	rn_uri_hide(message, &shown);
 	/* The cause is what counts: that this may fail too is not reported. */
 	if (!w->broken)
-		(void)!put_frame(w, RN_FRAME_ABORT, (uint32_t)w->nsections, message,
-				 message_length(message), NULL);
+		(void)!put_frame(w, RN_FRAME_ABORT, (uint32_t)w->nsections, shown.s,
+				 message_length(shown.s), NULL);
+	rn_str_fini(&shown);
 	w->io->ops->abort(w->io);
 	writer_free(w);
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Typed rows out of text.  A column's type is guessed from the first rows and only
- * ever widens.
+ * Typed rows out of text.  One thread reads and cuts chunks of whole rows; the team
+ * makes relations of several at once, which are handed out in order.  What a chunk
+ * holds, and so what a block does, depends on the text alone.
  *
- * Where the input can be read again, its blocks are parsed with the guess and
- * kept; if every row fits, as nearly always, that was the only pass.  If one
- * does not, or what is kept gets too large, the rest only widens the types and
- * a second pass parses.  Where it cannot be read again, the first 65,536 rows
- * decide, and a later value that does not fit is an error.  A key of JSON lines that
- * was not met before is like a value that does not fit.
+ * Types are guessed from the first rows and only ever widen.  Where the input can be read
+ * again, chunks are parsed with the guess, and what they become is kept; if every row fits
+ * and all of it is small, as nearly always, that was the only pass.  If one does not, or
+ * what is kept would get too large, the rest only widens the types and a second pass
+ * parses.  Where it cannot be read again, the first 65,536 rows decide, and a later
+ * value that does not fit is an error.  A key of JSON lines that was not met before is
+ * like a value that does not fit.
  */
 #include "csv_reader.h"
 
-#include "../lib/base/utf8.h"
+#include "../lib/base/team.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,200 +22,174 @@
 #include <string.h>
 
 enum {
-	MAX_ROWS = 65536,        /* in a block */
-	SAMPLE_TEXT = 256 << 20, /* bytes of text at which a sample is large enough */
-	GUESS_ROWS = 1000,       /* that make the first guess where the input can be read again */
-	MAX_KEPT = 256 << 20,    /* bytes of blocks kept while types are being found */
-	BLOCK_BYTES = 64 << 20,  /* bytes at which a block of many columns is cut */
-	MAX_SHOWN = 3,           /* malformed rows that are told one by one */
+	MAX_ROWS = 65536,       /* in a block */
+	SAMPLE_TEXT = 64 << 20, /* bytes of text at which a sample is large enough */
+	GUESS_ROWS = 1000,      /* that make the first guess where the input can be read again */
+	MAX_KEPT = 96 << 20,    /* bytes of blocks kept while types are being found */
+	MAX_BATCH = 32,         /* chunks that are worked on at once */
 };
 
-/* ---- rows -------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------ */
 
-/* A blank line is a row only where there is one column. */
-static bool is_blank(const struct rn_csv_reader *r, const struct rn_csv_field *f, size_t n)
+/* One more chunk behind the queue: one that is done with, or a new one. */
+static int add_chunk(struct rn_csv_reader *r, struct rn_csv_chunk **out, struct rn_err *e)
 {
-	return n == 1 && r->ncols != 1 && !r->json && !f->len && !f->quoted;
-}
+	struct rn_csv_chunk *k;
 
-/* The row that r->err is about is passed over. */
-static int reject(struct rn_csv_reader *r, struct rn_err *e)
-{
-	if (r->counting && r->bad < MAX_SHOWN) {
-		r->bad_text[r->bad] = strdup(r->err.msg);
-		if (!r->bad_text[r->bad])
-			return rn_err_nomem(e, strlen(r->err.msg), "a message");
+	if (r->head) {
+		k = r->queue[0];
+		memmove(r->queue, r->queue + 1, --r->nqueue * sizeof *r->queue);
+		r->head--;
+	} else {
+		RN_TRY(rn_grow(&r->queue, &r->queue_cap, r->nqueue + 1,
+			       sizeof(struct rn_csv_chunk *), "text", e));
+		RN_TRY(rn_calloc(1, sizeof *k, "text", &k, e));
 	}
-	r->bad += r->counting;
+	r->queue[r->nqueue++] = k;
+	*out = k;
 	return 0;
 }
 
-static void forget_rejects(struct rn_csv_reader *r)
+int rn_csv_fill(struct rn_csv_reader *r, size_t n, struct rn_err *e)
 {
-	for (size_t i = 0; i < MAX_SHOWN; i++) {
+	while (!r->ended && r->nqueue - r->head < n) {
+		struct rn_csv_chunk *k;
+		bool got = true;
+
+		RN_TRY(add_chunk(r, &k, e));
+		/* An error takes its turn. */
+		k->rc = rn_csv_scan_chunk(r->scan, k, &got, &k->err);
+		r->ended = k->rc || !got;
+		if (!got)
+			rn_csv_chunk_clear(r->queue[--r->nqueue], true);
+		if (!got)
+			free(r->queue[r->nqueue]);
+	}
+	return 0;
+}
+
+void rn_csv_drop_chunk(struct rn_csv_reader *r)
+{
+	struct rn_csv_chunk *k = r->queue[r->head++];
+
+	r->line += k->head_lines + k->lines;
+	rn_csv_chunk_clear(k, r->head > MAX_BATCH);
+}
+
+/* Chunks worked on at once: enough that no thread waits long for another. */
+static size_t batch_size(const struct rn_csv_reader *r)
+{
+	size_t threads = rn_team_threads(r->ctx ? r->ctx->team : NULL);
+
+	return threads == 1 ? 1 : 2 * threads < MAX_BATCH ? 2 * threads : MAX_BATCH;
+}
+
+static void work(void *arg, uint32_t part)
+{
+	struct rn_csv_reader *r = arg;
+	struct rn_csv_chunk *k = r->queue[r->head + part];
+
+	if (k->rc || k->done)
+		return;
+	k->done = true;
+	if (r->task == RN_CSV_WIDEN)
+		k->rc = rn_csv_widen(r, k, SIZE_MAX, false, &k->err);
+	else
+		k->rc = rn_csv_parse(r, k, &k->err);
+}
+
+/* Have the next chunks in the queue, *n of them, and the task done on each. */
+static int run_batch(struct rn_csv_reader *r, size_t *n, struct rn_err *e)
+{
+	RN_TRY(rn_csv_fill(r, batch_size(r), e));
+	*n = r->nqueue - r->head;
+	if (*n > batch_size(r))
+		*n = batch_size(r);
+	rn_team_run(r->ctx ? r->ctx->team : NULL, (uint32_t)*n, work, r);
+	return 0;
+}
+
+/* ---- messages ---------------------------------------------------------------------------- */
+
+static const char *input_name(const struct rn_csv_reader *r)
+{
+	return rn_text_in_name(rn_csv_scan_input(r->scan));
+}
+
+static uint64_t line_of(const struct rn_csv_reader *r, const struct rn_csv_chunk *k, size_t at)
+{
+	uint64_t line = r->line;
+
+	for (size_t i = r->head; i < r->nqueue && r->queue[i] != k; i++)
+		line += r->queue[i]->head_lines + r->queue[i]->lines;
+	for (size_t i = 0; k && i < at; i++)
+		line += k->text[i] == '\n';
+	return line;
+}
+
+int rn_csv_bad_at(const struct rn_csv_reader *r, const struct rn_csv_chunk *k, size_t at,
+		  struct rn_err *e, const char *fmt, ...)
+{
+	char what[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	return rn_err_set(e, RN_EDATA, "%s:%" PRIu64 ": %s", input_name(r), line_of(r, k, at), what);
+}
+
+static int tell(const struct rn_csv_reader *r, const struct rn_csv_chunk *k,
+		const struct rn_csv_bad *b, struct rn_err *e)
+{
+	if (b->byte)
+		return rn_err_set(e, RN_EDATA, "%s:%" PRIu64 ":%" PRIu32 ": %s", input_name(r),
+				  line_of(r, k, b->at), b->byte, b->what);
+	return rn_csv_bad_at(r, k, b->at, e, "%s", b->what);
+}
+
+int rn_csv_check_chunk(const struct rn_csv_reader *r, const struct rn_csv_chunk *k,
+		       struct rn_err *e)
+{
+	if (k->rc) {
+		if (e)
+			*e = k->err;
+		return k->rc;
+	}
+	return k->fatal || (k->nbad && !r->opt.skip_bad) ? tell(r, k, &k->bad[0], e) : 0;
+}
+
+/* The rows of the chunk at the head count, those that are none as well. */
+static int count_rows(struct rn_csv_reader *r, const struct rn_csv_chunk *k, struct rn_err *e)
+{
+	for (uint64_t i = 0; i < k->nbad; i++) {
+		struct rn_err what = { 0 };
+
+		if (r->bad + i >= RN_CSV_MAX_SHOWN)
+			break;
+		(void)!tell(r, k, &k->bad[i], &what);
+		r->bad_text[r->bad + i] = strdup(what.msg);
+		if (!r->bad_text[r->bad + i])
+			return rn_err_nomem(e, strlen(what.msg) + 1, "a message");
+	}
+	r->bad += k->nbad;
+	r->good += k->rel ? k->rel->rows : 0;
+	return 0;
+}
+
+static void forget_counts(struct rn_csv_reader *r)
+{
+	for (size_t i = 0; i < RN_CSV_MAX_SHOWN; i++) {
 		free(r->bad_text[i]);
 		r->bad_text[i] = NULL;
 	}
 	r->good = r->bad = 0;
 }
 
-/* The next row of text, well formed. */
-static int next_fields(struct rn_csv_reader *r, const struct rn_csv_field **f, size_t *n,
-		       struct rn_err *e)
-{
-	for (;;) {
-		bool could;
-		int rc = rn_csv_scan_row(r->scan, f, n, r->opt.skip_bad ? &r->err : e);
-
-		if (!rc || !r->opt.skip_bad)
-			return rc;
-		could = false;
-		if (rc == RN_EDATA)
-			RN_TRY(rn_csv_scan_skip(r->scan, &could, e));
-		if (!could) {
-			if (e)
-				*e = r->err;
-			return rc;
-		}
-		RN_TRY(reject(r, e));
-	}
-}
-
-/* A row of n fields is passed over, or is an error. */
-static int bad_length(struct rn_csv_reader *r, size_t n, struct rn_err *e)
-{
-	const char *whose = !r->opt.no_header ? "the header has" :
-			    r->opt.nnames     ? "--columns names" :
-						"the first row has";
-	int rc = rn_csv_scan_bad(r->scan, 0, r->opt.skip_bad ? &r->err : e,
-				 "%zu field%s where %s %zu", n, n == 1 ? "" : "s", whose, r->ncols);
-
-	return r->opt.skip_bad ? reject(r, e) : rc;
-}
-
-/* The next row that is none, of as many fields as there are columns (JSON lines: at
- * least); *f = NULL: the end. */
-static int next_row(struct rn_csv_reader *r, const struct rn_csv_field **f, size_t *n,
-		    struct rn_err *e)
-{
-	for (;;) {
-		RN_TRY(next_fields(r, f, n, e));
-		if (!*f || r->json || *n == r->ncols)
-			return 0;
-		if (is_blank(r, *f, *n))
-			continue;
-		RN_TRY(bad_length(r, *n, e));
-	}
-}
-
-/* Columns for the keys that are new. */
-static int add_columns(struct rn_csv_reader *r, struct rn_err *e)
-{
-	size_t n = rn_csv_scan_nkeys(r->scan);
-
-	RN_TRY(rn_grow(&r->cols, &r->cols_cap, n, sizeof *r->cols, "a schema", e));
-	for (; r->ncols < n; r->ncols++) {
-		char *name = strdup(rn_csv_scan_key(r->scan, r->ncols));
-
-		if (!name)
-			return rn_err_nomem(e, 1, "a column name");
-		r->cols[r->ncols] = (struct rn_csv_column){ .name = name, .type = RN_CSV_UNKNOWN };
-	}
-	return 0;
-}
-
-static int widen_row(struct rn_csv_reader *r, const struct rn_csv_field *f, size_t n,
-		     struct rn_err *e)
-{
-	if (n > r->ncols)
-		RN_TRY(add_columns(r, e));
-	for (size_t i = 0; i < r->ncols; i++)
-		if (!r->cols[i].given && r->cols[i].type != RN_STRING)
-			r->cols[i].type = rn_csv_widen(r, r->cols[i].type, &f[i]);
-	return 0;
-}
-
-/* Guess from at most `rows` rows, which stay to be read. */
-static int guess_types(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
-{
-	const struct rn_csv_field *f;
-	size_t n = 1;
-	int rc = 0;
-
-	rn_csv_scan_mark(r->scan);
-	while (!rc && rows-- && rn_csv_scan_kept(r->scan) < SAMPLE_TEXT) {
-		rc = next_row(r, &f, &n, e);
-		if (rc || !f)
-			break;
-		rc = widen_row(r, f, n, e);
-	}
-	rn_csv_scan_back(r->scan);
-	return rc;
-}
-
-/* ---- blocks ------------------------------------------------------------------ */
-
-/* The row at f is passed over, or is an error: its value `misfit` - 1 is not of its
- * column's type, or (0) it has a new key. */
-static int bad_row(struct rn_csv_reader *r, size_t misfit, const struct rn_csv_field *f,
-		   struct rn_err *e)
-{
-	struct rn_err *err = r->opt.skip_bad ? &r->err : e;
-	int rc;
-
-	if (misfit)
-		rc = rn_csv_bad_value(r, misfit - 1, &f[misfit - 1], err);
-	else
-		rc = rn_csv_scan_bad(r->scan, 0, err,
-				     "the key '%s' is new after %d rows (name it with --types)",
-				     rn_csv_scan_key(r->scan, r->ncols), RN_CSV_SAMPLE);
-	return r->opt.skip_bad ? reject(r, e) : rc;
-}
-
-/* Rows into the block until it is full, the end (ended), or a value or a key that does
- * not fit and decides on types (`finding`): then *misfit, and the row is *n fields at *f. */
-static int fill_block(struct rn_csv_reader *r, bool finding, const struct rn_csv_field **f,
-		      size_t *n, bool *misfit, struct rn_err *e)
-{
-	*misfit = false;
-	RN_TRY(rn_csv_block_start(r, e));
-	while (r->rows < r->capacity && r->text < BLOCK_BYTES) {
-		size_t at = 0;
-		int rc = 0;
-
-		RN_TRY(next_row(r, f, n, e));
-		if (!*f) {
-			r->ended = true;
-			return 0;
-		}
-		if (*n <= r->ncols)
-			rc = rn_csv_block_add(r, *f, &at, r->opt.skip_bad ? &r->err : e);
-		if (rc == RN_EDATA && r->opt.skip_bad) { /* not UTF-8 */
-			RN_TRY(reject(r, e));
-			continue;
-		}
-		if (rc) {
-			if (r->opt.skip_bad && e)
-				*e = r->err;
-			return rc;
-		}
-		if (!at && *n <= r->ncols) {
-			r->good++;
-			continue;
-		}
-		if (finding && !(at && r->cols[at - 1].given)) {
-			*misfit = true;
-			return 0;
-		}
-		RN_TRY(bad_row(r, at, *f, e));
-	}
-	return 0;
-}
-
 /* At the end: how many rows were passed over. */
-static int tell_rejects(struct rn_csv_reader *r, struct rn_err *e)
+static int tell_counts(struct rn_csv_reader *r, struct rn_err *e)
 {
-	const char *name = rn_csv_scan_name(r->scan);
+	const char *name = input_name(r);
 
 	if (!r->bad)
 		return 0;
@@ -221,14 +197,14 @@ static int tell_rejects(struct rn_csv_reader *r, struct rn_err *e)
 		return rn_err_set(e, RN_EDATA,
 				  "'%s': none of its %" PRIu64 " rows can be read; the first: %s", name,
 				  r->bad, r->bad_text[0]);
-	for (uint64_t i = 0; i < r->bad && i < MAX_SHOWN; i++)
+	for (uint64_t i = 0; i < r->bad && i < RN_CSV_MAX_SHOWN; i++)
 		rn_log(r->ctx, RN_LOG_WARN, "%s", r->bad_text[i]);
 	rn_log(r->ctx, RN_LOG_WARN, "'%s': %" PRIu64 " of %" PRIu64 " rows passed over", name, r->bad,
 	       r->good + r->bad);
 	return 0;
 }
 
-/* ---- finding the types of all rows -------------------------------------------- */
+/* ---- finding types ------------------------------------------------------------------------ */
 
 static void drop_kept(struct rn_csv_reader *r)
 {
@@ -237,180 +213,173 @@ static void drop_kept(struct rn_csv_reader *r)
 	r->nkept = r->next_kept = 0;
 }
 
-/* The first row that is not blank. */
-static int first_row(struct rn_csv_reader *r, const struct rn_csv_field **f, size_t *n,
-		     struct rn_err *e)
+/* A chunk of JSON lines has no more rows than there is room for. */
+static void limit_lines(struct rn_csv_reader *r)
 {
-	do
-		RN_TRY(next_fields(r, f, n, e));
-	while (*n == 1 && !(*f)->len && !(*f)->quoted);
-	return 0;
+	size_t most = RN_CSV_BLOCK_BYTES / (16 * (r->ncols ? r->ncols : 1));
+
+	if (r->rules.json)
+		rn_csv_scan_limit(r->scan, most ? most : 1);
 }
 
-static int skip_header(struct rn_csv_reader *r, struct rn_err *e)
-{
-	const struct rn_csv_field *f;
-	size_t n;
-
-	return r->opt.no_header || r->json ? 0 : first_row(r, &f, &n, e);
-}
-
-static void set_capacity(struct rn_csv_reader *r)
-{
-	uint64_t most = BLOCK_BYTES / (9 * (uint64_t)(r->ncols ? r->ncols : 1));
-	uint64_t size = rn_csv_scan_size(r->scan);
-	uint32_t rows = r->opt.block_rows;
-
-	rows = rows && rows < MAX_ROWS ? rows : MAX_ROWS;
-	/* Every row takes a byte per column: small files need only small blocks. */
-	if (size && !r->json && size / r->ncols < most)
-		most = size / r->ncols + 1;
-	r->capacity = most < rows ? (uint32_t)(most ? most : 1) : rows;
-}
-
-/* Widen by the row of n fields at f and by all that follow; then start again. */
-static int widen_rest(struct rn_csv_reader *r, const struct rn_csv_field *f, size_t n,
+/* Types that a chunk has widened; *changed: there were some. */
+static int take_types(struct rn_csv_reader *r, const struct rn_csv_chunk *k, bool *changed,
 		      struct rn_err *e)
 {
-	drop_kept(r);
-	rn_csv_block_drop(r);
-	forget_rejects(r);
-	r->counting = false;
-	do {
-		if (f)
-			RN_TRY(widen_row(r, f, n, e));
-		RN_TRY(next_row(r, &f, &n, e));
-	} while (f);
-	r->ended = false;
-	RN_TRY(rn_csv_scan_rewind(r->scan, e));
-	RN_TRY(skip_header(r, e));
-	r->counting = true;
-	set_capacity(r);
+	if (k->fatal)
+		return 0;
+	if (r->keys.n > r->ncols) {
+		RN_TRY(rn_csv_add_columns(r, e));
+		*changed = true;
+	}
+	for (size_t i = 0; i < r->ncols; i++) {
+		*changed = *changed || r->cols[i].type != k->types[i];
+		r->cols[i].type = k->types[i];
+	}
 	return 0;
+}
+
+/* Widen by the chunk at queue[i], after all before it. */
+static int widen_by(struct rn_csv_reader *r, size_t i, size_t most, struct rn_err *e)
+{
+	struct rn_csv_chunk *k = r->queue[i];
+	bool changed = false;
+
+	RN_TRY(rn_csv_widen(r, k, most, true, e));
+	return take_types(r, k, &changed, e);
+}
+
+/* Types of at most `rows` rows, which stay to be read.  An error is met again then. */
+static int guess_types(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
+{
+	size_t text = 0;
+
+	for (size_t i = 0; rows && text < SAMPLE_TEXT; i++) {
+		struct rn_csv_chunk *k;
+
+		RN_TRY(rn_csv_fill(r, i + 1, e));
+		if (r->head + i == r->nqueue || r->queue[r->head + i]->rc)
+			return 0;
+		k = r->queue[r->head + i];
+		RN_TRY(widen_by(r, r->head + i, rows, e));
+		if (k->stopped)
+			return 0;
+		rows -= k->rows;
+		text += k->len;
+	}
+	return 0;
+}
+
+/* Types of the next chunks.  All were widened from what is known before the first of them:
+ * after one that changes that, the others are looked at anew. */
+static int widen_batch(struct rn_csv_reader *r, bool *more, struct rn_err *e)
+{
+	bool changed = false;
+	uint64_t done, total;
+	size_t n;
+
+	RN_TRY(run_batch(r, &n, e));
+	*more = n > 0;
+	rn_csv_progress(r, &done, &total);
+	rn_ctx_progress(r->ctx, done, total, 0);
+	for (size_t i = 0; i < n && *more; i++) {
+		struct rn_csv_chunk *k = r->queue[r->head];
+
+		if (k->rc)
+			return rn_csv_check_chunk(r, k, e);
+		if (changed || k->new_key) {
+			RN_TRY(widen_by(r, r->head, SIZE_MAX, e));
+			changed = true;
+		} else {
+			RN_TRY(take_types(r, k, &changed, e));
+		}
+		*more = !k->stopped; /* no row behind that will be read */
+		rn_csv_drop_chunk(r);
+	}
+	return 0;
+}
+
+static bool may_widen(const struct rn_csv_reader *r)
+{
+	for (size_t i = 0; i < r->ncols; i++)
+		if (!r->cols[i].given && r->cols[i].type != RN_STRING)
+			return true;
+	return r->rules.json;
+}
+
+/* Widen by all rows from the queue's head on; then start again. */
+static int widen_rest(struct rn_csv_reader *r, struct rn_err *e)
+{
+	bool more = true;
+
+	drop_kept(r);
+	forget_counts(r);
+	r->task = RN_CSV_WIDEN;
+	for (size_t i = r->head; i < r->nqueue; i++)
+		r->queue[i]->done = false;
+	while (more && may_widen(r))
+		RN_TRY(widen_batch(r, &more, e));
+	while (r->head < r->nqueue)
+		rn_csv_drop_chunk(r);
+	r->task = RN_CSV_ROWS;
+	r->widened = true;
+	r->ended = false;
+	r->line = 1;
+	limit_lines(r);
+	RN_TRY(rn_csv_scan_rewind(r->scan, e));
+	return rn_csv_skip_header(r, e);
+}
+
+static int keep(struct rn_csv_reader *r, struct rn_csv_chunk *k, struct rn_err *e)
+{
+	RN_TRY(count_rows(r, k, e));
+	RN_TRY(rn_grow(&r->kept, &r->kept_cap, r->nkept + 1, sizeof(struct rn_rel *), "text", e));
+	if (k->rel)
+		r->kept[r->nkept++] = k->rel;
+	k->rel = NULL;
+	rn_csv_drop_chunk(r);
+	return 0;
+}
+
+/* Would what the whole input becomes be more than `limit` bytes, as `kept` are so far? */
+static bool too_much(const struct rn_csv_reader *r, uint64_t kept, uint64_t limit)
+{
+	uint64_t done, total;
+
+	rn_text_in_progress(rn_csv_scan_input(r->scan), &done, &total);
+	return kept > limit ||
+	       (done < total && (double)kept * (double)total > (double)limit * (double)done);
 }
 
 /* Parse into r->kept with the types guessed. */
 static int find_types(struct rn_csv_reader *r, uint64_t limit, struct rn_err *e)
 {
-	const struct rn_csv_field *f = NULL;
 	uint64_t kept = 0;
-
-	while (!r->ended) {
-		bool misfit;
-		size_t n;
-
-		if (kept > limit)
-			return widen_rest(r, NULL, 0, e);
-		RN_TRY(fill_block(r, true, &f, &n, &misfit, e));
-		if (misfit)
-			return widen_rest(r, f, n, e);
-		RN_TRY(rn_grow(&r->kept, &r->kept_cap, r->nkept + 1, sizeof(struct rn_rel *),
-			       "text", e));
-		RN_TRY(rn_csv_block_finish(r, &r->kept[r->nkept], e));
-		if (r->kept[r->nkept])
-			kept += rn_rel_bytes(r->kept[r->nkept++]);
-	}
-	return 0;
-}
-
-/* ---- header ------------------------------------------------------------------ */
-
-/* The name of column i: what --columns says, its header cell, or c0, c1, … */
-static int set_name(struct rn_csv_reader *r, size_t i, const struct rn_csv_field *f,
-		    struct rn_err *e)
-{
-	const char *given = r->opt.nnames ? r->opt.names[i] : NULL;
-	char number[24];
-	int n = snprintf(number, sizeof number, "c%zu", i);
-	bool own = !given && !r->opt.no_header && f->len;
-	const char *from = given ? given : own ? f->p : number;
-	size_t len = given ? strlen(given) : own ? f->len : (size_t)n;
-	char *to;
-
-	if (own && rn_utf8_prefix(from, len) < len)
-		return rn_csv_scan_bad(r->scan, i, e, "the name of column %zu is not UTF-8", i + 1);
-	RN_TRY(rn_calloc(len + 1, 1, "a column name", &r->cols[i].name, e));
-	to = r->cols[i].name;
-	for (size_t j = 0; j < len; j++) {
-		*to++ = from[j];
-		j += own && f->escaped && from[j] == '"';
-	}
-	return 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	const struct rn_csv_column *const *x = a, *const *y = b;
-	int c = strcmp((*x)->name, (*y)->name);
-
-	return c ? c : (*x > *y) - (*x < *y);
-}
-
-static int check_names(struct rn_csv_reader *r, struct rn_err *e)
-{
-	struct rn_csv_column **sorted;
-	int rc = 0;
-
-	RN_TRY(rn_calloc(r->ncols, sizeof(struct rn_csv_column *), "a schema", &sorted, e));
-	for (size_t i = 0; i < r->ncols; i++)
-		sorted[i] = &r->cols[i];
-	qsort(sorted, r->ncols, sizeof *sorted, by_name);
-	for (size_t i = 1; i < r->ncols && !rc; i++)
-		if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
-			rc = rn_csv_scan_bad(r->scan, 0, e,
-					     "columns %td and %td are both named '%s'",
-					     sorted[i - 1] - r->cols + 1, sorted[i] - r->cols + 1,
-					     sorted[i]->name);
-	free(sorted);
-	return rc;
-}
-
-static int read_names(struct rn_csv_reader *r, struct rn_err *e)
-{
-	const struct rn_csv_field *f;
 	size_t n;
 
-	rn_csv_scan_mark(r->scan);
-	RN_TRY(first_row(r, &f, &n, e));
-	if (!n && !(r->opt.no_header && r->opt.nnames))
-		return rn_err_set(e, RN_EDATA, "'%s' is empty: it has no header",
-				  rn_csv_scan_name(r->scan));
-	if (r->opt.nnames && n && n != r->opt.nnames)
-		return rn_csv_scan_bad(r->scan, 0, e, "%zu field%s where --columns names %zu", n,
-				       n == 1 ? "" : "s", r->opt.nnames);
-	n = r->opt.nnames ? r->opt.nnames : n;
-	RN_TRY(rn_grow(&r->cols, &r->cols_cap, n, sizeof *r->cols, "a schema", e));
-	memset(r->cols, 0, n * sizeof *r->cols);
-	r->ncols = n;
-	for (size_t i = 0; i < n; i++) {
-		r->cols[i].type = RN_CSV_UNKNOWN;
-		RN_TRY(set_name(r, i, f ? &f[i] : NULL, e));
-	}
-	RN_TRY(check_names(r, e));
-	rn_csv_scan_back(r->scan);
-	return skip_header(r, e);
-}
+	r->task = RN_CSV_FIND_TYPES;
+	do {
+		RN_TRY(run_batch(r, &n, e));
+		for (size_t i = 0; i < n; i++) {
+			struct rn_csv_chunk *k = r->queue[r->head];
 
-static int set_given(struct rn_csv_reader *r, struct rn_err *e)
-{
-	for (size_t t = 0; t < r->opt.ntypes; t++) {
-		size_t i = 0;
-
-		while (i < r->ncols && strcmp(r->cols[i].name, r->opt.type_names[t]) != 0)
-			i++;
-		if (i == r->ncols && r->json) {
-			RN_TRY(rn_csv_scan_add_key(r->scan, r->opt.type_names[t], e));
-			RN_TRY(add_columns(r, e));
+			if (k->misfit || k->new_key)
+				return widen_rest(r, e);
+			if (k->rc || k->fatal || (k->nbad && !r->opt.skip_bad)) {
+				r->task = RN_CSV_ROWS; /* it is told when it is read */
+				return 0;
+			}
+			kept += k->rel ? rn_rel_bytes(k->rel) : 0;
+			RN_TRY(keep(r, k, e));
+			if (too_much(r, kept, limit))
+				return widen_rest(r, e);
 		}
-		if (i == r->ncols)
-			return rn_err_set(e, RN_EUSAGE,
-					  "a type is given for '%s', which is no column of '%s'",
-					  r->opt.type_names[t], rn_csv_scan_name(r->scan));
-		r->cols[i].type = r->opt.types[t];
-		r->cols[i].given = true;
-	}
+	} while (n);
+	r->task = RN_CSV_ROWS;
 	return 0;
 }
+
+/* ---- opening ------------------------------------------------------------------------------ */
 
 static bool all_given(const struct rn_csv_reader *r)
 {
@@ -428,40 +397,28 @@ bool rn_csv_delimiter(const char *text, char *out)
 	return text[0] > 0 && !text[1] && !strchr("\"\r\n", text[0]);
 }
 
-/* ---- interface --------------------------------------------------------------- */
-
-/* Columns and first types of JSON lines. */
-static int guess_json(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
-{
-	RN_TRY(guess_types(r, rows, e));
-	RN_TRY(set_given(r, e));
-	set_capacity(r);
-	return 0;
-}
-
-static int guess_separated(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
-{
-	RN_TRY(read_names(r, e));
-	RN_TRY(set_given(r, e));
-	set_capacity(r);
-	return all_given(r) ? 0 : guess_types(r, rows, e);
-}
-
 static int find_schema(struct rn_csv_reader *r, struct rn_err *e)
 {
-	bool again = rn_csv_scan_can_rewind(r->scan);
+	bool again = rn_csv_scan_can_rewind(r->scan) && !r->opt.first;
 	uint64_t rows = again ? GUESS_ROWS : RN_CSV_SAMPLE, limit = MAX_KEPT;
 
-	RN_TRY(r->json ? guess_json(r, rows, e) : guess_separated(r, rows, e));
-	r->counting = true;
+	if (!r->rules.json)
+		RN_TRY(rn_csv_read_names(r, e));
+	else
+		RN_TRY(guess_types(r, rows, e));
+	RN_TRY(rn_csv_set_given(r, &r->opt, e));
+	if (!r->rules.json && !all_given(r))
+		RN_TRY(guess_types(r, rows, e));
+	limit_lines(r);
 	if (r->ctx && r->ctx->mem_limit && r->ctx->mem_limit / 4 < limit)
 		limit = r->ctx->mem_limit / 4;
 	/* All keys of JSON lines are known only when all rows were seen. */
-	if (again && (r->json || !all_given(r)))
+	if (again && (r->rules.json || !all_given(r)))
 		RN_TRY(find_types(r, limit, e));
+	for (size_t i = r->head; i < r->nqueue && !r->ncols; i++)
+		RN_TRY(rn_csv_check_chunk(r, r->queue[i], e));
 	if (!r->ncols)
-		return rn_err_set(e, RN_EDATA, "'%s' is empty: it has no keys",
-				  rn_csv_scan_name(r->scan));
+		return rn_err_set(e, RN_EDATA, "'%s' is empty: it has no keys", input_name(r));
 	for (size_t i = 0; i < r->ncols; i++)
 		RN_TRY(rn_schema_add_col(&r->schema, r->cols[i].name, NULL,
 					 rn_csv_final_type(&r->cols[i]), e));
@@ -482,10 +439,24 @@ static int copy_nulls(struct rn_csv_reader *r, struct rn_err *e)
 	return 0;
 }
 
+static struct rn_csv_rules rules_of(const struct rn_csv_opt *opt)
+{
+	bool tsv = opt->kind == RN_TEXT_TSV;
+
+	return (struct rn_csv_rules){
+		.delimiter = opt->delimiter ? opt->delimiter : tsv ? '\t' : ',',
+		.comment = opt->comment,
+		.json = opt->kind == RN_TEXT_JSONL,
+		.skip_bad = opt->skip_bad,
+		.whose = !opt->no_header ? "the header has" :
+			 opt->nnames     ? "--columns names" :
+					   "the first row has",
+	};
+}
+
 int rn_csv_open(const struct rn_ctx *c, struct rn_io *io, const struct rn_csv_opt *opt,
 		struct rn_csv_reader **out, struct rn_err *e)
 {
-	struct rn_csv_scan_opt scan = { .comment = opt->comment, .json = opt->kind == RN_TEXT_JSONL };
 	struct rn_csv_reader *r;
 	int rc;
 
@@ -494,11 +465,11 @@ int rn_csv_open(const struct rn_ctx *c, struct rn_io *io, const struct rn_csv_op
 		io->ops->abort(io);
 		return rc;
 	}
-	scan.delimiter = opt->delimiter ? opt->delimiter : opt->kind == RN_TEXT_TSV ? '\t' : ',';
 	r->ctx = c;
 	r->opt = *opt;
-	r->json = scan.json;
-	rc = rn_csv_scan_open(io, &scan, &r->scan, e);
+	r->rules = rules_of(opt);
+	r->line = 1;
+	rc = rn_csv_scan_open(io, &r->rules, opt->chunk, &r->scan, e);
 	if (!rc)
 		rc = copy_nulls(r, e);
 	if (!rc)
@@ -514,6 +485,8 @@ int rn_csv_open(const struct rn_ctx *c, struct rn_io *io, const struct rn_csv_op
 	return 0;
 }
 
+/* ---- interface --------------------------------------------------------------------------- */
+
 const struct rn_schema *rn_csv_schema(const struct rn_csv_reader *r)
 {
 	return &r->schema;
@@ -524,31 +497,72 @@ bool rn_csv_untyped(const struct rn_csv_reader *r, size_t i)
 	return r->cols[i].type == RN_CSV_UNKNOWN;
 }
 
+/* The next relation into r->whole, of as many rows as there are; NULL at the end. */
+static int next_whole(struct rn_csv_reader *r, struct rn_err *e)
+{
+	r->given_out = 0;
+	if (r->next_kept < r->nkept) {
+		r->whole = r->kept[r->next_kept++];
+		return 0;
+	}
+	while (!r->whole) {
+		struct rn_csv_chunk *k;
+		size_t n;
+
+		if (r->head == r->nqueue || !r->queue[r->head]->done)
+			RN_TRY(run_batch(r, &n, e));
+		if (r->head == r->nqueue)
+			return 0;
+		k = r->queue[r->head];
+		RN_TRY(rn_csv_check_chunk(r, k, e));
+		RN_TRY(count_rows(r, k, e));
+		r->whole = k->rel;
+		k->rel = NULL;
+		rn_csv_drop_chunk(r);
+	}
+	return 0;
+}
+
 int rn_csv_block(struct rn_csv_reader *r, struct rn_rel **out, struct rn_err *e)
 {
-	const struct rn_csv_field *f;
-	bool misfit;
-	size_t n;
+	uint64_t most = r->opt.block_rows, left;
 
 	*out = NULL;
-	if (r->next_kept < r->nkept) {
-		*out = r->kept[r->next_kept++];
+	if (!r->whole)
+		RN_TRY(next_whole(r, e));
+	if (!r->whole) {
+		RN_TRY(tell_counts(r, e));
+		forget_counts(r); /* told once */
 		return 0;
 	}
-	if (!r->ended) {
-		RN_TRY(fill_block(r, false, &f, &n, &misfit, e));
-		RN_TRY(rn_csv_block_finish(r, out, e));
+	most = most && most < MAX_ROWS ? most : MAX_ROWS;
+	left = r->whole->rows - r->given_out;
+	if (r->given_out || left > most) {
+		RN_TRY(rn_rel_slice(r->whole, r->given_out, left < most ? left : most, out, e));
+		r->given_out += (*out)->rows;
+		if (left > most)
+			return 0;
+		rn_rel_unref(r->whole);
+	} else {
+		*out = r->whole;
 	}
-	if (*out)
-		return 0;
-	RN_TRY(tell_rejects(r, e));
-	forget_rejects(r); /* told once */
+	r->whole = NULL;
 	return 0;
+}
+
+void rn_csv_progress(const struct rn_csv_reader *r, uint64_t *done, uint64_t *total)
+{
+	rn_text_in_progress(rn_csv_scan_input(r->scan), done, total);
+	/* A first pass for the types is half of the way. */
+	if (r->widened)
+		*done += *total;
+	if (r->widened || r->task == RN_CSV_WIDEN)
+		*total *= 2;
 }
 
 uint64_t rn_csv_hash(const struct rn_csv_reader *r)
 {
-	return rn_csv_scan_hash(r->scan);
+	return rn_text_in_hash(rn_csv_scan_input(r->scan));
 }
 
 void rn_csv_close(struct rn_csv_reader *r)
@@ -556,17 +570,21 @@ void rn_csv_close(struct rn_csv_reader *r)
 	if (!r)
 		return;
 	drop_kept(r);
-	rn_csv_block_drop(r);
-	forget_rejects(r);
+	rn_rel_unref(r->whole);
+	forget_counts(r);
+	for (size_t i = 0; i < r->nqueue; i++) {
+		rn_csv_chunk_clear(r->queue[i], true);
+		free(r->queue[i]);
+	}
+	free(r->queue);
 	for (size_t i = 0; i < r->nnull; i++)
 		free(r->null[i].text);
 	free(r->null);
-	for (size_t i = 0; i < r->ncols; i++) {
+	for (size_t i = 0; i < r->ncols; i++)
 		free(r->cols[i].name);
-		free(r->cols[i].bytes);
-	}
 	free(r->cols);
 	free(r->kept);
+	rn_json_keys_fini(&r->keys);
 	rn_schema_fini(&r->schema);
 	rn_csv_scan_close(r->scan);
 	free(r);

@@ -45,7 +45,9 @@ struct rn_csv_opt {
 	size_t ntypes;          /* given types, by column name (JSON lines: it may be missing) */
 	const char *const *type_names;
 	const enum rn_type *types;
-	uint32_t block_rows;    /* 0: 65536 */
+	uint32_t block_rows;    /* at most so many in a block; 0: 65536 */
+	size_t chunk;           /* bytes of text that are parsed at once; 0: 1 MiB */
+	bool first;             /* take the types from the first rows, whatever the input is */
 };
 
 /* One ASCII character, or \t as it is written: false if it cannot be a delimiter. */
@@ -61,6 +63,9 @@ const struct rn_schema *rn_csv_schema(const struct rn_csv_reader *r);
 RN_MUST_CHECK int rn_csv_block(struct rn_csv_reader *r, struct rn_rel **out, struct rn_err *e);
 /* Is column i one of NULLs only, as far as was read for the schema? */
 bool rn_csv_untyped(const struct rn_csv_reader *r, size_t i);
+/* Bytes of input (as stored) that were read for the rows, and how many there are (0: that
+ * is not known). */
+void rn_csv_progress(const struct rn_csv_reader *r, uint64_t *done, uint64_t *total);
 /* XXH3-64 of the input's bytes as stored, once the end was reached. */
 uint64_t rn_csv_hash(const struct rn_csv_reader *r);
 void rn_csv_close(struct rn_csv_reader *r);
@@ -75,6 +80,7 @@ struct rn_text_opt {
 	char delimiter; /* 0: as the kind has it */
 	bool no_header;
 	bool no_embedding;
+	struct rn_team *team; /* makes the text, in pieces; NULL: the calling thread */
 };
 RN_MUST_CHECK int rn_text_write_header(struct rn_io *io, const struct rn_schema *s,
 				       const struct rn_text_opt *opt, struct rn_err *e);

@@ -1,320 +1,458 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Fields to typed columns.  A column's type only ever widens: unknown (nothing but
- * NULLs), then bool, int64, float64 or timestamp, int64 to float64, and all to
- * string.
+ * Fields to typed columns, column by column.  A value that does not fit ends the rows of
+ * the chunk there (the columns after it look no further); with --skip-bad its row is
+ * noted, and what is left of the rows is made into columns once more.
  */
 #include "csv_reader.h"
 
-#include "json_scan.h"
+#include "../lib/base/num_fast.h"
 #include "../lib/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- types ------------------------------------------------------------------- */
+/* Where fields are: in text without quotes, in text with some, in lines of JSON. */
+enum source { PLAIN, QUOTED, JSON };
 
-static bool parse_bool(const struct rn_csv_field *f, uint8_t *out)
+/* A column being filled. */
+struct fill {
+	struct rn_csv_reader *r;
+	struct rn_csv_chunk *k;
+	size_t col;
+	struct rn_column *c;
+	size_t rows;    /* to look at; fewer after a misfit that ends them */
+	size_t bad_col; /* 1 + the column of the value that ended them */
+	int rc;
+	struct rn_err *e;
+};
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* What a loop over a column's fields reads, where no store of it can reach. */
+struct view {
+	struct rn_csv_span span;
+	const struct rn_csv_field *fields;
+	size_t ncols;
+	const struct rn_csv_reader *names; /* that has texts of NULL, or NULL */
+};
+
+static struct view view_of(const struct fill *x)
 {
-	static const char *const words[] = { "false", "False", "FALSE", "true", "True", "TRUE" };
+	struct view v = { .ncols = x->r->ncols, .names = x->r->nnull ? x->r : NULL };
 
-	for (unsigned i = 0; i < 6; i++)
-		if (f->len == strlen(words[i]) && memcmp(f->p, words[i], f->len) == 0) {
-			*out = i >= 3;
-			return true;
-		}
-	return false;
-}
-
-static bool is_named_null(const struct rn_csv_reader *r, const struct rn_csv_field *f)
-{
-	for (size_t i = 0; i < r->nnull; i++)
-		if (f->len == r->null[i].len && memcmp(f->p, r->null[i].text, f->len) == 0)
-			return true;
-	return false;
-}
-
-static inline bool is_null(const struct rn_csv_reader *r, const struct rn_csv_field *f)
-{
-	return !f->quoted && (!f->len || (r->nnull && is_named_null(r, f)));
-}
-
-bool rn_csv_is_null(const struct rn_csv_reader *r, const struct rn_csv_field *f)
-{
-	return is_null(r, f);
-}
-
-static bool fits(const struct rn_csv_field *f, unsigned type)
-{
-	int64_t i;
-	double d;
-	uint8_t b;
-
-	switch (type) {
-	case RN_INT64:
-		return rn_int64_parse_padded(f->p, f->len, &i);
-	case RN_FLOAT64:
-		return rn_float64_parse_padded(f->p, f->len, &d);
-	case RN_BOOL:
-		return parse_bool(f, &b);
-	case RN_TIMESTAMP:
-		return rn_timestamp_parse(f->p, f->len, &i);
-	default:
-		return true;
-	}
-}
-
-/* An integer that int64 does not hold: as float64 it would lose digits, and it may
- * be an identifier. */
-static bool is_long_int(const struct rn_csv_field *f)
-{
-	uint32_t i = f->len && f->p[0] == '-';
-
-	if (f->len - i < 19)
-		return false;
-	while (i < f->len && f->p[i] >= '0' && f->p[i] <= '9')
-		i++;
-	return i == f->len && !fits(f, RN_INT64);
-}
-
-unsigned rn_csv_widen(const struct rn_csv_reader *r, unsigned type, const struct rn_csv_field *f)
-{
-	static const unsigned order[] = { RN_BOOL, RN_INT64, RN_FLOAT64, RN_TIMESTAMP };
-	bool text = r->json && f->quoted;
-
-	if (is_null(r, f))
-		return type;
-	if (text && type != RN_CSV_UNKNOWN && type != RN_TIMESTAMP)
-		return RN_STRING;
-	if (type != RN_CSV_UNKNOWN && fits(f, type))
-		return type;
-	if (!text && type != RN_FLOAT64 && is_long_int(f))
-		return RN_STRING;
-	if (type == RN_INT64)
-		return fits(f, RN_FLOAT64) ? RN_FLOAT64 : RN_STRING;
-	for (size_t i = text ? 3 : 0; type == RN_CSV_UNKNOWN && i < sizeof order / sizeof *order;
-	     i++)
-		if (fits(f, order[i]))
-			return order[i];
-	return RN_STRING;
-}
-
-/* ---- blocks ------------------------------------------------------------------ */
-
-enum rn_type rn_csv_final_type(const struct rn_csv_column *k)
-{
-	return k->type == RN_CSV_UNKNOWN ? RN_STRING : (enum rn_type)k->type;
-}
-
-void rn_csv_block_drop(struct rn_csv_reader *r)
-{
-	for (size_t i = 0; i < r->ncols; i++) {
-		rn_column_unref(r->cols[i].values);
-		r->cols[i].values = NULL;
-		r->cols[i].nbytes = 0;
-	}
-	r->rows = 0;
-	r->text = 0;
-}
-
-int rn_csv_block_start(struct rn_csv_reader *r, struct rn_err *e)
-{
-	rn_csv_block_drop(r);
-	for (size_t i = 0; i < r->ncols; i++) {
-		struct rn_csv_column *k = &r->cols[i];
-
-		if (rn_csv_final_type(k) == RN_STRING)
-			RN_TRY(rn_column_new_string(r->capacity, 0, &k->values, e));
-		else
-			RN_TRY(rn_column_new(rn_csv_final_type(k), r->capacity, &k->values, e));
-	}
-	return 0;
-}
-
-static int add_null(struct rn_csv_column *k, uint32_t row, struct rn_err *e)
-{
-	struct rn_column *c = k->values;
-
-	RN_TRY(rn_column_need_null(c, e));
-	c->null[row] = 1;
-	c->nulls++;
-	if (c->type == RN_STRING)
-		c->off[row] = k->nbytes;
-	else if (c->type == RN_BOOL)
-		c->b[row] = 0;
-	else if (c->type == RN_FLOAT64)
-		c->f64[row] = 0;
+	if (x->r->rules.json)
+		v.fields = x->k->fields + x->col;
 	else
-		c->i64[row] = 0;
-	return 0;
+		v.span = rn_csv_span_of(x->k, x->col, v.ncols);
+	return v;
 }
 
-/* Copy a field, without its escapes. */
-static int add_string(struct rn_csv_reader *r, size_t i, const struct rn_csv_field *f,
-		      struct rn_err *e)
+INLINE struct rn_csv_field field(const struct view *v, size_t i, enum source s)
 {
-	struct rn_csv_column *k = &r->cols[i];
-	size_t valid = rn_utf8_prefix(f->p, f->len);
-	char *to;
+	return s == JSON ? v->fields[i * v->ncols] : rn_csv_field_in(&v->span, i, s == PLAIN);
+}
 
-	if (valid < f->len)
-		return rn_csv_scan_bad(r->scan, i, e, "column '%s' is not UTF-8 (byte 0x%02X)",
-				       k->name, (unsigned char)f->p[valid]);
-	RN_TRY(rn_grow(&k->bytes, &k->bytes_cap, k->nbytes + f->len + 1, 1, "strings", e));
-	k->values->off[r->rows] = k->nbytes;
-	to = k->bytes + k->nbytes;
-	if (f->escaped && r->json) {
-		to += rn_json_unescape(f->p, f->len, to);
-	} else if (!f->escaped) {
-		memcpy(to, f->p, f->len);
-		to += f->len;
-	} else {
-		for (uint32_t j = 0; j < f->len; j++) {
-			*to++ = f->p[j];
-			j += f->p[j] == '"';
+INLINE bool is_null(const struct view *v, const struct rn_csv_field *f)
+{
+	return !f->quoted && (!f->len || (v->names && rn_csv_is_named_null(v->names, f)));
+}
+
+static void fail(struct fill *x, int rc)
+{
+	x->rc = rc;
+	x->rows = 0;
+}
+
+/* Both return the rows that are to be looked at from then on. */
+static __attribute__((noinline)) size_t put_null(struct fill *x, size_t i)
+{
+	int rc = rn_column_need_null(x->c, x->e);
+
+	if (rc) {
+		fail(x, rc);
+		return 0;
+	}
+	x->c->null[i] = 1;
+	x->c->nulls++;
+	return x->rows;
+}
+
+static __attribute__((noinline)) size_t misfit(struct fill *x, size_t i)
+{
+	struct rn_csv_chunk *k = x->k;
+	bool guessed = x->r->task == RN_CSV_FIND_TYPES && !x->r->cols[x->col].given &&
+		       x->r->cols[x->col].type != RN_STRING;
+
+	if (!guessed && x->r->opt.skip_bad) {
+		if (!k->bad_col[i])
+			k->bad_col[i] = (uint32_t)x->col + 1;
+		return x->rows;
+	}
+	k->misfit = guessed;
+	x->rows = i;
+	x->bad_col = x->col + 1;
+	return i;
+}
+
+/* A JSON string is a number only where that is asked for. */
+INLINE bool refused(const struct fill *x, const struct rn_csv_field *f, enum source s)
+{
+	return s == JSON && f->quoted && !x->r->cols[x->col].given;
+}
+
+INLINE void fill_ints(struct fill *x, enum source s)
+{
+	int64_t *out = x->c->i64;
+	struct view v = view_of(x);
+	size_t n = x->rows;
+
+	for (size_t i = 0; i < n; i++) {
+		struct rn_csv_field f = field(&v, i, s);
+
+		if (is_null(&v, &f)) {
+			out[i] = 0;
+			n = put_null(x, i);
+		} else if (refused(x, &f, s) || !rn_int64_fast(f.p, f.len, &out[i])) {
+			out[i] = 0;
+			n = misfit(x, i);
 		}
 	}
-	r->text += (size_t)(to - (k->bytes + k->nbytes));
-	k->nbytes = (size_t)(to - k->bytes);
-	return 0;
 }
 
-/* Field i of the row: 0, RN_CSV_MISFIT, or an error. */
-static int add_field(struct rn_csv_reader *r, size_t i, const struct rn_csv_field *f,
-		     struct rn_err *e)
+INLINE void fill_floats(struct fill *x, enum source s)
 {
-	struct rn_csv_column *k = &r->cols[i];
-	struct rn_column *c = k->values;
-	double d;
+	double *out = x->c->f64;
+	struct view v = view_of(x);
+	size_t n = x->rows;
 
-	if (is_null(r, f))
-		return add_null(k, r->rows, e);
-	if (k->type == RN_CSV_UNKNOWN)
-		return RN_CSV_MISFIT;
-	/* A JSON string is a number only where that is asked for. */
-	if (r->json && f->quoted && !k->given && c->type != RN_STRING && c->type != RN_TIMESTAMP)
-		return RN_CSV_MISFIT;
-	switch (c->type) {
-	case RN_INT64:
-		return rn_int64_parse_padded(f->p, f->len, &c->i64[r->rows]) ? 0 : RN_CSV_MISFIT;
-	case RN_TIMESTAMP:
-		return rn_timestamp_parse(f->p, f->len, &c->i64[r->rows]) ? 0 : RN_CSV_MISFIT;
-	case RN_BOOL:
-		return parse_bool(f, &c->b[r->rows]) ? 0 : RN_CSV_MISFIT;
-	case RN_FLOAT64:
-		if (!rn_float64_parse_padded(f->p, f->len, &d))
-			return RN_CSV_MISFIT;
-		if (isnan(d))
-			return add_null(k, r->rows, e);
-		c->f64[r->rows] = d + 0.0; /* -0.0 becomes 0.0 */
-		return 0;
-	default:
-		return add_string(r, i, f, e);
+	for (size_t i = 0; i < n; i++) {
+		struct rn_csv_field f = field(&v, i, s);
+		double d = 0;
+
+		if (is_null(&v, &f)) {
+			n = put_null(x, i);
+		} else if (refused(x, &f, s) || !rn_float64_fast(f.p, f.len, &d)) {
+			d = 0;
+			n = misfit(x, i);
+		} else if (__builtin_expect(isnan(d), 0)) {
+			d = 0;
+			n = put_null(x, i);
+		}
+		out[i] = d + 0.0; /* -0.0 becomes 0.0 */
 	}
 }
 
-/* Field i of the row that is being added was, and shall not be. */
-static void undo_field(struct rn_csv_reader *r, size_t i)
+INLINE void fill_times(struct fill *x, enum source s)
 {
-	struct rn_csv_column *k = &r->cols[i];
-	struct rn_column *c = k->values;
+	int64_t *out = x->c->i64;
+	struct view v = view_of(x);
+	size_t n = x->rows;
 
-	if (c->null && c->null[r->rows]) {
-		c->null[r->rows] = 0;
-		c->nulls--;
-	}
-	if (c->type == RN_STRING) {
-		r->text -= k->nbytes - c->off[r->rows];
-		k->nbytes = c->off[r->rows];
+	for (size_t i = 0; i < n; i++) {
+		struct rn_csv_field f = field(&v, i, s);
+
+		out[i] = 0;
+		if (is_null(&v, &f))
+			n = put_null(x, i);
+		else if (!rn_timestamp_parse(f.p, f.len, &out[i]))
+			n = misfit(x, i);
 	}
 }
 
-int rn_csv_block_add(struct rn_csv_reader *r, const struct rn_csv_field *f, size_t *misfit,
-		     struct rn_err *e)
+INLINE void fill_bools(struct fill *x, enum source s)
 {
-	*misfit = 0;
-	for (size_t i = 0; i < r->ncols; i++) {
-		int rc = add_field(r, i, &f[i], e);
+	uint8_t *out = x->c->b;
+	struct view v = view_of(x);
+	size_t n = x->rows;
 
-		if (!rc)
+	for (size_t i = 0; i < n; i++) {
+		struct rn_csv_field f = field(&v, i, s);
+
+		out[i] = 0;
+		if (is_null(&v, &f))
+			n = put_null(x, i);
+		else if (refused(x, &f, s) || !rn_csv_parse_bool(&f, &out[i]))
+			n = misfit(x, i);
+	}
+}
+
+/* Whether strings are UTF-8, where the NULLs are, and where each string begins if none has
+ * escapes; *total: the bytes they have then. */
+INLINE void look_at_strings(struct fill *x, enum source s, uint64_t *total)
+{
+	struct view v = view_of(x);
+	size_t n = x->rows;
+
+	*total = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct rn_csv_field f = field(&v, i, s);
+
+		x->c->off[i] = *total;
+		if (is_null(&v, &f))
+			n = put_null(x, i);
+		else if (x->k->high && !rn_utf8_valid(f.p, f.len))
+			n = misfit(x, i);
+		else if (x->r->cols[x->col].type == RN_CSV_UNKNOWN)
+			n = misfit(x, i);
+		else
+			*total += f.len;
+	}
+}
+
+/* Copy a field without its escapes; returns where it ends. */
+static char *put_escaped(const struct fill *x, const struct rn_csv_field *f, char *to)
+{
+	if (x->r->rules.json)
+		return to + rn_json_unescape(f->p, f->len, to);
+	for (uint32_t j = 0; j < f->len; j++) {
+		*to++ = f->p[j];
+		j += f->p[j] == '"';
+	}
+	return to;
+}
+
+/* There are 16 bytes more behind the room for the strings than they need. */
+INLINE void copy_strings(struct fill *x, enum source s)
+{
+	struct view v = view_of(x);
+	size_t n = x->rows;
+	char *to = x->c->bytes;
+
+	for (size_t i = 0; i < n; i++) {
+		struct rn_csv_field f = field(&v, i, s);
+
+		x->c->off[i] = (uint64_t)(to - x->c->bytes);
+		if (rn_column_is_null(x->c, i) || (x->r->opt.skip_bad && x->k->bad_col[i]))
 			continue;
-		for (size_t j = 0; j < i; j++)
-			undo_field(r, j);
-		if (rc != RN_CSV_MISFIT)
-			return rc;
-		*misfit = i + 1;
-		return 0;
+		if (s != PLAIN && f.escaped) {
+			to = put_escaped(x, &f, to);
+			continue;
+		}
+		if (f.len <= 16)
+			memcpy(to, f.p, 16);
+		else
+			memcpy(to, f.p, f.len);
+		to += f.len;
 	}
-	r->rows++;
-	return 0;
+	x->c->off[n] = (uint64_t)(to - x->c->bytes);
+	x->c->mem[1]->size = (size_t)(to - x->c->bytes);
 }
 
-int rn_csv_block_finish(struct rn_csv_reader *r, struct rn_rel **out, struct rn_err *e)
+INLINE void fill_strings(struct fill *x, enum source s)
 {
-	struct rn_rel *rel;
+	uint64_t total;
 	int rc;
 
-	*out = NULL;
-	if (!r->rows)
-		return 0;
-	RN_TRY(rn_rel_new(NULL, r->rows, &rel, e));
-	for (size_t i = 0; i < r->ncols; i++) {
-		struct rn_csv_column *k = &r->cols[i];
-		struct rn_column *c = k->values;
-
-		k->values = NULL;
-		c->rows = r->rows;
-		if (c->null && !c->nulls) { /* all of them stood in rows passed over */
-			rn_buf_unref(c->mem[2]);
-			c->mem[2] = NULL;
-			c->null = NULL;
-		}
-		if (c->type == RN_STRING) {
-			/* The bytes' final number is known only now. */
-			struct rn_buf *mem;
-
-			c->off[r->rows] = k->nbytes;
-			rc = rn_buf_new(k->nbytes, "a string column", &mem, e);
-			if (rc) {
-				rn_column_unref(c);
-				goto fail;
-			}
-			if (k->nbytes)
-				memcpy(mem->data, k->bytes, k->nbytes);
-			rn_buf_unref(c->mem[1]);
-			c->mem[1] = mem;
-			c->bytes = mem->data;
-		}
-		RN_GOTO(fail, rn_rel_add_col(rel, k->name, NULL, c, e));
+	look_at_strings(x, s, &total);
+	if (x->rc || x->bad_col)
+		return;
+	rc = rn_buf_new_raw(total + 16, "a string column", &x->c->mem[1], x->e);
+	if (rc) {
+		fail(x, rc);
+		return;
 	}
-	*out = rel;
-	return 0;
-fail:
-	rn_rel_unref(rel);
-	return rc;
+	x->c->bytes = x->c->mem[1]->data;
+	copy_strings(x, s);
 }
 
-/* ---- messages ----------------------------------------------------------------- */
+INLINE void fill_column(struct fill *x, enum source s)
+{
+	switch (x->c->type) {
+	case RN_INT64:
+		fill_ints(x, s);
+		break;
+	case RN_FLOAT64:
+		fill_floats(x, s);
+		break;
+	case RN_TIMESTAMP:
+		fill_times(x, s);
+		break;
+	case RN_BOOL:
+		fill_bools(x, s);
+		break;
+	default:
+		fill_strings(x, s);
+	}
+}
 
-int rn_csv_bad_value(const struct rn_csv_reader *r, size_t i, const struct rn_csv_field *f,
+/* ---- relations -------------------------------------------------------------------------- */
+
+/* A column whose values are all written at once: nothing is zeroed. */
+static int new_column(enum rn_type t, size_t rows, struct rn_column **out, struct rn_err *e)
+{
+	size_t bytes = t == RN_BOOL ? rows : 8 * (rows + (t == RN_STRING));
+	struct rn_column *c;
+	int rc;
+
+	RN_TRY(rn_calloc(1, sizeof *c, "a column", &c, e));
+	rc = rn_buf_new_raw(bytes, "a column", &c->mem[0], e);
+	if (rc) {
+		free(c);
+		return rc;
+	}
+	c->refs = 1;
+	c->type = t;
+	c->rows = rows;
+	if (t == RN_BOOL)
+		c->b = c->mem[0]->data;
+	else if (t == RN_FLOAT64)
+		c->f64 = c->mem[0]->data;
+	else if (t == RN_STRING)
+		c->off = c->mem[0]->data;
+	else
+		c->i64 = c->mem[0]->data;
+	*out = c;
+	return 0;
+}
+
+static int add_column(struct fill *x, struct rn_rel *rel, struct rn_err *e)
+{
+	const struct rn_csv_column *col = &x->r->cols[x->col];
+
+	RN_TRY(new_column(rn_csv_final_type(col), x->k->rows, &x->c, e));
+	if (x->r->rules.json)
+		fill_column(x, JSON);
+	else if (x->k->quotes)
+		fill_column(x, QUOTED);
+	else
+		fill_column(x, PLAIN);
+	if (x->rc || x->bad_col) {
+		rn_column_unref(x->c);
+		return x->rc;
+	}
+	return rn_rel_add_col(rel, col->name, NULL, x->c, e);
+}
+
+/* ---- misfits ---------------------------------------------------------------------------- */
+
+static struct rn_csv_field any_field(const struct rn_csv_reader *r, const struct rn_csv_chunk *k,
+				     size_t row, size_t col)
+{
+	return r->rules.json ? k->fields[row * r->ncols + col] :
+			       rn_csv_field_at(k, row, col, r->ncols, !k->quotes);
+}
+
+/* Row `row` is none: its value in column `col` does not fit. */
+static int bad_value(const struct rn_csv_reader *r, struct rn_csv_chunk *k, size_t row, size_t col,
 		     struct rn_err *e)
 {
-	const struct rn_csv_column *k = &r->cols[i];
-	int n = (int)rn_utf8_prefix(f->p, f->len > 40 ? 40 : f->len);
-	const char *type = rn_type_name(rn_csv_final_type(k));
+	const struct rn_csv_column *c = &r->cols[col];
+	struct rn_csv_field f = any_field(r, k, row, col);
+	int n = (int)rn_utf8_prefix(f.p, f.len > 40 ? 40 : f.len);
+	const char *type = rn_type_name(rn_csv_final_type(c));
+	size_t at = (size_t)(f.p - k->text);
+	size_t begin = r->rules.json ? at : (size_t)(k->at[row * k->stride] + 1);
 
-	if (k->given)
-		return rn_csv_scan_bad(r->scan, i, e, "column '%s': '%.*s' is not of type %s",
-				       k->name, n, f->p, type);
-	if (k->type == RN_CSV_UNKNOWN)
-		return rn_csv_scan_bad(r->scan, i, e,
-				       "column '%s': '%.*s' after %d rows of NULLs (set its type "
-				       "with --types)",
-				       k->name, n, f->p, RN_CSV_SAMPLE);
-	return rn_csv_scan_bad(r->scan, i, e,
-			       "column '%s': '%.*s' is not of type %s, as the first rows are "
-			       "(set its type with --types)",
-			       k->name, n, f->p, type);
+	if (c->type == RN_STRING)
+		return rn_csv_add_bad(&r->rules, k, begin, at, 0, e,
+				      "column '%s' is not UTF-8 (byte 0x%02X)", c->name,
+				      (unsigned char)f.p[rn_utf8_prefix(f.p, f.len)]);
+	if (c->given)
+		return rn_csv_add_bad(&r->rules, k, begin, at, 0, e,
+				      "column '%s': '%.*s' is not of type %s", c->name, n, f.p,
+				      type);
+	if (c->type == RN_CSV_UNKNOWN)
+		return rn_csv_add_bad(&r->rules, k, begin, at, 0, e,
+				      "column '%s': '%.*s' after %d rows of NULLs (set its type "
+				      "with --types)",
+				      c->name, n, f.p, RN_CSV_SAMPLE);
+	return rn_csv_add_bad(&r->rules, k, begin, at, 0, e,
+			      "column '%s': '%.*s' is not of type %s, as the first rows are "
+			      "(set its type with --types)",
+			      c->name, n, f.p, type);
 }
 
+/* Take the rows out that have a misfit; *any: there were some. */
+static int drop_bad_rows(const struct rn_csv_reader *r, struct rn_csv_chunk *k, bool *any,
+			 struct rn_err *e)
+{
+	size_t wide = r->ncols + 1, n = 0;
+
+	*any = false;
+	for (size_t i = 0; i < k->rows; i++)
+		if (k->bad_col[i]) {
+			*any = true;
+			RN_TRY(bad_value(r, k, i, k->bad_col[i] - 1, e));
+		}
+	if (!*any)
+		return 0;
+	if (!r->rules.json)
+		RN_TRY(rn_grow(&k->pos, &k->pos_cap, k->rows * wide, sizeof *k->pos, "positions",
+			       e));
+	for (size_t i = 0; i < k->rows; i++) {
+		if (k->bad_col[i])
+			continue;
+		if (r->rules.json)
+			memmove(k->fields + n * r->ncols, k->fields + i * r->ncols,
+				r->ncols * sizeof *k->fields);
+		else
+			memmove(k->pos + n * wide, (k->stride == wide ? k->pos : k->at) + i * k->stride,
+				wide * sizeof *k->pos);
+		n++;
+	}
+	k->rows = n;
+	if (!r->rules.json) {
+		k->at = k->pos;
+		k->stride = wide;
+	}
+	return 0;
+}
+
+/* ---- a chunk ---------------------------------------------------------------------------- */
+
+/* All columns of the k->rows rows.  *x says what did not fit. */
+static int make_columns(struct rn_csv_reader *r, struct rn_csv_chunk *k, struct fill *x,
+			struct rn_err *e)
+{
+	struct rn_rel *rel;
+
+	*x = (struct fill){ .r = r, .k = k, .rows = k->rows, .e = e };
+	if (r->opt.skip_bad) {
+		RN_TRY(rn_grow(&k->bad_col, &k->bad_cap, k->rows, sizeof *k->bad_col, "rows", e));
+		memset(k->bad_col, 0, k->rows * sizeof *k->bad_col);
+	}
+	RN_TRY(rn_rel_new(NULL, k->rows, &rel, e));
+	for (x->col = 0; x->col < r->ncols; x->col++) {
+		int rc = add_column(x, rel, e);
+
+		if (rc) {
+			rn_rel_unref(rel);
+			return rc;
+		}
+	}
+	if (x->bad_col)
+		rn_rel_unref(rel);
+	else
+		k->rel = rel;
+	return 0;
+}
+
+int rn_csv_parse(struct rn_csv_reader *r, struct rn_csv_chunk *k, struct rn_err *e)
+{
+	struct fill x;
+	bool any;
+
+	if (r->rules.json)
+		RN_TRY(rn_csv_find_lines(&r->rules, k, &r->keys,
+					 r->task == RN_CSV_FIND_TYPES ? RN_CSV_KEY_STOP :
+									RN_CSV_KEY_BAD, e));
+	else
+		RN_TRY(rn_csv_find_rows(&r->rules, k, r->ncols, SIZE_MAX, e));
+	if (!k->rows || k->new_key)
+		return 0;
+	if (r->rules.json)
+		k->high = true;
+	RN_TRY(make_columns(r, k, &x, e));
+	if (x.bad_col && !k->misfit)
+		return bad_value(r, k, x.rows, x.bad_col - 1, e);
+	if (x.bad_col || !r->opt.skip_bad)
+		return 0;
+	RN_TRY(drop_bad_rows(r, k, &any, e));
+	if (!any)
+		return 0;
+	rn_rel_unref(k->rel);
+	k->rel = NULL;
+	return k->rows ? make_columns(r, k, &x, e) : 0;
+}

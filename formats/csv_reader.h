@@ -1,27 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the text reader: csv.c finds names and types and drives, csv_block.c makes
- * typed columns of fields.
+ * Inside the text reader: csv_header.c finds names, csv_types.c types, csv_block.c makes
+ * typed columns of fields, csv.c drives.
  */
 #ifndef RN_CSV_READER_H
 #define RN_CSV_READER_H
 
-#include "csv.h"
 #include "csv_scan.h"
 
 enum {
-	RN_CSV_MISFIT = 1,             /* the value is not of its column's type */
-	RN_CSV_UNKNOWN = RN_NTYPES,    /* type of a column of NULLs only */
-	RN_CSV_SAMPLE = 65536,         /* rows that decide where the input cannot be read again */
+	RN_CSV_UNKNOWN = RN_NTYPES,   /* type of a column of NULLs only */
+	RN_CSV_BLOCK_BYTES = 16 << 20, /* of columns that one chunk may make */
 };
 
 struct rn_csv_column {
 	char *name;
 	unsigned type; /* enum rn_type, or RN_CSV_UNKNOWN */
 	bool given;
-	struct rn_column *values; /* of the block being filled: `capacity` rows */
-	char *bytes;              /* of its strings */
-	size_t nbytes, bytes_cap;
 };
 
 struct rn_csv_null {
@@ -32,41 +27,73 @@ struct rn_csv_null {
 struct rn_csv_reader {
 	const struct rn_ctx *ctx;
 	struct rn_csv_scan *scan;
+	struct rn_csv_rules rules;
 	struct rn_csv_opt opt; /* without what it points to */
-	bool json;
+	struct rn_json_keys keys;
 	struct rn_schema schema;
 	struct rn_csv_column *cols;
 	size_t ncols, cols_cap;
 	struct rn_csv_null *null;
 	size_t nnull;
-	uint32_t capacity, rows; /* of the block being filled */
-	uint64_t text;           /* bytes of strings in it */
+	enum { RN_CSV_ROWS, RN_CSV_FIND_TYPES, RN_CSV_WIDEN } task; /* of the chunks */
+	/* Chunks that were read, from `head` on; those before it are to be used again. */
+	struct rn_csv_chunk **queue;
+	size_t head, nqueue, queue_cap;
+	bool ended;
+	bool widened; /* all of it was read once, for the types */
+	uint64_t line; /* on which queue[head] begins */
+	/* Blocks made while types were found, and the one that is being handed out. */
 	struct rn_rel **kept;
 	size_t nkept, kept_cap, next_kept;
-	bool ended;
-	/* Rows passed over: counted only in the pass that makes the rows. */
-	bool counting;
+	struct rn_rel *whole;
+	uint64_t given_out; /* rows of it */
+	/* Rows that were none. */
 	uint64_t good, bad;
-	char *bad_text[3]; /* what is wrong with the first of them */
-	struct rn_err err;
+	char *bad_text[RN_CSV_MAX_SHOWN]; /* what is wrong with the first of them */
 };
 
-/* The least type above `type` that the value fits as well. */
-unsigned rn_csv_widen(const struct rn_csv_reader *r, unsigned type, const struct rn_csv_field *f);
-bool rn_csv_is_null(const struct rn_csv_reader *r, const struct rn_csv_field *f);
-enum rn_type rn_csv_final_type(const struct rn_csv_column *k);
+/* ---- chunks ------------------------------------------------------------------------------ */
 
-void rn_csv_block_drop(struct rn_csv_reader *r);
-RN_MUST_CHECK int rn_csv_block_start(struct rn_csv_reader *r, struct rn_err *e);
-/* A row of fields: 0 with *misfit = 0, or *misfit = column + 1 of a value that does not fit,
- * or an error.  Only in the first case is the row in the block. */
-RN_MUST_CHECK int rn_csv_block_add(struct rn_csv_reader *r, const struct rn_csv_field *f,
-				   size_t *misfit, struct rn_err *e);
-/* The block so far as a relation; *out = NULL if it has no rows. */
-RN_MUST_CHECK int rn_csv_block_finish(struct rn_csv_reader *r, struct rn_rel **out,
-				      struct rn_err *e);
-/* RN_EDATA: field i at f does not fit. */
-RN_MUST_CHECK int rn_csv_bad_value(const struct rn_csv_reader *r, size_t i,
-				   const struct rn_csv_field *f, struct rn_err *e);
+/* Read until n chunks are in the queue, or the input has ended. */
+RN_MUST_CHECK int rn_csv_fill(struct rn_csv_reader *r, size_t n, struct rn_err *e);
+/* The chunk at the head is done with: its lines count. */
+void rn_csv_drop_chunk(struct rn_csv_reader *r);
+/* RN_EDATA "NAME:LINE: …", LINE being that of byte `at` of a chunk in the queue. */
+RN_MUST_CHECK int rn_csv_bad_at(const struct rn_csv_reader *r, const struct rn_csv_chunk *k,
+				size_t at, struct rn_err *e, const char *fmt, ...) RN_PRINTF(5, 6);
+/* The error of a chunk in the queue, if it has one. */
+RN_MUST_CHECK int rn_csv_check_chunk(const struct rn_csv_reader *r, const struct rn_csv_chunk *k,
+				     struct rn_err *e);
+
+/* ---- names ------------------------------------------------------------------------------- */
+
+/* Separated text: names of the columns, of the header or as they are given. */
+RN_MUST_CHECK int rn_csv_read_names(struct rn_csv_reader *r, struct rn_err *e);
+/* Past the header, where there is one. */
+RN_MUST_CHECK int rn_csv_skip_header(struct rn_csv_reader *r, struct rn_err *e);
+/* JSON lines: columns for the keys that are new. */
+RN_MUST_CHECK int rn_csv_add_columns(struct rn_csv_reader *r, struct rn_err *e);
+RN_MUST_CHECK int rn_csv_set_given(struct rn_csv_reader *r, const struct rn_csv_opt *opt,
+				   struct rn_err *e);
+
+/* ---- types ------------------------------------------------------------------------------- */
+
+bool rn_csv_is_named_null(const struct rn_csv_reader *r, const struct rn_csv_field *f);
+static inline bool rn_csv_is_null(const struct rn_csv_reader *r, const struct rn_csv_field *f)
+{
+	return !f->quoted && (!f->len || (r->nnull && rn_csv_is_named_null(r, f)));
+}
+bool rn_csv_parse_bool(const struct rn_csv_field *f, uint8_t *out);
+enum rn_type rn_csv_final_type(const struct rn_csv_column *c);
+/* k->types: the columns' types, widened by at most `most` rows of the chunk.  add: keys
+ * that are new become columns (k->types then has more than r->cols). */
+RN_MUST_CHECK int rn_csv_widen(struct rn_csv_reader *r, struct rn_csv_chunk *k, size_t most,
+			       bool add, struct rn_err *e);
+
+/* ---- columns ------------------------------------------------------------------------------ */
+
+/* The rows of the chunk as a relation, k->rel (NULL: there are none).  Where types are
+ * being found, k->misfit or k->new_key say that they are not those. */
+RN_MUST_CHECK int rn_csv_parse(struct rn_csv_reader *r, struct rn_csv_chunk *k, struct rn_err *e);
 
 #endif

@@ -1,458 +1,220 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading, and cutting at ends of rows.  Text without a quote is cut at its last line
+ * feed.  Else the quotes are walked from the chunk's first row on, by the rules of the
+ * walk that finds the fields (csv_walk.c): where that meets a malformed row and goes on
+ * at the next line, so does this.
+ */
 #include "csv_scan.h"
 
-#include "json_scan.h"
+#include "csv_masks.h"
 #include "text_in.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 enum {
-	PIECE = 256 << 10, /* bytes read at once: text and positions stay in cache */
-	MAX_TEXT = 1 << 30, /* bytes of one row */
+	CHUNK = 1 << 20,
+	MIN_CHUNK = 4, /* more than a byte order mark */
 };
 
 struct rn_csv_scan {
 	struct rn_text_in *in;
-	struct rn_csv_scan_opt opt;
-	struct rn_json_keys keys;
-	/* Text from … len; positions in it of the bytes that matter, from `at` on (JSON
-	 * lines: none, and `indexed` is where to look on for the line's end). */
-	char *text;
-	size_t from, len, cap, indexed;
-	uint32_t *pos;
-	size_t at, npos, pos_cap;
+	struct rn_csv_rules rules;
+	size_t chunk, most_lines;
+	/* What was read past the end of the last chunk. */
+	char *rest;
+	size_t nrest, rest_cap;
 	bool started, eof;
-	bool keep;
-	size_t mark, mark_at;
-	uint64_t line, mark_line; /* of the next row */
-	struct rn_csv_field *fields;
-	size_t nfields, fields_cap;
-	size_t row;         /* where the last row began, and on which line */
-	uint64_t row_line;
-	bool faulty;     /* the last row; it is malformed at `fault`, on the line `line` */
-	size_t fault;
 };
 
-/* ---- positions --------------------------------------------------------------- */
+/* ---- where rows end -------------------------------------------------------------------- */
 
-#ifdef __SSE2__
-static inline uint64_t matter_16(const char *p, __m128i delimiter)
+enum state {
+	OUTSIDE, /* of quotes */
+	INSIDE,
+	SKIPPING /* a comment, or what follows a fault in its row: up to a line feed */
+};
+
+struct cut {
+	size_t at;  /* looked at up to here */
+	size_t end; /* of the last whole row: the next one begins here */
+	size_t lines;
+	enum state state;
+	bool walking;
+	bool fresh; /* nothing of the row at `end` was looked at */
+};
+
+/* The mark at p, where there is a byte after it: how many bytes it takes. */
+static size_t step(const struct rn_csv_rules *u, struct cut *c, const char *t, size_t p)
 {
-	__m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
-	__m128i m = _mm_cmpeq_epi8(x, delimiter);
+	char next = t[p + 1];
 
-	m = _mm_or_si128(m, _mm_cmpeq_epi8(x, _mm_set1_epi8('\n')));
-	m = _mm_or_si128(m, _mm_cmpeq_epi8(x, _mm_set1_epi8('\r')));
-	m = _mm_or_si128(m, _mm_cmpeq_epi8(x, _mm_set1_epi8('"')));
-	m = _mm_or_si128(m, _mm_cmpeq_epi8(x, _mm_setzero_si128()));
-	return (uint64_t)(uint32_t)_mm_movemask_epi8(m);
-}
-
-/* Which of the 64 bytes at p matter? */
-static inline uint64_t matter(const char *p, char delimiter)
-{
-	__m128i d = _mm_set1_epi8(delimiter);
-
-	return matter_16(p, d) | matter_16(p + 16, d) << 16 | matter_16(p + 32, d) << 32 |
-	       matter_16(p + 48, d) << 48;
-}
-#else
-static inline uint64_t matter(const char *p, char delimiter)
-{
-	uint64_t m = 0;
-
-	for (unsigned i = 0; i < 64; i++)
-		m |= (uint64_t)(p[i] == delimiter || p[i] == '\n' || p[i] == '\r' ||
-				p[i] == '"' || !p[i])
-		     << i;
-	return m;
-}
-#endif
-
-/* Index the text that is new.  There are 64 readable bytes after it. */
-static int index_text(struct rn_csv_scan *s, struct rn_err *e)
-{
-	while (s->indexed < s->len && !s->opt.json) {
-		size_t n = s->len - s->indexed;
-		uint64_t m = matter(s->text + s->indexed, s->opt.delimiter);
-		uint32_t *pos;
-
-		RN_TRY(rn_grow(&s->pos, &s->pos_cap, s->npos + 64, sizeof *s->pos, "text", e));
-		if (n < 64)
-			m &= ((uint64_t)1 << n) - 1;
-		pos = s->pos + s->npos;
-		for (; m; m &= m - 1)
-			*pos++ = (uint32_t)(s->indexed + (size_t)__builtin_ctzll(m));
-		s->npos = (size_t)(pos - s->pos);
-		s->indexed += n < 64 ? n : 64;
+	if (c->fresh && u->comment && t[c->end] == u->comment)
+		c->state = SKIPPING;
+	c->fresh = false;
+	if (t[p] == '\n' && c->state != INSIDE) {
+		c->state = OUTSIDE;
+		c->end = p + 1;
+		c->fresh = true;
+	} else if (!t[p]) {
+		c->state = SKIPPING;
+	} else if (t[p] == '\r' && c->state == OUTSIDE && next != '\n') {
+		c->state = SKIPPING;
+	} else if (t[p] == '"' && c->state == OUTSIDE) {
+		if (p == c->end || t[p - 1] == u->delimiter)
+			c->state = INSIDE;
+	} else if (t[p] == '"' && c->state == INSIDE) {
+		if (next == '"')
+			return 2;
+		c->state = next == u->delimiter || next == '\n' || next == '\r' ? OUTSIDE : SKIPPING;
 	}
-	return 0;
+	return 1;
 }
 
-/* Forget what was consumed: the rest of the text moves to the front. */
-static void compact(struct rn_csv_scan *s)
+/* Walk from c->at as far as can be decided. */
+static void walk(const struct rn_csv_rules *u, struct cut *c, const char *t, size_t len)
 {
-	if (s->keep || !s->from)
-		return;
-	s->len -= s->from;
-	memmove(s->text, s->text + s->from, s->len);
-	s->indexed = s->opt.json ? s->indexed - s->from : 0;
-	s->from = s->at = s->npos = 0;
+	size_t skip = c->at;
+
+	for (size_t block = c->at; block < len; block += 64) {
+		uint64_t m = rn_csv_quote_mask(t + block);
+
+		if (len - block < 64)
+			m &= ((uint64_t)1 << (len - block)) - 1;
+		for (; m; m &= m - 1) {
+			size_t p = block + (size_t)__builtin_ctzll(m);
+
+			if (p < skip)
+				continue;
+			/* A last line feed needs no byte after it. */
+			if (p + 1 == len && t[p] != '\n') {
+				c->at = p;
+				return;
+			}
+			skip = p + step(u, c, t, p);
+		}
+	}
+	c->at = skip > len ? skip : len;
 }
 
-/* More text behind what there is, at the end a line feed that is missing. */
-static int refill(struct rn_csv_scan *s, struct rn_err *e)
+static void find_lines(struct cut *c, const char *t, size_t len, size_t most)
+{
+	while (c->lines < most) {
+		const char *lf = c->at < len ? memchr(t + c->at, '\n', len - c->at) : NULL;
+
+		c->at = lf ? (size_t)(lf - t) + 1 : len;
+		if (!lf)
+			break;
+		c->end = c->at;
+		c->lines++;
+	}
+}
+
+/* Find c->end in what is new of the text. */
+static void find_end(const struct rn_csv_scan *s, struct cut *c, struct rn_csv_chunk *k)
+{
+	const char *lf;
+
+	if (s->rules.json && s->most_lines) {
+		find_lines(c, k->text, k->len, s->most_lines);
+		return;
+	}
+	if (!s->rules.json && !c->walking && c->at < k->len &&
+	    memchr(k->text + c->at, '"', k->len - c->at)) {
+		c->walking = k->quotes = true;
+		c->fresh = true;
+		c->at = c->end;
+	}
+	if (c->walking) {
+		walk(&s->rules, c, k->text, k->len);
+		return;
+	}
+	lf = c->at < k->len ? memrchr(k->text + c->at, '\n', k->len - c->at) : NULL;
+	if (lf)
+		c->end = (size_t)(lf - k->text) + 1;
+	c->at = k->len;
+}
+
+/* ---- reading --------------------------------------------------------------------------- */
+
+/* Read until there are `want` bytes; at the end of all, add a line feed that is missing. */
+static int fill(struct rn_csv_scan *s, struct rn_csv_chunk *k, size_t want, struct rn_err *e)
 {
 	size_t got;
 
-	compact(s);
-	if (s->len > MAX_TEXT)
-		return rn_err_set(e, RN_EDATA,
-				  "%s:%" PRIu64 ": the row is longer than %d bytes (is a quote not "
-				  "closed?)",
-				  rn_text_in_name(s->in), s->line, MAX_TEXT);
-	RN_TRY(rn_grow(&s->text, &s->cap, s->len + PIECE + 64, 1, "text", e));
-	RN_TRY(rn_text_in_read(s->in, s->text + s->len, PIECE, &got, e));
-	s->len += got;
-	s->eof = !got;
-	if (!s->started && s->len >= 3 && memcmp(s->text, "\xEF\xBB\xBF", 3) == 0)
-		s->mark = s->from = s->indexed = 3; /* a byte order mark */
+	RN_TRY(rn_grow(&k->text, &k->cap, want + 1 + RN_CSV_PAD, 1, "text", e));
+	RN_TRY(rn_text_in_read(s->in, k->text + k->len, want - k->len, &got, e));
+	s->eof = got < want - k->len;
+	k->len += got;
+	if (!s->started && k->len >= 3 && memcmp(k->text, "\xEF\xBB\xBF", 3) == 0)
+		k->from = 3; /* a byte order mark */
 	s->started = true;
-	if (s->eof && s->len > s->from && s->text[s->len - 1] != '\n')
-		s->text[s->len++] = '\n';
-	memset(s->text + s->len, 0, 64);
-	return index_text(s, e);
-}
-
-/* ---- rows -------------------------------------------------------------------- */
-
-static int bad_line(const struct rn_csv_scan *s, uint64_t line, struct rn_err *e, const char *what)
-{
-	return rn_err_set(e, RN_EDATA, "%s:%" PRIu64 ": %s", rn_text_in_name(s->in), line, what);
-}
-
-enum walk { ROW, MORE, FAULT };
-
-/* The byte at `at` makes the row malformed. */
-static enum walk fault(struct rn_csv_scan *s, size_t at, const char *text, const char **what)
-{
-	s->fault = at;
-	*what = text;
-	return FAULT;
-}
-
-/* The quoted field that opens at position k: its end in *k, or what is missing. */
-static enum walk walk_quoted(struct rn_csv_scan *s, size_t *k, uint64_t *lines,
-			     struct rn_csv_field *f, const char **what)
-{
-	size_t open = s->pos[*k];
-
-	f->p = s->text + open + 1;
-	f->quoted = true;
-	for (size_t j = *k + 1; j < s->npos; j++) {
-		size_t at = s->pos[j];
-		char c = s->text[at];
-
-		*lines += c == '\n';
-		if (!c)
-			return fault(s, at, "there is a NUL byte", what);
-		if (c != '"')
-			continue;
-		if (at + 1 == s->len)
-			return MORE; /* the quote that may double it is not there yet */
-		if (s->text[at + 1] == '"') {
-			f->escaped = true;
-			j++;
-			continue;
-		}
-		/* What follows must matter, and come next. */
-		if (j + 1 == s->npos || s->pos[j + 1] != at + 1)
-			return fault(s, at, "there is text after a closing quote", what);
-		f->len = (uint32_t)(at - open - 1);
-		*k = j + 1;
-		return ROW;
-	}
-	return MORE;
-}
-
-/* One row from s->from; nothing is consumed unless it is whole. */
-static enum walk walk_row(struct rn_csv_scan *s, const char **what, uint64_t *lines)
-{
-	size_t start = s->from, k = s->at;
-	struct rn_csv_field f = { 0 };
-	bool closed = false; /* f is a quoted field that ends here */
-
-	for (;; k++) {
-		size_t at;
-		char c;
-
-		if (k == s->npos)
-			return MORE;
-		at = s->pos[k];
-		c = s->text[at];
-		if (c == '"' && !closed) {
-			if (at != start)
-				continue; /* within an unquoted field it is a letter */
-			switch (walk_quoted(s, &k, lines, &f, what)) {
-			case MORE:
-				return MORE;
-			case FAULT:
-				return FAULT;
-			default:
-				at = s->pos[k];
-				c = s->text[at];
-			}
-			closed = true;
-		}
-		if (!c)
-			return fault(s, at, "there is a NUL byte", what);
-		if (c == '\r') {
-			if (at + 1 == s->len)
-				return MORE;
-			if (s->text[at + 1] != '\n')
-				return fault(s, at, "a carriage return is not followed by a line feed",
-					     what);
-			k++;
-		}
-		if (!closed)
-			f = (struct rn_csv_field){ .p = s->text + start,
-						   .len = (uint32_t)(at - start) };
-		if (s->nfields == s->fields_cap)
-			return FAULT;
-		s->fields[s->nfields++] = f;
-		if (c != s->opt.delimiter) {
-			s->at = k + 1;
-			s->from = s->pos[k] + 1;
-			++*lines;
-			return ROW;
-		}
-		f = (struct rn_csv_field){ 0 };
-		closed = false;
-		start = at + 1;
-	}
-}
-
-/* Past the next line feed. */
-static int skip_line(struct rn_csv_scan *s, struct rn_err *e)
-{
-	for (;;) {
-		for (; s->at < s->npos; s->at++)
-			if (s->pos[s->at] >= s->from && s->text[s->pos[s->at]] == '\n') {
-				s->from = s->pos[s->at++] + 1;
-				s->line++;
-				return 0;
-			}
-		s->from = s->len;
-		if (s->eof)
-			return 0;
-		RN_TRY(refill(s, e));
-	}
-}
-
-/* Is the next row a comment?  There is text if there is any left. */
-static int next_is_comment(struct rn_csv_scan *s, bool *yes, struct rn_err *e)
-{
-	*yes = false;
-	if (!s->opt.comment)
-		return 0;
-	while (s->from == s->len && !s->eof)
-		RN_TRY(refill(s, e));
-	*yes = s->from < s->len && s->text[s->from] == s->opt.comment;
+	if (s->eof && k->len > k->from && k->text[k->len - 1] != '\n')
+		k->text[k->len++] = '\n';
 	return 0;
 }
 
-static int separated_row(struct rn_csv_scan *s, struct rn_err *e)
+/* The first buffer is no larger than a file that is known to be small. */
+static size_t first_size(const struct rn_csv_scan *s)
 {
-	for (;;) {
-		const char *what = NULL;
-		uint64_t lines = 0;
-		enum walk w;
-		bool comment;
+	uint64_t size = s->started ? 0 : rn_text_in_size(s->in);
 
-		RN_TRY(next_is_comment(s, &comment, e));
-		if (comment) {
-			RN_TRY(skip_line(s, e));
-			continue;
-		}
-		s->nfields = 0;
-		s->row = s->from;
-		s->row_line = s->line;
-		w = walk_row(s, &what, &lines);
-		if (w == ROW) {
-			s->line += lines;
-			return 0;
-		}
-		if (what) {
-			s->faulty = true;
-			s->line += lines;
-			return bad_line(s, s->line, e, what);
-		}
-		if (w == FAULT) { /* no room for the fields */
-			RN_TRY(rn_grow(&s->fields, &s->fields_cap, s->fields_cap + 1,
-				       sizeof *s->fields, "fields", e));
-			continue;
-		}
-		if (s->eof && s->from == s->len) {
-			s->nfields = 0;
-			return 0;
-		}
-		if (s->eof) {
-			s->faulty = true;
-			s->fault = s->from;
-			return bad_line(s, s->line, e, "a quote is not closed");
-		}
-		RN_TRY(refill(s, e));
-	}
+	return size && size < s->chunk ? (size_t)size + 1 : s->chunk;
 }
 
-/* ---- JSON lines -------------------------------------------------------------- */
-
-/* The next line that is not blank, without its line feed; *line = NULL: the end. */
-static int next_line(struct rn_csv_scan *s, const char **line, const char **end, struct rn_err *e)
+static int keep_rest(struct rn_csv_scan *s, struct rn_csv_chunk *k, size_t end, struct rn_err *e)
 {
-	for (;;) {
-		char *lf = s->len > s->indexed ?
-				   memchr(s->text + s->indexed, '\n', s->len - s->indexed) : NULL;
-
-		if (!lf && s->eof) {
-			*line = NULL;
-			return 0;
-		}
-		if (!lf) {
-			s->indexed = s->len;
-			RN_TRY(refill(s, e));
-			continue;
-		}
-		s->row = s->from;
-		s->row_line = s->line++;
-		s->from = s->indexed = (size_t)(lf - s->text) + 1;
-		*line = s->text + s->row;
-		*end = lf;
-		if (strspn(*line, " \t\r") < (size_t)(lf - *line))
-			return 0;
-	}
-}
-
-static int json_row(struct rn_csv_scan *s, bool *there, struct rn_err *e)
-{
-	const char *line, *end, *what, *at;
-
-	RN_TRY(next_line(s, &line, &end, e));
-	*there = line != NULL;
-	if (!line)
-		return 0;
-	RN_TRY(rn_json_scan_object(&s->keys, line, end, &s->fields, &s->fields_cap, &what, &at, e));
-	if (what) {
-		s->faulty = true;
-		return rn_err_set(e, RN_EDATA, "%s:%" PRIu64 ":%td: %s", rn_text_in_name(s->in),
-				  s->row_line, at - line + 1, what);
-	}
-	s->nfields = s->keys.n;
+	s->nrest = k->len - end;
+	RN_TRY(rn_grow(&s->rest, &s->rest_cap, s->nrest, 1, "text", e));
+	if (s->nrest)
+		memcpy(s->rest, k->text + end, s->nrest);
+	k->len = end;
+	memset(k->text + k->len, 0, RN_CSV_PAD);
 	return 0;
 }
 
-size_t rn_csv_scan_nkeys(const struct rn_csv_scan *s)
+int rn_csv_scan_chunk(struct rn_csv_scan *s, struct rn_csv_chunk *k, bool *got, struct rn_err *e)
 {
-	return s->keys.n;
-}
+	size_t want = s->nrest < s->chunk ? first_size(s) : s->nrest;
+	struct cut c = { 0 };
 
-const char *rn_csv_scan_key(const struct rn_csv_scan *s, size_t i)
-{
-	return s->keys.name[i];
-}
-
-int rn_csv_scan_add_key(struct rn_csv_scan *s, const char *name, struct rn_err *e)
-{
-	size_t i;
-
-	return rn_json_keys_add(&s->keys, name, strlen(name), &i, e);
-}
-
-/* ---- both -------------------------------------------------------------------- */
-
-int rn_csv_scan_row(struct rn_csv_scan *s, const struct rn_csv_field **f, size_t *n,
-		    struct rn_err *e)
-{
-	bool there;
-
-	s->faulty = false;
-	s->nfields = 0;
-	if (s->opt.json) {
-		RN_TRY(json_row(s, &there, e));
-	} else {
-		RN_TRY(separated_row(s, e));
-		there = s->nfields != 0;
+	rn_csv_chunk_clear(k, false);
+	RN_TRY(rn_grow(&k->text, &k->cap, want + 1 + RN_CSV_PAD, 1, "text", e));
+	if (s->nrest)
+		memcpy(k->text, s->rest, s->nrest);
+	k->len = s->nrest;
+	for (;;) {
+		if (!s->eof)
+			RN_TRY(fill(s, k, want, e));
+		memset(k->text + k->len, 0, RN_CSV_PAD);
+		if (c.end < k->from)
+			c.at = c.end = k->from;
+		find_end(s, &c, k);
+		if (s->eof && !(s->rules.json && s->most_lines))
+			c.end = k->len; /* a quote may be open */
+		if (c.end > k->from || s->eof)
+			break;
+		if (k->len > RN_CSV_MAX_TEXT) {
+			RN_TRY(rn_csv_add_bad(&s->rules, k, k->from, k->from, 0, e,
+					      "the row is longer than %d bytes (is a quote not closed?)",
+					      RN_CSV_MAX_TEXT));
+			k->stopped = k->fatal = s->eof = true;
+			k->len = k->from;
+			s->nrest = 0;
+			*got = true;
+			return 0;
+		}
+		want = 2 * k->len > s->chunk ? 2 * k->len : s->chunk;
 	}
-	*f = there ? s->fields : NULL;
-	*n = s->nfields;
-	return 0;
+	k->begin = k->from;
+	*got = c.end > k->from;
+	return keep_rest(s, k, c.end, e);
 }
 
-int rn_csv_scan_skip(struct rn_csv_scan *s, bool *could, struct rn_err *e)
-{
-	*could = s->faulty;
-	if (!s->faulty || s->opt.json)
-		return 0;
-	s->faulty = false;
-	s->from = s->fault;
-	return skip_line(s, e);
-}
+/* ---- life ------------------------------------------------------------------------------ */
 
-void rn_csv_scan_mark(struct rn_csv_scan *s)
-{
-	s->keep = true;
-	s->mark = s->from;
-	s->mark_at = s->at;
-	s->mark_line = s->line;
-}
-
-void rn_csv_scan_back(struct rn_csv_scan *s)
-{
-	s->keep = false;
-	s->from = s->mark;
-	s->at = s->mark_at;
-	if (s->opt.json)
-		s->indexed = s->mark;
-	s->line = s->mark_line;
-}
-
-size_t rn_csv_scan_kept(const struct rn_csv_scan *s)
-{
-	return s->from - s->mark;
-}
-
-int rn_csv_scan_bad(const struct rn_csv_scan *s, size_t field, struct rn_err *e, const char *fmt,
-		    ...)
-{
-	uint64_t line = s->row_line;
-	char what[1024];
-	va_list ap;
-
-	for (const char *p = s->text + s->row; field < s->nfields && p < s->fields[field].p; p++)
-		line += *p == '\n';
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof what, fmt, ap);
-	va_end(ap);
-	return bad_line(s, line, e, what);
-}
-
-/* ---- life -------------------------------------------------------------------- */
-
-static int start(struct rn_csv_scan *s, struct rn_err *e)
-{
-	s->line = 1;
-	s->from = s->len = s->indexed = s->at = s->npos = 0;
-	s->started = s->eof = s->keep = false;
-	return rn_grow(&s->text, &s->cap, PIECE + 64, 1, "text", e);
-}
-
-int rn_csv_scan_open(struct rn_io *io, const struct rn_csv_scan_opt *opt,
+int rn_csv_scan_open(struct rn_io *io, const struct rn_csv_rules *rules, size_t chunk,
 		     struct rn_csv_scan **out, struct rn_err *e)
 {
 	struct rn_csv_scan *s;
@@ -466,13 +228,17 @@ int rn_csv_scan_open(struct rn_io *io, const struct rn_csv_scan_opt *opt,
 		return rc;
 	}
 	s->in = in;
-	s->opt = *opt;
-	rc = start(s, e);
-	if (rc)
-		rn_csv_scan_close(s);
-	else
-		*out = s;
-	return rc;
+	s->rules = *rules;
+	s->chunk = chunk ? chunk : CHUNK;
+	if (s->chunk < MIN_CHUNK)
+		s->chunk = MIN_CHUNK;
+	*out = s;
+	return 0;
+}
+
+void rn_csv_scan_limit(struct rn_csv_scan *s, size_t lines)
+{
+	s->most_lines = lines;
 }
 
 bool rn_csv_scan_can_rewind(const struct rn_csv_scan *s)
@@ -482,23 +248,14 @@ bool rn_csv_scan_can_rewind(const struct rn_csv_scan *s)
 
 int rn_csv_scan_rewind(struct rn_csv_scan *s, struct rn_err *e)
 {
-	RN_TRY(rn_text_in_rewind(s->in, e));
-	return start(s, e);
+	s->nrest = 0;
+	s->started = s->eof = false;
+	return rn_text_in_rewind(s->in, e);
 }
 
-uint64_t rn_csv_scan_size(const struct rn_csv_scan *s)
+struct rn_text_in *rn_csv_scan_input(struct rn_csv_scan *s)
 {
-	return rn_text_in_size(s->in);
-}
-
-const char *rn_csv_scan_name(const struct rn_csv_scan *s)
-{
-	return rn_text_in_name(s->in);
-}
-
-uint64_t rn_csv_scan_hash(const struct rn_csv_scan *s)
-{
-	return rn_text_in_hash(s->in);
+	return s->in;
 }
 
 void rn_csv_scan_close(struct rn_csv_scan *s)
@@ -506,9 +263,6 @@ void rn_csv_scan_close(struct rn_csv_scan *s)
 	if (!s)
 		return;
 	rn_text_in_close(s->in);
-	rn_json_keys_fini(&s->keys);
-	free(s->text);
-	free(s->pos);
-	free(s->fields);
+	free(s->rest);
 	free(s);
 }

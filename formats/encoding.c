@@ -7,6 +7,7 @@
 #include "encoding.h"
 
 #include "bitpack.h"
+#include "encoding_avx2.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,16 +24,26 @@ int rn_bytes_reserve(struct rn_bytes *b, size_t n, struct rn_err *e)
 
 /* ---- integers ---------------------------------------------------------------- */
 
-/* Ranges of the values and of their differences (modulo 2^64, as signed). */
-struct int_range {
-	int64_t min, max, dmin, dmax;
-};
-
-static struct int_range int_range(const int64_t *v, uint64_t n)
+/* Has this processor what encoding_avx2.c needs? */
+static inline bool has_avx2(void)
 {
-	struct int_range r = { v[0], v[0], INT64_MAX, INT64_MIN };
+#ifdef RN_ENCODING_AVX2
+	return __builtin_cpu_supports("avx2");
+#else
+	return false;
+#endif
+}
 
-	for (uint64_t i = 1; i < n; i++) {
+static struct rn_int_range int_range(const int64_t *v, uint64_t n)
+{
+	struct rn_int_range r = { v[0], v[0], INT64_MAX, INT64_MIN };
+	uint64_t i = 1;
+
+#ifdef RN_ENCODING_AVX2
+	if (has_avx2())
+		i = rn_int_range_avx2(v, n, &r);
+#endif
+	for (; i < n; i++) {
 		int64_t d = (int64_t)((uint64_t)v[i] - (uint64_t)v[i - 1]);
 
 		r.min = v[i] < r.min ? v[i] : r.min;
@@ -45,7 +56,7 @@ static struct int_range int_range(const int64_t *v, uint64_t n)
 
 void rn_int_choose(const int64_t *v, uint64_t n, struct rn_chunk *c)
 {
-	struct int_range r;
+	struct rn_int_range r;
 	unsigned w, dw;
 
 	c->count = n;
@@ -209,6 +220,10 @@ void rn_shuffle(const void *v, uint64_t n, unsigned size, uint8_t *dst)
 	const uint8_t *p = v;
 	uint64_t r[8], i = 0;
 
+#ifdef RN_ENCODING_AVX2
+	if (has_avx2())
+		i = rn_shuffle_avx2(v, n, size, dst);
+#endif
 	for (; i + 8 <= n; i += 8) {
 		load_rows(p + i * size, size, r);
 		for (unsigned k = 0; k < size; k++)
@@ -224,6 +239,10 @@ void rn_unshuffle(const uint8_t *src, uint64_t n, unsigned size, void *v)
 	uint8_t *p = v;
 	uint64_t i = 0;
 
+#ifdef RN_ENCODING_AVX2
+	if (has_avx2())
+		i = rn_unshuffle_avx2(src, n, size, v);
+#endif
 	for (; i + 8 <= n; i += 8) {
 		uint64_t r[8] = { 0 };
 
@@ -251,12 +270,31 @@ static void float_decode(const struct rn_chunk *c, const uint8_t *src, unsigned 
 		memcpy(v, src, c->count * size);
 }
 
+bool rn_f64_has_nan(const double *v, uint64_t n)
+{
+	bool nan = false;
+	uint64_t i = 0;
+
+#ifdef RN_ENCODING_AVX2
+	if (has_avx2())
+		i = rn_f64_nan_avx2(v, n, &nan);
+#endif
+	for (; i < n; i++)
+		nan |= isnan(v[i]);
+	return nan;
+}
+
 const char *rn_f64_decode(const struct rn_chunk *c, const uint8_t *src, double *v)
 {
 	bool nan = false;
+	uint64_t i = 0;
 
 	float_decode(c, src, 8, v);
-	for (uint64_t i = 0; i < c->count; i++) {
+#ifdef RN_ENCODING_AVX2
+	if (has_avx2())
+		i = rn_f64_clean_avx2(v, c->count, &nan);
+#endif
+	for (; i < c->count; i++) {
 		nan |= isnan(v[i]);
 		v[i] += 0.0; /* -0.0 becomes 0.0 */
 	}

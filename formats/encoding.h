@@ -59,6 +59,7 @@ void rn_bool_encode(const uint8_t *v, const struct rn_chunk *c, uint8_t *dst);
 
 /* Floats of `size` (4 or 8) bytes: constant or plain. */
 void rn_float_choose(const void *v, uint64_t n, unsigned size, struct rn_chunk *c);
+bool rn_f64_has_nan(const double *v, uint64_t n);
 /* Byte shuffle: byte k of value i to dst[k*n + i], and back. */
 void rn_shuffle(const void *v, uint64_t n, unsigned size, uint8_t *dst);
 void rn_unshuffle(const uint8_t *src, uint64_t n, unsigned size, void *v);

@@ -61,6 +61,17 @@ static bool try_again(int fd, short events)
 	return (errno == EAGAIN || errno == EWOULDBLOCK) && wait_ready(fd, events) == 0;
 }
 
+/* Wait until there is something to read, or until reading is to end. */
+static int wait_or_stop(const struct fd_io *f, struct rn_err *e)
+{
+	struct pollfd p[2] = { { .fd = f->fd, .events = POLLIN }, { .fd = *f->io.stop, .events = POLLIN } };
+
+	while (poll(p, 2, -1) < 0)
+		if (errno != EINTR)
+			return rn_err_errno(e, "cannot read '%s'", f->io.name);
+	return p[1].revents ? rn_err_set(e, RN_EIO, "'%s' is not needed any more", f->io.name) : 0;
+}
+
 static int fd_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn_err *e)
 {
 	struct fd_io *f = (struct fd_io *)io;
@@ -68,8 +79,11 @@ static int fd_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn
 	*got = 0;
 	while (*got < n) {
 		size_t want = n - *got < MAX_TRANSFER ? n - *got : MAX_TRANSFER;
-		ssize_t k = read(f->fd, (char *)buf + *got, want);
+		ssize_t k;
 
+		if (io->stop && io->kind != RN_IO_FILE)
+			RN_TRY(wait_or_stop(f, e));
+		k = read(f->fd, (char *)buf + *got, want);
 		if (k == 0)
 			break;
 		if (k > 0)
@@ -390,6 +404,17 @@ static int mem_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct r
 	return 0;
 }
 
+static const void *mem_view(struct rn_io *io, size_t n, size_t *got)
+{
+	struct mem_io *m = (struct mem_io *)io;
+	const void *p = m->from;
+
+	*got = n < m->left ? n : m->left;
+	m->from += *got;
+	m->left -= *got;
+	return p;
+}
+
 static int mem_write(struct rn_io *io, const void *buf, size_t n, struct rn_err *e)
 {
 	struct mem_io *m = (struct mem_io *)io;
@@ -444,6 +469,7 @@ static const struct rn_io_ops mem_ops = {
 	.close = mem_close,
 	.abort = mem_abort,
 	.rewind = mem_rewind,
+	.view = mem_view,
 };
 
 static int mem_new(const char *name, struct mem_io **out, struct rn_err *e)

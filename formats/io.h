@@ -26,6 +26,9 @@ struct rn_io_ops {
 	/* lseek(2) back to where reading began.  NULL, or RN_EIO, where that cannot be:
 	 * only for inputs of kind RN_IO_FILE and from memory is it of use to ask. */
 	int (*rewind)(struct rn_io *io, struct rn_err *e);
+	/* What read would copy, where it lies: the next bytes, at most n, valid until close.
+	 * NULL where the input is not in memory. */
+	const void *(*view)(struct rn_io *io, size_t n, size_t *got);
 };
 
 enum rn_io_kind { RN_IO_FILE, RN_IO_PIPE, RN_IO_SOCKET, RN_IO_TTY, RN_IO_OTHER };
@@ -35,6 +38,9 @@ struct rn_io {
 	enum rn_io_kind kind;
 	char *name;    /* for messages: the path, or "standard input" */
 	uint64_t size; /* of a regular input file, else 0 */
+	/* Set by who opened an input that another thread reads: when this descriptor becomes
+	 * readable, reading ends with an error.  NULL: nothing ends it. */
+	const int *stop;
 };
 
 /* Open `path` to read ("-" is standard input).  A file is mapped or read with

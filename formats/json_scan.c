@@ -9,12 +9,16 @@
 
 #include "json_scan.h"
 
+#include "../lib/base/mem.h"
+#include "../lib/base/num_fast.h"
 #include "../lib/base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 200 }; /* of arrays and objects in a value */
+
+const char rn_json_new_key[] = "the key is new";
 
 /* ---- keys -------------------------------------------------------------------- */
 
@@ -23,9 +27,9 @@ static size_t find_slot(const struct rn_json_keys *k, const char *name, size_t l
 	size_t i = XXH3_64bits(name, len) & (k->nslots - 1);
 
 	while (k->slot[i]) {
-		const char *there = k->name[k->slot[i] - 1];
+		const struct rn_json_key *there = &k->key[k->slot[i] - 1];
 
-		if (strncmp(there, name, len) == 0 && !there[len])
+		if (there->len == len && memcmp(there->name, name, len) == 0)
 			break;
 		i = (i + 1) & (k->nslots - 1);
 	}
@@ -45,7 +49,7 @@ static int grow_slots(struct rn_json_keys *k, struct rn_err *e)
 	k->slot = slot;
 	k->nslots = n;
 	for (size_t i = 0; i < k->n; i++)
-		slot[find_slot(k, k->name[i], strlen(k->name[i]))] = (uint32_t)i + 1;
+		slot[find_slot(k, k->key[i].name, k->key[i].len)] = (uint32_t)i + 1;
 	return 0;
 }
 
@@ -61,11 +65,11 @@ int rn_json_keys_add(struct rn_json_keys *k, const char *name, size_t len, size_
 		*out = k->slot[i] - 1;
 		return 0;
 	}
-	RN_TRY(rn_grow(&k->name, &k->cap, k->n + 1, sizeof(char *), "keys", e));
+	RN_TRY(rn_grow(&k->key, &k->cap, k->n + 1, sizeof *k->key, "keys", e));
 	copy = strndup(name, len);
 	if (!copy)
 		return rn_err_nomem(e, len + 1, "a key");
-	k->name[k->n] = copy;
+	k->key[k->n] = (struct rn_json_key){ .name = copy, .len = len };
 	k->slot[i] = (uint32_t)++k->n;
 	*out = k->n - 1;
 	return 0;
@@ -74,8 +78,8 @@ int rn_json_keys_add(struct rn_json_keys *k, const char *name, size_t len, size_
 void rn_json_keys_fini(struct rn_json_keys *k)
 {
 	for (size_t i = 0; i < k->n; i++)
-		free(k->name[i]);
-	free(k->name);
+		free(k->key[i].name);
+	free(k->key);
 	free(k->slot);
 	*k = (struct rn_json_keys){ 0 };
 }
@@ -141,12 +145,33 @@ static bool scan_unicode(struct cursor *c)
 	return true;
 }
 
+/* Nonzero bytes where x has a quote, a backslash or a control character (above the first
+ * of them not exact). */
+static uint64_t ends_run(uint64_t x)
+{
+	const uint64_t ones = 0x0101010101010101ull;
+	uint64_t quote = x ^ ones * '"', back = x ^ ones * '\\';
+
+	return (((quote - ones) & ~quote) | ((back - ones) & ~back) | ((x - ones * 0x20) & ~x)) &
+	       ones * 0x80;
+}
+
 /* A string, of which c->p is the opening quote; f: what is between the quotes. */
 static bool scan_string(struct cursor *c, struct rn_csv_field *f)
 {
 	*f = (struct rn_csv_field){ .p = ++c->p, .quoted = true };
 	for (;;) {
-		unsigned char b = c->p < c->end ? (unsigned char)*c->p : 0;
+		uint64_t x;
+		unsigned char b;
+
+		while (c->end - c->p >= 8) {
+			memcpy(&x, c->p, 8);
+			x = ends_run(x);
+			c->p += x ? __builtin_ctzll(x) / 8 : 8;
+			if (x)
+				break;
+		}
+		b = c->p < c->end ? (unsigned char)*c->p : 0;
 
 		if (b == '"')
 			break;
@@ -175,9 +200,13 @@ static bool scan_string(struct cursor *c, struct rn_csv_field *f)
 static bool digits(struct cursor *c)
 {
 	const char *from = c->p;
+	uint64_t other;
 
-	while (c->p < c->end && *c->p >= '0' && *c->p <= '9')
-		c->p++;
+	/* The line's end is no digit, and 64 bytes after it are readable. */
+	do {
+		other = rn_no_digits(rn_load8(c->p));
+		c->p += other ? __builtin_ctzll(other) / 8 : 8;
+	} while (!other);
 	return c->p > from;
 }
 
@@ -283,16 +312,16 @@ static bool scan_value(struct cursor *c, struct rn_csv_field *f, unsigned depth)
 /* ---- lines ------------------------------------------------------------------- */
 
 /* The number of the key in f; `hint` is the one that usually comes next. */
-static int find_key(struct rn_json_keys *k, const struct rn_csv_field *f, size_t hint,
+static int find_key(struct rn_json_keys *k, bool add, const struct rn_csv_field *f, size_t hint,
 		    struct cursor *c, size_t *out, struct rn_err *e)
 {
 	char *plain = NULL;
 	const char *name = f->p;
 	size_t len = f->len;
-	int rc;
+	int rc = 0;
 
-	if (hint < k->n && !f->escaped && strncmp(k->name[hint], name, len) == 0 &&
-	    !k->name[hint][len]) {
+	if (hint < k->n && !f->escaped && k->key[hint].len == len &&
+	    memcmp(k->key[hint].name, name, len) == 0) {
 		*out = hint;
 		return 0;
 	}
@@ -306,19 +335,51 @@ static int find_key(struct rn_json_keys *k, const struct rn_csv_field *f, size_t
 		len = rn_json_unescape(name, len, plain);
 		name = plain;
 	}
-	if (len) {
+	if (!len) {
+		fail(c, "the key is empty");
+	} else if (add) {
 		rc = rn_json_keys_add(k, name, len, out, e);
 	} else {
-		rc = 0;
-		fail(c, "the key is empty");
+		size_t i = k->nslots ? find_slot(k, name, len) : 0;
+
+		if (k->nslots && k->slot[i]) {
+			*out = k->slot[i] - 1;
+		} else {
+			c->p = f->p;
+			fail(c, rn_json_new_key);
+		}
 	}
 	free(plain);
 	return rc;
 }
 
+/* Does the text go on with what stood before the value of key i in the first line? */
+static inline bool leads_to(const struct rn_json_key *key, const char *p)
+{
+	uint64_t diff = 0;
+
+	for (unsigned at = 0; at < RN_JSON_LEAD && at < key->nlead; at += 8) {
+		unsigned n = key->nlead - at;
+		uint64_t x = rn_load8(p + at) ^ rn_load8(key->lead + at);
+
+		diff |= n < 8 ? x << (64 - 8 * n) : x;
+	}
+	return !diff && key->nlead;
+}
+
+/* Remember how key i, which is new, was led to. */
+static void learn_lead(struct rn_json_key *key, const char *from, const char *to)
+{
+	if (to - from > RN_JSON_LEAD)
+		return;
+	memcpy(key->lead, from, (size_t)(to - from));
+	key->nlead = (unsigned char)(to - from);
+}
+
 /* "key": value, the value in its place of *f. */
-static int scan_member(struct rn_json_keys *k, struct cursor *c, struct rn_csv_field **f,
-		       size_t *cap, size_t *hint, struct rn_err *e)
+static int scan_member(struct rn_json_keys *k, bool add, struct cursor *c,
+		       struct rn_csv_field **f, size_t *cap, size_t *hint, const char *from,
+		       struct rn_err *e)
 {
 	struct rn_csv_field key;
 	size_t had = k->n, i = 0;
@@ -331,7 +392,7 @@ static int scan_member(struct rn_json_keys *k, struct cursor *c, struct rn_csv_f
 	at = c->p;
 	if (!scan_string(c, &key))
 		return 0;
-	RN_TRY(find_key(k, &key, *hint, c, &i, e));
+	RN_TRY(find_key(k, add, &key, *hint, c, &i, e));
 	if (c->fault)
 		return 0;
 	*hint = i + 1;
@@ -348,23 +409,54 @@ static int scan_member(struct rn_json_keys *k, struct cursor *c, struct rn_csv_f
 		return 0;
 	}
 	c->p++;
+	(void)peek(c);
+	if (k->n > had)
+		learn_lead(&k->key[i], from, c->p);
 	scan_value(c, &(*f)[i], 0);
 	return 0;
 }
 
-static int scan_members(struct rn_json_keys *k, struct cursor *c, struct rn_csv_field **f,
-			size_t *cap, struct rn_err *e)
+/* Values of the keys from *hint on, as long as the text is as in the lines before. */
+static bool scan_usual(const struct rn_json_keys *k, struct cursor *c, struct rn_csv_field *f,
+		       size_t *hint)
 {
+	while (*hint < k->n && leads_to(&k->key[*hint], c->p) && !f[*hint].p) {
+		c->p += k->key[*hint].nlead;
+		if (!scan_value(c, &f[*hint], 0))
+			return false;
+		++*hint;
+	}
+	return true;
+}
+
+/* The members of an object that begins at c->p. */
+static int scan_members(struct rn_json_keys *k, bool add, struct cursor *c,
+			struct rn_csv_field **f, size_t *cap, struct rn_err *e)
+{
+	const char *from = c->p;
 	size_t hint = 0;
 
+	if (!scan_usual(k, c, *f, &hint))
+		return 0;
+	if (!hint)
+		c->p++; /* the brace */
 	if (peek(c) == '}') {
 		c->p++;
 		return 0;
 	}
+	if (hint && peek(c) != ',') {
+		fail(c, "expected ',' or '}'");
+		return 0;
+	}
+	if (hint) {
+		from = c->p;
+		c->p++;
+	}
 	for (;;) {
-		RN_TRY(scan_member(k, c, f, cap, &hint, e));
+		RN_TRY(scan_member(k, add, c, f, cap, &hint, from, e));
 		if (c->fault)
 			return 0;
+		from = c->p;
 		if (peek(c) == '}')
 			break;
 		if (peek(c) != ',') {
@@ -377,7 +469,7 @@ static int scan_members(struct rn_json_keys *k, struct cursor *c, struct rn_csv_
 	return 0;
 }
 
-int rn_json_scan_object(struct rn_json_keys *k, const char *p, const char *end,
+int rn_json_scan_object(struct rn_json_keys *k, bool add, const char *p, const char *end,
 			struct rn_csv_field **f, size_t *cap, const char **fault, const char **at,
 			struct rn_err *e)
 {
@@ -386,8 +478,7 @@ int rn_json_scan_object(struct rn_json_keys *k, const char *p, const char *end,
 	RN_TRY(rn_grow(f, cap, k->n + 1, sizeof **f, "fields", e));
 	memset(*f, 0, k->n * sizeof **f);
 	if (peek(&c) == '{') {
-		c.p++;
-		RN_TRY(scan_members(k, &c, f, cap, e));
+		RN_TRY(scan_members(k, add, &c, f, cap, e));
 	} else {
 		fail(&c, *c.p == '[' && c.p < end ?
 				 "a line is an object, {…} (of an array, 'jq -c .[]' makes lines)" :

@@ -136,14 +136,3 @@ int rn_sqlite_prepare(const struct rn_sqlite *s, const char *sql, struct sqlite3
 	*out = NULL;
 	return rn_err_set(e, RN_EUSAGE, "'%s' wants one SQL statement", s->path);
 }
-
-void rn_sqlite_quote(struct rn_str *out, const char *name)
-{
-	rn_str_addc(out, '"');
-	for (; *name; name++) {
-		if (*name == '"')
-			rn_str_addc(out, '"');
-		rn_str_addc(out, *name);
-	}
-	rn_str_addc(out, '"');
-}

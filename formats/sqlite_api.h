@@ -78,7 +78,5 @@ int rn_sqlite_fail(const struct rn_sqlite *s, int rc, struct rn_err *e);
 RN_MUST_CHECK int rn_sqlite_exec(const struct rn_sqlite *s, const char *sql, struct rn_err *e);
 RN_MUST_CHECK int rn_sqlite_prepare(const struct rn_sqlite *s, const char *sql,
 				    struct sqlite3_stmt **out, struct rn_err *e);
-/* A name in double quotes. */
-void rn_sqlite_quote(struct rn_str *out, const char *name);
 
 #endif

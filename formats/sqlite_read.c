@@ -12,6 +12,7 @@
 #include "../lib/base/mem.h"
 #include "../lib/base/num.h"
 #include "../lib/base/utf8.h"
+#include "fill.h"
 #include "sqlite_api.h"
 
 #include <inttypes.h>
@@ -20,29 +21,18 @@
 #include <string.h>
 #include <strings.h>
 
-enum {
-	MAX_ROWS = 65536,       /* in a block */
-	BLOCK_TEXT = 64 << 20,  /* bytes of strings at which a block ends */
-	BLOCK_CELLS = 1 << 23,
-};
-
+/* What the first pass found in a column. */
 struct column {
-	char *name;
-	enum rn_type type;
 	bool ints, floats, texts;     /* values that there are */
 	bool no_bool, no_timestamp;   /* some value is none, or the column is not declared so */
-	struct rn_column *values;     /* of the block being filled */
-	char *bytes;                  /* of its strings */
-	size_t nbytes, cap;
 };
 
-struct rn_sqlite_reader {
+struct reader {
+	struct rn_db_reader r;
 	struct rn_sqlite s;
 	struct sqlite3_stmt *rows;
-	struct rn_schema schema;
 	struct column *cols;
-	size_t ncols;
-	uint32_t capacity;
+	struct rn_fill fill;
 	uint64_t row; /* the last one read, from 1 */
 	XXH3_state_t *hash;
 	bool ended;
@@ -51,7 +41,7 @@ struct rn_sqlite_reader {
 /* ---- which rows ---------------------------------------------------------------- */
 
 /* The table that there is, if it is the only one. */
-static int only_table(struct rn_sqlite_reader *r, struct rn_err *e)
+static int only_table(struct reader *r, struct rn_err *e)
 {
 	static const char sql[] = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') "
 				  "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
@@ -80,7 +70,7 @@ out:
 	return rc;
 }
 
-static int prepare(struct rn_sqlite_reader *r, const char *query, struct rn_err *e)
+static int prepare(struct reader *r, const char *query, struct rn_err *e)
 {
 	struct rn_str sql = RN_STR_INIT;
 	int rc;
@@ -92,7 +82,7 @@ static int prepare(struct rn_sqlite_reader *r, const char *query, struct rn_err 
 	if (!r->s.table)
 		RN_TRY(only_table(r, e));
 	rn_str_add(&sql, "SELECT * FROM ");
-	rn_sqlite_quote(&sql, r->s.table);
+	rn_sql_quote(&sql, r->s.table);
 	rc = rn_str_check(&sql, e);
 	if (!rc)
 		rc = rn_sqlite_prepare(&r->s, sql.s, &r->rows, e);
@@ -107,7 +97,7 @@ static bool declared(const char *decl, const char *word)
 	return decl && strcasestr(decl, word);
 }
 
-static int make_columns(struct rn_sqlite_reader *r, struct rn_err *e)
+static int make_columns(struct reader *r, const struct rn_ctx *c, struct rn_err *e)
 {
 	const struct rn_sqlite_api *a = &r->s.api;
 	int n = a->column_count(r->rows);
@@ -115,34 +105,28 @@ static int make_columns(struct rn_sqlite_reader *r, struct rn_err *e)
 	if (n <= 0)
 		return rn_err_set(e, RN_EUSAGE, "'%s': the query gives no rows", r->s.path);
 	RN_TRY(rn_calloc((size_t)n, sizeof *r->cols, "columns", &r->cols, e));
-	for (; r->ncols < (size_t)n; r->ncols++) {
-		const char *name = a->column_name(r->rows, (int)r->ncols);
-		const char *decl = a->column_decltype(r->rows, (int)r->ncols);
-		struct column *k = &r->cols[r->ncols];
+	RN_TRY(rn_fill_init(&r->fill, c, (size_t)n, e));
+	for (int i = 0; i < n; i++) {
+		const char *name = a->column_name(r->rows, i);
+		const char *decl = a->column_decltype(r->rows, i);
 
-		for (size_t i = 0; name && i < r->ncols; i++)
-			if (!strcmp(r->cols[i].name, name))
-				return rn_err_set(e, RN_EUSAGE,
-						  "'%s': two columns are called '%s' (name them with AS)",
-						  r->s.path, name);
-		k->name = name ? strdup(name) : NULL;
-		if (!k->name)
+		if (!name)
 			return rn_err_nomem(e, 1, "a column name");
-		k->no_bool = !declared(decl, "bool");
-		k->no_timestamp = !declared(decl, "date") && !declared(decl, "time");
+		RN_TRY(rn_fill_name(&r->fill, (size_t)i, name, r->s.path, e));
+		r->cols[i].no_bool = !declared(decl, "bool");
+		r->cols[i].no_timestamp = !declared(decl, "date") && !declared(decl, "time");
 	}
 	return 0;
 }
 
-static int bad_value(const struct rn_sqlite_reader *r, const struct column *k, struct rn_err *e,
-		     const char *what)
+static int bad_value(const struct reader *r, int i, struct rn_err *e, const char *what)
 {
 	return rn_err_set(e, RN_EDATA, "'%s': row %" PRIu64 ": column '%s' %s", r->s.path, r->row,
-			  k->name, what);
+			  r->fill.cols[i].name, what);
 }
 
 /* What does column i of the row hold? */
-static int look(struct rn_sqlite_reader *r, int i, struct rn_err *e)
+static int look(struct reader *r, int i, struct rn_err *e)
 {
 	const struct rn_sqlite_api *a = &r->s.api;
 	struct column *k = &r->cols[i];
@@ -172,12 +156,12 @@ static int look(struct rn_sqlite_reader *r, int i, struct rn_err *e)
 		}
 		return 0;
 	default:
-		return bad_value(r, k, e, "is a BLOB (hex() in a --query makes it text)");
+		return bad_value(r, i, e, "is a BLOB (hex() in a --query makes it text)");
 	}
 }
 
 /* The next row; *there = false at the end. */
-static int step(struct rn_sqlite_reader *r, bool *there, struct rn_err *e)
+static int step(struct reader *r, bool *there, struct rn_err *e)
 {
 	int rc = r->s.api.step(r->rows);
 
@@ -213,7 +197,14 @@ static enum rn_type declared_type(const char *decl)
 	return RN_STRING;
 }
 
-static int find_types(struct rn_sqlite_reader *r, struct rn_err *e)
+static bool untyped(const struct rn_db_reader *r, size_t i)
+{
+	const struct column *k = &((const struct reader *)r)->cols[i];
+
+	return !k->ints && !k->floats && !k->texts;
+}
+
+static int find_types(struct reader *r, struct rn_err *e)
 {
 	bool there;
 
@@ -221,198 +212,128 @@ static int find_types(struct rn_sqlite_reader *r, struct rn_err *e)
 		RN_TRY(step(r, &there, e));
 		if (!there)
 			break;
-		for (size_t i = 0; i < r->ncols; i++)
+		for (size_t i = 0; i < r->fill.ncols; i++)
 			RN_TRY(look(r, (int)i, e));
 	}
 	r->s.api.reset(r->rows);
 	r->row = 0;
-	for (size_t i = 0; i < r->ncols; i++) {
-		r->cols[i].type = rn_sqlite_untyped(r, i) ?
-					  declared_type(r->s.api.column_decltype(r->rows, (int)i)) :
-					  type_of(&r->cols[i]);
-		RN_TRY(rn_schema_add_col(&r->schema, r->cols[i].name, NULL, r->cols[i].type, e));
+	for (size_t i = 0; i < r->fill.ncols; i++) {
+		r->fill.cols[i].type = untyped(&r->r, i) ?
+			declared_type(r->s.api.column_decltype(r->rows, (int)i)) :
+			type_of(&r->cols[i]);
 	}
-	return 0;
+	return rn_fill_schema(&r->fill, &r->r.schema, e);
 }
 
 /* ---- blocks -------------------------------------------------------------------- */
 
-static int add_null(struct column *k, uint32_t row, struct rn_err *e)
+static int add_text(struct reader *r, int i, struct rn_err *e)
 {
-	struct rn_column *c = k->values;
-
-	RN_TRY(rn_column_need_null(c, e));
-	c->null[row] = 1;
-	c->nulls++;
-	if (c->type == RN_STRING)
-		c->off[row] = k->nbytes;
-	else if (c->type == RN_BOOL)
-		c->b[row] = 0;
-	else if (c->type == RN_FLOAT64)
-		c->f64[row] = 0;
-	else
-		c->i64[row] = 0;
-	return 0;
-}
-
-static int add_text(struct rn_sqlite_reader *r, int i, uint32_t row, struct rn_err *e)
-{
-	struct column *k = &r->cols[i];
 	const char *text = (const char *)r->s.api.column_text(r->rows, i);
 	size_t n = (size_t)r->s.api.column_bytes(r->rows, i);
+	int64_t us;
 
 	if (!text)
 		return rn_err_nomem(e, n, "a value of SQLite");
-	if (k->type == RN_TIMESTAMP)
-		return rn_timestamp_parse(text, n, &k->values->i64[row]) ?
-			       0 : bad_value(r, k, e, "is no timestamp any more");
+	if (r->fill.cols[i].type == RN_TIMESTAMP) {
+		if (!rn_timestamp_parse(text, n, &us))
+			return bad_value(r, i, e, "is no timestamp any more");
+		rn_fill_int(&r->fill, (size_t)i, us);
+		return 0;
+	}
 	if (!rn_utf8_valid(text, n))
-		return bad_value(r, k, e, "is not UTF-8");
+		return bad_value(r, i, e, "is not UTF-8");
 	if (memchr(text, 0, n))
-		return bad_value(r, k, e, "has a NUL character");
-	RN_TRY(rn_grow(&k->bytes, &k->cap, k->nbytes + n + 1, 1, "strings", e));
-	memcpy(k->bytes + k->nbytes, text, n);
-	k->values->off[row] = k->nbytes;
-	k->nbytes += n;
+		return bad_value(r, i, e, "has a NUL character");
 	XXH3_64bits_update(r->hash, text, n);
-	return 0;
+	return rn_fill_text(&r->fill, (size_t)i, text, n, e);
 }
 
-static int add_value(struct rn_sqlite_reader *r, int i, uint32_t row, struct rn_err *e)
+static int add_value(struct reader *r, int i, struct rn_err *e)
 {
 	const struct rn_sqlite_api *a = &r->s.api;
-	struct column *k = &r->cols[i];
-	int class = a->column_type(r->rows, i);
-	struct rn_column *c = k->values;
+	enum rn_type type = r->fill.cols[i].type;
 	int64_t v;
 	double d;
 
-	if (class == RN_SQLITE_NULL)
-		return add_null(k, row, e);
-	if (k->type == RN_STRING || k->type == RN_TIMESTAMP)
-		return add_text(r, i, row, e);
-	if (k->type == RN_FLOAT64) {
-		d = a->column_double(r->rows, i);
-		if (isnan(d))
-			return add_null(k, row, e);
-		c->f64[row] = d + 0.0; /* -0.0 becomes 0.0 */
-		XXH3_64bits_update(r->hash, &c->f64[row], sizeof d);
-		return 0;
+	if (a->column_type(r->rows, i) == RN_SQLITE_NULL)
+		return rn_fill_null(&r->fill, (size_t)i, e);
+	if (type == RN_STRING || type == RN_TIMESTAMP)
+		return add_text(r, i, e);
+	if (type == RN_FLOAT64) {
+		d = a->column_double(r->rows, i) + 0.0;
+		if (!isnan(d))
+			XXH3_64bits_update(r->hash, &d, sizeof d);
+		return rn_fill_float(&r->fill, (size_t)i, d, e);
 	}
 	v = a->column_int64(r->rows, i);
-	if (k->type == RN_BOOL)
-		c->b[row] = v != 0;
+	if (type == RN_BOOL)
+		rn_fill_bool(&r->fill, (size_t)i, v != 0);
 	else
-		c->i64[row] = v;
+		rn_fill_int(&r->fill, (size_t)i, v);
 	XXH3_64bits_update(r->hash, &v, sizeof v);
 	return 0;
 }
 
-static int add_row(struct rn_sqlite_reader *r, uint32_t row, uint64_t *text, struct rn_err *e)
+static int add_row(struct reader *r, struct rn_err *e)
 {
-	*text = 0;
-	for (size_t i = 0; i < r->ncols; i++) {
-		RN_TRY(add_value(r, (int)i, row, e));
+	for (size_t i = 0; i < r->fill.ncols; i++) {
+		RN_TRY(add_value(r, (int)i, e));
 		XXH3_64bits_update(r->hash, "", 1); /* NULL is not "", "ab" not "a", "b" */
-		*text += r->cols[i].nbytes;
 	}
+	rn_fill_next(&r->fill);
 	return 0;
 }
 
-static void drop_block(struct rn_sqlite_reader *r)
+static int block(struct rn_db_reader *db, struct rn_rel **out, struct rn_err *e)
 {
-	for (size_t i = 0; i < r->ncols; i++) {
-		rn_column_unref(r->cols[i].values);
-		r->cols[i].values = NULL;
-		r->cols[i].nbytes = 0;
-	}
-}
-
-static int start_block(struct rn_sqlite_reader *r, struct rn_err *e)
-{
-	drop_block(r);
-	for (size_t i = 0; i < r->ncols; i++) {
-		struct column *k = &r->cols[i];
-
-		if (k->type == RN_STRING)
-			RN_TRY(rn_column_new_string(r->capacity, 0, &k->values, e));
-		else
-			RN_TRY(rn_column_new(k->type, r->capacity, &k->values, e));
-	}
-	return 0;
-}
-
-static int finish_block(struct rn_sqlite_reader *r, uint32_t rows, struct rn_rel **out,
-			struct rn_err *e)
-{
-	struct rn_rel *rel;
-	int rc;
-
-	RN_TRY(rn_rel_new(NULL, rows, &rel, e));
-	for (size_t i = 0; i < r->ncols; i++) {
-		struct column *k = &r->cols[i];
-		struct rn_column *c = k->values;
-		struct rn_buf *mem;
-
-		c->rows = rows;
-		if (c->type == RN_STRING) {
-			c->off[rows] = k->nbytes;
-			RN_GOTO(fail, rn_buf_new(k->nbytes, "a string column", &mem, e));
-			if (k->nbytes)
-				memcpy(mem->data, k->bytes, k->nbytes);
-			rn_buf_unref(c->mem[1]);
-			c->mem[1] = mem;
-			c->bytes = mem->data;
-		}
-		k->values = NULL;
-		RN_GOTO(fail, rn_rel_add_col(rel, k->name, NULL, c, e));
-	}
-	*out = rel;
-	return 0;
-fail:
-	rn_rel_unref(rel);
-	return rc;
-}
-
-int rn_sqlite_block(struct rn_sqlite_reader *r, struct rn_rel **out, struct rn_err *e)
-{
-	uint64_t text = 0;
-	uint32_t rows = 0;
+	struct reader *r = (struct reader *)db;
 	bool there;
 
 	*out = NULL;
 	if (r->ended)
 		return 0;
-	RN_TRY(start_block(r, e));
-	while (rows < r->capacity && text < BLOCK_TEXT) {
+	RN_TRY(rn_fill_begin(&r->fill, e));
+	while (!rn_fill_is_full(&r->fill)) {
 		RN_TRY(step(r, &there, e));
 		if (!there) {
 			r->ended = true;
 			break;
 		}
-		RN_TRY(add_row(r, rows++, &text, e));
+		RN_TRY(add_row(r, e));
 	}
-	return rows ? finish_block(r, rows, out, e) : 0;
+	return r->fill.rows ? rn_fill_take(&r->fill, out, e) : 0;
 }
 
 /* ---- life ---------------------------------------------------------------------- */
 
-static void set_capacity(struct rn_sqlite_reader *r, const struct rn_ctx *c)
+static uint64_t hash(const struct rn_db_reader *r)
 {
-	uint32_t rows = c && c->block_rows ? c->block_rows : MAX_ROWS;
-	uint32_t most = (uint32_t)(BLOCK_CELLS / r->ncols);
+	return XXH3_64bits_digest(((const struct reader *)r)->hash);
+}
 
-	rows = rows < MAX_ROWS ? rows : MAX_ROWS;
-	r->capacity = most && most < rows ? most : rows;
+static void close_reader(struct rn_db_reader *db)
+{
+	struct reader *r = (struct reader *)db;
+
+	if (r->rows)
+		r->s.api.finalize(r->rows);
+	rn_sqlite_db_close(&r->s);
+	rn_fill_fini(&r->fill);
+	free(r->cols);
+	XXH3_freeState(r->hash);
+	free(r);
 }
 
 int rn_sqlite_open(const struct rn_ctx *c, const char *name, const char *query,
-		   struct rn_sqlite_reader **out, struct rn_err *e)
+		   struct rn_db_reader **out, struct rn_err *e)
 {
-	struct rn_sqlite_reader *r;
+	struct reader *r;
 	int rc;
 
 	RN_TRY(rn_calloc(1, sizeof *r, "a database reader", &r, e));
+	r->r = (struct rn_db_reader){ .block = block, .untyped = untyped, .hash = hash,
+				      .close = close_reader };
 	rc = rn_sqlite_db_open(&r->s, name, RN_SQLITE_READONLY, e);
 	if (rc) {
 		free(r);
@@ -427,47 +348,12 @@ int rn_sqlite_open(const struct rn_ctx *c, const char *name, const char *query,
 	if (!rc)
 		rc = prepare(r, query, e);
 	if (!rc)
-		rc = make_columns(r, e);
+		rc = make_columns(r, c, e);
 	if (!rc)
 		rc = find_types(r, e);
-	if (rc) {
-		rn_sqlite_close(r);
-		return rc;
-	}
-	set_capacity(r, c);
-	*out = r;
-	return 0;
-}
-
-const struct rn_schema *rn_sqlite_schema(const struct rn_sqlite_reader *r)
-{
-	return &r->schema;
-}
-
-bool rn_sqlite_untyped(const struct rn_sqlite_reader *r, size_t i)
-{
-	return !r->cols[i].ints && !r->cols[i].floats && !r->cols[i].texts;
-}
-
-uint64_t rn_sqlite_hash(const struct rn_sqlite_reader *r)
-{
-	return XXH3_64bits_digest(r->hash);
-}
-
-void rn_sqlite_close(struct rn_sqlite_reader *r)
-{
-	if (!r)
-		return;
-	drop_block(r);
-	if (r->rows)
-		r->s.api.finalize(r->rows);
-	rn_sqlite_db_close(&r->s);
-	for (size_t i = 0; i < r->ncols; i++) {
-		free(r->cols[i].name);
-		free(r->cols[i].bytes);
-	}
-	free(r->cols);
-	rn_schema_fini(&r->schema);
-	XXH3_freeState(r->hash);
-	free(r);
+	if (rc)
+		rn_db_close(&r->r);
+	else
+		*out = &r->r;
+	return rc;
 }

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-struct rn_sqlite_writer {
+struct writer {
+	struct rn_db_writer w;
 	struct rn_sqlite s;
 	struct sqlite3_stmt *insert;
 	bool made;           /* the file was not there before */
@@ -39,7 +40,7 @@ static void add_columns(const struct rn_schema *s, bool decl, struct rn_str *sql
 	for (size_t i = 0; i < s->ncols; i++) {
 		rn_schema_col_name(s, i, &name);
 		rn_str_add(sql, (*n)++ ? ", " : "");
-		rn_sqlite_quote(sql, name.s);
+		rn_sql_quote(sql, name.s);
 		if (decl)
 			rn_str_addf(sql, " %s", decl_of(s->cols[i].type));
 	}
@@ -53,7 +54,7 @@ static void add_columns(const struct rn_schema *s, bool decl, struct rn_str *sql
 			if (width > 1)
 				rn_str_addf(&name, "%u", j);
 			rn_str_add(sql, (*n)++ ? ", " : "");
-			rn_sqlite_quote(sql, name.s);
+			rn_sql_quote(sql, name.s);
 			if (decl)
 				rn_str_add(sql, p->sparse ? " TEXT" : " REAL");
 		}
@@ -70,7 +71,7 @@ static void add_key(const struct rn_schema *s, struct rn_str *sql)
 	for (size_t i = 0; i < s->nkey; i++) {
 		rn_schema_col_name(s, s->key[i], &name);
 		rn_str_add(sql, i ? ", " : ", UNIQUE (");
-		rn_sqlite_quote(sql, name.s);
+		rn_sql_quote(sql, name.s);
 	}
 	rn_str_add(sql, s->nkey ? ")" : "");
 	sql->failed |= name.failed;
@@ -100,7 +101,7 @@ static int create_table(const struct rn_sqlite *s, const struct rn_schema *schem
 	int rc;
 
 	rn_str_add(&sql, "CREATE TABLE ");
-	rn_sqlite_quote(&sql, s->table);
+	rn_sql_quote(&sql, s->table);
 	rn_str_add(&sql, " (");
 	add_columns(schema, true, &sql, &n);
 	add_key(schema, &sql);
@@ -112,7 +113,7 @@ static int create_table(const struct rn_sqlite *s, const struct rn_schema *schem
 	return rc;
 }
 
-static int prepare_insert(struct rn_sqlite_writer *w, const struct rn_schema *schema,
+static int prepare_insert(struct writer *w, const struct rn_schema *schema,
 			  struct rn_err *e)
 {
 	struct rn_str sql = RN_STR_INIT;
@@ -120,7 +121,7 @@ static int prepare_insert(struct rn_sqlite_writer *w, const struct rn_schema *sc
 	int rc;
 
 	rn_str_add(&sql, "INSERT INTO ");
-	rn_sqlite_quote(&sql, w->s.table);
+	rn_sql_quote(&sql, w->s.table);
 	rn_str_add(&sql, " (");
 	add_columns(schema, false, &sql, &n);
 	rn_str_add(&sql, ") VALUES (");
@@ -134,7 +135,7 @@ static int prepare_insert(struct rn_sqlite_writer *w, const struct rn_schema *sc
 	return rc;
 }
 
-static int begin(struct rn_sqlite_writer *w, const struct rn_schema *schema, bool append,
+static int begin(struct writer *w, const struct rn_schema *schema, bool append,
 		 struct rn_err *e)
 {
 	bool exists;
@@ -154,34 +155,9 @@ static int begin(struct rn_sqlite_writer *w, const struct rn_schema *schema, boo
 	return prepare_insert(w, schema, e);
 }
 
-int rn_sqlite_create(const char *name, const struct rn_schema *s, bool append,
-		     struct rn_sqlite_writer **out, struct rn_err *e)
-{
-	struct rn_sqlite_writer *w;
-	int rc;
-
-	RN_TRY(rn_calloc(1, sizeof *w, "a database writer", &w, e));
-	w->value = RN_STR_INIT;
-	rc = rn_sqlite_db_open(&w->s, name, RN_SQLITE_READWRITE, NULL);
-	if (rc) {
-		w->made = true;
-		rc = rn_sqlite_db_open(&w->s, name, RN_SQLITE_READWRITE | RN_SQLITE_CREATE, e);
-	}
-	if (rc) {
-		free(w);
-		return rc;
-	}
-	rc = begin(w, s, append, e);
-	if (rc)
-		rn_sqlite_abort(w);
-	else
-		*out = w;
-	return rc;
-}
-
 /* ---- rows ---------------------------------------------------------------------- */
 
-static int bind_text(struct rn_sqlite_writer *w, int at, const char *text, size_t n)
+static int bind_text(struct writer *w, int at, const char *text, size_t n)
 {
 	enum { UTF8 = 1 };
 
@@ -190,7 +166,7 @@ static int bind_text(struct rn_sqlite_writer *w, int at, const char *text, size_
 
 /* Value i; the text of a timestamp stays in w->value until the row is inserted, and
  * SQLite copies none: text64 with a NULL release is static. */
-static int bind_value(struct rn_sqlite_writer *w, int at, const struct rn_column *c, uint64_t i)
+static int bind_value(struct writer *w, int at, const struct rn_column *c, uint64_t i)
 {
 	const struct rn_sqlite_api *a = &w->s.api;
 
@@ -220,7 +196,7 @@ static void print_sparse(const struct rn_tensor *z, uint64_t i, struct rn_str *o
 
 /* The texts of row i that have to be made: timestamps and sparse parts, in order, each
  * ended by a NUL. */
-static int make_texts(struct rn_sqlite_writer *w, const struct rn_rel *r,
+static int make_texts(struct writer *w, const struct rn_rel *r,
 		      struct rn_tensor *const *parts, uint64_t i, struct rn_err *e)
 {
 	rn_str_clear(&w->value);
@@ -237,7 +213,7 @@ static int make_texts(struct rn_sqlite_writer *w, const struct rn_rel *r,
 	return rn_str_check(&w->value, e);
 }
 
-static int bind_row(struct rn_sqlite_writer *w, const struct rn_rel *r,
+static int bind_row(struct writer *w, const struct rn_rel *r,
 		    struct rn_tensor *const *parts, uint64_t i)
 {
 	const char *text = w->value.s;
@@ -265,7 +241,7 @@ static int bind_row(struct rn_sqlite_writer *w, const struct rn_rel *r,
 	return rc;
 }
 
-static int insert(struct rn_sqlite_writer *w, const struct rn_rel *r,
+static int insert(struct writer *w, const struct rn_rel *r,
 		  struct rn_tensor *const *parts, struct rn_err *e)
 {
 	for (uint64_t i = 0; i < r->rows; i++) {
@@ -282,8 +258,9 @@ static int insert(struct rn_sqlite_writer *w, const struct rn_rel *r,
 	return 0;
 }
 
-int rn_sqlite_write(struct rn_sqlite_writer *w, const struct rn_rel *r, struct rn_err *e)
+static int write_rows(struct rn_db_writer *db, const struct rn_rel *r, struct rn_err *e)
 {
+	struct writer *w = (struct writer *)db;
 	struct rn_tensor **parts;
 	size_t n = 0;
 	int rc;
@@ -301,7 +278,7 @@ out:
 
 /* ---- the end ------------------------------------------------------------------- */
 
-static void finish(struct rn_sqlite_writer *w)
+static void finish(struct writer *w)
 {
 	if (w->insert)
 		w->s.api.finalize(w->insert);
@@ -310,24 +287,10 @@ static void finish(struct rn_sqlite_writer *w)
 	free(w);
 }
 
-int rn_sqlite_commit(struct rn_sqlite_writer *w, struct rn_err *e)
+static void roll_back(struct rn_db_writer *db)
 {
-	int rc;
+	struct writer *w = (struct writer *)db;
 
-	w->s.api.finalize(w->insert);
-	w->insert = NULL;
-	rc = rn_sqlite_exec(&w->s, "COMMIT", e);
-	if (rc)
-		rn_sqlite_abort(w);
-	else
-		finish(w);
-	return rc;
-}
-
-void rn_sqlite_abort(struct rn_sqlite_writer *w)
-{
-	if (!w)
-		return;
 	if (w->insert)
 		w->s.api.finalize(w->insert);
 	w->insert = NULL;
@@ -336,4 +299,45 @@ void rn_sqlite_abort(struct rn_sqlite_writer *w)
 	if (w->made)
 		unlink(w->s.path);
 	finish(w);
+}
+
+static int commit(struct rn_db_writer *db, struct rn_err *e)
+{
+	struct writer *w = (struct writer *)db;
+	int rc;
+
+	w->s.api.finalize(w->insert);
+	w->insert = NULL;
+	rc = rn_sqlite_exec(&w->s, "COMMIT", e);
+	if (rc)
+		roll_back(db);
+	else
+		finish(w);
+	return rc;
+}
+
+int rn_sqlite_create(const char *name, const struct rn_schema *s, bool append,
+		     struct rn_db_writer **out, struct rn_err *e)
+{
+	struct writer *w;
+	int rc;
+
+	RN_TRY(rn_calloc(1, sizeof *w, "a database writer", &w, e));
+	w->w = (struct rn_db_writer){ .write = write_rows, .commit = commit, .abort = roll_back };
+	w->value = RN_STR_INIT;
+	rc = rn_sqlite_db_open(&w->s, name, RN_SQLITE_READWRITE, NULL);
+	if (rc) {
+		w->made = true;
+		rc = rn_sqlite_db_open(&w->s, name, RN_SQLITE_READWRITE | RN_SQLITE_CREATE, e);
+	}
+	if (rc) {
+		free(w);
+		return rc;
+	}
+	rc = begin(w, s, append, e);
+	if (rc)
+		roll_back(&w->w);
+	else
+		*out = &w->w;
+	return rc;
 }

@@ -22,6 +22,7 @@ struct rn_text_in {
 	XXH3_state_t *hash;
 	char *stored; /* compressed bytes from `at` to `len` */
 	size_t at, len;
+	uint64_t done; /* bytes read */
 	bool open; /* within a frame or a member */
 	ZSTD_DCtx *zstd;
 	z_stream gzip;
@@ -32,6 +33,7 @@ static int read_stored(struct rn_text_in *t, void *p, size_t n, size_t *got, str
 {
 	RN_TRY(t->io->ops->read(t->io, p, n, got, e));
 	XXH3_64bits_update(t->hash, p, *got);
+	t->done += *got;
 	return 0;
 }
 
@@ -242,11 +244,18 @@ int rn_text_in_rewind(struct rn_text_in *t, struct rn_err *e)
 	RN_TRY(t->io->ops->rewind(t->io, e));
 	XXH3_64bits_reset(t->hash);
 	t->at = t->len = 0;
+	t->done = 0;
 	t->open = false;
 	t->codec = UNKNOWN;
 	if (t->zstd)
 		(void)ZSTD_DCtx_reset(t->zstd, ZSTD_reset_session_only);
 	return 0;
+}
+
+void rn_text_in_progress(const struct rn_text_in *t, uint64_t *done, uint64_t *total)
+{
+	*done = t->done;
+	*total = t->io->size;
 }
 
 uint64_t rn_text_in_size(const struct rn_text_in *t)

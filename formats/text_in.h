@@ -20,6 +20,8 @@ RN_MUST_CHECK int rn_text_in_read(struct rn_text_in *t, void *p, size_t n, size_
 bool rn_text_in_can_rewind(const struct rn_text_in *t);
 RN_MUST_CHECK int rn_text_in_rewind(struct rn_text_in *t, struct rn_err *e);
 
+/* Bytes read so far, as they are stored, and how many there are (0: that is not known). */
+void rn_text_in_progress(const struct rn_text_in *t, uint64_t *done, uint64_t *total);
 /* Bytes of text that there are, 0 where that is not known. */
 uint64_t rn_text_in_size(const struct rn_text_in *t);
 const char *rn_text_in_name(const struct rn_text_in *t);

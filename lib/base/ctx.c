@@ -16,3 +16,9 @@ void rn_log(const struct rn_ctx *c, enum rn_log_level level, const char *fmt, ..
 	va_end(ap);
 	c->log(c->log_arg, level, msg);
 }
+
+void rn_ctx_progress(const struct rn_ctx *c, uint64_t done, uint64_t total, uint64_t rows)
+{
+	if (c && c->progress)
+		c->progress(c->progress_arg, done, total, rows);
+}

@@ -22,6 +22,10 @@ enum rn_log_level {
 struct rn_ctx {
 	void (*log)(void *arg, enum rn_log_level level, const char *msg); /* NULL: silent */
 	void *log_arg;
+	/* How far the reading of an input is, at most once per block and from any thread:
+	 * bytes done and in all (0: not known), rows so far.  NULL: nobody watches. */
+	void (*progress)(void *arg, uint64_t done, uint64_t total, uint64_t rows);
+	void *progress_arg;
 	unsigned threads;    /* 1 or more */
 	struct rn_team *team; /* of that many; NULL: the calling thread alone */
 	uint64_t mem_limit;  /* bytes, --mem; 0: no limit */
@@ -32,5 +36,6 @@ struct rn_ctx {
 };
 
 void rn_log(const struct rn_ctx *c, enum rn_log_level level, const char *fmt, ...) RN_PRINTF(3, 4);
+void rn_ctx_progress(const struct rn_ctx *c, uint64_t done, uint64_t total, uint64_t rows);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * Integers and floats from text (num_pow.h says by which arithmetic).
  */
-#include "num.h"
+#include "num_fast.h"
 #include "num_pow.h"
 
 #include <math.h>
@@ -20,44 +20,19 @@ const uint64_t rn_pow5[RN_MAX_POW5 + 1] = {
 	59604644775390625ull, 298023223876953125ull, 1490116119384765625ull,
 	7450580596923828125ull,
 };
-static const double pow10d[23] = {
+const double rn_pow10[23] = {
 	1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 };
-/* Eight digits in x, the first in the lowest byte, as a number (D. Lemire,
- * "Number parsing at a gigabyte per second", 2021). */
-static inline uint64_t eight_value(uint64_t x)
-{
-	x -= 0x3030303030303030ull;
-	x = x * 10 + (x >> 8);
-	return ((x & 0x000000FF000000FFull) * 0x000F424000000064ull +
-		((x >> 16) & 0x000000FF000000FFull) * 0x0000271000000001ull) >>
-	       32;
-}
-
-static inline uint64_t load8(const char *s)
-{
-	uint64_t x;
-
-	memcpy(&x, s, 8);
-	return x;
-}
-
-/* Nonzero bytes where x has no digit (above the first of them not exact). */
-static inline uint64_t no_digits(uint64_t x)
-{
-	return ((x & 0xF0F0F0F0F0F0F0F0ull) ^ 0x3030303030303030ull) |
-	       (((x + 0x0606060606060606ull) & 0xF0F0F0F0F0F0F0F0ull) ^ 0x3030303030303030ull);
-}
 
 /* n of 1 to 8 digits, with 8 readable bytes, as eight with zeros before them. */
 static inline bool few_digits(const char *s, size_t n, uint64_t *v)
 {
-	uint64_t x = load8(s) << (64 - 8 * n) | 0x3030303030303030ull >> 1 >> (8 * n - 1);
+	uint64_t x = rn_align_digits(rn_load8(s), n);
 
-	if (no_digits(x))
+	if (rn_no_digits(x))
 		return false;
-	*v = eight_value(x);
+	*v = rn_eight_value(x);
 	return true;
 }
 
@@ -143,7 +118,7 @@ static double exact_scale(uint64_t m, int exp10)
 	int lead;
 
 	if (m <= (1ull << 53) && exp10 >= -22 && exp10 <= 22)
-		return exp10 < 0 ? (double)m / pow10d[-exp10] : (double)m * pow10d[exp10];
+		return exp10 < 0 ? (double)m / rn_pow10[-exp10] : (double)m * rn_pow10[exp10];
 	if (exp10 >= 0)
 		return scale_round((unsigned __int128)m * rn_pow5[exp10], false, exp10);
 	/* At least 64 bits of quotient, and the remainder as the sticky bit. */
@@ -285,13 +260,13 @@ bool rn_float64_parse_padded(const char *s, size_t n, double *out)
 
 	if (len < 3 || len > 16)
 		return rn_float64_parse(s, n, out);
-	other = no_digits(load8(p));
+	other = rn_no_digits(rn_load8(p));
 	point = other ? (size_t)__builtin_ctzll(other) / 8 : 0;
 	after = len - point - 1;
 	if (!point || point + 2 > len || p[point] != '.' || after > 8 ||
 	    !few_digits(p, point, &whole) || !few_digits(p + point + 1, after, &frac))
 		return rn_float64_parse(s, n, out);
-	v = (double)(whole * (uint64_t)pow10d[after] + frac) / pow10d[after];
+	v = (double)(whole * (uint64_t)rn_pow10[after] + frac) / rn_pow10[after];
 	*out = neg ? -v : v;
 	return true;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Powers that parsing and printing of numbers share.  Integer arithmetic of 128
- * bits decides both directions exactly for decimal exponents of -27 to 27
- * (5^27 < 2^63), which is nearly all of what real tables hold; the rest goes
- * through strtod and snprintf, with digits that carry no decimal point, so that
- * no locale can change them.  Private to this folder.
+ * Powers for parsing numbers.  Integer arithmetic of 128 bits decides exactly for
+ * decimal exponents of -27 to 27 (5^27 < 2^63), which is nearly all of what real
+ * tables hold; the rest goes through strtod, with digits that carry no decimal
+ * point, so that no locale can change them.  Private to this folder.
  */
 #ifndef RN_NUM_POW_H
 #define RN_NUM_POW_H

@@ -16,7 +16,7 @@
 
 enum { MAX_SCHEMA = 64 << 20 }; /* bytes of a schema file */
 
-enum emb_kind { EMB_NONE, EMB_COLS, EMB_ONES, EMB_NPY };
+enum emb_kind { EMB_NONE, EMB_COLS, EMB_ONES, EMB_NPY, EMB_PART };
 
 struct rn_source {
 	const struct rn_ctx *ctx;
@@ -30,6 +30,7 @@ struct rn_source {
 	bool *to_emb;            /* EMB_COLS: which columns of `in` */
 	uint32_t width;          /* EMB_COLS, EMB_ONES */
 	struct rn_tensor *npy;   /* EMB_NPY */
+	size_t part;             /* EMB_PART: an embedding that the table has */
 	uint64_t rows;           /* so far */
 	uint64_t nulls;          /* embedded as 0 */
 	size_t nblocks, cap_blocks;
@@ -73,15 +74,28 @@ static bool listed(const char *list, const char *name)
 	return false;
 }
 
+/* Is `spec` the name of an embedding that the table has? */
+static bool choose_part(struct rn_source *s, const char *spec)
+{
+	for (s->part = 0; s->part < s->in->nparts; s->part++)
+		if (!strcmp(s->in->parts[s->part].name, spec)) {
+			s->emb = EMB_PART;
+			return true;
+		}
+	return false;
+}
+
 static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *e)
 {
+	if (choose_part(s, spec))
+		return 0;
 	RN_TRY(rn_calloc(s->in->ncols, sizeof *s->to_emb, "columns", &s->to_emb, e));
 	for (size_t i = 0; i < s->in->ncols; i++) {
 		const struct rn_field *f = &s->in->cols[i];
 
 		s->to_emb[i] = listed(spec, f->name);
 		s->width += s->to_emb[i];
-		if (s->to_emb[i] && f->type == RN_STRING)
+		if (s->to_emb[i] && f->type == RN_STRING && !rn_tables_untyped(s->tables, i))
 			return rn_err_set(e, RN_EUSAGE,
 					  "%s: --emb: column '%s' is string, and an embedding wants numbers (or "
 					  "give its --types)", s->path, f->name);
@@ -157,6 +171,9 @@ static int make_schema(struct rn_source *s, struct rn_err *e)
 	}
 	if (s->emb == EMB_NPY)
 		RN_TRY(rn_schema_add_part(&s->out, "z", &s->npy->shape, false, e));
+	else if (s->emb == EMB_PART)
+		RN_TRY(rn_schema_add_part(&s->out, "z", &s->in->parts[s->part].shape,
+					  s->in->parts[s->part].sparse, e));
 	else if (s->emb)
 		RN_TRY(rn_schema_add_part(&s->out, "z", &shape, false, e));
 	for (size_t i = 0; !s->emb && i < s->in->nparts; i++)
@@ -299,8 +316,8 @@ static int check_known(const struct rn_source *s, struct rn_err *e)
 
 /* ---- life ------------------------------------------------------------------------------ */
 
-int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *dir,
-		   struct rn_source **out, struct rn_err *e)
+static int open_source(const struct rn_ctx *c, const struct rn_node *n, const char *dir, bool first,
+		       struct rn_source **out, struct rn_err *e)
 {
 	const char *from = rn_node_string(n, "from");
 	struct rn_str path = RN_STR_INIT;
@@ -314,7 +331,7 @@ int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *
 	s->path = rn_str_take(&path, e);
 	rc = s->path ? open_schema(s, dir, e) : RN_ENOMEM;
 	if (!rc)
-		rc = rn_tables_open(c, s->node, s->path, dir, &s->tables, e);
+		rc = rn_tables_open(c, s->node, s->path, dir, first, &s->tables, e);
 	if (!rc) {
 		s->in = rn_tables_schema(s->tables);
 		rc = check_known(s, e);
@@ -328,6 +345,18 @@ int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *
 	else
 		*out = s;
 	return rc;
+}
+
+int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *dir,
+		   struct rn_source **out, struct rn_err *e)
+{
+	return open_source(c, n, dir, false, out, e);
+}
+
+int rn_source_open_first(const struct rn_ctx *c, const struct rn_node *n, const char *dir,
+			 struct rn_source **out, struct rn_err *e)
+{
+	return open_source(c, n, dir, true, out, e);
 }
 
 void rn_source_close(struct rn_source *s)
@@ -363,6 +392,8 @@ static float as_float(const struct rn_column *c, uint64_t i)
 		return c->b[i];
 	case RN_TIMESTAMP:
 		return (float)((double)c->i64[i] * 1e-6);
+	case RN_STRING: /* of NULLs only */
+		return 0;
 	default:
 		return (float)c->i64[i];
 	}
@@ -436,7 +467,11 @@ static int make_block(struct rn_source *s, const struct rn_rel *b, struct rn_rel
 		if (!s->to_emb || !s->to_emb[i])
 			RN_GOTO(fail, rn_rel_add_col(r, s->in->cols[i].name, s->in->cols[i].qual,
 						     rn_column_ref(b->cols[i]), e));
-	if (s->emb) {
+	if (s->emb == EMB_PART) {
+		const struct rn_part *z = &b->parts[s->part];
+
+		RN_GOTO(fail, rn_rel_add_part(r, "z", rn_tensor_ref(z->t), rn_buf_ref(z->map), e));
+	} else if (s->emb) {
 		RN_GOTO(fail, embedding(s, b, &t, e));
 		RN_GOTO(fail, rn_rel_add_part(r, "z", t, NULL, e));
 	}

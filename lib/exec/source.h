@@ -21,10 +21,10 @@ struct rn_table {
 	bool has_types;   /* types of its own, which --types does not change */
 };
 
-/* The table at `path`, read as the node's options say.  types: {"COL": "TYPE"} to have
- * instead of --types, or NULL. */
+/* The table at `path`, read as the node's options say.  first: as rn_source_open_first.
+ * types: {"COL": "TYPE"} to have instead of --types, or NULL. */
 RN_MUST_CHECK int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
-				json_t *types, struct rn_table **out, struct rn_err *e);
+				bool first, json_t *types, struct rn_table **out, struct rn_err *e);
 void rn_table_close(struct rn_table *t); /* NULL is fine */
 
 /* Does the path end in what a format that rn-scan knows is called by? */
@@ -35,8 +35,11 @@ bool rn_table_known(const char *path);
 struct rn_tables;
 /* `path`: a file, a folder, or a pattern as of the shell. */
 RN_MUST_CHECK int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
-				 const char *dir, struct rn_tables **out, struct rn_err *e);
+				 const char *dir, bool first, struct rn_tables **out,
+				 struct rn_err *e);
 const struct rn_schema *rn_tables_schema(const struct rn_tables *t);
+/* Was no value of column i met, as far as was read for the schema? */
+bool rn_tables_untyped(const struct rn_tables *t, size_t i);
 RN_MUST_CHECK int rn_tables_block(struct rn_tables *t, struct rn_rel **out, struct rn_err *e);
 uint64_t rn_tables_hash(const struct rn_tables *t);
 void rn_tables_close(struct rn_tables *t); /* NULL is fine */

@@ -4,7 +4,8 @@
  */
 #include "../../formats/container.h"
 #include "../../formats/csv.h"
-#include "../../formats/sqlite.h"
+#include "../../formats/database.h"
+#include "../../formats/peek.h"
 #include "source.h"
 #include "stream.h"
 
@@ -76,11 +77,22 @@ void rn_table_close(struct rn_table *t)
 struct text {
 	struct rn_table t;
 	struct rn_csv_reader *csv;
+	const struct rn_ctx *ctx;
+	uint64_t rows;
 };
 
 static int text_block(struct rn_table *t, struct rn_rel **out, struct rn_err *e)
 {
-	return rn_csv_block(((struct text *)t)->csv, out, e);
+	struct text *x = (struct text *)t;
+	uint64_t done, total;
+
+	RN_TRY(rn_csv_block(x->csv, out, e));
+	if (!*out)
+		return 0;
+	x->rows += (*out)->rows;
+	rn_csv_progress(x->csv, &done, &total);
+	rn_ctx_progress(x->ctx, done, total, x->rows);
+	return 0;
 }
 
 static bool text_untyped(const struct rn_table *t, size_t col)
@@ -152,10 +164,12 @@ static void free_options(struct rn_csv_opt *opt)
 }
 
 static int open_text(const struct rn_ctx *c, const struct rn_node *n, struct rn_io *io,
-		     enum format format, json_t *types, struct rn_table **out, struct rn_err *e)
+		     enum format format, json_t *types, bool first, struct rn_table **out,
+		     struct rn_err *e)
 {
 	struct rn_csv_opt opt = {
 		.kind = format == JSONL ? RN_TEXT_JSONL : format == TSV ? RN_TEXT_TSV : RN_TEXT_CSV,
+		.first = first,
 	};
 	struct text *t = NULL;
 	int rc;
@@ -164,6 +178,7 @@ static int open_text(const struct rn_ctx *c, const struct rn_node *n, struct rn_
 	RN_GOTO(fail, rn_calloc(1, sizeof *t, "a table", &t, e));
 	t->t = (struct rn_table){ .block = text_block, .untyped = text_untyped, .hash = text_hash,
 				  .close = text_close };
+	t->ctx = c;
 	rc = rn_csv_open(c, io, &opt, &t->csv, e);
 	io = NULL;
 	if (!rc)
@@ -211,7 +226,8 @@ static void stream_close(struct rn_table *t)
 	free(t);
 }
 
-static int open_stream(struct rn_io *io, const char *path, struct rn_table **out, struct rn_err *e)
+static int open_stream(const struct rn_ctx *c, struct rn_io *io, const char *path,
+		       struct rn_table **out, struct rn_err *e)
 {
 	const struct rn_schema *schema;
 	struct stream *s;
@@ -227,8 +243,10 @@ static int open_stream(struct rn_io *io, const char *path, struct rn_table **out
 	s->t = (struct rn_table){ .block = stream_block, .hash = stream_hash, .close = stream_close,
 				  .has_types = true };
 	rc = rn_reader_open(io, &s->er, e);
-	if (!rc)
+	if (!rc) {
+		rn_reader_set_team(s->er, c->team);
 		rc = rn_stream_header(s->er, path, &header, &deferred, e); /* no model */
+	}
 	json_decref(header);
 	if (!rc && deferred)
 		rc = rn_err_set(e, RN_EUSAGE, "%s is a plan that has not run, and holds no rows of its own: "
@@ -250,27 +268,33 @@ static int open_stream(struct rn_io *io, const char *path, struct rn_table **out
 
 struct database {
 	struct rn_table t;
-	struct rn_sqlite_reader *r;
+	struct rn_db_reader *r;
 };
 
 static int database_block(struct rn_table *t, struct rn_rel **out, struct rn_err *e)
 {
-	return rn_sqlite_block(((struct database *)t)->r, out, e);
+	struct rn_db_reader *r = ((struct database *)t)->r;
+
+	return r->block(r, out, e);
 }
 
 static bool database_untyped(const struct rn_table *t, size_t col)
 {
-	return rn_sqlite_untyped(((const struct database *)t)->r, col);
+	const struct rn_db_reader *r = ((const struct database *)t)->r;
+
+	return r->untyped && r->untyped(r, col);
 }
 
 static uint64_t database_hash(const struct rn_table *t)
 {
-	return rn_sqlite_hash(((const struct database *)t)->r);
+	const struct rn_db_reader *r = ((const struct database *)t)->r;
+
+	return r->hash(r);
 }
 
 static void database_close(struct rn_table *t)
 {
-	rn_sqlite_close(((struct database *)t)->r);
+	rn_db_close(((struct database *)t)->r);
 	free(t);
 }
 
@@ -284,9 +308,9 @@ static int open_database(const struct rn_ctx *c, const struct rn_node *n, const 
 	d->t = (struct rn_table){ .block = database_block, .untyped = database_untyped,
 				  .hash = database_hash, .close = database_close,
 				  .has_types = true };
-	rc = rn_sqlite_open(c, path, rn_node_string(n, "query"), &d->r, e);
+	rc = rn_db_open(c, path, rn_node_string(n, "query"), &d->r, e);
 	if (!rc)
-		rc = rn_schema_copy(rn_sqlite_schema(d->r), &d->t.schema, e);
+		rc = rn_schema_copy(&d->r->schema, &d->t.schema, e);
 	if (rc)
 		rn_table_close(&d->t);
 	else
@@ -310,10 +334,23 @@ static int check_text_options(const struct rn_node *n, const char *path, bool js
 	return 0;
 }
 
-int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
+/* What has no name that says its format, as standard input: is it a stream? */
+static int sniff(struct rn_io **io, enum format *format, struct rn_err *e)
+{
+	char magic[8];
+	size_t n = sizeof magic;
+
+	RN_TRY(rn_io_peek(io, magic, &n, e));
+	if (n == sizeof magic && rn_container_magic(magic, n))
+		*format = ER;
+	return 0;
+}
+
+int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *path, bool first,
 		  json_t *types, struct rn_table **out, struct rn_err *e)
 {
-	bool database = !strncmp(path, RN_SQLITE_SCHEME, strlen(RN_SQLITE_SCHEME));
+	bool unnamed = !strcmp(rn_node_string(n, "format"), "auto") && !rn_table_known(path);
+	bool database = rn_db_is_name(path);
 	enum format format = format_of(n, path);
 	struct rn_io *io;
 
@@ -325,15 +362,25 @@ int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *p
 		return 0;
 	}
 	if (rn_node_string(n, "query"))
-		return rn_err_set(e, RN_EUSAGE, "--query is for databases (sqlite:FILE), and '%s' is none",
-				  path);
+		return rn_err_set(e, RN_EUSAGE, "--query is for databases (sqlite:FILE or postgresql://HOST/DB), and "
+				  "'%s' is none", path);
 	if (!types)
 		types = (json_t *)rn_node_json(n, "types");
 	RN_TRY(rn_io_open_read(path, &io, e));
+	if (unnamed)
+		RN_TRY(sniff(&io, &format, e));
+	if (unnamed && format == ER) {
+		int rc = check_text_options(n, path, false, e);
+
+		if (rc) {
+			io->ops->abort(io);
+			return rc;
+		}
+	}
 	if (format == ER)
-		RN_TRY(open_stream(io, path, out, e));
+		RN_TRY(open_stream(c, io, path, out, e));
 	else
-		RN_TRY(open_text(c, n, io, format, types, out, e));
+		RN_TRY(open_text(c, n, io, format, types, first, out, e));
 	(*out)->path = path;
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "../base/json.h"
+#include "../base/uri.h"
 #include "source.h"
 
 #include <dirent.h>
@@ -29,6 +30,8 @@ struct rn_tables {
 	struct rn_table *table;
 	struct rn_schema in, out; /* as all files have it; with the file's name */
 	json_t *types;            /* found over all of them; NULL: one file */
+	bool *unknown;            /* of several files: columns that are NULL in all of them */
+	bool first;               /* rn_source_open_first */
 	uint64_t hash;
 };
 
@@ -109,7 +112,7 @@ static int add_paths(struct rn_tables *t, const char *path, struct rn_err *e)
 {
 	struct stat st;
 
-	if (!strcmp(path, "-") || !strncmp(path, "sqlite:", 7))
+	if (!strcmp(path, "-") || rn_uri_kind(path))
 		return add_path(t, path, e);
 	if (stat(path, &st) == 0)
 		return S_ISDIR(st.st_mode) ? add_folder(t, path, e) : add_path(t, path, e);
@@ -194,7 +197,7 @@ static enum rn_type wider(enum rn_type a, enum rn_type b)
 }
 
 /* Columns of `t` against those so far; what is unknown in both stays so. */
-static int merge(struct rn_tables *u, const struct rn_table *t, bool *unknown, struct rn_err *e)
+static int merge(struct rn_tables *u, const struct rn_table *t, struct rn_err *e)
 {
 	RN_TRY(check_columns(&u->in, u->paths[0], &t->schema, t->path, e));
 	RN_TRY(check_columns(&t->schema, t->path, &u->in, u->paths[0], e));
@@ -207,8 +210,8 @@ static int merge(struct rn_tables *u, const struct rn_table *t, bool *unknown, s
 
 		if (t->untyped && t->untyped(t, (size_t)k))
 			continue;
-		u->in.cols[i].type = unknown[i] ? type : wider(u->in.cols[i].type, type);
-		unknown[i] = false;
+		u->in.cols[i].type = u->unknown[i] ? type : wider(u->in.cols[i].type, type);
+		u->unknown[i] = false;
 	}
 	return 0;
 }
@@ -226,18 +229,18 @@ static int make_types(struct rn_tables *u, struct rn_err *e)
 static int unite(struct rn_tables *u, struct rn_err *e)
 {
 	struct rn_table *t = NULL;
-	bool *unknown = NULL;
 	int rc = 0;
 
 	for (size_t i = 0; i < u->n && !rc; i++) {
-		RN_GOTO(out, rn_table_open(u->ctx, u->node, u->paths[i], NULL, &t, e));
+		RN_GOTO(out, rn_table_open(u->ctx, u->node, u->paths[i], u->first, NULL, &t, e));
 		if (!i) {
 			RN_GOTO(out, rn_schema_copy(&t->schema, &u->in, e));
-			RN_GOTO(out, rn_calloc(u->in.ncols, sizeof *unknown, "a schema", &unknown, e));
+			RN_GOTO(out, rn_calloc(u->in.ncols, sizeof *u->unknown, "a schema", &u->unknown,
+					       e));
 			for (size_t k = 0; k < u->in.ncols; k++)
-				unknown[k] = t->untyped && t->untyped(t, k);
+				u->unknown[k] = t->untyped && t->untyped(t, k);
 		} else {
-			rc = merge(u, t, unknown, e);
+			rc = merge(u, t, e);
 		}
 		rn_table_close(t);
 		t = NULL;
@@ -246,7 +249,6 @@ static int unite(struct rn_tables *u, struct rn_err *e)
 		rc = make_types(u, e);
 out:
 	rn_table_close(t);
-	free(unknown);
 	return rc;
 }
 
@@ -302,7 +304,7 @@ static int open_next(struct rn_tables *u, struct rn_err *e)
 	json_t *types;
 	int rc;
 
-	RN_TRY(rn_table_open(u->ctx, u->node, path, u->types, &u->table, e));
+	RN_TRY(rn_table_open(u->ctx, u->node, path, u->first, u->types, &u->table, e));
 	if (u->types)
 		return check_types(u, u->table, e);
 	RN_TRY(expected_types(u, &types, e));
@@ -312,7 +314,7 @@ static int open_next(struct rn_tables *u, struct rn_err *e)
 	}
 	rn_table_close(u->table);
 	u->table = NULL;
-	rc = rn_table_open(u->ctx, u->node, path, types, &u->table, e);
+	rc = rn_table_open(u->ctx, u->node, path, u->first, types, &u->table, e);
 	json_decref(types);
 	return rc;
 }
@@ -327,6 +329,10 @@ static int make_schema(struct rn_tables *u, struct rn_err *e)
 	RN_TRY(rn_schema_copy(&u->in, &u->out, e));
 	if (!name)
 		return 0;
+	for (size_t i = 0; i < u->n; i++)
+		if (rn_uri_kind(u->paths[i]) == RN_URI_POSTGRES)
+			return rn_err_set(e, RN_EUSAGE, "--file-col is for files, and '%s' is none",
+					  u->paths[i]);
 	if (find_col(&u->in, name) >= 0)
 		return rn_err_set(e, RN_EUSAGE, "'%s': --file-col: there is a column '%s' already",
 				  u->paths[0], name);
@@ -334,7 +340,7 @@ static int make_schema(struct rn_tables *u, struct rn_err *e)
 }
 
 int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
-		   const char *dir, struct rn_tables **out, struct rn_err *e)
+		   const char *dir, bool first, struct rn_tables **out, struct rn_err *e)
 {
 	struct rn_tables *u;
 	int rc;
@@ -342,6 +348,7 @@ int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *
 	RN_TRY(rn_calloc(1, sizeof *u, "a source", &u, e));
 	u->ctx = c;
 	u->node = n;
+	u->first = first;
 	RN_GOTO(fail, add_paths(u, path, e));
 	RN_GOTO(fail, add_also(u, dir, e));
 	find_common(u);
@@ -361,6 +368,13 @@ const struct rn_schema *rn_tables_schema(const struct rn_tables *t)
 	return &t->out;
 }
 
+bool rn_tables_untyped(const struct rn_tables *t, size_t i)
+{
+	if (t->unknown)
+		return i < t->in.ncols && t->unknown[i];
+	return t->table && t->table->untyped && i < t->in.ncols && t->table->untyped(t->table, i);
+}
+
 uint64_t rn_tables_hash(const struct rn_tables *t)
 {
 	return t->hash;
@@ -375,6 +389,7 @@ void rn_tables_close(struct rn_tables *t)
 		free(t->paths[i]);
 	free(t->paths);
 	json_decref(t->types);
+	free(t->unknown);
 	rn_schema_fini(&t->in);
 	rn_schema_fini(&t->out);
 	free(t);

@@ -95,6 +95,44 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	[ ! -e x.er ]
 }
 
+@test "standard input is told from a stream by how it begins" {
+	printf 'a,b\n1,x\n' | rn-scan -o x.er
+	want=$'a,b\n1,x'
+	prints "$want" pipeline 'rn-scan <x.er | rn-cat'
+	prints "$want" pipeline 'cat x.er | rn-scan - | rn-cat'
+	cp x.er table
+	prints "$want" pipeline 'rn-scan table | rn-cat'
+	fails_with 2 pipeline 'cat x.er | rn-scan --columns u,v -o y.er'
+	head -c 40 x.er >cut.er
+	fails_with 3 pipeline 'cat cut.er | rn-scan -o y.er'
+	prints $'c0\nrn' pipeline 'printf rn | rn-scan --no-header | rn-cat'
+	[ ! -e y.er ]
+}
+
+@test "an embedding of columns that have no value" {
+	printf 'a,b\n' >x.csv
+	rn-scan x.csv --emb b -o x.er
+	rn-info x.er | grep -q 'part *z *\[1\]'
+	prints 'a,z' rn-cat x.er
+	printf 'a,b,c\n1,,2\n' >x.csv
+	prints $'a,z0,z1\n1,0,2' pipeline 'rn-scan x.csv --emb b,c -q | rn-cat'
+	printf 'a,b\n1,x\n' >x.csv
+	fails_with 2 rn-scan x.csv --emb b -o y.er
+	[ ! -e y.er ]
+}
+
+@test "the first rows of a table need no more than its beginning" {
+	{
+		echo a,b
+		seq 200000 | sed 's/$/,1/'
+		echo '3,"x"y'
+	} >x.csv
+	prints $'a,b\n1,1' pipeline 'rn-head -n 1 x.csv | rn-cat'
+	fails_with 3 rn-cat x.csv -o y.csv
+	says "rn-cat: $PWD/x.csv:200002: there is text after a closing quote"
+	[ ! -e y.csv ]
+}
+
 @test "gzip and zstd, by name and by magic number, of several members" {
 	printf 'a,b\n1,x\n' | gzip >x.csv.gz
 	printf '2,y\n' | gzip >>x.csv.gz

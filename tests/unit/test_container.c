@@ -4,6 +4,7 @@
  * every flipped bit is an error that names an offset; ABORT names the cause.
  */
 #include "../../formats/container.h"
+#include "../../lib/base/team.h"
 
 #include "t.h"
 
@@ -231,14 +232,12 @@ static bool same_rel(const struct rn_rel *a, const struct rn_rel *b)
 /* ---- round trips ------------------------------------------------------------- */
 
 /* Sections rs[0 … n-1] in pieces of at most `piece` rows. */
-static void write_all(struct rn_rel *const *rs, size_t n, uint64_t piece,
-		      const struct rn_writer_opt *opt, void **data, size_t *len)
+static void write_to(struct rn_io *io, struct rn_rel *const *rs, size_t n, uint64_t piece,
+		     const struct rn_writer_opt *opt)
 {
 	struct rn_writer *w = NULL;
-	struct rn_io *io = NULL;
 	struct rn_err e;
 
-	T_CALL(rn_io_to_memory(data, len, &io, &e), &e);
 	T_CALL(rn_writer_open(io, "{\"plan\": 1}", opt, &w, &e), &e);
 	for (size_t i = 0; i < n; i++) {
 		T_CALL(rn_writer_section(w, &rs[i]->schema, &e), &e);
@@ -254,19 +253,28 @@ static void write_all(struct rn_rel *const *rs, size_t n, uint64_t piece,
 	T_CALL(rn_writer_close(w, &e), &e);
 }
 
+static void write_all(struct rn_rel *const *rs, size_t n, uint64_t piece,
+		      const struct rn_writer_opt *opt, void **data, size_t *len)
+{
+	struct rn_io *io = NULL;
+	struct rn_err e;
+
+	T_CALL(rn_io_to_memory(data, len, &io, &e), &e);
+	write_to(io, rs, n, piece, opt);
+}
+
 /* Read everything; 0 if it is all there and equal to rs (which may be NULL). */
-static int read_back(const void *data, size_t len, struct rn_rel *const *rs, size_t n, bool *same,
-		     uint32_t block_rows, struct rn_err *e)
+static int read_from(struct rn_io *io, struct rn_team *team, struct rn_rel *const *rs, size_t n,
+		     bool *same, uint32_t block_rows, struct rn_err *e)
 {
 	const struct rn_schema *s;
 	struct rn_reader *r = NULL;
-	struct rn_io *io = NULL;
 	size_t i = 0;
 	int rc;
 
 	*same = true;
-	T_CALL(rn_io_from_memory(data, len, "input", &io, e), e);
 	RN_TRY(rn_reader_open(io, &r, e));
+	rn_reader_set_team(r, team);
 	*same = strcmp(rn_reader_header(r), "{\"plan\": 1}") == 0;
 	while (!(rc = rn_reader_section(r, &s, e)) && s) {
 		struct rn_rel *all = NULL;
@@ -285,6 +293,15 @@ static int read_back(const void *data, size_t len, struct rn_rel *const *rs, siz
 	rn_reader_close(r);
 	*same = *same && i == n;
 	return rc;
+}
+
+static int read_back(const void *data, size_t len, struct rn_rel *const *rs, size_t n, bool *same,
+		     uint32_t block_rows, struct rn_err *e)
+{
+	struct rn_io *io = NULL;
+
+	T_CALL(rn_io_from_memory(data, len, "input", &io, e), e);
+	return read_from(io, NULL, rs, n, same, block_rows, e);
 }
 
 static void test_round_trips(void)
@@ -370,6 +387,144 @@ static void test_wide(void)
 	rn_rel_unref(r);
 }
 
+/* ---- threads ----------------------------------------------------------------- */
+
+enum { NTEAMS = 3 };
+
+static void teams_new(struct rn_team **teams)
+{
+	struct rn_err e;
+
+	for (unsigned i = 0; i < NTEAMS; i++)
+		T_CALL(rn_team_new(i + 1, &teams[i], &e), &e);
+}
+
+static void teams_free(struct rn_team **teams)
+{
+	for (unsigned i = 0; i < NTEAMS; i++)
+		rn_team_free(teams[i]);
+}
+
+/* The same bytes from every team, and the same relations to it. */
+static bool same_by_teams(struct rn_team **teams, struct rn_rel *const *rs, size_t n,
+			  uint64_t piece, const struct rn_writer_opt *opt, struct rn_err *e)
+{
+	void *first, *data;
+	bool same = true;
+	size_t len, k;
+
+	write_all(rs, n, piece, opt, &first, &len);
+	for (unsigned i = 0; i < NTEAMS && same; i++) {
+		struct rn_writer_opt o = *opt;
+		struct rn_io *io = NULL;
+		bool equal;
+
+		o.team = teams[i];
+		write_all(rs, n, piece, &o, &data, &k);
+		same = k == len && memcmp(data, first, len) == 0;
+		free(data);
+		T_CALL(rn_io_from_memory(first, len, "input", &io, e), e);
+		same = !read_from(io, teams[i], rs, n, &equal, 0, e) && equal && same;
+	}
+	free(first);
+	return same;
+}
+
+static void test_teams(void)
+{
+	static const uint32_t block_rows[] = { 0, 3, 50, 1000 };
+	struct rn_team *teams[NTEAMS];
+
+	teams_new(teams);
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct rn_writer_opt opt = { .compress = seed % 2 ? RN_COMPRESS_ZSTD :
+								    RN_COMPRESS_NONE };
+		struct rn_rel *rs[3];
+		struct rn_err e = { 0 };
+		size_t n;
+
+		state = seed * 0x9E3779B97F4A7C15ull;
+		n = 1 + below(3);
+		for (size_t i = 0; i < n; i++)
+			rs[i] = random_rel(below(1500));
+		opt.block_rows = block_rows[seed / 2 % 4];
+		T_OK(same_by_teams(teams, rs, n, 1 + below(900), &opt, &e),
+		     "seed %" PRIu64 ": 1, 2 and 3 threads agree: %s", seed, e.msg);
+		for (size_t i = 0; i < n; i++)
+			rn_rel_unref(rs[i]);
+	}
+	teams_free(teams);
+}
+
+/* A file, where a helper reads and writes beside a lone thread. */
+static void test_file(void)
+{
+	static const enum rn_compress compress[] = { RN_COMPRESS_ZSTD, RN_COMPRESS_NONE };
+	const char *tmp = getenv("TMPDIR");
+	struct rn_team *teams[NTEAMS];
+	struct rn_rel *rs[2];
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/test_container.%ld.er", tmp ? tmp : "/tmp", (long)getpid());
+	teams_new(teams);
+	state = 77;
+	rs[0] = random_rel(150000);
+	rs[1] = random_rel(90000);
+	for (unsigned k = 0; k < 2; k++)
+		for (unsigned i = 0; i < NTEAMS; i++) {
+			struct rn_writer_opt opt = { .compress = compress[k], .team = teams[i] };
+			struct rn_err e = { 0 };
+			struct rn_io *io = NULL;
+			bool same;
+
+			T_CALL(rn_io_open_write(path, &io, &e), &e);
+			write_to(io, rs, 2, 40000, &opt);
+			T_CALL(rn_io_open_read(path, &io, &e), &e);
+			T_OK(!read_from(io, teams[i], rs, 2, &same, 0, &e) && same,
+			     "a file, %u threads: %s", i + 1, e.msg);
+		}
+	unlink(path);
+	for (unsigned i = 0; i < 2; i++)
+		rn_rel_unref(rs[i]);
+	teams_free(teams);
+}
+
+/* What is read before the end is used, and a reader that is closed early frees the rest. */
+static void test_early_close(void)
+{
+	struct rn_writer_opt opt = { .compress = RN_COMPRESS_ZSTD, .block_rows = 100 };
+	const struct rn_schema *s;
+	struct rn_team *teams[NTEAMS];
+	struct rn_reader *r = NULL;
+	struct rn_rel *rel, *b[3];
+	struct rn_io *io = NULL;
+	struct rn_err e = { 0 };
+	uint64_t rows = 0;
+	void *data;
+	size_t len;
+
+	teams_new(teams);
+	state = 5;
+	rel = random_rel(5000);
+	write_all(&rel, 1, 5000, &opt, &data, &len);
+	T_CALL(rn_io_from_memory(data, len, "input", &io, &e), &e);
+	T_CALL(rn_reader_open(io, &r, &e), &e);
+	rn_reader_set_team(r, teams[2]);
+	T_CALL(rn_reader_section(r, &s, &e), &e);
+	for (int i = 0; i < 3; i++) {
+		T_CALL(rn_reader_block(r, &b[i], &e), &e);
+		rows += b[i]->rows;
+	}
+	T_OK(rn_reader_section_stats(r)->rows == rows && rn_reader_section_stats(r)->blocks == 3,
+	     "blocks count once they are handed on");
+	rn_reader_close(r);
+	for (int i = 0; i < 3; i++) /* they outlive the reader, and its buffers */
+		rn_rel_unref(b[i]);
+	free(data);
+	rn_rel_unref(rel);
+	teams_free(teams);
+}
+
 /* ---- damage ------------------------------------------------------------------ */
 
 static struct rn_rel *small_rel(const char *name, uint64_t rows, unsigned from, unsigned to)
@@ -403,6 +558,19 @@ static void small_stream(enum rn_compress compress, void **data, size_t *len)
 		rn_rel_unref(rs[i]);
 }
 
+/* A team finds the same fault as one thread does: first in the order of the stream. */
+static bool is_same_error(struct rn_team *team, const void *data, size_t len,
+			  const struct rn_err *want)
+{
+	struct rn_err e = { 0 };
+	struct rn_io *io = NULL;
+	bool same;
+
+	T_CALL(rn_io_from_memory(data, len, "input", &io, &e), &e);
+	return read_from(io, team, NULL, 3, &same, 0, &e) == RN_EDATA &&
+	       strcmp(e.msg, want->msg) == 0;
+}
+
 static bool is_found(const void *data, size_t len, struct rn_err *e)
 {
 	bool same;
@@ -416,12 +584,14 @@ static bool is_found(const void *data, size_t len, struct rn_err *e)
 static void test_damage(enum rn_compress compress)
 {
 	const char *name = compress == RN_COMPRESS_ZSTD ? "zstd" : "none";
-	size_t len, missed = 0;
+	size_t len, missed = 0, other = 0;
+	struct rn_team *team = NULL;
 	struct rn_err e;
 	uint8_t *p, *cut;
 	void *data;
 	bool same;
 
+	T_CALL(rn_team_new(3, &team, &e), &e);
 	small_stream(compress, &data, &len);
 	p = data;
 	T_OK(!read_back(p, len, NULL, 3, &same, 0, &e), "the small stream (%s, %zu bytes) is good",
@@ -431,6 +601,7 @@ static void test_damage(enum rn_compress compress)
 		memcpy(cut, p, i);
 		if (!is_found(cut, i, &e) && missed++ < 5)
 			printf("# cut at %zu: %d %s\n", i, e.code, e.msg);
+		other += i % 3 == 0 && !is_same_error(team, cut, i, &e);
 		free(cut);
 	}
 	T_OK(!missed, "%s: every truncation is found", name);
@@ -439,9 +610,12 @@ static void test_damage(enum rn_compress compress)
 		p[i / 8] ^= (uint8_t)(1 << i % 8);
 		if (!is_found(p, len, &e) && missed++ < 5)
 			printf("# bit %zu of byte %zu: %d %s\n", i % 8, i / 8, e.code, e.msg);
+		other += i % 7 == 0 && !is_same_error(team, p, len, &e);
 		p[i / 8] ^= (uint8_t)(1 << i % 8);
 	}
 	T_OK(!missed, "%s: every flipped bit is found", name);
+	T_OK(!other, "%s: a team reports the same faults", name);
+	rn_team_free(team);
 	p = realloc(p, len + 1);
 	p[len] = 0;
 	T_OK(is_found(p, len + 1, &e) && strstr(e.msg, "after the end"), "%s: trailing byte: %s",
@@ -613,6 +787,9 @@ int main(void)
 	test_round_trips();
 	test_large();
 	test_wide();
+	test_teams();
+	test_file();
+	test_early_close();
 	test_damage(RN_COMPRESS_NONE);
 	test_damage(RN_COMPRESS_ZSTD);
 	test_foreign();

@@ -215,6 +215,48 @@ static void test_pipes(void)
 	close(fd[1]);
 }
 
+struct reader {
+	struct rn_io *io;
+	struct rn_err err;
+	int rc;
+};
+
+static void *read_one(void *arg)
+{
+	struct reader *r = arg;
+	char byte;
+	size_t got;
+
+	r->rc = r->io->ops->read(r->io, &byte, 1, &got, &r->err);
+	return NULL;
+}
+
+/* A read that waits for a producer ends when it is told to. */
+static void test_stop(void)
+{
+	int fd[2], stop[2];
+	struct reader r;
+	struct rn_err e;
+	char name[40];
+	pthread_t th;
+
+	T_OK(pipe(fd) == 0 && pipe(stop) == 0, "a pipe, and one to end its reading");
+	snprintf(name, sizeof name, "/dev/fd/%d", fd[0]);
+	T_CALL(rn_io_open_read(name, &r.io, &e), &e);
+	r.io->stop = &stop[0];
+	T_OK(write(fd[1], "x", 1) == 1, "what has come");
+	read_one(&r);
+	T_OK(!r.rc, "is read");
+	T_OK(pthread_create(&th, NULL, read_one, &r) == 0 && write(stop[1], "x", 1) == 1, "told to end");
+	pthread_join(th, NULL);
+	T_OK(r.rc == RN_EIO && strstr(r.err.msg, "is not needed any more"), "%s", r.err.msg);
+	r.io->ops->abort(r.io);
+	for (int i = 0; i < 2; i++) {
+		close(fd[i]);
+		close(stop[i]);
+	}
+}
+
 static void test_memory(void)
 {
 	struct rn_io *io = NULL;
@@ -253,6 +295,7 @@ int main(void)
 	test_links();
 	test_failures();
 	test_pipes();
+	test_stop();
 	snprintf(command, sizeof command, "rm -r %s", dir);
 	T_OK(system(command) == 0, "cleaned up");
 	return t_done();

@@ -5,6 +5,7 @@
  * cannot; types and keys that come late; rows that are passed over.
  */
 #include "../../formats/csv.h"
+#include "../../lib/base/team.h"
 
 #include "t.h"
 
@@ -153,6 +154,61 @@ static void test_table(void)
 	}
 }
 
+/* However it is cut, by however many threads, with room for all blocks or for none. */
+static void test_cuts(struct rn_team *team)
+{
+	static const size_t chunks[] = { 4, 16, 40, 1000 };
+
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		const struct row *w = &table[i];
+		unsigned wrong = 0;
+
+		for (unsigned k = 0; k < 32; k++) {
+			struct rn_ctx c = { .threads = k & 1 ? 3 : 1, .team = k & 1 ? team : NULL,
+					    .mem_limit = k & 2 ? 4 : 0 };
+			struct rn_csv_opt opt = { .chunk = chunks[k >> 3] };
+			struct rn_str out = RN_STR_INIT;
+			struct rn_err e;
+			int rc = read_text(&c, w->text, w->len, k & 4, opt, &out, &e);
+
+			if (w->want[0] == '!')
+				wrong += rc != RN_EDATA || !strstr(e.msg, w->want + 1);
+			else
+				wrong += rc || strcmp(out.s, w->want) != 0;
+			rn_str_fini(&out);
+		}
+		T_OK(!wrong, "row %zu in chunks: %u ways are wrong", i, wrong);
+	}
+}
+
+/* Keys and types that come late, in many chunks. */
+static void test_late_cuts(struct rn_team *team)
+{
+	struct rn_str s = RN_STR_INIT, want = RN_STR_INIT, out = RN_STR_INIT;
+	struct rn_csv_opt opt = { .skip_bad = true };
+	struct rn_err e;
+
+	for (unsigned i = 0; i < 3000; i++) {
+		rn_str_addf(&s, "{\"i\":%u,\"s\":%s", i, i < 2000 ? "null" : "\"x\"");
+		rn_str_addf(&s, i > 1200 && i % 100 == 0 ? ",\"k%u\":%u.5}\n" : "}\n", i, i);
+		rn_str_add(&s, i == 1500 ? "bad\n" : "");
+	}
+	T_OK(!read_text(NULL, s.s, s.len, true, opt, &want, &e) &&
+		     !strncmp(want.s, "i int64, s string, k1300 float64, k1400 float64, ", 48),
+	     "late keys: %.60s%s", want.s, e.msg);
+	for (unsigned k = 0; k < 4; k++) {
+		struct rn_ctx c = { .threads = k & 1 ? 3 : 1, .team = k & 1 ? team : NULL,
+				    .mem_limit = k & 2 ? 4 : 0 };
+
+		opt.chunk = 256;
+		T_OK(!read_text(&c, s.s, s.len, true, opt, &out, &e) && !strcmp(out.s, want.s),
+		     "the same in chunks, way %u", k);
+	}
+	rn_str_fini(&s);
+	rn_str_fini(&want);
+	rn_str_fini(&out);
+}
+
 static void test_given(void)
 {
 	static const char *const names[] = { "b", "a" };
@@ -223,9 +279,16 @@ static void test_skip(void)
 
 int main(void)
 {
+	struct rn_team *team = NULL;
+	struct rn_err e;
+
+	T_CALL(rn_team_new(3, &team, &e), &e);
 	test_table();
 	test_given();
 	test_late();
 	test_skip();
+	test_cuts(team);
+	test_late_cuts(team);
+	rn_team_free(team);
 	return t_done();
 }

@@ -3,7 +3,7 @@
  * Numbers and timestamps as text: against strtod on random values of all sizes,
  * shortest output by trying every shorter one, and the limits by hand.
  */
-#include "../../lib/base/num.h"
+#include "../../lib/base/num_fast.h"
 
 #include "t.h"
 
@@ -110,6 +110,35 @@ static void test_parse(void)
 	}
 	T_OK(!bad, "parsing rounds as strtod");
 	T_OK(!padded, "the padded parser agrees");
+}
+
+/* Short texts of digits, points, signs and what else: the inline parsers say what the
+ * others do, whatever stands behind the text. */
+static void test_fast(void)
+{
+	static const char letters[] = "0123456789012345678901234567890.-.-e+x ";
+	unsigned ints = 0, floats = 0;
+
+	for (unsigned k = 0; k < 300000; k++) {
+		char text[12], full[40];
+		size_t n = rnd() % (sizeof text + 1);
+		int64_t i = 0, j = 0;
+		double x = 0, y = 0;
+		bool a, b;
+
+		for (size_t c = 0; c < n; c++)
+			text[c] = letters[rnd() % (k % 2 ? 34 : sizeof letters - 1)];
+		memset(full, "7.-e"[k % 4], sizeof full);
+		memcpy(full, text, n);
+		a = rn_int64_parse(text, n, &i);
+		b = rn_int64_fast(full, n, &j);
+		ints += a != b || (a && i != j);
+		a = rn_float64_parse(text, n, &x);
+		b = rn_float64_fast(full, n, &y);
+		floats += a != b || (a && memcmp(&x, &y, sizeof x) != 0);
+	}
+	T_OK(!ints, "inline integers: %u differ", ints);
+	T_OK(!floats, "inline floats: %u differ", floats);
 }
 
 static void test_halfway(void)
@@ -243,6 +272,7 @@ int main(void)
 	test_ints();
 	test_print();
 	test_parse();
+	test_fast();
 	test_halfway();
 	test_timestamps();
 	return t_done();
