@@ -3,16 +3,19 @@
  * The content-expression language: filter, project and computed columns.
  *
  * Three-valued logic; comparisons = == != <> < <= > >=, and/or/not, is [not]
- * null, [not] in (…), [not] between, + - * / % and unary minus, parentheses, column names
- * (d, s.d, "odd name" in backquotes), strings in ' or ", numbers, true, false,
- * null, [not] like '…' [escape 'c'], ||, case [x] when … then … else … end,
- * cast(x as TYPE), and the functions of rn(7): parts of a timestamp, of strings, of
- * numbers, coalesce, nullif, greatest and least.  x / 0 and x % 0 are NULL; / of two int64 is float64; an
- * int64 that overflows, or a cast that fails, is an error that names the row, unless
- * and, or, case or coalesce leave the row out.  int64 meets float64 in arithmetic as float64,
- * in comparisons exactly.  The difference of two timestamps is in seconds, float64;
- * a string literal meets a timestamp as one.  Types are checked by parse, and errors
- * carry the text with a caret.
+ * null, is [not] distinct from, [not] in (…), [not] between, [not] like or ilike
+ * '…' [escape 'c'], + - * / % and unary minus, ||, parentheses, column names (d,
+ * s.d, "odd name" in backquotes), strings in ' or ", numbers, true, false, null,
+ * case [x] when … then … else … end, cast or try_cast(x as TYPE), extract(PART
+ * from t), and the functions of rn(7).
+ *
+ * x / 0 and x % 0 are NULL; / of two int64 is float64; an int64 that overflows, or
+ * a cast that fails, is an error that names the row, unless and, or, case or
+ * coalesce leave the row out.  int64 meets float64 in arithmetic as float64, in
+ * comparisons exactly.  The difference of two timestamps is in seconds, float64,
+ * and a timestamp plus or minus seconds is another; a string literal meets a
+ * timestamp as one.  Types are checked by parse, and errors carry the text with a
+ * caret.
  */
 #ifndef RN_CONTENT_H
 #define RN_CONTENT_H

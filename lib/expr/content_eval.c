@@ -42,24 +42,12 @@ static void eval_column(struct rn_cx_state *s, const struct rn_cx_node *x, struc
 	}
 }
 
-static void eval_literal(struct rn_cx_state *s, const struct rn_cx_node *x, struct rn_cx_vec *out)
+/* `n` times the literal. */
+static void fill(struct rn_cx_scratch *t, const struct rn_cx_node *x, size_t n)
 {
-	struct rn_cx_scratch *t = &s->scratch[x->index];
-
-	out->i = t->i; /* zero, in every type, where it is NULL */
-	out->null = x->lit.null ? t->null : NULL;
-}
-
-/* Literals are the same in every batch: they are written once, for `n` rows. */
-static void fill_literals(struct rn_cx_state *s, const struct rn_cx_node *x, size_t n)
-{
-	struct rn_cx_scratch *t = &s->scratch[x->index];
-
-	for (size_t k = 0; k < x->nkids; k++)
-		fill_literals(s, x->kids[k], n);
-	if (x->op != RN_CX_LITERAL)
-		return;
 	memset(t->null, x->lit.null, n);
+	if (x->lit.null)
+		memset(t->s, 0, n * sizeof *t->s); /* 0 in every type */
 	for (size_t i = 0; i < n && !x->lit.null; i++) {
 		if (x->type == RN_FLOAT64)
 			t->f[i] = x->lit.f;
@@ -70,6 +58,25 @@ static void fill_literals(struct rn_cx_state *s, const struct rn_cx_node *x, siz
 		else
 			t->i[i] = x->lit.i;
 	}
+}
+
+/* As it was filled into t. */
+static void eval_literal(const struct rn_cx_scratch *t, const struct rn_cx_node *x,
+			 struct rn_cx_vec *out)
+{
+	out->i = t->i;
+	out->null = x->lit.null ? t->null : NULL;
+}
+
+/* Literals are the same in every batch: they are written once, for `n` rows.  Those of
+ * a list may be many, and are not kept. */
+static void fill_literals(struct rn_cx_state *s, const struct rn_cx_node *x, size_t n)
+{
+	if (x->op == RN_CX_LITERAL)
+		fill(&s->scratch[x->index], x, n);
+	for (size_t k = 0; k < x->nkids; k++)
+		if (x->op != RN_CX_IN || k == 0 || x->kids[k]->op != RN_CX_LITERAL)
+			fill_literals(s, x->kids[k], n);
 }
 
 /* ---- logic ---------------------------------------------------------------------------- */
@@ -152,6 +159,7 @@ static int eval_in(struct rn_cx_state *s, const struct rn_cx_node *x, const uint
 		   struct rn_cx_vec *out, struct rn_err *e)
 {
 	struct rn_cx_scratch *t = &s->scratch[x->index];
+	struct rn_cx_scratch *list = &s->scratch[x->kids[1]->index]; /* of what has been seen */
 	uint8_t *eq = t->mask[0];
 	struct rn_cx_vec a, b;
 
@@ -161,7 +169,12 @@ static int eval_in(struct rn_cx_state *s, const struct rn_cx_node *x, const uint
 	if (a.null)
 		memcpy(t->null, a.null, s->n);
 	for (size_t k = 1; k < x->nkids; k++) {
-		RN_TRY(eval(s, x->kids[k], active, &b, e));
+		if (x->kids[k]->op == RN_CX_LITERAL) {
+			fill(list, x->kids[k], s->n);
+			eval_literal(list, x->kids[k], &b);
+		} else {
+			RN_TRY(eval(s, x->kids[k], active, &b, e));
+		}
 		rn_cx_equal(x->kids[0]->type, &a, x->kids[k]->type, &b, s->n, eq);
 		for (size_t i = 0; i < s->n; i++) {
 			t->null[i] |= is_null(&b, i);
@@ -201,13 +214,16 @@ static int eval_case(struct rn_cx_state *s, const struct rn_cx_node *x, const ui
 {
 	struct rn_cx_scratch *t = &s->scratch[x->index];
 	uint8_t *rest = t->mask[0], *chosen = t->mask[1];
+	size_t first = x->op == RN_CX_CASE_OF, k;
 	struct rn_cx_vec v;
 
+	if (first)
+		RN_TRY(eval(s, x->kids[0], active, &s->scratch[x->kids[0]->index].value, e));
 	for (size_t i = 0; i < s->n; i++)
 		rest[i] = !active || active[i];
 	memset(t->s, 0, s->n * sizeof *t->s);
 	memset(t->null, 1, s->n);
-	for (size_t k = 0; k + 1 < x->nkids; k += 2) {
+	for (k = first; k + 1 < x->nkids; k += 2) {
 		uint8_t any = 0;
 
 		RN_TRY(eval(s, x->kids[k], rest, &v, e));
@@ -221,8 +237,8 @@ static int eval_case(struct rn_cx_state *s, const struct rn_cx_node *x, const ui
 		RN_TRY(eval(s, x->kids[k + 1], chosen, &v, e));
 		choose(x->type, &v, chosen, s->n, t);
 	}
-	if (x->nkids % 2) {
-		RN_TRY(eval(s, x->kids[x->nkids - 1], rest, &v, e));
+	if (k < x->nkids) {
+		RN_TRY(eval(s, x->kids[k], rest, &v, e));
 		choose(x->type, &v, rest, s->n, t);
 	}
 	out->i = t->i;
@@ -314,40 +330,6 @@ static int eval_extreme(struct rn_cx_state *s, const struct rn_cx_node *x, const
 
 /* ---- dispatch ---------------------------------------------------------------------------- */
 
-static rn_cx_kernel *kernel_of(enum rn_cx_op op)
-{
-	switch (op) {
-	case RN_CX_NEG:
-	case RN_CX_ADD:
-	case RN_CX_SUB:
-	case RN_CX_MUL:
-	case RN_CX_DIV:
-	case RN_CX_MOD:
-		return rn_cx_arithmetic;
-	case RN_CX_CONCAT:
-		return rn_cx_concat;
-	case RN_CX_LIKE:
-		return rn_cx_like;
-	case RN_CX_CAST:
-		return rn_cx_convert;
-	case RN_CX_EQ:
-	case RN_CX_NE:
-	case RN_CX_LT:
-	case RN_CX_LE:
-	case RN_CX_GT:
-	case RN_CX_GE:
-		return rn_cx_compare;
-	case RN_CX_BETWEEN:
-		return rn_cx_between;
-	case RN_CX_NULLIF:
-		return rn_cx_nullif;
-	default:
-		return op <= RN_CX_YEARDAY   ? rn_cx_time_part :
-		       op <= RN_CX_ENDS_WITH ? rn_cx_text_function :
-					       rn_cx_number_function;
-	}
-}
-
 static int eval(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t *active,
 		struct rn_cx_vec *out, struct rn_err *e)
 {
@@ -358,7 +340,7 @@ static int eval(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t
 		eval_column(s, x, out);
 		return 0;
 	case RN_CX_LITERAL:
-		eval_literal(s, x, out);
+		eval_literal(&s->scratch[x->index], x, out);
 		return 0;
 	case RN_CX_AND:
 	case RN_CX_OR:
@@ -370,7 +352,11 @@ static int eval(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t
 	case RN_CX_IN:
 		return eval_in(s, x, active, out, e);
 	case RN_CX_CASE:
+	case RN_CX_CASE_OF:
 		return eval_case(s, x, active, out, e);
+	case RN_CX_OPERAND:
+		*out = s->scratch[x->of->index].value;
+		return 0;
 	case RN_CX_COALESCE:
 		return eval_coalesce(s, x, active, out, e);
 	case RN_CX_GREATEST:
@@ -379,7 +365,7 @@ static int eval(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t
 	default:
 		for (size_t k = 0; k < x->nkids; k++)
 			RN_TRY(eval(s, x->kids[k], active, &kids[k], e));
-		return kernel_of(x->op)(s, x, kids, active, out, e);
+		return rn_cx_table[x->op].run(s, x, kids, active, out, e);
 	}
 }
 

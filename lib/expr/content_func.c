@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Content expressions: functions of strings and of numbers.  Characters are
+ * Content expressions: functions of strings.  Characters are
  * those of UTF-8; a byte that starts none counts with the one before it.  A piece
  * of a string points into it and is not copied.
  */
 #include "content_node.h"
 
-#include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 static bool continues(char c)
@@ -31,6 +29,12 @@ static int64_t length(const struct rn_cx_text *s)
 	for (size_t i = 0; i < s->n; i++)
 		n += !i || !continues(s->s[i]);
 	return n;
+}
+
+/* Where t, which is not empty, first is in the bytes from `at` to `end`, or NULL. */
+static const char *find(const char *at, const char *end, const struct rn_cx_text *t)
+{
+	return (size_t)(end - at) < t->n ? NULL : memmem(at, (size_t)(end - at), t->s, t->n);
 }
 
 /* ---- pieces ------------------------------------------------------------------------ */
@@ -100,24 +104,138 @@ static struct rn_cx_text trim(struct rn_cx_text s, const struct rn_cx_text *set,
 	return s;
 }
 
-/* ---- tests and copies ---------------------------------------------------------------- */
+/* The first n characters, or where n is negative all but so many at the end. */
+static struct rn_cx_text left(const struct rn_cx_text *s, int64_t n)
+{
+	if (n < 0) {
+		n = length(s) + clamp(n);
+		n = n < 0 ? 0 : n;
+	}
+	return (struct rn_cx_text){ s->s, skip(s, 0, n) };
+}
+
+static struct rn_cx_text right(const struct rn_cx_text *s, int64_t n)
+{
+	size_t at;
+
+	n = n < 0 ? -clamp(n) : length(s) - clamp(n);
+	at = skip(s, 0, n);
+	return (struct rn_cx_text){ s->s + at, s->n - at };
+}
+
+/* What stands between the separators before and behind piece n, 1 the first one and -1
+ * the last; "" where there is none. */
+static struct rn_cx_text split_part(const struct rn_cx_text *s, const struct rn_cx_text *by,
+				    int64_t n)
+{
+	const char *at = s->s, *end = s->s + s->n, *hit;
+	int64_t pieces = 1;
+
+	if (!by->n)
+		return n == 1 || n == -1 ? *s : (struct rn_cx_text){ s->s, 0 };
+	if (n < 0) {
+		for (; (hit = find(at, end, by)); pieces++)
+			at = hit + by->n;
+		n = pieces + 1 + clamp(n);
+		at = s->s;
+	}
+	for (; n > 0; n--) {
+		hit = find(at, end, by);
+		if (n == 1)
+			return (struct rn_cx_text){ at, (size_t)((hit ? hit : end) - at) };
+		if (!hit)
+			break;
+		at = hit + by->n;
+	}
+	return (struct rn_cx_text){ s->s, 0 };
+}
+
+int rn_cx_text_pieces(struct rn_cx_state *s, const struct rn_cx_node *x,
+		      const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *out,
+		      struct rn_err *e)
+{
+	static const struct rn_cx_text blank = { " ", 1 };
+	struct rn_cx_text *to = s->scratch[x->index].s;
+
+	(void)active;
+	(void)e;
+	out->null = rn_cx_any_null(s, x, kids);
+	for (size_t i = 0; i < s->n; i++) {
+		const struct rn_cx_text *text = &kids[0].s[i];
+
+		switch (x->op) {
+		case RN_CX_SUBSTR:
+			to[i] = substr(text, kids[1].i[i], x->nkids > 2 ? kids[2].i[i] : INT64_MAX);
+			break;
+		case RN_CX_LEFT:
+			to[i] = left(text, kids[1].i[i]);
+			break;
+		case RN_CX_RIGHT:
+			to[i] = right(text, kids[1].i[i]);
+			break;
+		case RN_CX_SPLIT_PART:
+			to[i] = split_part(text, &kids[1].s[i], kids[2].i[i]);
+			break;
+		default:
+			to[i] = trim(*text, x->nkids > 1 ? &kids[1].s[i] : &blank, x->op);
+		}
+	}
+	out->s = to;
+	return 0;
+}
+
+/* ---- facts ------------------------------------------------------------------------- */
 
 static bool finds(enum rn_cx_op op, const struct rn_cx_text *s, const struct rn_cx_text *t)
 {
 	if (!t->n || t->n > s->n)
 		return !t->n;
 	if (op == RN_CX_CONTAINS)
-		return memmem(s->s, s->n, t->s, t->n);
+		return find(s->s, s->s + s->n, t);
 	return !memcmp(op == RN_CX_STARTS_WITH ? s->s : s->s + s->n - t->n, t->s, t->n);
 }
 
-/* With each `from` as `to`, at the end of b. */
+/* The place of the first t in characters, from 1; 0: there is none. */
+static int64_t place(const struct rn_cx_text *s, const struct rn_cx_text *t)
+{
+	const char *hit = t->n ? find(s->s, s->s + s->n, t) : NULL;
+	struct rn_cx_text before = { s->s, hit ? (size_t)(hit - s->s) : 0 };
+
+	return hit ? length(&before) + 1 : !t->n;
+}
+
+int rn_cx_text_facts(struct rn_cx_state *s, const struct rn_cx_node *x,
+		     const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *out,
+		     struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	size_t n = s->n;
+
+	(void)active;
+	(void)e;
+	out->null = rn_cx_any_null(s, x, kids);
+	out->i = t->i;
+	if (x->op == RN_CX_LENGTH)
+		for (size_t i = 0; i < n; i++)
+			t->i[i] = length(&kids[0].s[i]);
+	else if (x->op == RN_CX_STRPOS)
+		for (size_t i = 0; i < n; i++)
+			t->i[i] = place(&kids[0].s[i], &kids[1].s[i]);
+	else
+		for (size_t i = 0; i < n; i++)
+			t->b[i] = finds(x->op, &kids[0].s[i], &kids[1].s[i]);
+	return 0;
+}
+
+/* ---- copies ------------------------------------------------------------------------ */
+
+/* With each `from` as `to`, at the end of b; stops where that is longer than `most`. */
 static void replace(const struct rn_cx_text *s, const struct rn_cx_text *from,
-		    const struct rn_cx_text *to, struct rn_str *b)
+		    const struct rn_cx_text *to, size_t most, struct rn_str *b)
 {
 	const char *at = s->s, *end = s->s + s->n, *hit;
 
-	while (from->n && at < end && (hit = memmem(at, (size_t)(end - at), from->s, from->n))) {
+	while (from->n && b->len <= most && (hit = find(at, end, from))) {
 		rn_str_addn(b, at, (size_t)(hit - at));
 		rn_str_addn(b, to->s, to->n);
 		at = hit + from->n;
@@ -136,146 +254,83 @@ static void change_case(const struct rn_cx_text *s, bool upper, struct rn_str *b
 	}
 }
 
-/* Strings that are written anew: lower, upper, replace. */
-static int make_strings(struct rn_cx_state *s, const struct rn_cx_node *x,
-			const struct rn_cx_vec *kids, struct rn_cx_vec *out, struct rn_err *e)
+static void reverse(const struct rn_cx_text *s, struct rn_str *b)
 {
+	for (size_t end = s->n, at; end; end = at) {
+		for (at = end - 1; at && continues(s->s[at]); at--)
+			;
+		rn_str_addn(b, s->s + at, end - at);
+	}
+}
+
+/* n characters of `fill`, over and over. */
+static void add_fill(const struct rn_cx_text *fill, int64_t n, size_t most, struct rn_str *b)
+{
+	for (size_t at = 0, next; n > 0 && b->len <= most; n--, at = next == fill->n ? 0 : next) {
+		next = skip(fill, at, 1);
+		rn_str_addn(b, fill->s + at, next - at);
+	}
+}
+
+/* As n characters: cut, or with `fill` before it (behind it). */
+static void pad(const struct rn_cx_text *s, int64_t n, const struct rn_cx_text *fill, bool before,
+		size_t most, struct rn_str *b)
+{
+	int64_t missing = n - length(s);
+	struct rn_cx_text kept = left(s, n < 0 ? 0 : n);
+
+	if (before && fill->n)
+		add_fill(fill, missing, most, b);
+	rn_str_addn(b, kept.s, kept.n);
+	if (!before && fill->n)
+		add_fill(fill, missing, most, b);
+}
+
+static void copy(const struct rn_cx_node *x, const struct rn_cx_vec *kids, size_t i, size_t most,
+		 struct rn_str *b)
+{
+	static const struct rn_cx_text blank = { " ", 1 };
+	const struct rn_cx_text *s = &kids[0].s[i];
+
+	switch (x->op) {
+	case RN_CX_REPLACE:
+		replace(s, &kids[1].s[i], &kids[2].s[i], most, b);
+		return;
+	case RN_CX_REVERSE:
+		reverse(s, b);
+		return;
+	case RN_CX_REPEAT:
+		for (int64_t n = s->n ? kids[1].i[i] : 0; n > 0 && b->len <= most; n--)
+			rn_str_addn(b, s->s, s->n);
+		return;
+	case RN_CX_LPAD:
+	case RN_CX_RPAD:
+		pad(s, clamp(kids[1].i[i]), x->nkids > 2 ? &kids[2].s[i] : &blank,
+		    x->op == RN_CX_LPAD, most, b);
+		return;
+	default:
+		change_case(s, x->op == RN_CX_UPPER, b);
+	}
+}
+
+int rn_cx_text_copies(struct rn_cx_state *s, const struct rn_cx_node *x,
+		      const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *out,
+		      struct rn_err *e)
+{
+	bool grows = rn_cx_table[x->op].fails;
 	struct rn_cx_scratch *t = &s->scratch[x->index];
 
 	rn_str_clear(&t->bytes);
+	out->null = rn_cx_any_null(s, x, kids);
 	for (size_t i = 0; i < s->n; i++) {
-		size_t before = t->bytes.len;
+		size_t before = t->bytes.len, most = before + RN_CX_MAX_STRING;
 
-		if (out->null && out->null[i])
-			;
-		else if (x->op == RN_CX_REPLACE)
-			replace(&kids[0].s[i], &kids[1].s[i], &kids[2].s[i], &t->bytes);
-		else
-			change_case(&kids[0].s[i], x->op == RN_CX_UPPER, &t->bytes);
+		if (grows ? rn_cx_counts(out->null, active, i) : !out->null || !out->null[i])
+			copy(x, kids, i, most, &t->bytes);
 		t->s[i].n = t->bytes.len - before;
+		if (grows && t->bytes.len > most)
+			return rn_cx_row_fail(s, x, i, e, "'%s' makes a string of more than %d MiB",
+					      rn_cx_table[x->op].symbol, RN_CX_MAX_STRING >> 20);
 	}
 	return rn_cx_finish_strings(t, s->n, out, e);
-}
-
-static const uint8_t *all_nulls(const struct rn_cx_state *s, const struct rn_cx_node *x,
-				const struct rn_cx_vec *kids)
-{
-	uint8_t *to = s->scratch[x->index].null;
-	const uint8_t *null = kids[0].null;
-
-	for (size_t k = 1; k < x->nkids; k++)
-		null = rn_cx_merge_nulls(null, kids[k].null, s->n, to);
-	return null;
-}
-
-int rn_cx_text_function(struct rn_cx_state *s, const struct rn_cx_node *x,
-			const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *out,
-			struct rn_err *e)
-{
-	static const struct rn_cx_text blank = { " ", 1 };
-	struct rn_cx_scratch *t = &s->scratch[x->index];
-	size_t n = s->n;
-
-	(void)active;
-	out->null = all_nulls(s, x, kids);
-	out->i = t->i;
-	switch (x->op) {
-	case RN_CX_LENGTH:
-		for (size_t i = 0; i < n; i++)
-			t->i[i] = length(&kids[0].s[i]);
-		return 0;
-	case RN_CX_CONTAINS:
-	case RN_CX_STARTS_WITH:
-	case RN_CX_ENDS_WITH:
-		for (size_t i = 0; i < n; i++)
-			t->b[i] = finds(x->op, &kids[0].s[i], &kids[1].s[i]);
-		return 0;
-	case RN_CX_SUBSTR:
-		for (size_t i = 0; i < n; i++)
-			t->s[i] = substr(&kids[0].s[i], kids[1].i[i],
-					 x->nkids > 2 ? kids[2].i[i] : INT64_MAX);
-		return 0;
-	case RN_CX_TRIM:
-	case RN_CX_LTRIM:
-	case RN_CX_RTRIM:
-		for (size_t i = 0; i < n; i++)
-			t->s[i] = trim(kids[0].s[i], x->nkids > 1 ? &kids[1].s[i] : &blank, x->op);
-		return 0;
-	default:
-		return make_strings(s, x, kids, out, e);
-	}
-}
-
-/* ---- numbers --------------------------------------------------------------------------- */
-
-/* To d digits after the point (before it, where d is negative); halves away from zero. */
-static double round_to(double x, int64_t d)
-{
-	double scale, y;
-
-	if (d > 22 || d < -308)
-		return d > 0 ? x : 0;
-	scale = pow(10, d < 0 ? (double)-d : (double)d);
-	y = d < 0 ? round(x / scale) * scale : round(x * scale) / scale;
-	return y - y == 0 ? y : x; /* x * scale was too large for a fraction anyway */
-}
-
-static double real_function(enum rn_cx_op op, double x)
-{
-	switch (op) {
-	case RN_CX_ABS:
-		return fabs(x);
-	case RN_CX_ROUND:
-		return round(x);
-	case RN_CX_FLOOR:
-		return floor(x);
-	case RN_CX_CEIL:
-		return ceil(x);
-	case RN_CX_SQRT:
-		return sqrt(x);
-	case RN_CX_LN:
-		return x > 0 ? log(x) : (double)NAN;
-	default:
-		return exp(x);
-	}
-}
-
-/* abs is the only one that does anything to an int64. */
-static int int_function(struct rn_cx_state *s, const struct rn_cx_node *x,
-			const struct rn_cx_vec *kid, const uint8_t *active, struct rn_cx_vec *out,
-			struct rn_err *e)
-{
-	int64_t *to = s->scratch[x->index].i;
-
-	out->null = kid->null;
-	out->i = kid->i;
-	if (x->op != RN_CX_ABS)
-		return 0;
-	for (size_t i = 0; i < s->n; i++) {
-		int64_t v = kid->i[i];
-
-		to[i] = v < 0 ? (int64_t)-(uint64_t)v : v;
-		if (v == INT64_MIN && (!kid->null || !kid->null[i]) && (!active || active[i]))
-			return rn_cx_fail(e, RN_EDATA, s->x->text, x->pos,
-					  "row %" PRIu64 ": abs(%" PRId64 ") does not fit int64",
-					  s->from + i, v);
-	}
-	out->i = to;
-	return 0;
-}
-
-int rn_cx_number_function(struct rn_cx_state *s, const struct rn_cx_node *x,
-			  const struct rn_cx_vec *kids, const uint8_t *active,
-			  struct rn_cx_vec *out, struct rn_err *e)
-{
-	struct rn_cx_scratch *t = &s->scratch[x->index];
-
-	if (x->type == RN_INT64)
-		return int_function(s, x, &kids[0], active, out, e);
-	out->null = all_nulls(s, x, kids);
-	for (size_t i = 0; i < s->n; i++)
-		t->f[i] = x->nkids > 1 ? round_to(kids[0].f[i], kids[1].i[i]) :
-					 real_function(x->op, kids[0].f[i]);
-	rn_cx_tidy_floats(t, s->n, out);
-	return 0;
 }

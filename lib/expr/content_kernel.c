@@ -22,10 +22,27 @@ const uint8_t *rn_cx_merge_nulls(const uint8_t *a, const uint8_t *b, size_t n, u
 	return to;
 }
 
-/* Does an error in row i of the batch count? */
-static bool counts(const struct rn_cx_vec *v, const uint8_t *active, size_t i)
+const uint8_t *rn_cx_any_null(const struct rn_cx_state *s, const struct rn_cx_node *x,
+			      const struct rn_cx_vec *kids)
 {
-	return (!v->null || !v->null[i]) && (!active || active[i]);
+	const uint8_t *null = kids[0].null;
+
+	for (size_t k = 1; k < x->nkids; k++)
+		null = rn_cx_merge_nulls(null, kids[k].null, s->n, s->scratch[x->index].null);
+	return null;
+}
+
+int rn_cx_row_fail(const struct rn_cx_state *s, const struct rn_cx_node *x, size_t i,
+		   struct rn_err *e, const char *fmt, ...)
+{
+	struct rn_err why = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	rn_err_vset(&why, RN_EDATA, fmt, ap);
+	va_end(ap);
+	return rn_cx_fail(e, RN_EDATA, s->x->text, x->pos, "row %" PRIu64 ": %s", s->from + i,
+			  why.msg);
 }
 
 /* ---- comparisons ---------------------------------------------------------------------- */
@@ -102,6 +119,25 @@ int rn_cx_compare(struct rn_cx_state *s, const struct rn_cx_node *x, const struc
 	return 0;
 }
 
+int rn_cx_distinct(struct rn_cx_state *s, const struct rn_cx_node *x, const struct rn_cx_vec *kids,
+		   const uint8_t *active, struct rn_cx_vec *out, struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	const struct rn_cx_vec *a = &kids[0], *b = &kids[1];
+
+	(void)active;
+	(void)e;
+	compare(RN_CX_NE, x->kids[0]->type, a, x->kids[1]->type, b, s->n, t->b);
+	for (size_t i = 0; (a->null || b->null) && i < s->n; i++) {
+		bool na = a->null && a->null[i], nb = b->null && b->null[i];
+
+		t->b[i] = na || nb ? na != nb : t->b[i];
+	}
+	out->b = t->b;
+	out->null = NULL;
+	return 0;
+}
+
 /* x >= low and x <= high, with the logic of `and`. */
 int rn_cx_between(struct rn_cx_state *s, const struct rn_cx_node *x, const struct rn_cx_vec *kids,
 		  const uint8_t *active, struct rn_cx_vec *out, struct rn_err *e)
@@ -171,18 +207,13 @@ static int report_overflow(const struct rn_cx_state *s, const struct rn_cx_node 
 	const struct rn_cx_vec *b = &kids[x->nkids - 1];
 
 	for (size_t i = 0; i < s->n; i++) {
-		uint64_t row = s->from + i;
-
-		if (!overflows(x->op, kids[0].i[i], b->i[i]) || !counts(out, active, i))
+		if (!overflows(x->op, kids[0].i[i], b->i[i]) || !rn_cx_counts(out->null, active, i))
 			continue;
 		if (x->op == RN_CX_NEG)
-			return rn_cx_fail(e, RN_EDATA, s->x->text, x->pos,
-					  "row %" PRIu64 ": - %" PRId64 " does not fit int64", row,
-					  kids[0].i[i]);
-		return rn_cx_fail(e, RN_EDATA, s->x->text, x->pos,
-				  "row %" PRIu64 ": %" PRId64 " %s %" PRId64
-				  " does not fit int64",
-				  row, kids[0].i[i], rn_cx_symbol(x->op), b->i[i]);
+			return rn_cx_row_fail(s, x, i, e, "- %" PRId64 " does not fit int64",
+					      kids[0].i[i]);
+		return rn_cx_row_fail(s, x, i, e, "%" PRId64 " %s %" PRId64 " does not fit int64",
+				      kids[0].i[i], rn_cx_table[x->op].symbol, b->i[i]);
 	}
 	return 0;
 }
@@ -290,6 +321,30 @@ static void seconds_between(struct rn_cx_state *s, const struct rn_cx_node *x,
 	v->f = out;
 }
 
+/* A timestamp and seconds, to the nearest microsecond. */
+static int move_time(struct rn_cx_state *s, const struct rn_cx_node *x,
+		     const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *v,
+		     struct rn_err *e)
+{
+	bool right = x->kids[0]->type == RN_TIMESTAMP;
+	const int64_t *from = kids[!right].i;
+	const double *seconds = kids[right].f;
+	int64_t *out = s->scratch[x->index].i;
+
+	for (size_t i = 0; i < s->n; i++) {
+		double us = round(seconds[i] * (x->op == RN_CX_SUB ? -1e6 : 1e6));
+		bool fits = us >= -0x1p63 && us < 0x1p63;
+
+		out[i] = 0;
+		if ((!fits || __builtin_add_overflow(from[i], (int64_t)us, &out[i])) &&
+		    rn_cx_counts(v->null, active, i))
+			return rn_cx_row_fail(s, x, i, e, "the time %.17g seconds on is no timestamp",
+					      us / 1e6);
+	}
+	v->i = out;
+	return 0;
+}
+
 int rn_cx_arithmetic(struct rn_cx_state *s, const struct rn_cx_node *x,
 		     const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *out,
 		     struct rn_err *e)
@@ -299,73 +354,11 @@ int rn_cx_arithmetic(struct rn_cx_state *s, const struct rn_cx_node *x,
 	out->null = rn_cx_merge_nulls(kids[0].null, last, s->n, s->scratch[x->index].null);
 	if (x->type == RN_INT64)
 		return int_arithmetic(s, x, kids, active, out, e);
+	if (x->type == RN_TIMESTAMP)
+		return move_time(s, x, kids, active, out, e);
 	if (x->kids[0]->type == RN_TIMESTAMP)
 		seconds_between(s, x, kids, out);
 	else
 		float_arithmetic(s, x, kids, out);
-	return 0;
-}
-
-/* ---- timestamps --------------------------------------------------------------------------- */
-
-/* a / b and a % b, rounded down. */
-static int64_t floor_div(int64_t a, int64_t b)
-{
-	return a / b - (a % b < 0);
-}
-
-static int64_t floor_mod(int64_t a, int64_t b)
-{
-	return a % b + (a % b < 0 ? b : 0);
-}
-
-/* Year, month or day (of the month or year) of a day number since 1970-01-01: years that
- * start in March, in eras of 400 of them. */
-static int64_t date_part(enum rn_cx_op op, int64_t days)
-{
-	int64_t z = days + 719468, era = floor_div(z, 146097), d = floor_mod(z, 146097);
-	int64_t y = (d - d / 1460 + d / 36524 - d / 146096) / 365;
-	int64_t day = d - (365 * y + y / 4 - y / 100), m = (5 * day + 2) / 153;
-	int64_t month = m < 10 ? m + 3 : m - 9;
-
-	bool leap = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0); /* of the year of this March */
-
-	if (op == RN_CX_YEARDAY) /* 1 March is day 60 or 61; 1 January is 306 days after it */
-		return day < 306 ? day + 60 + leap : day - 305;
-	if (op == RN_CX_DAY)
-		return day - (153 * m + 2) / 5 + 1;
-	return op == RN_CX_MONTH ? month : y + era * 400 + (month <= 2);
-}
-
-static int64_t time_part(enum rn_cx_op op, int64_t us)
-{
-	int64_t sec = floor_div(us, 1000000), days = floor_div(sec, 86400);
-
-	switch (op) {
-	case RN_CX_HOUR:
-		return floor_mod(sec, 86400) / 3600;
-	case RN_CX_MINUTE:
-		return floor_mod(sec, 3600) / 60;
-	case RN_CX_SECOND:
-		return floor_mod(sec, 60);
-	case RN_CX_WEEKDAY: /* 1 is Monday; 1970-01-01 was a Thursday */
-		return floor_mod(days + 3, 7) + 1;
-	default:
-		return date_part(op, days);
-	}
-}
-
-int rn_cx_time_part(struct rn_cx_state *s, const struct rn_cx_node *x,
-		    const struct rn_cx_vec *kids, const uint8_t *active, struct rn_cx_vec *out,
-		    struct rn_err *e)
-{
-	int64_t *to = s->scratch[x->index].i;
-
-	(void)active;
-	(void)e;
-	for (size_t i = 0; i < s->n; i++)
-		to[i] = time_part(x->op, kids[0].i[i]);
-	out->i = to;
-	out->null = kids[0].null;
 	return 0;
 }

@@ -7,7 +7,6 @@
 
 #include "../base/num.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 /* ---- strings that a node makes ------------------------------------------------------- */
@@ -17,7 +16,7 @@
 int rn_cx_finish_strings(struct rn_cx_scratch *t, size_t n, struct rn_cx_vec *out,
 			 struct rn_err *e)
 {
-	const char *at = t->bytes.s;
+	const char *at = t->bytes.s ? t->bytes.s : "";
 
 	RN_TRY(rn_str_check(&t->bytes, e));
 	for (size_t i = 0; i < n; i++) {
@@ -147,10 +146,8 @@ static bool parse_value(const struct rn_cx_text *s, enum rn_type to, size_t i,
 static int cannot_cast(const struct rn_cx_state *s, const struct rn_cx_node *x, size_t i,
 		       const char *value, size_t len, struct rn_err *e)
 {
-	return rn_cx_fail(e, RN_EDATA, s->x->text, x->pos,
-			  "row %" PRIu64 ": '%.*s%s' is no %s", s->from + i,
-			  len > 60 ? 60 : (int)len, value, len > 60 ? "…" : "",
-			  rn_type_name(x->type));
+	return rn_cx_row_fail(s, x, i, e, "'%.*s%s' is no %s", len > 60 ? 60 : (int)len, value,
+			      len > 60 ? "…" : "", rn_type_name(x->type));
 }
 
 static int from_text(struct rn_cx_state *s, const struct rn_cx_node *x,
@@ -163,8 +160,11 @@ static int from_text(struct rn_cx_state *s, const struct rn_cx_node *x,
 	for (size_t i = 0; i < s->n; i++) {
 		bool null = (kid->null && kid->null[i]) || (active && !active[i]);
 
-		if (!null && !parse_value(&kid->s[i], x->type, i, t, &null))
-			return cannot_cast(s, x, i, kid->s[i].s, kid->s[i].n, e);
+		if (!null && !parse_value(&kid->s[i], x->type, i, t, &null)) {
+			if (!x->lit.b)
+				return cannot_cast(s, x, i, kid->s[i].s, kid->s[i].n, e);
+			null = true;
+		}
 		t->null[i] = null;
 		nulls = nulls || null;
 	}
@@ -204,20 +204,22 @@ static int to_text(struct rn_cx_state *s, const struct rn_cx_node *x, const stru
 
 /* A float64 loses its fraction. */
 static int float_to_int(struct rn_cx_state *s, const struct rn_cx_node *x,
-			const struct rn_cx_vec *kid, const uint8_t *active, struct rn_err *e)
+			const struct rn_cx_vec *kid, const uint8_t *active, struct rn_cx_vec *out,
+			struct rn_err *e)
 {
-	int64_t *to = s->scratch[x->index].i;
+	struct rn_cx_scratch *t = &s->scratch[x->index];
 	char value[RN_NUM_MAX];
 
 	for (size_t i = 0; i < s->n; i++) {
 		double f = kid->f[i];
+		bool fits = f >= -0x1p63 && f < 0x1p63;
 
-		to[i] = 0;
-		if (f >= -0x1p63 && f < 0x1p63)
-			to[i] = (int64_t)f;
-		else if ((!kid->null || !kid->null[i]) && (!active || active[i]))
+		t->i[i] = fits ? (int64_t)f : 0;
+		t->null[i] = !fits || (kid->null && kid->null[i]);
+		if (!fits && !x->lit.b && rn_cx_counts(kid->null, active, i))
 			return cannot_cast(s, x, i, value, rn_float64_format(f, value), e);
 	}
+	out->null = t->null;
 	return 0;
 }
 
@@ -232,7 +234,7 @@ static int between_numbers(struct rn_cx_state *s, const struct rn_cx_node *x,
 	out->null = kid->null;
 	out->i = t->i;
 	if (from == RN_FLOAT64 && to == RN_INT64)
-		return float_to_int(s, x, kid, active, e);
+		return float_to_int(s, x, kid, active, out, e);
 	if (from == RN_INT64 && to == RN_FLOAT64)
 		for (size_t i = 0; i < n; i++)
 			t->f[i] = (double)kid->i[i];

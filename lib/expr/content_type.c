@@ -8,51 +8,9 @@
 #include "content_node.h"
 
 #include "../base/num.h"
+#include "regex.h"
 
 #include <string.h>
-
-static const char *const symbols[] = {
-	[RN_CX_LITERAL] = "literal", [RN_CX_COLUMN] = "column", [RN_CX_NEG] = "-",
-	[RN_CX_ADD] = "+",	     [RN_CX_SUB] = "-",		[RN_CX_MUL] = "*",
-	[RN_CX_DIV] = "/",	     [RN_CX_MOD] = "%",		[RN_CX_CONCAT] = "||",
-	[RN_CX_EQ] = "=",	     [RN_CX_NE] = "<>",		[RN_CX_LT] = "<",
-	[RN_CX_LE] = "<=",	     [RN_CX_GT] = ">",		[RN_CX_GE] = ">=",
-	[RN_CX_AND] = "and",	     [RN_CX_OR] = "or",		[RN_CX_NOT] = "not",
-	[RN_CX_IS_NULL] = "is null", [RN_CX_IN] = "in",		[RN_CX_LIKE] = "like",
-	[RN_CX_CASE] = "case",	     [RN_CX_CAST] = "cast",	[RN_CX_YEAR] = "year",
-	[RN_CX_MONTH] = "month",     [RN_CX_DAY] = "day",	[RN_CX_HOUR] = "hour",
-	[RN_CX_MINUTE] = "minute",   [RN_CX_SECOND] = "second", [RN_CX_WEEKDAY] = "weekday",
-	[RN_CX_YEARDAY] = "yearday", [RN_CX_LENGTH] = "length", [RN_CX_LOWER] = "lower",
-	[RN_CX_UPPER] = "upper",     [RN_CX_TRIM] = "trim",	[RN_CX_LTRIM] = "ltrim",
-	[RN_CX_RTRIM] = "rtrim",     [RN_CX_SUBSTR] = "substr", [RN_CX_REPLACE] = "replace",
-	[RN_CX_CONTAINS] = "contains", [RN_CX_STARTS_WITH] = "starts_with",
-	[RN_CX_ENDS_WITH] = "ends_with", [RN_CX_ABS] = "abs",	[RN_CX_FLOOR] = "floor",
-	[RN_CX_CEIL] = "ceil",	     [RN_CX_ROUND] = "round",	[RN_CX_SQRT] = "sqrt",
-	[RN_CX_LN] = "ln",	     [RN_CX_EXP] = "exp",	[RN_CX_COALESCE] = "coalesce",
-	[RN_CX_GREATEST] = "greatest", [RN_CX_LEAST] = "least", [RN_CX_NULLIF] = "nullif",
-	[RN_CX_BETWEEN] = "between",
-};
-_Static_assert(sizeof symbols / sizeof *symbols == RN_CX_NOPS, "one symbol per operator");
-
-const char *rn_cx_symbol(enum rn_cx_op op)
-{
-	return symbols[op];
-}
-
-void rn_cx_arity(enum rn_cx_op op, size_t *min, size_t *max)
-{
-	*min = *max = 1;
-	if (op == RN_CX_SUBSTR || (op >= RN_CX_CONTAINS && op <= RN_CX_ENDS_WITH) || op >= RN_CX_COALESCE)
-		*min = *max = 2;
-	if (op == RN_CX_REPLACE)
-		*min = 3;
-	if (op == RN_CX_REPLACE || op == RN_CX_SUBSTR)
-		*max = 3;
-	if (op == RN_CX_ROUND || (op >= RN_CX_TRIM && op <= RN_CX_RTRIM))
-		*max = 2;
-	if (op >= RN_CX_COALESCE && op <= RN_CX_LEAST)
-		*max = 1000;
-}
 
 static const char *type_name(enum rn_type t)
 {
@@ -96,9 +54,9 @@ static int wrong_types(const struct rn_cexpr *x, const struct rn_cx_node *n, con
 
 	if (n->nkids == 1)
 		return rn_cx_fail(e, RN_EUSAGE, x->text, n->pos, "'%s' needs %s, has %s",
-				  symbols[n->op], needs, a);
+				  rn_cx_table[n->op].symbol, needs, a);
 	return rn_cx_fail(e, RN_EUSAGE, x->text, n->pos, "'%s' needs %s, has %s and %s",
-			  symbols[n->op], needs, a, type_name(n->kids[1]->type));
+			  rn_cx_table[n->op].symbol, needs, a, type_name(n->kids[1]->type));
 }
 
 /* ---- conversions -------------------------------------------------------------------- */
@@ -106,7 +64,11 @@ static int wrong_types(const struct rn_cexpr *x, const struct rn_cx_node *n, con
 /* Is kid i of a case a value (and not a condition)?  Those of coalesce and its like are. */
 static bool is_branch(const struct rn_cx_node *n, size_t i)
 {
-	return n->op != RN_CX_CASE || i % 2 == 1 || i == n->nkids - 1;
+	size_t first = n->op == RN_CX_CASE_OF;
+
+	if (n->op != RN_CX_CASE && n->op != RN_CX_CASE_OF)
+		return true;
+	return i >= first && ((i - first) % 2 == 1 || i == n->nkids - 1);
 }
 
 /* Give an untyped null, or a case or function of nothing but such, a type. */
@@ -141,7 +103,7 @@ static int coerce(struct rn_cexpr *x, struct rn_cx_node **n, enum rn_type t, str
 	if (becomes_timestamp(*n, t))
 		return literal_to_timestamp(x, *n, e);
 	if ((*n)->type == RN_INT64 && t == RN_FLOAT64)
-		return rn_cx_cast(x, *n, t, (*n)->pos, n, e);
+		return rn_cx_cast(x, *n, t, false, (*n)->pos, n, e);
 	return 0;
 }
 
@@ -160,13 +122,13 @@ static bool converts(enum rn_type from, enum rn_type to)
 	}
 }
 
-int rn_cx_cast(struct rn_cexpr *x, struct rn_cx_node *kid, enum rn_type t, size_t pos,
+int rn_cx_cast(struct rn_cexpr *x, struct rn_cx_node *kid, enum rn_type t, bool try, size_t pos,
 	       struct rn_cx_node **out, struct rn_err *e)
 {
 	enum rn_type from;
 
 	set_type(kid, t);
-	if (becomes_timestamp(kid, t))
+	if (becomes_timestamp(kid, t) && !try)
 		RN_TRY(literal_to_timestamp(x, kid, e));
 	from = kid->type;
 	if (from == t) {
@@ -178,38 +140,64 @@ int rn_cx_cast(struct rn_cexpr *x, struct rn_cx_node *kid, enum rn_type t, size_
 		return rn_cx_fail(e, RN_EUSAGE, x->text, pos, "no cast from %s to %s",
 				  type_name(from), type_name(t));
 	(*out)->type = t;
-	(*out)->fails = kid->fails || from == RN_STRING || (from == RN_FLOAT64 && t == RN_INT64);
+	(*out)->lit.b = try;
+	(*out)->fails = kid->fails ||
+			(!try && (from == RN_STRING || (from == RN_FLOAT64 && t == RN_INT64)));
 	return 0;
 }
 
 /* ---- operators ------------------------------------------------------------------------ */
 
-/* Make two operands that are to be compared of types that compare. */
-static int meet(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_cx_node **a,
-		struct rn_cx_node **b, struct rn_err *e)
+/* Make operands that are to be compared of types that compare: the first with each
+ * of the others.  One timestamp makes all string literals timestamps. */
+static int meet(struct rn_cexpr *x, const struct rn_cx_node *n, struct rn_cx_node **kids,
+		size_t count, struct rn_err *e)
 {
-	set_type(*a, (*b)->type);
-	set_type(*b, (*a)->type);
-	set_type(*a, RN_INT64);
-	set_type(*b, RN_INT64);
-	if (becomes_timestamp(*a, (*b)->type))
-		RN_TRY(literal_to_timestamp(x, *a, e));
-	if (becomes_timestamp(*b, (*a)->type))
-		RN_TRY(literal_to_timestamp(x, *b, e));
-	if ((*a)->type == (*b)->type || (is_number((*a)->type) && is_number((*b)->type)))
-		return 0;
-	return rn_cx_fail(e, RN_EUSAGE, x->text, n->pos, "'%s' does not compare %s with %s",
-			  symbols[n->op], type_name((*a)->type), type_name((*b)->type));
+	bool time = false;
+
+	for (size_t i = 0; i < count; i++)
+		time = time || kids[i]->type == RN_TIMESTAMP;
+	for (size_t i = 0; time && i < count; i++)
+		if (becomes_timestamp(kids[i], RN_TIMESTAMP))
+			RN_TRY(literal_to_timestamp(x, kids[i], e));
+	/* A null on the left takes the type of the first other one that has one. */
+	for (size_t i = 1; i < count; i++)
+		set_type(kids[0], kids[i]->type);
+	set_type(kids[0], RN_INT64);
+	for (size_t i = 1; i < count; i++) {
+		set_type(kids[i], kids[0]->type);
+		if (kids[i]->type != kids[0]->type &&
+		    !(is_number(kids[i]->type) && is_number(kids[0]->type)))
+			return rn_cx_fail(e, RN_EUSAGE, x->text, n->pos,
+					  "'%s' does not compare %s with %s",
+					  rn_cx_table[n->op].symbol, type_name(kids[0]->type),
+					  type_name(kids[i]->type));
+	}
+	return 0;
 }
 
-static int check_in(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
+int rn_cx_compare_whens(struct rn_cexpr *x, size_t n, struct rn_cx_node **kids, struct rn_err *e)
 {
-	/* A null on the left takes the type of the first element that has one. */
-	for (size_t i = 1; i < n->nkids; i++)
-		set_type(n->kids[0], n->kids[i]->type);
-	for (size_t i = 1; i < n->nkids; i++)
-		RN_TRY(meet(x, n, &n->kids[0], &n->kids[i], e));
-	n->type = RN_BOOL;
+	struct rn_cx_node *operand = kids[0], **all, *same;
+	size_t whens = 0;
+
+	all = rn_arena_alloc(&x->mem, n * sizeof *all, e);
+	if (!all)
+		return RN_ENOMEM;
+	all[0] = operand;
+	for (size_t i = 1; i + 1 < n; i += 2)
+		all[++whens] = kids[i];
+	RN_TRY(rn_cx_node(x, RN_CX_EQ, operand->pos, 0, NULL, &same, e)); /* for its name only */
+	RN_TRY(meet(x, same, all, whens + 1, e));
+	for (size_t i = 1; i + 1 < n; i += 2) {
+		struct rn_cx_node *pair[2] = { NULL, kids[i] };
+
+		RN_TRY(rn_cx_node(x, RN_CX_OPERAND, operand->pos, 0, NULL, &pair[0], e));
+		pair[0]->of = operand;
+		pair[0]->type = operand->type;
+		RN_TRY(rn_cx_node(x, RN_CX_EQ, kids[i]->pos, 2, pair, &kids[i], e));
+		kids[i]->type = RN_BOOL;
+	}
 	return 0;
 }
 
@@ -225,16 +213,33 @@ static int need(struct rn_cexpr *x, struct rn_cx_node *n, enum rn_type t, const 
 	return 0;
 }
 
+/* A timestamp moved by seconds, or seconds from one to another. */
+static int check_time_arithmetic(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
+{
+	bool right = n->kids[0]->type == RN_TIMESTAMP; /* seconds stand on the right, if anywhere */
+	struct rn_cx_node **s = &n->kids[right];
+
+	if (!is_number((*s)->type) && ((*s)->type != RN_CX_UNTYPED || n->op == RN_CX_SUB)) {
+		if (n->op == RN_CX_ADD)
+			return wrong_types(x, n, "numbers, or a timestamp and seconds", e);
+		RN_TRY(need(x, n, RN_TIMESTAMP, "numbers, timestamps, or a timestamp and seconds", e));
+		n->type = RN_FLOAT64;
+		return 0;
+	}
+	if (n->op == RN_CX_SUB && !right)
+		return wrong_types(x, n, "numbers, timestamps, or a timestamp and seconds", e);
+	n->type = RN_TIMESTAMP;
+	n->fails = true;
+	return coerce(x, s, RN_FLOAT64, e);
+}
+
 static int check_arithmetic(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
 {
 	enum rn_type a = n->kids[0]->type, b = n->kids[n->nkids - 1]->type;
 	enum rn_type t = RN_INT64;
 
-	if (n->op == RN_CX_SUB && (a == RN_TIMESTAMP || b == RN_TIMESTAMP)) {
-		RN_TRY(need(x, n, RN_TIMESTAMP, "two numbers or two timestamps", e));
-		n->type = RN_FLOAT64;
-		return 0;
-	}
+	if ((n->op == RN_CX_SUB || n->op == RN_CX_ADD) && (a == RN_TIMESTAMP || b == RN_TIMESTAMP))
+		return check_time_arithmetic(x, n, e);
 	if ((!is_number(a) && a != RN_CX_UNTYPED) || (!is_number(b) && b != RN_CX_UNTYPED))
 		return wrong_types(x, n, n->nkids == 1 ? "a number" : "numbers", e);
 	if (a == RN_FLOAT64 || b == RN_FLOAT64 || n->op == RN_CX_DIV)
@@ -262,6 +267,8 @@ static int check_choice(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err 
 	for (size_t i = 0; i < n->nkids; i++) {
 		enum rn_type k = n->kids[i]->type;
 
+		if (n->op == RN_CX_CASE_OF && i == 0)
+			continue;
 		if (!is_branch(n, i)) {
 			set_type(n->kids[i], RN_BOOL);
 			if (n->kids[i]->type != RN_BOOL)
@@ -277,107 +284,116 @@ static int check_choice(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err 
 		RN_TRY(coerce(x, &n->kids[i], t, e));
 		if (n->kids[i]->type != t)
 			return rn_cx_fail(e, RN_EUSAGE, x->text, n->kids[i]->pos,
-					  n->op == RN_CX_CASE ? "this branch is %s, another one is %s" :
-							       "this argument is %s, another one is %s",
+					  n->op < RN_CX_COALESCE ?
+						  "this branch is %s, another one is %s" :
+						  "this argument is %s, another one is %s",
 					  type_name(n->kids[i]->type), type_name(t));
 	}
 	n->type = t;
 	return 0;
 }
 
-static int check_between(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
+/* The pattern of a regular expression is known here. */
+static int compile_pattern(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
 {
-	set_type(n->kids[0], n->kids[1]->type);
-	set_type(n->kids[0], n->kids[2]->type);
-	RN_TRY(meet(x, n, &n->kids[0], &n->kids[1], e));
-	return meet(x, n, &n->kids[0], &n->kids[2], e);
-}
+	const struct rn_cx_node *p = n->kids[1];
+	const char *why;
 
-static int check_text_function(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
-{
-	size_t all = n->nkids;
-	int rc;
-
-	n->nkids = n->op == RN_CX_SUBSTR ? 1 : all;
-	rc = need(x, n, RN_STRING, n->nkids > 1 ? "strings" : "a string", e);
-	n->nkids = all;
-	RN_TRY(rc);
-	for (size_t i = 1; n->op == RN_CX_SUBSTR && i < all; i++) {
-		RN_TRY(coerce(x, &n->kids[i], RN_INT64, e));
-		if (n->kids[i]->type != RN_INT64)
-			return rn_cx_fail(e, RN_EUSAGE, x->text, n->kids[i]->pos,
-					  "'substr' counts in int64, this is %s",
-					  type_name(n->kids[i]->type));
-	}
-	n->type = n->op == RN_CX_LENGTH					 ? RN_INT64 :
-		  n->op >= RN_CX_CONTAINS && n->op <= RN_CX_ENDS_WITH ? RN_BOOL :
-									  RN_STRING;
-	return 0;
-}
-
-static int check_number_function(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
-{
-	struct rn_cx_node **kid = &n->kids[0];
-
-	n->type = RN_FLOAT64;
-	if (n->nkids == 1 && n->op <= RN_CX_ROUND && (*kid)->type != RN_FLOAT64)
-		n->type = RN_INT64;
-	RN_TRY(coerce(x, kid, n->type, e));
-	if ((*kid)->type != n->type)
-		return rn_cx_fail(e, RN_EUSAGE, x->text, n->pos, "'%s' needs a number, has %s",
-				  symbols[n->op], type_name((*kid)->type));
-	n->fails = n->fails || (n->op == RN_CX_ABS && n->type == RN_INT64);
-	if (n->nkids == 1)
+	if (p->op != RN_CX_LITERAL || p->lit.null)
+		return rn_cx_fail(e, RN_EUSAGE, x->text, p->pos,
+				  "'%s' needs a pattern in quotes here", rn_cx_table[n->op].symbol);
+	n->regex = rn_regex_new(&x->mem, p->lit.s.s, p->lit.s.n, &why, e);
+	if (n->regex)
 		return 0;
-	RN_TRY(coerce(x, &n->kids[1], RN_INT64, e));
-	if (n->kids[1]->type != RN_INT64)
-		return rn_cx_fail(e, RN_EUSAGE, x->text, n->kids[1]->pos,
-				  "'round' counts digits in int64, this is %s",
-				  type_name(n->kids[1]->type));
-	return 0;
+	return why ? rn_cx_fail(e, RN_EUSAGE, x->text, p->pos, "this pattern has %s", why) : RN_ENOMEM;
+}
+
+static enum rn_type type_of_letter(char c, enum rn_type first)
+{
+	switch (c) {
+	case 't':
+		return RN_TIMESTAMP;
+	case 's':
+		return RN_STRING;
+	case 'i':
+		return RN_INT64;
+	case 'b':
+		return RN_BOOL;
+	case 'f':
+		return RN_FLOAT64;
+	default: /* a number; null is a whole one */
+		return first == RN_FLOAT64 ? RN_FLOAT64 : RN_INT64;
+	}
 }
 
 static int check_function(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
 {
-	if (n->op <= RN_CX_YEARDAY) {
-		n->type = RN_INT64;
-		return need(x, n, RN_TIMESTAMP, "a timestamp", e);
+	static const char *const what[RN_NTYPES] = {
+		[RN_INT64] = "an int64",   [RN_FLOAT64] = "a number", [RN_BOOL] = "a bool",
+		[RN_STRING] = "a string", [RN_TIMESTAMP] = "a timestamp",
+	};
+	const struct rn_cx_info *f = &rn_cx_table[n->op];
+	const char *arg = f->args;
+
+	for (size_t i = 0; i < n->nkids; i++, arg++) {
+		enum rn_type t;
+
+		arg += *arg == '|';
+		t = type_of_letter(*arg, n->kids[i]->type);
+		RN_TRY(coerce(x, &n->kids[i], t, e));
+		if (n->kids[i]->type != t)
+			return rn_cx_fail(e, RN_EUSAGE, x->text, n->kids[i]->pos,
+					  "'%s' needs %s here, this is %s", f->symbol,
+					  *arg == 'n' ? "a number" : what[t],
+					  type_name(n->kids[i]->type));
 	}
-	if (n->op <= RN_CX_ENDS_WITH)
-		return check_text_function(x, n, e);
-	if (n->op <= RN_CX_EXP)
-		return check_number_function(x, n, e);
-	if (n->op != RN_CX_NULLIF)
-		return check_choice(x, n, e);
-	RN_TRY(meet(x, n, &n->kids[0], &n->kids[1], e));
-	n->type = n->kids[0]->type;
+	n->type = type_of_letter(f->result, n->kids[0]->type);
+	if (n->op == RN_CX_ROUND && n->nkids > 1) {
+		n->type = RN_FLOAT64;
+		RN_TRY(coerce(x, &n->kids[0], n->type, e));
+	}
+	n->fails = n->fails || f->fails || (n->op == RN_CX_ABS && n->type == RN_INT64);
+	if (n->op >= RN_CX_REGEXP_MATCHES && n->op <= RN_CX_REGEXP_REPLACE)
+		return compile_pattern(x, n, e);
 	return 0;
 }
 
 int rn_cx_check(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
 {
 	n->type = RN_BOOL;
-	if (n->op >= RN_CX_NEG && n->op <= RN_CX_MOD)
+	if (rn_cx_table[n->op].args)
+		return check_function(x, n, e);
+	switch (n->op) {
+	case RN_CX_NEG:
+	case RN_CX_ADD:
+	case RN_CX_SUB:
+	case RN_CX_MUL:
+	case RN_CX_DIV:
+	case RN_CX_MOD:
 		return check_arithmetic(x, n, e);
-	if (n->op >= RN_CX_EQ && n->op <= RN_CX_GE)
-		return meet(x, n, &n->kids[0], &n->kids[1], e);
-	if (n->op >= RN_CX_AND && n->op <= RN_CX_NOT)
+	case RN_CX_AND:
+	case RN_CX_OR:
+	case RN_CX_NOT:
 		return need(x, n, RN_BOOL, "bools", e);
-	if (n->op == RN_CX_IN)
-		return check_in(x, n, e);
-	if (n->op == RN_CX_LIKE)
-		return need(x, n, RN_STRING, "strings", e);
-	if (n->op == RN_CX_CASE)
-		return check_choice(x, n, e);
-	if (n->op == RN_CX_BETWEEN)
-		return check_between(x, n, e);
-	if (n->op == RN_CX_IS_NULL) {
+	case RN_CX_IS_NULL:
 		set_type(n->kids[0], RN_INT64);
 		return 0;
-	}
-	if (n->op == RN_CX_CONCAT) {
+	case RN_CX_LIKE:
+		return need(x, n, RN_STRING, "strings", e);
+	case RN_CX_CONCAT:
 		n->type = RN_STRING;
 		return need(x, n, RN_STRING, "strings (see cast)", e);
+	case RN_CX_CASE:
+	case RN_CX_CASE_OF:
+	case RN_CX_COALESCE:
+	case RN_CX_GREATEST:
+	case RN_CX_LEAST:
+		return check_choice(x, n, e);
+	case RN_CX_NULLIF:
+		RN_TRY(meet(x, n, n->kids, n->nkids, e));
+		n->type = n->kids[0]->type;
+		return 0;
+	default: /* comparisons, in, between */
+		return meet(x, n, n->kids, n->nkids, e);
 	}
-	return check_function(x, n, e);
 }

@@ -206,7 +206,24 @@ static const struct {
 	{ "case when p then t else '1970-01-01' end", RN_TIMESTAMP,
 	  "2020-02-29T12:34:56Z|1970-01-01T00:00:00Z|1970-01-01T00:00:00Z|2000-01-01T00:00:00Z|" },
 	{ "case when p then s || 'x' else s end", RN_STRING, "abcx||~|Abdx|" },
+	{ "case a when b - 1 then 'l' when f + 3.0 then 'm' end", RN_STRING, "l|~|~|m|" },
+	{ "case '2000-01-01' when '1999-01-01' then 1 when t then 2 else 3 end", RN_INT64,
+	  "3|3|3|2|" },
+	{ "case null when a then 1 else 2 end", RN_INT64, "2|2|2|2|" },
+	{ "case m when 1 then 7 when m + 0 then 8 end", RN_INT64, "8|8|~|7|" },
+	{ "case case a when 1 then b end when 2 then a + 1 end", RN_INT64, "2|~|~|~|" },
+	{ "'2000-01-01' in ('1999-01-01', t)", RN_BOOL, "false|~|false|true|" },
+	{ "'2000-01-01' between '1999-01-01' and t", RN_BOOL, "true|~|false|true|" },
+	{ "a is distinct from 1", RN_BOOL, "false|true|true|true|" },
+	{ "a is not distinct from null", RN_BOOL, "false|false|true|false|" },
+	{ "a is distinct from f", RN_BOOL, "true|true|true|true|" },
+	{ "s ilike 'A%'", RN_BOOL, "true|false|~|true|" },
+	{ "s not ilike '_B_'", RN_BOOL, "false|true|~|false|" },
 	/* cast */
+	{ "try_cast(s || '1' as int64)", RN_INT64, "~|1|~|~|" },
+	{ "try_cast('x' as timestamp)", RN_TIMESTAMP, "~|~|~|~|" },
+	{ "try_cast(f * 1e300 as int64)", RN_INT64, "~|~|~|0|" },
+	{ "try_cast(a as int64)", RN_INT64, "1|-7|~|3|" },
 	{ "cast(a as float64) / 2", RN_FLOAT64, "0.5|-3.5|~|1.5|" },
 	{ "cast(f as int64)", RN_INT64, "0|~|-3|0|" },
 	{ "cast(-1.9 as INT64)", RN_INT64, "-1|-1|-1|-1|" },
@@ -228,6 +245,13 @@ static const struct {
 	{ "cast('2020-01-01' || '' as timestamp)", RN_TIMESTAMP,
 	  "2020-01-01T00:00:00Z|2020-01-01T00:00:00Z|2020-01-01T00:00:00Z|2020-01-01T00:00:00Z|" },
 	/* timestamps */
+	{ "t + 1.5", RN_TIMESTAMP,
+	  "2020-02-29T12:34:57.5Z|~|1970-01-01T00:00:01Z|2000-01-01T00:00:01.5Z|" },
+	{ "a + t", RN_TIMESTAMP, "2020-02-29T12:34:57Z|~|~|2000-01-01T00:00:03Z|" },
+	{ "t - 86400 < t", RN_BOOL, "true|~|true|true|" },
+	{ "t + null", RN_TIMESTAMP, "~|~|~|~|" },
+	{ "t - null", RN_FLOAT64, "~|~|~|~|" },
+	{ "extract(month from t) + extract(EPOCH from t) * 0", RN_FLOAT64, "2|~|12|1|" },
 	{ "t - '2000-01-01'", RN_FLOAT64, "636294896|~|-946684800.5|0|" },
 	{ "year(t) * 100 + month(t)", RN_INT64, "202002|~|196912|200001|" },
 	{ "day(t)", RN_INT64, "29|~|31|1|" },
@@ -376,8 +400,15 @@ static const struct {
 	{ "not a", RN_EUSAGE, "'not' needs bools, has int64\n  not a\n  ^" },
 	{ "a || s", RN_EUSAGE,
 	  "'||' needs strings (see cast), has int64 and string\n  a || s\n    ^" },
-	{ "t - 1", RN_EUSAGE,
-	  "'-' needs two numbers or two timestamps, has timestamp and int64\n  t - 1\n    ^" },
+	{ "t * 2", RN_EUSAGE, "'*' needs numbers, has timestamp and int64\n  t * 2\n    ^" },
+	{ "1 - t", RN_EUSAGE,
+	  "'-' needs numbers, timestamps, or a timestamp and seconds, has int64 and timestamp\n"
+	  "  1 - t\n    ^" },
+	{ "t + t", RN_EUSAGE,
+	  "'+' needs numbers, or a timestamp and seconds, has timestamp and timestamp\n"
+	  "  t + t\n    ^" },
+	{ "t + 1e18", RN_EDATA,
+	  "row 0: the time 1e+18 seconds on is no timestamp\n  t + 1e18\n    ^" },
 	{ "t < 'soon'", RN_EUSAGE,
 	  "this string is no timestamp (such as '2026-01-31T12:00:00Z')\n  t < 'soon'\n      ^" },
 	{ "t < s", RN_EUSAGE, "'<' does not compare timestamp with string\n  t < s\n    ^" },
@@ -397,23 +428,20 @@ static const struct {
 	  "'in' does not compare int64 with string\n  a in (1, 'x')\n    ^" },
 	{ "a not 1", RN_EUSAGE,
 	  "expected 'in', 'like' or 'between' after 'not', found 1\n  a not 1\n        ^" },
-	{ "a is 1", RN_EUSAGE, "expected 'null', found 1\n  a is 1\n       ^" },
+	{ "a is 1", RN_EUSAGE, "expected 'null', 'not null' or 'distinct from', found 1\n  a is 1\n       ^" },
 	{ "null", RN_EUSAGE, "this null has no type: write cast(null as TYPE)\n  null\n  ^" },
-	{ "lowest(s)", RN_EUSAGE,
-	  "no function 'lowest' (functions: cast, year, month, day, hour, minute, second, weekday, "
-	  "yearday, length, lower, upper, trim, ltrim, rtrim, substr, replace, contains, starts_with, "
-	  "ends_with, abs, floor, ceil, round, sqrt, ln, exp, coalesce, greatest, least, nullif)\n"
-	  "  lowest(s)\n  ^" },
-	{ "lower(a)", RN_EUSAGE, "'lower' needs a string, has int64\n  lower(a)\n  ^" },
+	{ "lowr(s)", RN_EUSAGE,
+	  "no function 'lowr'; did you mean 'lower'? (rn(7) lists them)\n  lowr(s)\n  ^" },
+	{ "lower(a)", RN_EUSAGE, "'lower' needs a string here, this is int64\n  lower(a)\n        ^" },
 	{ "lower(s, s)", RN_EUSAGE, "'lower' takes 1 argument, not 2\n  lower(s, s)\n  ^" },
 	{ "replace(s, s)", RN_EUSAGE, "'replace' takes 3 arguments, not 2\n  replace(s, s)\n  ^" },
 	{ "1 + substr(s)", RN_EUSAGE,
 	  "'substr' takes 2 or 3 arguments, not 1\n  1 + substr(s)\n      ^" },
 	{ "least(a)", RN_EUSAGE, "'least' takes 2 to 1000 arguments, not 1\n  least(a)\n  ^" },
-	{ "substr(s, f)", RN_EUSAGE, "'substr' counts in int64, this is float64\n  substr(s, f)\n            ^" },
+	{ "substr(s, f)", RN_EUSAGE, "'substr' needs an int64 here, this is float64\n  substr(s, f)\n            ^" },
 	{ "round(f, f)", RN_EUSAGE,
-	  "'round' counts digits in int64, this is float64\n  round(f, f)\n           ^" },
-	{ "abs(s)", RN_EUSAGE, "'abs' needs a number, has string\n  abs(s)\n  ^" },
+	  "'round' needs an int64 here, this is float64\n  round(f, f)\n           ^" },
+	{ "abs(s)", RN_EUSAGE, "'abs' needs a number here, this is string\n  abs(s)\n      ^" },
 	{ "coalesce(s, a)", RN_EUSAGE,
 	  "this argument is int64, another one is string\n  coalesce(s, a)\n              ^" },
 	{ "nullif(s, a)", RN_EUSAGE,
@@ -423,7 +451,7 @@ static const struct {
 	{ "coalesce(null, null)", RN_EUSAGE,
 	  "this null has no type: write cast(null as TYPE)\n  coalesce(null, null)\n  ^" },
 	{ "abs(m)", RN_EDATA, "row 1: abs(-9223372036854775808) does not fit int64\n  abs(m)\n  ^" },
-	{ "year(a)", RN_EUSAGE, "'year' needs a timestamp, has int64\n  year(a)\n  ^" },
+	{ "year(a)", RN_EUSAGE, "'year' needs a timestamp here, this is int64\n  year(a)\n       ^" },
 	{ "cast(a as int)", RN_EUSAGE,
 	  "expected a type (int64, float64, bool, string, timestamp), found int\n"
 	  "  cast(a as int)\n            ^" },
@@ -485,6 +513,28 @@ static void test_deep(const struct rn_rel *r, const char *head, const char *piec
 	     "%d times '%s'", n, piece);
 	rn_cexpr_free(x);
 	rn_str_fini(&b);
+}
+
+/* Each operand is looked at once: else this would take for ever. */
+static void test_nested_case(const struct rn_rel *r)
+{
+	struct rn_str b = RN_STR_INIT, got = RN_STR_INIT;
+	struct rn_column *c = NULL;
+	struct rn_cexpr *x = NULL;
+
+	for (int i = 0; i < 150; i++)
+		rn_str_add(&b, "case ");
+	rn_str_add(&b, "a");
+	for (int i = 0; i < 150; i++)
+		rn_str_add(&b, " when 1 then 3 when 3 then 1 else a end");
+	T_CALL(rn_cexpr_parse(b.s, &r->schema, &x, &err), &err);
+	T_CALL(rn_cexpr_eval(x, r, &c, &err), &err);
+	print_all(c, &got);
+	T_OK(!strcmp(got.s, "1|-7|~|3|"), "150 cases of cases: %s", got.s);
+	rn_column_unref(c);
+	rn_cexpr_free(x);
+	rn_str_fini(&b);
+	rn_str_fini(&got);
 }
 
 /* ---- the rest -------------------------------------------------------------------------- */
@@ -646,6 +696,8 @@ int main(void)
 	test_deep(r, "", "(", 500, "a", "nested too deeply");
 	test_deep(r, "", "not ", 500, "p", "nested too deeply");
 	test_deep(r, "", "- ", 500, "a", "nested too deeply");
+	test_deep(r, "", "case a when ", 500, "1", "nested too deeply");
+	test_nested_case(r);
 	test_deep(r, "a", " + a", 2000, "", "more than 1000 operators build on each other");
 	test_filter(r);
 	test_batches();
