@@ -20,11 +20,17 @@
 RN_MUST_CHECK int rn_aggregate_type(const char *text, const struct rn_schema *s, enum rn_type *out,
 				    struct rn_err *e);
 
-/* One value per group; *out owned.  An int64 sum that overflows is RN_EDATA.
- * float64 sums are added in chunks of 256 rows from the group's start, the
- * chunks in order. */
+/* One value per group; *out owned.  An int64 sum that overflows is RN_EDATA, which
+ * names the first group where it does.  float64 sums are added in chunks of 256 rows from
+ * the group's start, the chunks in order, whatever the threads. */
 RN_MUST_CHECK int rn_aggregate(const char *text, const struct rn_rel *in, const struct rn_groups *g,
 			       struct rn_column **out, struct rn_err *e);
+
+/* n of them into out[0 … n - 1], by parts on c's team; a column that several read is
+ * gone through once for all of their sums. */
+RN_MUST_CHECK int rn_aggregates(const struct rn_ctx *c, const char *const *texts, size_t n,
+				const struct rn_rel *in, const struct rn_groups *g,
+				struct rn_column **out, struct rn_err *e);
 
 /* The sum of sparse rows per group is sparse: replaces z (flattened, sparse) by
  * one row per group whose pattern is the union of its rows' patterns. */

@@ -61,8 +61,19 @@ static int new_bare(enum rn_type t, uint64_t rows, struct rn_column **out, struc
 	return 0;
 }
 
+/* What is written in full needs no zeros, but for the padding, which is always zero. */
+static int new_buf(size_t bytes, bool raw, const char *what, struct rn_buf **out, struct rn_err *e)
+{
+	if (!raw)
+		return rn_buf_new(bytes, what, out, e);
+	RN_TRY(rn_buf_new_raw(bytes, what, out, e));
+	memset((char *)(*out)->data + bytes, 0, -bytes % RN_ALIGN);
+	return 0;
+}
+
 /* A column with its values (offsets), but not yet the bytes of strings. */
-static int new_values(enum rn_type t, uint64_t rows, struct rn_column **out, struct rn_err *e)
+static int new_values(enum rn_type t, uint64_t rows, bool raw, struct rn_column **out,
+		      struct rn_err *e)
 {
 	uint64_t n = rows;
 	struct rn_column *c;
@@ -72,7 +83,7 @@ static int new_values(enum rn_type t, uint64_t rows, struct rn_column **out, str
 	if ((t == RN_STRING && !rn_add_size(n, 1, &n)) || !rn_mul_size(n, type_width(t), &bytes))
 		return rn_err_nomem(e, SIZE_MAX, "a column");
 	RN_TRY(new_bare(t, rows, &c, e));
-	rc = rn_buf_new(bytes, "a column", &c->mem[0], e);
+	rc = new_buf(bytes, raw, "a column", &c->mem[0], e);
 	if (rc) {
 		free(c);
 		return rc;
@@ -82,20 +93,14 @@ static int new_values(enum rn_type t, uint64_t rows, struct rn_column **out, str
 	return 0;
 }
 
-int rn_column_new(enum rn_type t, uint64_t rows, struct rn_column **out, struct rn_err *e)
-{
-	if (t == RN_STRING)
-		return rn_column_new_string(rows, 0, out, e);
-	return new_values(t, rows, out, e);
-}
-
-int rn_column_new_string(uint64_t rows, uint64_t bytes, struct rn_column **out, struct rn_err *e)
+static int new_string(uint64_t rows, uint64_t bytes, bool raw, struct rn_column **out,
+		      struct rn_err *e)
 {
 	struct rn_column *c = NULL;
 	int rc;
 
-	RN_TRY(new_values(RN_STRING, rows, &c, e));
-	rc = rn_buf_new(bytes, "a string column", &c->mem[1], e);
+	RN_TRY(new_values(RN_STRING, rows, raw, &c, e));
+	rc = new_buf(bytes, raw, "a string column", &c->mem[1], e);
 	if (rc) {
 		rn_column_unref(c);
 		return rc;
@@ -103,6 +108,29 @@ int rn_column_new_string(uint64_t rows, uint64_t bytes, struct rn_column **out, 
 	c->bytes = c->mem[1]->data;
 	*out = c;
 	return 0;
+}
+
+int rn_column_new(enum rn_type t, uint64_t rows, struct rn_column **out, struct rn_err *e)
+{
+	return t == RN_STRING ? new_string(rows, 0, false, out, e) :
+				new_values(t, rows, false, out, e);
+}
+
+int rn_column_new_raw(enum rn_type t, uint64_t rows, struct rn_column **out, struct rn_err *e)
+{
+	return t == RN_STRING ? new_string(rows, 0, true, out, e) :
+				new_values(t, rows, true, out, e);
+}
+
+int rn_column_new_string(uint64_t rows, uint64_t bytes, struct rn_column **out, struct rn_err *e)
+{
+	return new_string(rows, bytes, false, out, e);
+}
+
+int rn_column_new_raw_string(uint64_t rows, uint64_t bytes, struct rn_column **out,
+			     struct rn_err *e)
+{
+	return new_string(rows, bytes, true, out, e);
 }
 
 int rn_column_need_null(struct rn_column *c, struct rn_err *e)
@@ -130,105 +158,24 @@ void rn_column_unref(struct rn_column *c)
 	free(c);
 }
 
+void rn_column_set_nulls(struct rn_column *c, uint64_t nulls)
+{
+	c->nulls = nulls;
+	if (nulls)
+		return;
+	rn_buf_unref(c->mem[2]);
+	c->mem[2] = NULL;
+	c->null = NULL;
+}
+
 /* The NULL flags of c were written: count them, drop them if there are none. */
 static void count_nulls(struct rn_column *c)
 {
-	c->nulls = 0;
+	uint64_t nulls = 0;
+
 	for (uint64_t i = 0; c->null && i < c->rows; i++)
-		c->nulls += c->null[i];
-	if (!c->nulls) {
-		rn_buf_unref(c->mem[2]);
-		c->mem[2] = NULL;
-		c->null = NULL;
-	}
-}
-
-static bool maps_nowhere(const uint32_t *map, uint64_t n)
-{
-	uint32_t any = 0;
-
-	for (uint64_t i = 0; i < n; i++)
-		any |= map[i] == RN_NO_ROW;
-	return any;
-}
-
-static int gather_nulls(const struct rn_column *c, const uint32_t *map, bool holes,
-			struct rn_column *out, struct rn_err *e)
-{
-	if (!holes && !c->nulls)
-		return 0;
-	RN_TRY(rn_column_need_null(out, e));
-	for (uint64_t i = 0; i < out->rows; i++)
-		out->null[i] = map[i] == RN_NO_ROW || rn_column_is_null(c, map[i]);
-	count_nulls(out);
-	return 0;
-}
-
-static int gather_strings(const struct rn_column *c, const uint32_t *map, uint64_t n,
-			  struct rn_column **out, struct rn_err *e)
-{
-	uint64_t total = 0;
-
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t len = map[i] == RN_NO_ROW ? 0 : c->off[map[i] + 1] - c->off[map[i]];
-
-		if (__builtin_add_overflow(total, len, &total))
-			return rn_err_nomem(e, SIZE_MAX, "a string column");
-	}
-	RN_TRY(rn_column_new_string(n, total, out, e));
-	total = 0;
-	for (uint64_t i = 0; i < n; i++) {
-		(*out)->off[i] = total;
-		if (map[i] == RN_NO_ROW)
-			continue;
-		uint64_t from = c->off[map[i]], len = c->off[map[i] + 1] - from;
-
-		memcpy((*out)->bytes + total, c->bytes + from, len);
-		total += len;
-	}
-	(*out)->off[n] = total;
-	return 0;
-}
-
-/* The loops are written per width so that each is a plain gather. */
-static void gather_fixed(const struct rn_column *c, const uint32_t *map, uint64_t n, bool holes,
-			 struct rn_column *out)
-{
-	if (c->type == RN_BOOL) {
-		for (uint64_t i = 0; i < n; i++)
-			out->b[i] = map[i] == RN_NO_ROW ? 0 : c->b[map[i]];
-		return;
-	}
-
-	/* An int64 and a double are the same eight bytes to a gather. */
-	const char *src = values(c);
-	char *dst = out->mem[0]->data;
-
-	for (uint64_t i = 0; i < n; i++)
-		if (!holes || map[i] != RN_NO_ROW)
-			memcpy(dst + 8 * i, src + 8 * (uint64_t)map[i], 8);
-}
-
-int rn_column_gather(const struct rn_column *c, const uint32_t *map, uint64_t n,
-		     struct rn_column **out, struct rn_err *e)
-{
-	bool holes = maps_nowhere(map, n);
-	struct rn_column *o = NULL;
-	int rc;
-
-	if (c->type == RN_STRING) {
-		RN_TRY(gather_strings(c, map, n, &o, e));
-	} else {
-		RN_TRY(rn_column_new(c->type, n, &o, e));
-		gather_fixed(c, map, n, holes, o);
-	}
-	rc = gather_nulls(c, map, holes, o, e);
-	if (rc) {
-		rn_column_unref(o);
-		return rc;
-	}
-	*out = o;
-	return 0;
+		nulls += c->null[i];
+	rn_column_set_nulls(c, nulls);
 }
 
 static int slice_values(const struct rn_column *c, uint64_t from, struct rn_column *o,

@@ -4,9 +4,9 @@
  * a given relation of keys.
  */
 #include "keyset.h"
+#include "part.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 void rn_groups_fini(struct rn_groups *g)
 {
@@ -17,13 +17,11 @@ void rn_groups_fini(struct rn_groups *g)
 	*g = (struct rn_groups){ 0 };
 }
 
-static int copy_first(const struct rn_keyset *s, struct rn_groups *g, struct rn_err *e)
+/* Groups are numbered as the keys of a set are. */
+static void take_first(const struct rn_keyset *s, struct rn_groups *g)
 {
 	g->n = s->n;
-	RN_TRY(rn_buf_new(s->n * sizeof *s->first, "groups", &g->first, e));
-	if (s->n)
-		memcpy(g->first->data, s->first, s->n * sizeof *s->first);
-	return 0;
+	g->first = rn_buf_ref(s->first);
 }
 
 /* One group of all rows. */
@@ -41,17 +39,15 @@ static int one_group(uint64_t rows, struct rn_groups *g, struct rn_err *e)
 	return 0;
 }
 
-static int group(const struct rn_key *k, struct rn_groups *g, struct rn_err *e)
+static int group(struct rn_team *t, const struct rn_key *k, struct rn_groups *g, struct rn_err *e)
 {
 	struct rn_keyset *s;
-	int rc;
 
-	RN_TRY(rn_buf_new(k->rows * sizeof(uint32_t), "groups", &g->of, e));
-	RN_TRY(rn_keyset_new(k, true, g->of->data, NULL, &s, e));
-	rc = copy_first(s, g, e);
+	RN_TRY(rn_buf_new_raw(k->rows * sizeof(uint32_t), "groups", &g->of, e));
+	RN_TRY(rn_keyset_new(t, k, true, false, g->of->data, &s, e));
+	take_first(s, g);
 	rn_keyset_free(s);
-	RN_TRY(rc);
-	return rn_rows_by_number(g->of->data, k->rows, g->n, true, &g->ptr, &g->rows, e);
+	return rn_rows_by_number(t, g->of->data, k->rows, g->n, true, &g->ptr, &g->rows, e);
 }
 
 static int check_rows(const struct rn_key *k, struct rn_err *e)
@@ -66,24 +62,23 @@ int rn_group(const struct rn_ctx *c, const struct rn_key *k, struct rn_groups *o
 {
 	int rc;
 
-	(void)c;
 	*out = (struct rn_groups){ 0 };
 	RN_TRY(check_rows(k, e));
-	rc = k->n ? group(k, out, e) : one_group(k->rows, out, e);
+	rc = k->n ? group(rn_part_team(c), k, out, e) : one_group(k->rows, out, e);
 	if (rc)
 		rn_groups_fini(out);
 	return rc;
 }
 
-static int group_by_set(const struct rn_keyset *s, const struct rn_key *k,
+static int group_by_set(struct rn_team *t, const struct rn_keyset *s, const struct rn_key *k,
 			const struct rn_key *keys, struct rn_groups *g, struct rn_err *e)
 {
 	const uint32_t *ptr;
 
-	RN_TRY(copy_first(s, g, e));
-	RN_TRY(rn_buf_new(k->rows * sizeof(uint32_t), "groups", &g->of, e));
-	rn_keyset_find(s, keys, k, 0, k->rows, g->of->data);
-	RN_TRY(rn_rows_by_number(g->of->data, k->rows, g->n, true, &g->ptr, &g->rows, e));
+	take_first(s, g);
+	RN_TRY(rn_buf_new_raw(k->rows * sizeof(uint32_t), "groups", &g->of, e));
+	rn_keyset_find(t, s, keys, k, g->of->data);
+	RN_TRY(rn_rows_by_number(t, g->of->data, k->rows, g->n, true, &g->ptr, &g->rows, e));
 	ptr = g->ptr->data;
 	g->dropped = k->rows - ptr[g->n];
 	return 0;
@@ -96,35 +91,51 @@ int rn_group_keys(const struct rn_ctx *c, const struct rn_key *k, const struct r
 	struct rn_keyset *s;
 	int rc;
 
-	(void)c;
 	*out = (struct rn_groups){ 0 };
 	RN_TRY(check_rows(k, e));
 	RN_TRY(check_rows(keys, e));
 	RN_TRY(rn_key_check(k, keys, e));
-	RN_TRY(rn_buf_new(keys->rows * sizeof(uint32_t), "groups", &of, e));
-	rc = rn_keyset_new(keys, true, of->data, NULL, &s, e);
+	RN_TRY(rn_buf_new_raw(keys->rows * sizeof(uint32_t), "groups", &of, e));
+	rc = rn_keyset_new(rn_part_team(c), keys, true, true, of->data, &s, e);
 	rn_buf_unref(of);
 	RN_TRY(rc);
-	rc = group_by_set(s, k, keys, out, e);
+	rc = group_by_set(rn_part_team(c), s, k, keys, out, e);
 	rn_keyset_free(s);
 	if (rc)
 		rn_groups_fini(out);
 	return rc;
 }
 
-int rn_key_unique(const struct rn_ctx *c, const struct rn_key *k, uint32_t *dup, struct rn_err *e)
+int rn_distinct(const struct rn_ctx *c, const struct rn_key *k, uint64_t *n, struct rn_buf **first,
+		struct rn_err *e)
 {
 	struct rn_keyset *s;
 	struct rn_buf *of;
 	int rc;
 
-	(void)c;
-	*dup = RN_NO_ROW;
 	RN_TRY(check_rows(k, e));
-	RN_TRY(rn_buf_new(k->rows * sizeof(uint32_t), "a key", &of, e));
-	rc = rn_keyset_new(k, true, of->data, dup, &s, e);
+	RN_TRY(rn_buf_new_raw(k->rows * sizeof(uint32_t), "a key", &of, e));
+	rc = rn_keyset_new(rn_part_team(c), k, true, false, of->data, &s, e);
 	rn_buf_unref(of);
 	RN_TRY(rc);
+	*n = s->n;
+	*first = rn_buf_ref(s->first);
 	rn_keyset_free(s);
+	return 0;
+}
+
+int rn_key_unique(const struct rn_ctx *c, const struct rn_key *k, uint32_t *dup, struct rn_err *e)
+{
+	struct rn_buf *buf;
+	const uint32_t *first;
+	uint64_t n, i = 0;
+
+	RN_TRY(rn_distinct(c, k, &n, &buf, e));
+	/* The first rows of keys leave out the rows that repeat one. */
+	first = buf->data;
+	while (i < n && first[i] == i)
+		i++;
+	*dup = i < k->rows ? (uint32_t)i : RN_NO_ROW;
+	rn_buf_unref(buf);
 	return 0;
 }

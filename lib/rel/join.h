@@ -21,9 +21,9 @@ static inline uint32_t rn_hash_index_row(const struct rn_hash_index *x, uint32_t
 
 /* The key on the right that each row of left has: uint32_t[left->rows], *of owned;
  * also counts the NULLs into o. */
-RN_MUST_CHECK int rn_join_find(const struct rn_key *left, const struct rn_key *right,
-			       const struct rn_hash_index *x, struct rn_buf **of,
-			       struct rn_join_result *o, struct rn_err *e);
+RN_MUST_CHECK int rn_join_find(struct rn_team *t, const struct rn_key *left,
+			       const struct rn_key *right, const struct rn_hash_index *x,
+			       struct rn_buf **of, struct rn_join_result *o, struct rn_err *e);
 
 /* How many rows a join with `maps` row maps may have: by the memory limit, and RN_MAX_ROWS. */
 uint64_t rn_join_most_rows(const struct rn_ctx *c, unsigned maps);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Joins whose partners must pass a test beside the key, and as-of joins.
+ * Joins whose partners must pass a test beside the key.
  *
  * A test sees candidates in batches, in the order of the output; only what
  * passes is kept.  Whether a left row found a partner is known when the first
  * candidate of a later one is seen, which is also where its miss belongs.
+ *
+ * A test that threads may share is run by parts of the left rows.  What fails so is done
+ * again in order, so that it always fails at the same pair.
  */
 #include "join.h"
+#include "part.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +28,7 @@ struct pairs {
 	uint64_t open; /* the left row whose partners may not all have been seen */
 	bool any;      /* … has one already */
 	uint8_t *met;  /* full join: right rows that have a partner */
+	bool shared;   /* the test, by threads */
 	uint64_t rows, limit, misses;
 	size_t lcap, rcap;
 	uint32_t *ol, *or; /* the output */
@@ -80,7 +84,7 @@ static int test_batch(struct pairs *p, struct rn_err *e)
 		RN_TRY(settle(p, p->l[i], e));
 		p->any = true;
 		if (p->met)
-			p->met[p->r[i]] = 1;
+			__atomic_store_n(&p->met[p->r[i]], 1, __ATOMIC_RELAXED);
 		if (rn_join_pairs(p->kind))
 			RN_TRY(emit(p, p->l[i], p->r[i], e));
 	}
@@ -88,12 +92,17 @@ static int test_batch(struct pairs *p, struct rn_err *e)
 	return 0;
 }
 
-static int test_all(struct pairs *p, const struct rn_hash_index *x, const uint32_t *of,
-		    struct rn_err *e)
+/* The candidates of left rows from … to - 1. */
+static int test_rows(struct pairs *p, const struct rn_hash_index *x, const uint32_t *of,
+		     uint64_t from, uint64_t to, struct rn_err *e)
 {
 	const uint32_t *ptr = x->ptr->data;
 
-	for (uint64_t i = 0; i < p->left->rows; i++) {
+	RN_TRY(rn_calloc(BATCH, sizeof *p->l, "a join", &p->l, e));
+	RN_TRY(rn_calloc(BATCH, sizeof *p->r, "a join", &p->r, e));
+	RN_TRY(rn_calloc(BATCH, 1, "a join", &p->keep, e));
+	p->open = from;
+	for (uint64_t i = from; i < to; i++) {
 		if (of[i] == RN_NO_ROW)
 			continue;
 		for (uint32_t j = ptr[of[i]]; j < ptr[of[i] + 1]; j++) {
@@ -104,7 +113,7 @@ static int test_all(struct pairs *p, const struct rn_hash_index *x, const uint32
 		}
 	}
 	RN_TRY(test_batch(p, e));
-	return settle(p, p->left->rows, e);
+	return settle(p, to, e);
 }
 
 static int add_rest(struct pairs *p, struct rn_join_result *o, struct rn_err *e)
@@ -117,27 +126,136 @@ static int add_rest(struct pairs *p, struct rn_join_result *o, struct rn_err *e)
 	return 0;
 }
 
+static void free_batch(struct pairs *p)
+{
+	free(p->l);
+	free(p->r);
+	free(p->keep);
+	p->l = p->r = NULL;
+	p->keep = NULL;
+}
+
+/* ---- by parts -------------------------------------------------------------------------- */
+
+struct parts {
+	const struct pairs *like; /* without memory of its own, but for met */
+	const struct rn_hash_index *x;
+	const uint32_t *of;
+	struct pairs *part;
+	uint64_t *at;  /* where the rows of each part go */
+	uint64_t rows; /* of the parts that ended */
+	bool failed;
+	uint32_t *left, *right; /* the output */
+};
+
+static void test_part(void *arg, uint32_t part)
+{
+	struct parts *j = arg;
+	struct pairs *p = &j->part[part];
+
+	*p = *j->like;
+	if (__atomic_load_n(&j->failed, __ATOMIC_RELAXED))
+		return;
+	if (test_rows(p, j->x, j->of, rn_part_from(part), rn_part_to(part, p->left->rows), NULL) ||
+	    __atomic_add_fetch(&j->rows, p->rows, __ATOMIC_RELAXED) > p->limit)
+		__atomic_store_n(&j->failed, true, __ATOMIC_RELAXED);
+	free_batch(p);
+}
+
+static void copy_part(void *arg, uint32_t part)
+{
+	const struct parts *j = arg;
+	const struct pairs *p = &j->part[part];
+
+	if (!p->rows)
+		return;
+	memcpy(j->left + j->at[part], p->ol, p->rows * sizeof *p->ol);
+	if (j->right)
+		memcpy(j->right + j->at[part], p->or, p->rows * sizeof *p->or);
+}
+
+/* The output of all parts as that of p; j->failed: there is none, and no error. */
+static int take_parts(struct rn_team *t, struct parts *j, struct pairs *p, struct rn_err *e)
+{
+	uint32_t parts = rn_part_count(p->left->rows);
+	bool both = rn_join_pairs(p->kind);
+
+	if (j->failed)
+		return 0;
+	RN_TRY(rn_calloc(parts, sizeof *j->at, "a join", &j->at, e));
+	RN_TRY(rn_grow(&p->ol, &p->lcap, j->rows, sizeof *p->ol, "a join", e));
+	if (both)
+		RN_TRY(rn_grow(&p->or, &p->rcap, j->rows, sizeof *p->or, "a join", e));
+	for (uint32_t i = 0; i < parts; i++) {
+		j->at[i] = p->rows;
+		p->rows += j->part[i].rows;
+		p->misses += j->part[i].misses;
+	}
+	j->left = p->ol;
+	j->right = both ? p->or : NULL;
+	rn_team_run(t, parts, copy_part, j);
+	return 0;
+}
+
+static int test_parts(struct rn_team *t, struct pairs *p, const struct rn_hash_index *x,
+		      const uint32_t *of, bool *done, struct rn_err *e)
+{
+	struct parts j = { .like = &(const struct pairs){ .ctx = p->ctx, .left = p->left,
+							  .right = p->right, .test = p->test,
+							  .kind = p->kind, .met = p->met,
+							  .limit = p->limit },
+			   .x = x, .of = of };
+	uint32_t parts = rn_part_count(p->left->rows);
+	int rc;
+
+	RN_TRY(rn_calloc(parts, sizeof *j.part, "a join", &j.part, e));
+	rn_team_run(t, parts, test_part, &j);
+	rc = take_parts(t, &j, p, e);
+	for (uint32_t i = 0; i < parts; i++) {
+		free(j.part[i].ol);
+		free(j.part[i].or);
+	}
+	free(j.part);
+	free(j.at);
+	*done = !j.failed;
+	if (j.failed && p->met)
+		memset(p->met, 0, p->right->rows);
+	return rc;
+}
+
+/* ---- the whole --------------------------------------------------------------------------- */
+
+static int test_all(struct pairs *p, const struct rn_hash_index *x, const uint32_t *of,
+		    struct rn_err *e)
+{
+	struct rn_team *t = rn_part_team(p->ctx);
+	bool done = false;
+
+	if (p->shared && rn_team_threads(t) > 1 && p->left->rows >= RN_TEAM_ROWS)
+		RN_TRY(test_parts(t, p, x, of, &done, e));
+	return done ? 0 : test_rows(p, x, of, 0, p->left->rows, e);
+}
+
 static int copy_rows(const uint32_t *rows, uint64_t n, struct rn_buf **out, struct rn_err *e)
 {
-	RN_TRY(rn_buf_new(n * sizeof *rows, "a join", out, e));
+	RN_TRY(rn_buf_new_raw(n * sizeof *rows, "a join", out, e));
 	if (n)
 		memcpy((*out)->data, rows, n * sizeof *rows);
 	return 0;
 }
 
-int rn_join_if(const struct rn_ctx *c, const struct rn_key *left, const struct rn_key *right,
-	       const struct rn_hash_index *x, enum rn_join_kind kind,
-	       const struct rn_pair_test *test, struct rn_join_result *out, struct rn_err *e)
+static int join_if(const struct rn_ctx *c, const struct rn_key *left, const struct rn_key *right,
+		   const struct rn_hash_index *x, enum rn_join_kind kind,
+		   const struct rn_pair_test *test, bool shared, struct rn_join_result *out,
+		   struct rn_err *e)
 {
-	struct pairs p = { .ctx = c, .left = left, .right = right, .test = test, .kind = kind };
+	struct pairs p = { .ctx = c, .left = left, .right = right, .test = test, .kind = kind,
+			   .shared = shared };
 	struct rn_buf *of = NULL;
 	int rc;
 
 	p.limit = rn_join_most_rows(c, rn_join_pairs(kind) ? 2 : 1);
-	RN_TRY(rn_join_find(left, right, x, &of, out, e));
-	RN_GOTO(out, rn_calloc(BATCH, sizeof *p.l, "a join", &p.l, e));
-	RN_GOTO(out, rn_calloc(BATCH, sizeof *p.r, "a join", &p.r, e));
-	RN_GOTO(out, rn_calloc(BATCH, 1, "a join", &p.keep, e));
+	RN_TRY(rn_join_find(rn_part_team(c), left, right, x, &of, out, e));
 	if (kind == RN_JOIN_FULL)
 		RN_GOTO(out, rn_calloc(right->rows, 1, "a join", &p.met, e));
 	RN_GOTO(out, test_all(&p, x, of->data, e));
@@ -149,9 +267,7 @@ int rn_join_if(const struct rn_ctx *c, const struct rn_key *left, const struct r
 		rc = copy_rows(p.or, p.rows, &out->right, e);
 out:
 	rn_buf_unref(of);
-	free(p.l);
-	free(p.r);
-	free(p.keep);
+	free_batch(&p);
 	free(p.met);
 	free(p.ol);
 	free(p.or);
@@ -160,107 +276,17 @@ out:
 	return rc;
 }
 
-/* ---- as of ------------------------------------------------------------------------- */
-
-/* Rows of each key in the order of their times, those without one left out:
- * at[ptr[g]] … at[ptr[g + 1] - 1]. */
-static int order_times(const struct rn_hash_index *x, const struct rn_column *rt,
-		       struct rn_buf **ptr, struct rn_buf **at, struct rn_err *e)
+int rn_join_if(const struct rn_ctx *c, const struct rn_key *left, const struct rn_key *right,
+	       const struct rn_hash_index *x, enum rn_join_kind kind,
+	       const struct rn_pair_test *test, struct rn_join_result *out, struct rn_err *e)
 {
-	const uint32_t *own = x->ptr->data, *rows;
-	struct rn_buf *order = NULL, *key = NULL;
-	uint32_t *of;
-	int rc;
-
-	RN_GOTO(out, rn_order_rows(&(struct rn_order){ .col = rt }, 1, rt->rows, &order, e));
-	/* The key of each row, by its place in the order of times; then sorted by key,
-	 * which keeps that order. */
-	RN_GOTO(out, rn_buf_new(2 * rt->rows * sizeof *of, "an index", &key, e));
-	of = key->data;
-	memset(of, 0xff, 2 * rt->rows * sizeof *of); /* RN_NO_ROW */
-	for (uint64_t g = 0; g < x->set->n; g++)
-		for (uint32_t j = own[g]; j < own[g + 1]; j++)
-			of[rt->rows + rn_hash_index_row(x, j)] = (uint32_t)g;
-	rows = order->data;
-	for (uint64_t i = 0; i < rt->rows; i++)
-		if (!rn_column_is_null(rt, rows[i]))
-			of[i] = of[rt->rows + rows[i]];
-	RN_GOTO(out, rn_rows_by_number(of, rt->rows, x->set->n, false, ptr, at, e));
-	for (uint32_t j = 0, n = ((uint32_t *)(*ptr)->data)[x->set->n]; j < n; j++)
-		((uint32_t *)(*at)->data)[j] = rows[((uint32_t *)(*at)->data)[j]];
-out:
-	rn_buf_unref(order);
-	rn_buf_unref(key);
-	return rc;
+	return join_if(c, left, right, x, kind, test, false, out, e);
 }
 
-/* The last of rows[from … to - 1], which are in order of time, that is before lt[i]. */
-static uint32_t latest(const struct rn_column *lt, uint64_t i, const struct rn_column *rt,
-		       const uint32_t *rows, uint32_t from, uint32_t to, bool or_equal)
-{
-	uint32_t lo = from, hi = to;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (rn_column_compare(rt, rows[mid], lt, i) < (or_equal ? 1 : 0))
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo == from ? RN_NO_ROW : rows[lo - 1];
-}
-
-/* Numbers of keys become right rows; the left rows without one are left out, or kept. */
-static int write_asof(uint32_t *of, uint64_t nleft, bool outer, struct rn_join_result *o,
+int rn_join_if_shared(const struct rn_ctx *c, const struct rn_key *left, const struct rn_key *right,
+		      const struct rn_hash_index *x, enum rn_join_kind kind,
+		      const struct rn_pair_test *test, struct rn_join_result *out,
 		      struct rn_err *e)
 {
-	uint32_t *left, *right;
-	uint64_t at = 0;
-
-	for (uint64_t i = 0; i < nleft; i++)
-		o->left_unmatched += of[i] == RN_NO_ROW;
-	o->rows = outer ? nleft : nleft - o->left_unmatched;
-	RN_TRY(rn_buf_new(o->rows * sizeof *left, "a join", &o->left, e));
-	RN_TRY(rn_buf_new(o->rows * sizeof *right, "a join", &o->right, e));
-	left = o->left->data;
-	right = o->right->data;
-	for (uint64_t i = 0; i < nleft; i++) {
-		if (of[i] == RN_NO_ROW && !outer)
-			continue;
-		left[at] = (uint32_t)i;
-		right[at++] = of[i];
-	}
-	return 0;
-}
-
-int rn_join_asof(const struct rn_ctx *c, const struct rn_key *left, const struct rn_key *right,
-		 const struct rn_hash_index *x, const struct rn_column *lt,
-		 const struct rn_column *rt, bool or_equal, enum rn_join_kind kind,
-		 struct rn_join_result *out, struct rn_err *e)
-{
-	struct rn_buf *of, *ptr = NULL, *at = NULL;
-	const uint32_t *p, *rows;
-	uint32_t *o;
-	int rc;
-
-	(void)c; /* there is one row or none for each left one */
-	RN_TRY(rn_join_find(left, right, x, &of, out, e));
-	RN_GOTO(out, order_times(x, rt, &ptr, &at, e));
-	p = ptr->data;
-	rows = at->data;
-	o = of->data;
-	for (uint64_t i = 0; i < left->rows; i++)
-		if (o[i] != RN_NO_ROW)
-			o[i] = rn_column_is_null(lt, i) ?
-				       RN_NO_ROW :
-				       latest(lt, i, rt, rows, p[o[i]], p[o[i] + 1], or_equal);
-	rc = write_asof(o, left->rows, kind == RN_JOIN_LEFT, out, e);
-out:
-	rn_buf_unref(of);
-	rn_buf_unref(ptr);
-	rn_buf_unref(at);
-	if (rc)
-		rn_join_result_fini(out);
-	return rc;
+	return join_if(c, left, right, x, kind, test, true, out, e);
 }

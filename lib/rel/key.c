@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Keys: which types meet, keys as text, and rows sorted by a number that each
- * of them has (a group, a target), which groups, indexes and inverses share.
+ * Keys: which types meet, their order, and keys as text.
  */
 #include "keyset.h"
+#include "part.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -37,26 +37,42 @@ int rn_key_check(const struct rn_key *a, const struct rn_key *b, struct rn_err *
 	return 0;
 }
 
-uint64_t rn_key_count_nulls(const struct rn_key *k)
+/* Rows of each part with a NULL in the key. */
+struct null_count {
+	const struct rn_key *k;
+	uint64_t with; /* all of them */
+};
+
+static void count_part_nulls(void *arg, uint32_t part)
 {
-	const struct rn_column *only = NULL;
-	uint64_t with = 0, count = 0;
+	struct null_count *n = arg;
+	uint64_t to = rn_part_to(part, n->k->rows), count = 0;
+
+	for (uint64_t i = rn_part_from(part); i < to; i++) {
+		bool null = false;
+
+		for (size_t c = 0; c < n->k->n; c++)
+			null = null || rn_column_is_null(n->k->cols[c], i);
+		count += null;
+	}
+	__atomic_fetch_add(&n->with, count, __ATOMIC_RELAXED);
+}
+
+uint64_t rn_key_count_nulls(struct rn_team *t, const struct rn_key *k)
+{
+	struct null_count n = { .k = k };
+	uint64_t with = 0;
 
 	for (size_t c = 0; c < k->n; c++)
 		if (k->cols[c]->nulls) {
-			only = k->cols[c];
+			n.with = k->cols[c]->nulls;
 			with++;
 		}
 	if (with <= 1)
-		return with ? only->nulls : 0;
-	for (uint64_t i = 0; i < k->rows; i++) {
-		bool null = false;
-
-		for (size_t c = 0; c < k->n; c++)
-			null = null || rn_column_is_null(k->cols[c], i);
-		count += null;
-	}
-	return count;
+		return n.with;
+	n.with = 0;
+	rn_part_run(t, k->rows, count_part_nulls, &n);
+	return n.with;
 }
 
 /* By the integer part of b, then by what b is beyond it; exact. */
@@ -120,68 +136,4 @@ void rn_key_print(const struct rn_key *k, uint64_t i, struct rn_str *out)
 		rn_column_print(col, i, out);
 		rn_str_add(out, quoted ? "'" : "");
 	}
-}
-
-/* Where numbers never fall, rows are in order already (RN_NO_ROW is the largest). */
-static bool is_sorted(const uint32_t *of, uint64_t rows)
-{
-	for (uint64_t i = 1; i < rows; i++)
-		if (of[i] < of[i - 1])
-			return false;
-	return true;
-}
-
-/* ptr[g] = the first place of number g: counts, then their running sum. */
-static void count_rows(const uint32_t *of, uint64_t rows, uint64_t n, uint32_t *ptr)
-{
-	for (uint64_t i = 0; i < rows; i++)
-		if (of[i] != RN_NO_ROW)
-			ptr[of[i] + 1]++;
-	for (uint64_t g = 0; g < n; g++)
-		ptr[g + 1] += ptr[g];
-}
-
-int rn_rows_by_number(const uint32_t *of, uint64_t rows, uint64_t n, bool may_be_identity,
-		      struct rn_buf **ptr, struct rn_buf **at, struct rn_err *e)
-{
-	struct rn_buf *p;
-	uint32_t *first, *to;
-	int rc;
-
-	RN_TRY(rn_buf_new((n + 1) * sizeof *first, "row numbers", &p, e));
-	first = p->data;
-	count_rows(of, rows, n, first);
-	if (may_be_identity && is_sorted(of, rows)) {
-		*ptr = p;
-		*at = NULL;
-		return 0;
-	}
-	rc = rn_buf_new(first[n] * sizeof *to, "row numbers", at, e);
-	if (rc) {
-		rn_buf_unref(p);
-		return rc;
-	}
-	/* While rows are dealt out first[g] runs to the end of g, which is the start of g + 1. */
-	to = (*at)->data;
-	for (uint64_t i = 0; i < rows; i++)
-		if (of[i] != RN_NO_ROW)
-			to[first[of[i]]++] = (uint32_t)i;
-	memmove(first + 1, first, n * sizeof *first);
-	first[0] = 0;
-	*ptr = p;
-	return 0;
-}
-
-int rn_invert_map(const uint32_t *map, uint64_t len, uint64_t n, struct rn_buf **ptr,
-		  struct rn_buf **pos, struct rn_err *e)
-{
-	if (len > RN_MAX_ROWS || n > RN_MAX_ROWS)
-		return rn_err_set(e, RN_EBUG, "a row map of more than %" PRIu64 " rows",
-				  RN_MAX_ROWS);
-	for (uint64_t i = 0; i < len; i++)
-		if (map[i] >= n && map[i] != RN_NO_ROW)
-			return rn_err_set(e, RN_EBUG,
-					  "a row map leads to row %u of %" PRIu64 " rows", map[i],
-					  n);
-	return rn_rows_by_number(map, len, n, false, ptr, pos, e);
 }

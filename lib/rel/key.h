@@ -75,6 +75,13 @@ RN_MUST_CHECK int rn_join_if(const struct rn_ctx *c, const struct rn_key *left,
 			     enum rn_join_kind kind, const struct rn_pair_test *test,
 			     struct rn_join_result *out, struct rn_err *e);
 
+/* The same rows by parts: several threads may call test->keep at once, and it may be asked
+ * twice about a pair. */
+RN_MUST_CHECK int rn_join_if_shared(const struct rn_ctx *c, const struct rn_key *left,
+				    const struct rn_key *right, const struct rn_hash_index *x,
+				    enum rn_join_kind kind, const struct rn_pair_test *test,
+				    struct rn_join_result *out, struct rn_err *e);
+
 /* As of: the only partner of a left row is, of the right rows with its key and a time
  * rt before lt (`or_equal`: or at it), the latest; of equally late ones the last.  NULL
  * times match nothing.  lt and rt are int64, float64 or timestamps that meet; kind is
@@ -104,6 +111,11 @@ void rn_groups_fini(struct rn_groups *g);
 RN_MUST_CHECK int rn_group(const struct rn_ctx *c, const struct rn_key *k, struct rn_groups *out,
 			   struct rn_err *e);
 
+/* The distinct keys alone, *n of them: *first is uint32_t[*n], their first rows, ascending.
+ * NULL is a key like another, and a key of no columns is one key if there are rows. */
+RN_MUST_CHECK int rn_distinct(const struct rn_ctx *c, const struct rn_key *k, uint64_t *n,
+			      struct rn_buf **first, struct rn_err *e);
+
 /* The groups are the distinct keys of `keys`, in its order; rows of k with
  * other keys are dropped and counted.  NULL is a key like another here.
  * out->first refers to rows of `keys`. */
@@ -128,13 +140,51 @@ struct rn_order {
 };
 RN_MUST_CHECK int rn_order_rows(const struct rn_order *by, size_t n, uint64_t rows,
 				struct rn_buf **map, struct rn_err *e);
+RN_MUST_CHECK int rn_order_rows_team(struct rn_team *t, const struct rn_order *by, size_t n,
+				     uint64_t rows, struct rn_buf **map, struct rn_err *e);
 
 /* Key values of row i as text, for messages: "src=5, dst='x'" ("5, 'x'" without names). */
 void rn_key_print(const struct rn_key *k, uint64_t i, struct rn_str *out);
+
+/* ---- memory ---------------------------------------------------------------------------- */
+
+/* Upper estimates of the bytes that the functions above hold at their peak, their output
+ * included and their input not (but for rounding to huge pages), for who must decide
+ * before: `keys` is how many distinct ones there are (at most rows).  While keys are
+ * numbered they take, per row, 4 (of) + 8 (word) + 2 (offset) and, per key, 12 (first rows)
+ * and at most 48 in tables, which a group gives back one after another; an index keeps 20
+ * of them.  Words that are dense take an array of up to 8 per row instead.  Then rows are
+ * sorted by number, in 4 + 2 + 4 per row and 4 per key beside what is kept. */
+static inline uint64_t rn_group_bytes(uint64_t rows, uint64_t keys)
+{
+	return 16 * rows + 24 * keys + 72 * (keys < 1 << 18 ? keys : 1 << 18) + (1 << 17);
+}
+static inline uint64_t rn_hash_index_bytes(uint64_t rows, uint64_t keys)
+{
+	return 24 * rows + 88 * keys + (1 << 17);
+}
+/* Of what stays: the numbers' tables (or array), first rows, and rows by key. */
+static inline uint64_t rn_hash_index_kept(uint64_t rows, uint64_t keys)
+{
+	return 16 * rows + 56 * keys + (1 << 17);
+}
+/* Numbers of left rows, and two row maps; a full join marks keys and right rows. */
+static inline uint64_t rn_join_bytes(uint64_t left, uint64_t right, uint64_t out)
+{
+	return 4 * left + 2 * right + 8 * out + (1 << 16);
+}
+/* Two times 12 bytes of a word and its row, and the map; counts of parts. */
+static inline uint64_t rn_order_bytes(uint64_t rows)
+{
+	return 29 * rows + (1 << 16);
+}
 
 /* CSR inverse of a row map: for each of n targets the positions i with
  * map[i] == target, ascending (RN_NO_ROW entries left out).  ptr: uint32_t[n+1]. */
 RN_MUST_CHECK int rn_invert_map(const uint32_t *map, uint64_t len, uint64_t n, struct rn_buf **ptr,
 				struct rn_buf **pos, struct rn_err *e);
+RN_MUST_CHECK int rn_invert_map_team(struct rn_team *t, const uint32_t *map, uint64_t len,
+				     uint64_t n, struct rn_buf **ptr, struct rn_buf **pos,
+				     struct rn_err *e);
 
 #endif

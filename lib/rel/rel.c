@@ -6,6 +6,8 @@
  */
 #include "rel.h"
 
+#include "gather.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,46 +132,23 @@ static int add_col_like(struct rn_rel *o, const struct rn_schema *s, size_t i,
 
 /* ---- gather ------------------------------------------------------------------ */
 
-/* A map of rows keeps a key unique if it repeats no row; ascending ones do not. */
-static bool strictly_ascending(const uint32_t *map, uint64_t n)
-{
-	for (uint64_t i = 1; i < n; i++)
-		if (map[i] <= map[i - 1])
-			return false;
-	return !n || map[n - 1] != RN_NO_ROW;
-}
-
-static int compose(const struct rn_buf *old, const uint32_t *map, uint64_t n, struct rn_buf **out,
-		   struct rn_err *e)
-{
-	const uint32_t *from = old ? old->data : NULL;
-	uint32_t *to;
-
-	RN_TRY(rn_buf_new(n * sizeof *to, "a row map", out, e));
-	to = (*out)->data;
-	if (!from && n)
-		memcpy(to, map, n * sizeof *to);
-	for (uint64_t i = 0; from && i < n; i++)
-		to[i] = map[i] == RN_NO_ROW ? RN_NO_ROW : from[map[i]];
-	return 0;
-}
-
 /* The composed map of part i, shared with an earlier part of the same map. */
-static int part_map(const struct rn_rel *r, size_t i, const struct rn_rel *o, const uint32_t *map,
-		    struct rn_buf **out, struct rn_err *e)
+static int part_map(const struct rn_gather *g, const struct rn_rel *r, size_t i,
+		    const struct rn_rel *o, struct rn_buf **out, struct rn_err *e)
 {
 	for (size_t j = 0; j < i; j++)
 		if (r->parts[j].map == r->parts[i].map) {
 			*out = rn_buf_ref(o->parts[j].map);
 			return 0;
 		}
-	return compose(r->parts[i].map, map, o->rows, out, e);
+	return rn_gather_map(g, r->parts[i].map ? r->parts[i].map->data : NULL, out, e);
 }
 
-int rn_rel_gather(const struct rn_rel *r, const uint32_t *map, uint64_t n, struct rn_rel **out,
-		  struct rn_err *e)
+int rn_rel_gather_team(struct rn_team *t, const struct rn_rel *r, const uint32_t *map, uint64_t n,
+		       struct rn_rel **out, struct rn_err *e)
 {
 	const struct rn_schema *s = &r->schema;
+	struct rn_gather g = rn_gather_by(t, map, n);
 	struct rn_rel *o;
 	int rc;
 
@@ -177,23 +156,30 @@ int rn_rel_gather(const struct rn_rel *r, const uint32_t *map, uint64_t n, struc
 	for (size_t i = 0; i < s->ncols; i++) {
 		struct rn_column *c;
 
-		RN_GOTO(fail, rn_column_gather(r->cols[i], map, n, &c, e));
+		RN_GOTO(fail, rn_gather_column(&g, r->cols[i], &c, e));
 		RN_GOTO(fail, add_col_like(o, s, i, c, e));
 	}
 	for (size_t i = 0; i < s->nparts; i++) {
 		struct rn_buf *m;
 
-		RN_GOTO(fail, part_map(r, i, o, map, &m, e));
+		RN_GOTO(fail, part_map(&g, r, i, o, &m, e));
 		RN_GOTO(fail, rn_rel_add_part(o, s->parts[i].name, rn_tensor_ref(r->parts[i].t), m,
 					      e));
 	}
-	if (s->nkey && strictly_ascending(map, n))
+	/* A map of rows keeps a key unique if it repeats no row; ascending ones do not. */
+	if (s->nkey && g.ascends)
 		RN_GOTO(fail, copy_key(s, &o->schema, e));
 	*out = o;
 	return 0;
 fail:
 	rn_rel_unref(o);
 	return rc;
+}
+
+int rn_rel_gather(const struct rn_rel *r, const uint32_t *map, uint64_t n, struct rn_rel **out,
+		  struct rn_err *e)
+{
+	return rn_rel_gather_team(NULL, r, map, n, out, e);
 }
 
 /* ---- slice ------------------------------------------------------------------- */

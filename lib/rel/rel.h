@@ -17,6 +17,8 @@
 #include "../base/mem.h"
 #include "../base/str.h"
 
+struct rn_team;
+
 enum rn_type {
 	RN_INT64,
 	RN_FLOAT64,
@@ -35,6 +37,10 @@ int rn_type_parse(const char *s, enum rn_type *out); /* 0, or -1 if there is no 
 
 /* ---- schema ---------------------------------------------------------------- */
 
+/* A dimension that depends on data which was not seen yet: a vocabulary's size before
+ * it is fitted.  Only schemas that are inferred before data is bound hold it. */
+#define RN_DIM_UNKNOWN 0
+
 struct rn_shape {
 	uint32_t rank; /* 0 to RN_MAX_RANK; rank 0 means: no embedding */
 	uint32_t dim[RN_MAX_RANK];
@@ -48,7 +54,10 @@ static inline uint32_t rn_shape_width(const struct rn_shape *s) /* values per ro
 	return w;
 }
 bool rn_shape_equal(const struct rn_shape *a, const struct rn_shape *b);
-void rn_shape_print(const struct rn_shape *s, struct rn_str *out); /* "[2,16]" */
+/* Equal where both are known?  *out: what either knows.  It may be a or b. */
+bool rn_shape_unify(const struct rn_shape *a, const struct rn_shape *b, struct rn_shape *out);
+bool rn_shape_known(const struct rn_shape *s);
+void rn_shape_print(const struct rn_shape *s, struct rn_str *out); /* "[2,16]", "[?]" */
 
 struct rn_field {
 	char *name; /* bare */
@@ -116,14 +125,22 @@ struct rn_column {
 	struct rn_buf *mem[3];
 };
 
-/* Uninitialised values for `rows` rows of a fixed-width type, no NULLs; owned. */
+/* Zeros for `rows` rows of a fixed-width type, no NULLs; owned. */
 RN_MUST_CHECK int rn_column_new(enum rn_type t, uint64_t rows, struct rn_column **out,
 				struct rn_err *e);
 /* A string column with room for `bytes` bytes; the caller fills off and bytes. */
 RN_MUST_CHECK int rn_column_new_string(uint64_t rows, uint64_t bytes, struct rn_column **out,
 				       struct rn_err *e);
+/* The same with arbitrary contents, for a caller that writes all rows, also those under
+ * a NULL (0, or the empty string); columns are large, and zeroing them costs a pass. */
+RN_MUST_CHECK int rn_column_new_raw(enum rn_type t, uint64_t rows, struct rn_column **out,
+				    struct rn_err *e);
+RN_MUST_CHECK int rn_column_new_raw_string(uint64_t rows, uint64_t bytes, struct rn_column **out,
+					   struct rn_err *e);
 /* Make sure that c->null is there (zeroed); the caller keeps c->nulls true. */
 RN_MUST_CHECK int rn_column_need_null(struct rn_column *c, struct rn_err *e);
+/* All flags were written, `nulls` of them 1; without any c has no flags. */
+void rn_column_set_nulls(struct rn_column *c, uint64_t nulls);
 struct rn_column *rn_column_ref(struct rn_column *c);
 void rn_column_unref(struct rn_column *c); /* NULL is fine */
 
@@ -132,9 +149,13 @@ static inline bool rn_column_is_null(const struct rn_column *c, uint64_t i)
 	return c->null && c->null[i];
 }
 
-/* New columns; map entries RN_NO_ROW give NULL. */
+/* *out owned; map entries RN_NO_ROW give NULL.  A map that is the identity gives c itself. */
 RN_MUST_CHECK int rn_column_gather(const struct rn_column *c, const uint32_t *map, uint64_t n,
 				   struct rn_column **out, struct rn_err *e);
+/* The same by parts, on a team that may be NULL; so below. */
+RN_MUST_CHECK int rn_column_gather_team(struct rn_team *t, const struct rn_column *c,
+					const uint32_t *map, uint64_t n, struct rn_column **out,
+					struct rn_err *e);
 RN_MUST_CHECK int rn_column_slice(const struct rn_column *c, uint64_t from, uint64_t n,
 				  struct rn_column **out, struct rn_err *e);
 RN_MUST_CHECK int rn_column_concat(struct rn_column *const *cs, size_t n, struct rn_column **out,
@@ -168,6 +189,9 @@ struct rn_tensor *rn_tensor_ref(struct rn_tensor *t);
 void rn_tensor_unref(struct rn_tensor *t); /* NULL is fine */
 RN_MUST_CHECK int rn_tensor_gather(const struct rn_tensor *t, const uint32_t *map, uint64_t n,
 				   struct rn_tensor **out, struct rn_err *e);
+RN_MUST_CHECK int rn_tensor_gather_team(struct rn_team *team, const struct rn_tensor *t,
+					const uint32_t *map, uint64_t n, struct rn_tensor **out,
+					struct rn_err *e);
 RN_MUST_CHECK int rn_tensor_slice(const struct rn_tensor *t, uint64_t from, uint64_t n,
 				  struct rn_tensor **out, struct rn_err *e);
 /* Sparse if all are; else dense. */
@@ -209,6 +233,8 @@ RN_MUST_CHECK int rn_rel_flat_part(const struct rn_rel *r, size_t i, struct rn_t
  * kept where the map is strictly ascending, as a filter's is. */
 RN_MUST_CHECK int rn_rel_gather(const struct rn_rel *r, const uint32_t *map, uint64_t n,
 				struct rn_rel **out, struct rn_err *e);
+RN_MUST_CHECK int rn_rel_gather_team(struct rn_team *t, const struct rn_rel *r, const uint32_t *map,
+				     uint64_t n, struct rn_rel **out, struct rn_err *e);
 RN_MUST_CHECK int rn_rel_slice(const struct rn_rel *r, uint64_t from, uint64_t n,
 			       struct rn_rel **out, struct rn_err *e);
 /* Stack blocks of equal schema (what is sparse may differ: the whole is sparse if all

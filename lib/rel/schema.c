@@ -35,11 +35,38 @@ bool rn_shape_equal(const struct rn_shape *a, const struct rn_shape *b)
 	return a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof *a->dim) == 0;
 }
 
+bool rn_shape_unify(const struct rn_shape *a, const struct rn_shape *b, struct rn_shape *out)
+{
+	struct rn_shape s = *a;
+
+	if (a->rank != b->rank)
+		return false;
+	for (uint32_t i = 0; i < s.rank; i++) {
+		if (s.dim[i] == RN_DIM_UNKNOWN)
+			s.dim[i] = b->dim[i];
+		else if (b->dim[i] != RN_DIM_UNKNOWN && b->dim[i] != s.dim[i])
+			return false;
+	}
+	*out = s;
+	return true;
+}
+
+bool rn_shape_known(const struct rn_shape *s)
+{
+	for (uint32_t i = 0; i < s->rank; i++)
+		if (s->dim[i] == RN_DIM_UNKNOWN)
+			return false;
+	return true;
+}
+
 void rn_shape_print(const struct rn_shape *s, struct rn_str *out)
 {
 	rn_str_addc(out, '[');
 	for (uint32_t i = 0; i < s->rank; i++)
-		rn_str_addf(out, "%s%u", i ? "," : "", s->dim[i]);
+		if (s->dim[i] == RN_DIM_UNKNOWN)
+			rn_str_addf(out, "%s?", i ? "," : "");
+		else
+			rn_str_addf(out, "%s%u", i ? "," : "", s->dim[i]);
 	rn_str_addc(out, ']');
 }
 

@@ -98,49 +98,6 @@ void rn_tensor_unref(struct rn_tensor *t)
 	free(t);
 }
 
-static int gather_sparse(const struct rn_tensor *t, const uint32_t *map, uint64_t n,
-			 struct rn_tensor **out, struct rn_err *e)
-{
-	uint64_t nnz = 0, at = 0;
-	struct rn_tensor *o;
-
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t len = map[i] == RN_NO_ROW ? 0 : t->ptr[map[i] + 1] - t->ptr[map[i]];
-
-		if (__builtin_add_overflow(nnz, len, &nnz))
-			return too_large(e);
-	}
-	RN_TRY(rn_tensor_new_sparse(t->shape.dim[0], n, nnz, &o, e));
-	for (uint64_t i = 0; i < n; i++) {
-		o->ptr[i] = at;
-		if (map[i] == RN_NO_ROW)
-			continue;
-		uint64_t from = t->ptr[map[i]], len = t->ptr[map[i] + 1] - from;
-
-		memcpy(o->data + at, t->data + from, len * sizeof *o->data);
-		memcpy(o->col + at, t->col + from, len * sizeof *o->col);
-		at += len;
-	}
-	o->ptr[n] = at;
-	*out = o;
-	return 0;
-}
-
-int rn_tensor_gather(const struct rn_tensor *t, const uint32_t *map, uint64_t n,
-		     struct rn_tensor **out, struct rn_err *e)
-{
-	size_t width = rn_shape_width(&t->shape);
-
-	if (t->sparse)
-		return gather_sparse(t, map, n, out, e);
-	RN_TRY(rn_tensor_new(&t->shape, n, out, e));
-	for (uint64_t i = 0; i < n; i++)
-		if (map[i] != RN_NO_ROW)
-			memcpy((*out)->data + i * width, t->data + map[i] * width,
-			       width * sizeof(float));
-	return 0;
-}
-
 static int slice_dense(const struct rn_tensor *t, uint64_t from, struct rn_tensor *o,
 		       struct rn_err *e)
 {

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * As-of joins.  The right rows of each key are put in order of time once; then every
+ * left row looks for its partner by bisection, by parts.
+ */
+#include "join.h"
+#include "part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the right side -------------------------------------------------------------------- */
+
+struct times {
+	const struct rn_hash_index *x;
+	const struct rn_column *rt;
+	const uint32_t *order; /* the right rows by time */
+	uint32_t *key;         /* of each right row */
+	uint32_t *of;          /* of each place in the order; RN_NO_ROW: no key, or no time */
+	uint32_t *at;          /* places, then the rows at them */
+};
+
+static void clear_keys(void *arg, uint32_t part)
+{
+	const struct times *t = arg;
+	uint64_t from = rn_part_from(part), to = rn_part_to(part, t->rt->rows);
+
+	memset(t->key + from, 0xff, (to - from) * sizeof *t->key); /* RN_NO_ROW */
+}
+
+static void set_keys(void *arg, uint32_t part)
+{
+	const struct times *t = arg;
+	const uint32_t *ptr = t->x->ptr->data;
+	uint64_t to = rn_part_to(part, t->x->set->n);
+
+	for (uint64_t g = rn_part_from(part); g < to; g++)
+		for (uint32_t j = ptr[g]; j < ptr[g + 1]; j++)
+			t->key[rn_hash_index_row(t->x, j)] = (uint32_t)g;
+}
+
+static void key_places(void *arg, uint32_t part)
+{
+	const struct times *t = arg;
+	uint64_t to = rn_part_to(part, t->rt->rows);
+
+	for (uint64_t i = rn_part_from(part); i < to; i++)
+		t->of[i] = rn_column_is_null(t->rt, t->order[i]) ? RN_NO_ROW : t->key[t->order[i]];
+}
+
+/* Rows of each key in the order of their times, those without one left out:
+ * at[ptr[g]] … at[ptr[g + 1] - 1]. */
+static int order_times(struct rn_team *team, const struct rn_hash_index *x,
+		       const struct rn_column *rt, struct rn_buf **ptr, struct rn_buf **at,
+		       struct rn_err *e)
+{
+	struct rn_buf *order = NULL, *key = NULL;
+	struct times t = { .x = x, .rt = rt };
+	uint64_t n;
+	int rc;
+
+	RN_GOTO(out, rn_order_rows_team(team, &(struct rn_order){ .col = rt }, 1, rt->rows, &order, e));
+	RN_GOTO(out, rn_buf_new_raw(2 * rt->rows * sizeof *t.key, "an index", &key, e));
+	t.order = order->data;
+	t.key = key->data;
+	t.of = t.key + rt->rows;
+	rn_part_run(team, rt->rows, clear_keys, &t);
+	rn_part_run(team, x->set->n, set_keys, &t);
+	rn_part_run(team, rt->rows, key_places, &t);
+	/* Sorting by key keeps the order of times. */
+	RN_GOTO(out, rn_rows_by_number(team, t.of, rt->rows, x->set->n, false, ptr, at, e));
+	t.at = (*at)->data;
+	n = ((const uint32_t *)(*ptr)->data)[x->set->n];
+	for (uint64_t i = 0; i < n; i++)
+		t.at[i] = t.order[t.at[i]];
+out:
+	rn_buf_unref(order);
+	rn_buf_unref(key);
+	return rc;
+}
+
+/* ---- the left side ----------------------------------------------------------------------- */
+
+struct asof {
+	const struct rn_column *lt, *rt;
+	const uint32_t *ptr, *rows; /* right rows by key and time */
+	bool or_equal, outer;
+	uint64_t nleft;
+	uint32_t *of;    /* the key of each left row, then its partner */
+	uint64_t *count; /* of each part: rows with a partner, then where its output starts */
+	uint32_t *left, *right;
+};
+
+/* The last of rows[from … to - 1], which are in order of time, that is before lt[i]. */
+static uint32_t latest(const struct asof *a, uint64_t i, uint32_t from, uint32_t to)
+{
+	uint32_t lo = from, hi = to;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (rn_column_compare(a->rt, a->rows[mid], a->lt, i) < (a->or_equal ? 1 : 0))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo == from ? RN_NO_ROW : a->rows[lo - 1];
+}
+
+static void find_partners(void *arg, uint32_t part)
+{
+	const struct asof *a = arg;
+	uint64_t to = rn_part_to(part, a->nleft), n = 0;
+
+	for (uint64_t i = rn_part_from(part); i < to; i++) {
+		uint32_t g = a->of[i];
+
+		if (g == RN_NO_ROW)
+			continue;
+		a->of[i] = rn_column_is_null(a->lt, i) ? RN_NO_ROW :
+							 latest(a, i, a->ptr[g], a->ptr[g + 1]);
+		n += a->of[i] != RN_NO_ROW;
+	}
+	a->count[part] = n;
+}
+
+/* The left rows with their partners; those without one are left out, or kept. */
+static void write_part(void *arg, uint32_t part)
+{
+	const struct asof *a = arg;
+	uint64_t to = rn_part_to(part, a->nleft), at = a->count[part];
+
+	for (uint64_t i = rn_part_from(part); i < to; i++) {
+		if (a->of[i] == RN_NO_ROW && !a->outer)
+			continue;
+		a->left[at] = (uint32_t)i;
+		a->right[at++] = a->of[i];
+	}
+}
+
+static int write_output(struct rn_team *t, struct asof *a, struct rn_join_result *o,
+			struct rn_err *e)
+{
+	uint64_t hits = 0, rows = 0;
+
+	for (uint32_t p = 0; p < rn_part_count(a->nleft); p++) {
+		uint64_t n = a->count[p];
+
+		a->count[p] = rows;
+		rows += a->outer ? rn_part_to(p, a->nleft) - rn_part_from(p) : n;
+		hits += n;
+	}
+	o->rows = rows;
+	o->left_unmatched = a->nleft - hits;
+	RN_TRY(rn_buf_new_raw(rows * sizeof *a->left, "a join", &o->left, e));
+	RN_TRY(rn_buf_new_raw(rows * sizeof *a->right, "a join", &o->right, e));
+	a->left = o->left->data;
+	a->right = o->right->data;
+	rn_part_run(t, a->nleft, write_part, a);
+	return 0;
+}
+
+int rn_join_asof(const struct rn_ctx *c, const struct rn_key *left, const struct rn_key *right,
+		 const struct rn_hash_index *x, const struct rn_column *lt,
+		 const struct rn_column *rt, bool or_equal, enum rn_join_kind kind,
+		 struct rn_join_result *out, struct rn_err *e)
+{
+	struct asof a = { .lt = lt, .rt = rt, .or_equal = or_equal, .outer = kind == RN_JOIN_LEFT,
+			  .nleft = left->rows };
+	struct rn_buf *of, *ptr = NULL, *at = NULL;
+	struct rn_team *t = rn_part_team(c);
+	int rc;
+
+	/* There is one row or none for each left one: nothing to count, nothing to refuse. */
+	RN_TRY(rn_join_find(t, left, right, x, &of, out, e));
+	RN_GOTO(out, order_times(t, x, rt, &ptr, &at, e));
+	RN_GOTO(out, rn_calloc(rn_part_count(left->rows), sizeof *a.count, "a join", &a.count, e));
+	a.ptr = ptr->data;
+	a.rows = at->data;
+	a.of = of->data;
+	rn_part_run(t, left->rows, find_partners, &a);
+	rc = write_output(t, &a, out, e);
+out:
+	rn_buf_unref(of);
+	rn_buf_unref(ptr);
+	rn_buf_unref(at);
+	free(a.count);
+	if (rc)
+		rn_join_result_fini(out);
+	return rc;
+}

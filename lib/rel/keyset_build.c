@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Distinct keys of many rows, by parts.  Keys are found in any order; what numbers them
+ * is the set of their first rows, a bitmap: the number of a key is how many first rows
+ * come before its own.
+ *
+ * Dense words: every row lowers the entry of its word to its own number, and what stays
+ * is the first row.  Other words: each part of the rows is split by the first bits of
+ * the words' hashes, in place and in the order of the rows; then all pieces of the same
+ * bits are entered into one table that fits a cache.
+ */
+#include "keyset.h"
+#include "part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- first rows ------------------------------------------------------------------------ */
+
+enum { PART_WORDS = RN_PART_ROWS / 64 };
+
+struct ranks {
+	uint64_t rows;
+	struct rn_buf *bits;   /* uint64_t per 64 rows: the first rows */
+	struct rn_buf *before; /* uint32_t per 64 rows: first rows before those */
+	struct rn_buf *first;  /* the first rows */
+	uint32_t n;
+};
+
+static int new_ranks(uint64_t rows, struct ranks *r, struct rn_err *e)
+{
+	uint64_t words = (uint64_t)rn_part_count(rows) * PART_WORDS;
+
+	r->rows = rows;
+	RN_TRY(rn_buf_new(words * sizeof(uint64_t), "first rows", &r->bits, e));
+	return rn_buf_new_raw(words * sizeof(uint32_t), "first rows", &r->before, e);
+}
+
+static void free_ranks(struct ranks *r)
+{
+	rn_buf_unref(r->bits);
+	rn_buf_unref(r->before);
+	rn_buf_unref(r->first);
+}
+
+static inline void mark_first(const struct ranks *r, uint32_t row)
+{
+	uint64_t *bits = r->bits->data;
+
+	__atomic_fetch_or(&bits[row / 64], (uint64_t)1 << row % 64, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t rank_of(const struct ranks *r, uint32_t row)
+{
+	const uint64_t *bits = r->bits->data;
+	const uint32_t *before = r->before->data;
+	uint64_t mask = ((uint64_t)1 << row % 64) - 1;
+
+	return before[row / 64] + (uint32_t)__builtin_popcountll(bits[row / 64] & mask);
+}
+
+static void list_first(void *arg, uint32_t part)
+{
+	const struct ranks *r = arg;
+	const uint64_t *bits = r->bits->data;
+	const uint32_t *before = r->before->data;
+	uint32_t *first = r->first->data;
+
+	for (uint64_t w = (uint64_t)part * PART_WORDS; w < ((uint64_t)part + 1) * PART_WORDS; w++) {
+		uint32_t at = before[w];
+
+		for (uint64_t b = bits[w]; b; b &= b - 1)
+			first[at++] = (uint32_t)(64 * w + (unsigned)__builtin_ctzll(b));
+	}
+}
+
+/* All first rows are marked: count and list them. */
+static int rank_first(struct rn_team *t, struct ranks *r, struct rn_err *e)
+{
+	const uint64_t *bits = r->bits->data;
+	uint32_t *before = r->before->data;
+
+	for (uint64_t w = 0; w < (uint64_t)rn_part_count(r->rows) * PART_WORDS; w++) {
+		before[w] = r->n;
+		r->n += (uint32_t)__builtin_popcountll(bits[w]);
+	}
+	RN_TRY(rn_buf_new_raw(r->n * sizeof(uint32_t), "distinct keys", &r->first, e));
+	rn_part_run(t, r->rows, list_first, r);
+	return 0;
+}
+
+/* Hand the list to the set. */
+static void give_first(struct ranks *r, struct rn_keyset *s)
+{
+	s->n = r->n;
+	s->first = r->first;
+	r->first = NULL;
+}
+
+/* ---- dense words ------------------------------------------------------------------------ */
+
+struct array {
+	const struct rn_keyset *s;
+	const struct rn_key *k;
+	struct ranks ranks;
+};
+
+static void clear_entries(void *arg, uint32_t part)
+{
+	const struct array *a = arg;
+	uint64_t from = rn_part_from(part), to = rn_part_to(part, a->s->words + 1);
+
+	memset((uint32_t *)a->s->array->data + from, 0xff, (to - from) * sizeof(uint32_t));
+}
+
+static void lower_entries(void *arg, uint32_t part)
+{
+	const struct array *a = arg;
+	uint32_t *entry = a->s->array->data;
+	uint64_t to = rn_part_to(part, a->k->rows);
+	struct rn_key_words w;
+
+	for (uint64_t from = rn_part_from(part); from < to; from += RN_KEY_BATCH) {
+		size_t n = to - from < RN_KEY_BATCH ? to - from : RN_KEY_BATCH;
+
+		rn_key_words(a->s, a->k, from, n, &w);
+		for (size_t i = 0; i < n; i++) {
+			uint32_t *at = &entry[w.word[i]], row = (uint32_t)(from + i), now;
+
+			if (w.skips && w.skip[i])
+				continue;
+			now = __atomic_load_n(at, __ATOMIC_RELAXED);
+			while (row < now &&
+			       !__atomic_compare_exchange_n(at, &now, row, true, __ATOMIC_RELAXED,
+							    __ATOMIC_RELAXED))
+				;
+		}
+	}
+}
+
+static void mark_entries(void *arg, uint32_t part)
+{
+	const struct array *a = arg;
+	const uint32_t *entry = a->s->array->data;
+	uint64_t to = rn_part_to(part, a->s->words + 1);
+
+	for (uint64_t w = rn_part_from(part); w < to; w++)
+		if (entry[w] != RN_NO_ROW)
+			mark_first(&a->ranks, entry[w]);
+}
+
+/* From first rows to numbers + 1; 0 where there is none. */
+static void number_entries(void *arg, uint32_t part)
+{
+	const struct array *a = arg;
+	uint32_t *entry = a->s->array->data;
+	uint64_t to = rn_part_to(part, a->s->words + 1);
+
+	for (uint64_t w = rn_part_from(part); w < to; w++)
+		entry[w] = entry[w] == RN_NO_ROW ? 0 : rank_of(&a->ranks, entry[w]) + 1;
+}
+
+int rn_keyset_build_array(struct rn_team *t, const struct rn_key *k, struct rn_keyset *s,
+			  uint32_t *of, struct rn_err *e)
+{
+	struct array a = { .s = s, .k = k };
+	int rc;
+
+	RN_TRY(rn_buf_new_raw((s->words + 1) * sizeof(uint32_t), "a key array", &s->array, e));
+	RN_GOTO(out, new_ranks(k->rows, &a.ranks, e));
+	rn_part_run(t, s->words + 1, clear_entries, &a);
+	rn_part_run(t, k->rows, lower_entries, &a);
+	rn_part_run(t, s->words + 1, mark_entries, &a);
+	RN_GOTO(out, rank_first(t, &a.ranks, e));
+	rn_part_run(t, s->words + 1, number_entries, &a);
+	give_first(&a.ranks, s);
+	rn_keyset_find(t, s, k, k, of);
+out:
+	free_ranks(&a.ranks);
+	return rc;
+}
+
+/* ---- tables ------------------------------------------------------------------------------- */
+
+/* The keys of one value of the first bits. */
+struct bucket {
+	struct rn_keyset_table table;
+	uint32_t n;
+	uint64_t cap;
+	uint32_t *first; /* first rows, then the numbers, of its keys in order */
+	uint64_t slots;  /* where its table starts in those of all */
+	bool failed;
+};
+
+struct build {
+	const struct rn_keyset *s;
+	const struct rn_key *k;
+	uint32_t *of;
+	bool find;
+	unsigned bits; /* first bits */
+	struct rn_buf *words;  /* uint64_t per row; later uint32_t, the key's place in its bucket */
+	struct rn_buf *offset; /* uint16_t per row, in its part */
+	struct rn_buf *piece;  /* uint32_t: where the pieces of each part start, in the part; and end */
+	struct bucket *bucket;
+	struct ranks ranks;
+};
+
+/* Pieces of a part: from[b] … from[b + 1] - 1. */
+static const uint32_t *pieces_of(const struct build *b, uint32_t part)
+{
+	return (const uint32_t *)b->piece->data + (uint64_t)part * ((1u << b->bits) + 1);
+}
+
+static inline unsigned bucket_of(const struct build *b, uint64_t word)
+{
+	return (unsigned)(rn_key_hash(word) >> (64 - b->bits));
+}
+
+/* The words of a part and which of its rows have them: n of them, all unless some are skipped. */
+struct part_words {
+	uint64_t word[RN_PART_ROWS];
+	uint16_t row[RN_PART_ROWS];
+	uint32_t n;
+};
+
+static void load_part(const struct build *b, uint32_t part, struct part_words *p)
+{
+	uint64_t from = rn_part_from(part), to = rn_part_to(part, b->k->rows);
+	struct rn_key_words w;
+
+	p->n = 0;
+	for (uint64_t at = from; at < to; at += RN_KEY_BATCH) {
+		size_t n = to - at < RN_KEY_BATCH ? to - at : RN_KEY_BATCH;
+
+		rn_key_words(b->s, b->k, at, n, &w);
+		for (size_t i = 0; i < n; i++) {
+			p->word[p->n] = w.word[i];
+			p->row[p->n] = (uint16_t)(at - from + i);
+			if (!w.skips || !w.skip[i])
+				p->n++;
+			else
+				b->of[at + i] = RN_NO_ROW;
+		}
+	}
+}
+
+static void split_part(void *arg, uint32_t part)
+{
+	const struct build *b = arg;
+	uint64_t *words = (uint64_t *)b->words->data + rn_part_from(part);
+	uint16_t *offset = (uint16_t *)b->offset->data + rn_part_from(part);
+	uint32_t *from = (uint32_t *)pieces_of(b, part), at = 0;
+	uint32_t buckets = 1u << b->bits;
+	struct part_words p;
+
+	load_part(b, part, &p);
+	memset(from, 0, (buckets + 1) * sizeof *from);
+	for (uint32_t i = 0; i < p.n; i++)
+		from[bucket_of(b, p.word[i])]++;
+	for (uint32_t k = 0; k < buckets; k++) {
+		uint32_t n = from[k];
+
+		from[k] = at;
+		at += n;
+	}
+	for (uint32_t i = 0; i < p.n; i++) {
+		uint32_t to = from[bucket_of(b, p.word[i])]++;
+
+		words[to] = p.word[i];
+		offset[to] = p.row[i];
+	}
+	/* from[k] ran to the end of k, which is the start of k + 1. */
+	memmove(from + 1, from, buckets * sizeof *from);
+	from[0] = 0;
+}
+
+/* Room for `more` new keys in bucket k, its table at a load of at most one half. */
+static bool make_room(const struct build *b, struct bucket *k, uint64_t more)
+{
+	uint32_t *first;
+	uint64_t cap = k->cap;
+
+	while (!k->table.slot || (k->n + more) * 2 > k->table.size)
+		if (!rn_keyset_table_grow(&k->table, b->bits))
+			return false;
+	while (k->n + more > cap)
+		cap *= 2;
+	if (cap == k->cap)
+		return true;
+	first = realloc(k->first, cap * sizeof *first);
+	if (!first)
+		return false;
+	k->first = first;
+	k->cap = cap;
+	return true;
+}
+
+static inline uint32_t enter(const struct build *b, struct bucket *k, uint64_t word, uint32_t row,
+			     bool exact)
+{
+	uint64_t at = rn_key_place(rn_key_hash(word), b->bits, k->table.size);
+
+	for (;; at = at + 1 == k->table.size ? 0 : at + 1) {
+		struct rn_keyset_slot *slot = &k->table.slot[at];
+
+		if (slot->id && slot->word == word &&
+		    (exact || rn_key_same(b->k, row, b->k, k->first[slot->id - 1])))
+			return slot->id - 1;
+		if (slot->id)
+			continue;
+		*slot = (struct rn_keyset_slot){ word, k->n + 1 };
+		k->first[k->n] = row;
+		return k->n++;
+	}
+}
+
+/* Enter a piece of n rows; the words give way to the places of the keys. */
+static inline void enter_piece(const struct build *b, struct bucket *k, uint64_t *word,
+			       const uint16_t *offset, uint32_t n, uint64_t base, bool exact)
+{
+	uint32_t *place = (uint32_t *)word;
+
+	for (uint32_t i = 0; i < n; i++)
+		place[i] = enter(b, k, word[i], (uint32_t)(base + offset[i]), exact);
+}
+
+static void fill_bucket(void *arg, uint32_t number)
+{
+	const struct build *b = arg;
+	struct bucket *k = &b->bucket[number];
+
+	k->table.size = 512;
+	k->cap = 256;
+	k->first = malloc(k->cap * sizeof *k->first);
+	k->failed = !k->first;
+	for (uint32_t part = 0; !k->failed && part < rn_part_count(b->k->rows); part++) {
+		const uint32_t *from = pieces_of(b, part) + number;
+		uint64_t base = rn_part_from(part);
+		uint64_t *word = (uint64_t *)b->words->data + base + from[0];
+		const uint16_t *offset = (uint16_t *)b->offset->data + base + from[0];
+
+		k->failed = !make_room(b, k, from[1] - from[0]);
+		if (k->failed)
+			break;
+		if (b->s->kind == RN_KEYSET_WORD)
+			enter_piece(b, k, word, offset, from[1] - from[0], base, true);
+		else
+			enter_piece(b, k, word, offset, from[1] - from[0], base, false);
+	}
+	for (uint32_t i = 0; !k->failed && i < k->n; i++)
+		mark_first(&b->ranks, k->first[i]);
+	if (!b->find) {
+		free(k->table.slot);
+		k->table.slot = NULL;
+	}
+}
+
+/* Slots of a table that is only searched from now on, a load of some 0.6. */
+static uint64_t final_size(const struct bucket *k)
+{
+	return k->n + k->n / 2 + k->n / 8 + 2;
+}
+
+/* From places in a bucket to numbers; its table moves to those of all, if it is kept. */
+static void number_bucket(void *arg, uint32_t number)
+{
+	const struct build *b = arg;
+	struct bucket *k = &b->bucket[number];
+	struct rn_keyset_table *to = b->find ? &b->s->tables[number] : NULL;
+
+	for (uint32_t i = 0; i < k->n; i++)
+		k->first[i] = rank_of(&b->ranks, k->first[i]);
+	if (!to)
+		return;
+	*to = (struct rn_keyset_table){ (struct rn_keyset_slot *)b->s->slots->data + k->slots,
+					final_size(k) };
+	memset(to->slot, 0, to->size * sizeof *to->slot);
+	if (k->table.slot)
+		rn_keyset_table_move(&k->table, b->bits, to->slot, to->size);
+	for (uint64_t i = 0; i < to->size; i++)
+		if (to->slot[i].id)
+			to->slot[i].id = k->first[to->slot[i].id - 1] + 1;
+	free(k->table.slot);
+	k->table.slot = NULL;
+}
+
+/* of[] of a part, which stays in the cache while its pieces are gone through. */
+static void number_part(void *arg, uint32_t part)
+{
+	const struct build *b = arg;
+	uint64_t base = rn_part_from(part);
+	const uint64_t *words = (uint64_t *)b->words->data + base;
+	const uint16_t *offset = (uint16_t *)b->offset->data + base;
+	const uint32_t *from = pieces_of(b, part);
+	uint32_t *of = b->of + base;
+
+	for (uint32_t k = 0; k < 1u << b->bits; k++) {
+		const uint32_t *place = (const uint32_t *)(words + from[k]), *number = b->bucket[k].first;
+
+		for (uint32_t i = 0; i < from[k + 1] - from[k]; i++)
+			of[offset[from[k] + i]] = number[place[i]];
+	}
+}
+
+static int new_build(struct build *b, struct rn_err *e)
+{
+	uint64_t parts = rn_part_count(b->k->rows), rows = b->k->rows;
+
+	/* Buckets of some 2^15 rows, and pieces of no fewer than 32. */
+	b->bits = 4;
+	while (b->bits < 10 && rows >> b->bits > 1 << 15)
+		b->bits++;
+	RN_TRY(new_ranks(rows, &b->ranks, e));
+	RN_TRY(rn_buf_new_raw(rows * sizeof(uint64_t), "a hash table", &b->words, e));
+	RN_TRY(rn_buf_new_raw(rows * sizeof(uint16_t), "a hash table", &b->offset, e));
+	RN_TRY(rn_buf_new_raw(parts * ((1u << b->bits) + 1) * sizeof(uint32_t), "a hash table",
+			      &b->piece, e));
+	return rn_calloc((size_t)1 << b->bits, sizeof *b->bucket, "a hash table", &b->bucket, e);
+}
+
+static void free_build(struct build *b)
+{
+	for (uint32_t i = 0; b->bucket && i < 1u << b->bits; i++) {
+		free(b->bucket[i].table.slot);
+		free(b->bucket[i].first);
+	}
+	free(b->bucket);
+	rn_buf_unref(b->words);
+	rn_buf_unref(b->offset);
+	rn_buf_unref(b->piece);
+	free_ranks(&b->ranks);
+}
+
+/* Did all buckets fit into memory?  If so give the set room for their tables. */
+static int check_buckets(struct build *b, struct rn_keyset *s, struct rn_err *e)
+{
+	uint64_t slots = 0, most = 0;
+	bool failed = false;
+
+	for (uint32_t i = 0; i < 1u << b->bits; i++) {
+		struct bucket *k = &b->bucket[i];
+
+		failed = failed || k->failed;
+		most = k->table.size > most ? k->table.size : most;
+		k->slots = slots;
+		slots += final_size(k);
+	}
+	if (failed)
+		return rn_err_nomem(e, 2 * most * sizeof(struct rn_keyset_slot), "a hash table");
+	if (!b->find)
+		return 0;
+	RN_TRY(rn_calloc((size_t)1 << b->bits, sizeof *s->tables, "a hash table", &s->tables, e));
+	s->first_bits = b->bits;
+	return rn_buf_new_raw(slots * sizeof(struct rn_keyset_slot), "a hash table", &s->slots, e);
+}
+
+int rn_keyset_build_tables(struct rn_team *t, const struct rn_key *k, bool find,
+			   struct rn_keyset *s, uint32_t *of, struct rn_err *e)
+{
+	struct build b = { .s = s, .k = k, .of = of, .find = find };
+	int rc;
+
+	RN_GOTO(out, new_build(&b, e));
+	rn_part_run(t, k->rows, split_part, &b);
+	rn_team_run(t, 1u << b.bits, fill_bucket, &b);
+	RN_GOTO(out, check_buckets(&b, s, e));
+	RN_GOTO(out, rank_first(t, &b.ranks, e));
+	rn_team_run(t, 1u << b.bits, number_bucket, &b);
+	rn_part_run(t, k->rows, number_part, &b);
+	give_first(&b.ranks, s);
+out:
+	free_build(&b);
+	return rc;
+}
