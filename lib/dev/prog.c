@@ -203,6 +203,17 @@ struct rn_inst rn_inst_init(enum rn_prim op)
 	return i;
 }
 
+/* Does a size that is not known yet take part?  Then sizes cannot be compared. */
+static bool is_open(const struct rn_prog *p, const struct rn_inst *i)
+{
+	if (!p->open)
+		return false;
+	for (uint32_t k = 0; k < i->nin; k++)
+		if (i->in[k].val < p->nvals && !p->vals[i->in[k].val].width)
+			return true;
+	return !p->vals[i->out].width;
+}
+
 static bool is_step(enum rn_prim op)
 {
 	return op == RN_P_ADAM || op == RN_P_SGD;
@@ -226,7 +237,7 @@ uint32_t rn_prog_add(struct rn_prog *p, const struct rn_inst *inst, uint32_t row
 		return step ? (rn_err_set(e, RN_EBUG, "an optimizer step without a parameter"), out)
 			    : out;
 	n->out = out;
-	if (rn_inst_check(p, n, e)) {
+	if (!is_open(p, n) && rn_inst_check(p, n, e)) {
 		p->nvals -= !step;
 		return RN_NONE;
 	}
@@ -285,7 +296,9 @@ static int broadcast(const struct rn_prog *p, const char *what, const uint32_t *
 		*rank = v->rank > *rank ? v->rank : *rank;
 		padded_dims(v, d);
 		for (uint32_t i = 0; i < 4; i++) {
-			if (d[i] != 1 && dim[i] != 1 && d[i] != dim[i]) {
+			bool open = p->open && (!d[i] || !dim[i]);
+
+			if (d[i] != 1 && dim[i] != 1 && d[i] != dim[i] && !open) {
 				char a[64], b[64];
 
 				shape_text(&p->vals[x[first]], a, sizeof a);
@@ -294,7 +307,7 @@ static int broadcast(const struct rn_prog *p, const char *what, const uint32_t *
 						  "%s: shapes %s and %s do not fit together", what,
 						  a, b);
 			}
-			if (d[i] != 1 && dim[i] == 1) {
+			if (d[i] != 1 && (dim[i] == 1 || (open && d[i]))) {
 				dim[i] = d[i];
 				first = k;
 			}
@@ -597,13 +610,14 @@ static void concat_shape(const struct rn_prog *p, const uint32_t *xs, uint32_t n
 {
 	const struct rn_val *a = &p->vals[xs[0]];
 	uint64_t width = 0, first = 0;
-	bool same = a->rank > 0;
+	bool same = a->rank > 0, open = false;
 
 	*rows = 1;
 	for (uint32_t k = 0; k < n; k++) {
 		const struct rn_val *v = &p->vals[xs[k]];
 
 		*rows = v->rows != 1 ? v->rows : *rows;
+		open = open || (p->open && !v->width);
 		width += v->width;
 		first += v->rank ? v->dim[0] : 1;
 		same = same && v->rank == a->rank &&
@@ -612,7 +626,7 @@ static void concat_shape(const struct rn_prog *p, const uint32_t *xs, uint32_t n
 	*rank = same ? a->rank : 1;
 	memcpy(dim, a->dim, sizeof a->dim);
 	width = same ? first : width;
-	dim[0] = width < RN_NONE ? (uint32_t)width : RN_NONE;
+	dim[0] = open ? 0 : width < RN_NONE ? (uint32_t)width : RN_NONE;
 }
 
 uint32_t rn_prog_concat(struct rn_prog *p, const uint32_t *xs, uint32_t n, struct rn_err *e)

@@ -196,6 +196,7 @@ struct rn_prog {
 	struct rn_inst *insts;
 	struct rn_idx *idx;
 	uint32_t stage; /* given to instructions that are added */
+	bool open;      /* only shapes are wanted, and a dim of 0 is one that is not known yet */
 };
 
 void rn_prog_init(struct rn_prog *p);

@@ -53,7 +53,8 @@ void rn_shape_text(uint32_t rank, const uint32_t *dim, char *out, size_t cap)
 
 	n += (size_t)snprintf(out, cap, "[");
 	for (uint32_t i = 0; i < rank && n < cap; i++)
-		n += (size_t)snprintf(out + n, cap - n, i ? ",%u" : "%u", dim[i]);
+		n += (size_t)(dim[i] ? snprintf(out + n, cap - n, i ? ",%u" : "%u", dim[i])
+				     : snprintf(out + n, cap - n, i ? ",?" : "?"));
 	if (n < cap)
 		snprintf(out + n, cap - n, "]");
 }

@@ -4,6 +4,10 @@
  * *evaluated* (its rows are there, embedding and all: sources, carried
  * relations, the part that learns nothing) or *bound* (content and index
  * arrays, from which programs are lowered).
+ *
+ * Content does not depend on embeddings, so all of it is bound first; then encoders
+ * are fitted on the rows that a loss depends on, which the index arrays tell; then
+ * all widths are known, and what depends on them is settled.
  */
 #include "lower.h"
 #include "pass.h"
@@ -24,7 +28,7 @@ struct bound {
 struct rn_binding {
 	const struct rn_ctx *ctx;
 	struct rn_backend *backend;
-	const struct rn_plan *plan;
+	struct rn_plan *plan;
 	struct bound *nodes;
 	double seconds;
 };
@@ -100,6 +104,156 @@ static int make_node(struct rn_binding *x, uint32_t i, struct rn_rel *carried, b
 	return n->name ? rn_schema_set_name(&b->schema, n->name, e) : 0;
 }
 
+int rn_node_bind(const struct rn_ctx *c, const struct rn_node *n,
+		 const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
+		 struct rn_rel **out, struct rn_err *e)
+{
+	int rc;
+
+	RN_TRY(n->op->bind(c, n, schema, in, state, out, e));
+	rc = n->op->settle ? n->op->settle(c, n, schema, in, *out, state, e) : 0;
+	if (rc) {
+		rn_rel_unref(*out);
+		*out = NULL;
+	}
+	return rc;
+}
+
+/* ---- fitting ---------------------------------------------------------------------- */
+
+static bool is_bound(const struct rn_binding *x, uint32_t i)
+{
+	return x->nodes[i].needed && !x->nodes[i].evaluated;
+}
+
+static bool is_unfitted(const struct rn_binding *x, uint32_t i)
+{
+	const struct rn_node *n = &x->plan->nodes[i];
+
+	return is_bound(x, i) && n->op->fit && n->learns && !n->fitted;
+}
+
+static void inputs_of(const struct rn_binding *x, uint32_t i, const struct rn_schema **schemas,
+		      const struct rn_rel **rels)
+{
+	const struct rn_node *n = &x->plan->nodes[i];
+
+	for (uint32_t k = 0; k < n->nin; k++) {
+		if (schemas)
+			schemas[k] = &x->nodes[n->in[k].node].schema;
+		if (rels)
+			rels[k] = x->nodes[n->in[k].node].rel;
+	}
+}
+
+static int new_mask(const struct rn_binding *x, uint32_t i, uint8_t **mask, struct rn_err *e)
+{
+	return *mask ? 0 : rn_calloc(x->nodes[i].rel->rows, 1, "training rows", mask, e);
+}
+
+/* The rows of node i's inputs that its marked rows depend on. */
+static int reach_inputs(struct rn_binding *x, uint32_t i, uint8_t **masks, struct rn_err *e)
+{
+	const struct rn_node *n = &x->plan->nodes[i];
+	uint64_t rows = x->nodes[i].rel->rows;
+	const struct rn_rel *in[RN_MANY];
+
+	inputs_of(x, i, NULL, in);
+	for (uint32_t k = 0; k < n->nin; k++) {
+		uint32_t from = n->in[k].node;
+		uint8_t *mark;
+
+		if (!is_bound(x, from)) /* nothing below is fitted */
+			continue;
+		RN_TRY(new_mask(x, from, &masks[from], e));
+		mark = masks[from];
+		if (n->op->reach)
+			RN_TRY(n->op->reach(x->ctx, n, x->nodes[i].state, in, k, masks[i], rows,
+					    mark, e));
+		else
+			for (uint64_t r = 0; r < rows; r++)
+				mark[r] |= masks[i][r];
+	}
+	return 0;
+}
+
+/* Which rows of each bound node does a row of a loss depend on?  NULL: no loss reaches it. */
+static int reach_all(struct rn_binding *x, uint8_t **masks, struct rn_err *e)
+{
+	const struct rn_plan *p = x->plan;
+
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		uint32_t node = p->runs[i].node;
+
+		if (p->runs[i].kind != RN_RUN_FIT || !is_bound(x, node))
+			continue;
+		RN_TRY(new_mask(x, node, &masks[node], e));
+		memset(masks[node], 1, x->nodes[node].rel->rows);
+	}
+	for (uint32_t i = p->nnodes; i-- > 0;)
+		if (masks[i] && is_bound(x, i))
+			RN_TRY(reach_inputs(x, i, masks, e));
+	return 0;
+}
+
+/* Fit what is not fitted yet; *any: there was something. */
+static int fit_all(struct rn_binding *x, bool *any, struct rn_err *e)
+{
+	struct rn_plan *p = x->plan;
+	uint8_t **masks;
+	int rc = 0;
+
+	*any = false;
+	for (uint32_t i = 0; i < p->nnodes; i++)
+		*any = *any || is_unfitted(x, i);
+	if (!*any)
+		return 0;
+	RN_TRY(rn_calloc(p->nnodes, sizeof(uint8_t *), "training rows", &masks, e));
+	rc = reach_all(x, masks, e);
+	for (uint32_t i = 0; i < p->nnodes && !rc; i++) {
+		struct rn_node *n = &p->nodes[i];
+
+		if (!is_unfitted(x, i))
+			continue;
+		rc = n->op->fit(x->ctx, n, x->nodes[n->in[0].node].rel, masks[i], &n->fitted, e);
+		if (rc)
+			rn_node_error(n, rc, e);
+	}
+	for (uint32_t i = 0; i < p->nnodes; i++)
+		free(masks[i]);
+	free(masks);
+	return rc;
+}
+
+/* Schemas again, with all widths, and what of the states depends on them. */
+static int settle_all(struct rn_binding *x, bool infer, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < x->plan->nnodes; i++) {
+		const struct rn_node *n = &x->plan->nodes[i];
+		const struct rn_schema *schemas[RN_MANY];
+		const struct rn_rel *in[RN_MANY];
+		struct bound *b = &x->nodes[i];
+		int rc = 0;
+
+		if (!is_bound(x, i))
+			continue;
+		inputs_of(x, i, schemas, in);
+		if (infer) {
+			rn_schema_fini(&b->schema);
+			b->schema = (struct rn_schema){ 0 };
+			RN_TRY(rn_node_infer(n, schemas, &b->schema, e));
+		}
+		for (size_t k = 0; k < b->schema.nparts; k++)
+			if (!rn_shape_known(&b->schema.parts[k].shape))
+				rc = rn_err_set(e, RN_EBUG, "a width is not known after fitting");
+		if (!rc && n->op->settle)
+			rc = n->op->settle(x->ctx, n, schemas, in, b->rel, b->state, e);
+		if (rc)
+			return rn_node_error(n, rc, e);
+	}
+	return 0;
+}
+
 /* The last node that needs i's rows: bound nodes and runs need their inputs for ever. */
 static void free_unused(struct rn_binding *x, uint32_t upto, const uint32_t *last_use)
 {
@@ -135,13 +289,13 @@ static void find_last_uses(const struct rn_binding *x, const bool *deferred,
 		last[p->runs[i].node] = UINT32_MAX;
 }
 
-int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b, const struct rn_plan *plan,
+int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b, struct rn_plan *plan,
 		   struct rn_rel *const *carried, struct rn_binding **out, struct rn_err *e)
 {
 	double start = now();
 	struct rn_binding *x;
 	uint32_t *last = NULL;
-	bool *deferred = NULL;
+	bool *deferred = NULL, fitted;
 	int rc;
 
 	RN_TRY(rn_calloc(1, sizeof *x, "a binding", &x, e));
@@ -160,6 +314,8 @@ int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b, const struct rn
 		RN_GOTO(out, make_node(x, i, carried ? carried[i] : NULL, deferred[i], e));
 		free_unused(x, i, last);
 	}
+	RN_GOTO(out, fit_all(x, &fitted, e));
+	RN_GOTO(out, settle_all(x, fitted, e));
 	x->seconds = now() - start;
 out:
 	free(deferred);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ext.h"
 #include "lower.h"
 
 #include <stdlib.h>
@@ -23,10 +24,9 @@ int rn_node_infer(const struct rn_node *n, const struct rn_schema *const *in,
 	return rc;
 }
 
-/* Lower the bound node with its inputs as constants, run it, fill r's parts. */
-static int eval_parts(const struct rn_ctx *c, struct rn_backend *b, const struct rn_node *n,
-		      const void *state, const struct rn_rel *const *in, struct rn_params *params,
-		      struct rn_rel *r, struct rn_err *e)
+int rn_eval_parts(const struct rn_ctx *c, struct rn_backend *b, const struct rn_node *n,
+		  const void *state, const struct rn_rel *const *in, struct rn_params *params,
+		  struct rn_rel *r, struct rn_err *e)
 {
 	struct rn_prog p;
 	struct rn_param_source ps = { .prog = &p, .params = params, .constant = true };
@@ -67,9 +67,9 @@ int rn_eval_node(const struct rn_ctx *c, struct rn_backend *b, const struct rn_n
 		schemas[i] = &in[i]->schema;
 	RN_TRY(rn_node_infer(n, schemas, &s, e));
 	RN_GOTO(out, rn_calloc(1, n->op->state_size, "a stage", &state, e));
-	RN_GOTO(prefix, n->op->bind(c, n, schemas, in, state, &r, e));
+	RN_GOTO(prefix, rn_node_bind(c, n, schemas, in, state, &r, e));
 	if (s.nparts)
-		RN_GOTO(prefix, eval_parts(c, b, n, state, in, params, r, e));
+		RN_GOTO(prefix, rn_eval_parts(c, b, n, state, in, params, r, e));
 	rc = rn_schema_set_name(&r->schema, n->name, e);
 	goto out;
 prefix:

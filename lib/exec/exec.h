@@ -27,6 +27,12 @@ bool rn_node_waits(const struct rn_node *n, const struct rn_params *params);
 RN_MUST_CHECK int rn_node_infer(const struct rn_node *n, const struct rn_schema *const *in,
 				struct rn_schema *out, struct rn_err *e);
 
+/* Bind and settle one operator whose encoders, if it has any, are fitted: op.h. */
+RN_MUST_CHECK int rn_node_bind(const struct rn_ctx *c, const struct rn_node *n,
+			       const struct rn_schema *const *schema,
+			       const struct rn_rel *const *in, void *state, struct rn_rel **out,
+			       struct rn_err *e);
+
 /* Evaluate one operator, in evaluation mode.  `params`: values for the parameters
  * it asks for; NULL: it must not ask.  *out owned; its parts may be views. */
 RN_MUST_CHECK int rn_eval_node(const struct rn_ctx *c, struct rn_backend *b,
@@ -39,6 +45,10 @@ RN_MUST_CHECK int rn_eval_node(const struct rn_ctx *c, struct rn_backend *b,
 struct rn_source;
 RN_MUST_CHECK int rn_source_open(const struct rn_ctx *c, const struct rn_node *n, const char *dir,
 				 struct rn_source **out, struct rn_err *e);
+/* The same for who reads no further than the first 65,536 rows: the types of text are those
+ * of these rows, so that what comes after them need not be read. */
+RN_MUST_CHECK int rn_source_open_first(const struct rn_ctx *c, const struct rn_node *n,
+				       const char *dir, struct rn_source **out, struct rn_err *e);
 const struct rn_schema *rn_source_schema(const struct rn_source *s);
 RN_MUST_CHECK int rn_source_block(struct rn_source *s, struct rn_rel **out, struct rn_err *e); /* NULL at the end */
 /* Fingerprint of what was read: XXH3-64 of the bytes; valid after the last block. */
@@ -51,11 +61,12 @@ RN_MUST_CHECK int rn_source_read(const struct rn_ctx *c, const struct rn_node *n
 /* ---- a bound plan -------------------------------------------------------------------- */
 
 struct rn_binding;
-/* plan: canonical, with runs; c, b and plan are borrowed until rn_binding_free.
+/* plan: canonical, with runs; c, b and plan are borrowed until rn_binding_free.  Encode
+ * stages that are not fitted yet are fitted, and stay so in the plan.
  * carried[i]: node i's rows where a stream brought them, else NULL (borrowed; the
  * array may be NULL).  Losses are always bound, never evaluated. */
 RN_MUST_CHECK int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b,
-				 const struct rn_plan *plan, struct rn_rel *const *carried,
+				 struct rn_plan *plan, struct rn_rel *const *carried,
 				 struct rn_binding **out, struct rn_err *e);
 void rn_binding_free(struct rn_binding *x); /* NULL is fine */
 /* Content of a node (borrowed; parts only where the node is evaluated); NULL for a

@@ -2,6 +2,8 @@
 #include "pipe.h"
 
 #include "../base/json.h"
+#include "../base/uri.h"
+#include "ext.h"
 #include "stream.h"
 
 #include <inttypes.h>
@@ -12,6 +14,16 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+enum { MOST_FORWARD = 256 << 20 }; /* bytes of relations that a plan holds in memory */
+
+/* One input: its stream, and the nodes that its relations belong to. */
+struct input {
+	struct rn_feed *feed;
+	uint32_t *node_of; /* by section */
+	size_t n;
+	const struct rn_schema *schema; /* of the first section */
+};
+
 /* One run of one program. */
 struct job {
 	const struct rn_pipe_conf *conf;
@@ -21,8 +33,10 @@ struct job {
 	struct rn_plan *plan;     /* of the inputs, and the new node */
 	uint32_t node;            /* the new node */
 	uint32_t from[RN_MANY];   /* the inputs' output nodes */
-	struct rn_rel **carried;  /* by node */
-	size_t ncarried;
+	struct rn_spill *spill;
+	struct rn_budget budget;  /* of what the inputs' blocks take in memory */
+	struct rn_feeds *feeds;
+	struct input *in;
 	json_t *history;          /* of the first input; borrowed by no one else */
 };
 
@@ -41,7 +55,7 @@ static double now(void)
 static int make_id(const struct job *j, char id[17], struct rn_err *e)
 {
 	const struct rn_pipe_conf *c = j->conf;
-	struct rn_str s = RN_STR_INIT;
+	struct rn_str s = RN_STR_INIT, shown = RN_STR_INIT;
 	int rc;
 
 	if (c->argv)
@@ -50,10 +64,13 @@ static int make_id(const struct job *j, char id[17], struct rn_err *e)
 	rn_json_print(c->opt, RN_JSON_COMPACT, &s);
 	for (size_t i = 0; i < c->nin; i++)
 		rn_str_addf(&s, " %s=%s", c->in[i].as ? c->in[i].as : "", j->plan->nodes[j->from[i]].id);
-	rc = rn_str_check(&s, e);
+	rn_uri_hide(s.s, &shown);
+	shown.failed |= s.failed;
+	rc = rn_str_check(&shown, e);
 	if (!rc)
-		snprintf(id, 17, "%016llx", (unsigned long long)XXH64(s.s, s.len, 0));
+		snprintf(id, 17, "%016llx", (unsigned long long)XXH64(shown.s, shown.len, 0));
 	rn_str_fini(&s);
+	rn_str_fini(&shown);
 	return rc;
 }
 
@@ -80,6 +97,7 @@ static int add_node(struct job *j, struct rn_err *e)
 	RN_TRY(make_id(j, id, e));
 	RN_TRY(rn_json_copy(c->opt, &opt, e));
 	RN_TRY(rn_plan_add(j->plan, c->op, c->name, id, opt, &j->node, e));
+	j->plan->nodes[j->node].fitted = rn_fitted_ref(c->fitted);
 	for (size_t i = 0; i < c->nin; i++)
 		RN_TRY(rn_plan_add_input(j->plan, j->node, input_as(j, i, buf), c->in[i].opt, j->from[i], e));
 	return 0;
@@ -128,75 +146,6 @@ static int put_rows(struct job *j, const struct rn_rel *r, struct rn_err *e)
 {
 	j->stats->rows_out += r->rows;
 	return rn_writer_rows(j->writer, r, e);
-}
-
-/* The carried relations that the plan under the new node rests on, each once. */
-static void number_sections(const struct job *j, uint32_t *section, bool *need)
-{
-	uint32_t n = 0;
-
-	need[j->node] = true;
-	for (uint32_t i = j->plan->nnodes; i-- > 0;) {
-		section[i] = RN_NONE;
-		if (!need[i] || (i < j->ncarried && j->carried[i]))
-			continue;
-		for (uint32_t k = 0; k < j->plan->nodes[i].nin; k++)
-			need[j->plan->nodes[i].in[k].node] = true;
-	}
-	for (uint32_t i = 0; i < j->plan->nnodes; i++)
-		if (need[i] && i < j->ncarried && j->carried[i])
-			section[i] = n++;
-}
-
-/* Check the plan above the carried relations: names, types and shapes, no rows.
- * What lies behind a carried relation is only history. */
-static int infer_deferred(struct job *j, const bool *need, struct rn_err *e)
-{
-	const struct rn_plan *p = j->plan;
-	struct rn_schema *schemas = NULL;
-	bool *known = NULL;
-	int rc;
-
-	RN_GOTO(out, rn_calloc(p->nnodes, sizeof *schemas, "schemas", &schemas, e));
-	RN_GOTO(out, rn_calloc(p->nnodes, sizeof *known, "schemas", &known, e));
-	for (uint32_t i = 0; i < p->nnodes; i++) {
-		bool carried = i < j->ncarried && j->carried[i];
-
-		known[i] = carried || !need[i];
-		if (carried)
-			RN_GOTO(out, rn_schema_copy(&j->carried[i]->schema, &schemas[i], e));
-	}
-	rc = rn_plan_infer(p, schemas, known, e);
-out:
-	for (uint32_t i = 0; schemas && i < p->nnodes; i++)
-		rn_schema_fini(&schemas[i]);
-	free(schemas);
-	free(known);
-	return rc;
-}
-
-static int write_deferred(struct job *j, struct rn_err *e)
-{
-	uint32_t *section = NULL;
-	bool *need = NULL;
-	int rc;
-
-	j->stats->deferred = true;
-	RN_GOTO(out, rn_calloc(j->plan->nnodes, sizeof *section, "a header", &section, e));
-	RN_GOTO(out, rn_calloc(j->plan->nnodes, sizeof *need, "a header", &need, e));
-	number_sections(j, section, need);
-	RN_GOTO(out, infer_deferred(j, need, e));
-	RN_GOTO(out, open_output(j, "deferred", section, e));
-	for (uint32_t i = 0; i < j->plan->nnodes; i++) {
-		if (section[i] == RN_NONE)
-			continue;
-		RN_GOTO(out, rn_writer_section(j->writer, &j->carried[i]->schema, e));
-		RN_GOTO(out, put_rows(j, j->carried[i], e));
-	}
-out:
-	free(section);
-	free(need);
-	return rc;
 }
 
 /* ---- sources --------------------------------------------------------------------- */
@@ -274,181 +223,313 @@ out:
 	return rc;
 }
 
-/* ---- one input, block by block ------------------------------------------------------ */
+/* ---- inputs ----------------------------------------------------------------------- */
 
-static int eval_block(struct job *j, const struct rn_rel *b, struct rn_err *e)
+/* Merge input i's plan into ours.  What its relations are is known before they come. */
+static int merge_input(struct job *j, size_t i, struct rn_err *e)
+{
+	struct input *in = &j->in[i];
+	const json_t *plan = json_object_get(rn_feed_header(in->feed), "plan");
+	size_t cap = rn_feed_deferred(in->feed) ? json_array_size(json_object_get(plan, "nodes")) : 1;
+	int rc;
+
+	RN_TRY(rn_calloc(cap, sizeof *in->node_of, "sections", &in->node_of, e));
+	rc = rn_plan_from_header(j->plan, plan, &j->from[i], in->node_of, cap, e);
+	if (rc)
+		return rn_err_prefix(e, rc, "%s", j->conf->in[i].file);
+	for (size_t k = 0; k < cap; k++)
+		if (in->node_of[k] != RN_NONE)
+			in->n = k + 1;
+	return 0;
+}
+
+static uint64_t input_budget(const struct rn_ctx *c, bool deferred)
+{
+	uint64_t n = rn_ext_mem(c) / 4;
+
+	return deferred && n > MOST_FORWARD ? MOST_FORWARD : n;
+}
+
+/* Open all inputs, and make the plan. */
+static int open_inputs(struct job *j, struct rn_err *e)
+{
+	const struct rn_pipe_conf *c = j->conf;
+
+	RN_TRY(rn_calloc(c->nin, sizeof *j->in, "inputs", &j->in, e));
+	RN_TRY(rn_spill_new(c->ctx, &j->spill, e));
+	j->budget.limit = input_budget(c->ctx, false);
+	RN_TRY(rn_feeds_open(c->ctx, c->in, c->nin, j->spill, &j->budget, &j->feeds, e));
+	for (size_t i = 0; i < c->nin; i++)
+		j->in[i].feed = rn_feeds_get(j->feeds, i);
+	j->history = json_incref(json_object_get(rn_feed_header(j->in[0].feed), "history"));
+	for (size_t i = 0; i < c->nin; i++)
+		RN_TRY(merge_input(j, i, e));
+	return add_node(j, e);
+}
+
+static void close_inputs(struct job *j)
+{
+	rn_feeds_close(j->feeds);
+	for (size_t i = 0; j->in && i < j->conf->nin; i++)
+		free(j->in[i].node_of);
+	free(j->in);
+	if (j->spill)
+		j->stats->spilled_bytes = rn_spill_bytes(j->spill);
+	rn_spill_free(j->spill);
+}
+
+/* ---- a plan: the relations are carried on ------------------------------------------------ */
+
+/* Relations on their way from the inputs to the output. */
+struct carried {
+	uint32_t *section; /* by node: in the output, or RN_NONE */
+	bool *need, *known, *have;
+	struct rn_schema *schemas; /* by node */
+	size_t unknown;            /* needed relations whose schema has not come yet */
+	uint32_t written;
+	bool open;
+};
+
+static void carried_fini(const struct job *j, struct carried *c)
+{
+	for (uint32_t i = 0; c->schemas && i < j->plan->nnodes; i++)
+		rn_schema_fini(&c->schemas[i]);
+	free(c->schemas);
+	free(c->section);
+	free(c->need);
+	free(c->known);
+	free(c->have);
+}
+
+/* The relations that the plan under the new node rests on, each once, in the order in
+ * which they come. */
+static int number_sections(const struct job *j, struct carried *c, struct rn_err *e)
+{
+	uint32_t n = 0, nodes = j->plan->nnodes;
+
+	RN_TRY(rn_calloc(nodes, sizeof *c->section, "a header", &c->section, e));
+	RN_TRY(rn_calloc(nodes, sizeof *c->need, "a header", &c->need, e));
+	RN_TRY(rn_calloc(nodes, sizeof *c->known, "schemas", &c->known, e));
+	RN_TRY(rn_calloc(nodes, sizeof *c->have, "schemas", &c->have, e));
+	RN_TRY(rn_calloc(nodes, sizeof *c->schemas, "schemas", &c->schemas, e));
+	for (uint32_t i = 0; i < nodes; i++)
+		c->section[i] = RN_NONE;
+	for (size_t i = 0; i < j->conf->nin; i++)
+		for (size_t k = 0; k < j->in[i].n; k++)
+			if (j->in[i].node_of[k] != RN_NONE)
+				c->known[j->in[i].node_of[k]] = true;
+	c->need[j->node] = true;
+	for (uint32_t i = nodes; i-- > 0;)
+		for (uint32_t k = 0; c->need[i] && !c->known[i] && k < j->plan->nodes[i].nin; k++)
+			c->need[j->plan->nodes[i].in[k].node] = true;
+	for (size_t i = 0; i < j->conf->nin; i++)
+		for (size_t k = 0; k < j->in[i].n; k++) {
+			uint32_t node = j->in[i].node_of[k];
+
+			if (node != RN_NONE && c->need[node] && c->section[node] == RN_NONE)
+				c->section[node] = n++;
+		}
+	c->unknown = n;
+	/* What lies behind a carried relation is only history. */
+	for (uint32_t i = 0; i < nodes; i++)
+		c->known[i] = c->known[i] || !c->need[i];
+	return 0;
+}
+
+/* A relation's schema has come.  With the last of them the plan above is checked: names,
+ * types and shapes, no rows. */
+static int learn_schema(struct job *j, struct carried *c, uint32_t node, const struct rn_schema *s,
+			struct rn_err *e)
+{
+	if (c->section[node] == RN_NONE || c->have[node])
+		return 0;
+	RN_TRY(rn_schema_copy(s, &c->schemas[node], e));
+	c->have[node] = true;
+	return --c->unknown ? 0 : rn_plan_infer(j->plan, c->schemas, c->known, e);
+}
+
+static int node_of(const struct job *j, size_t i, size_t k, uint32_t *node, struct rn_err *e)
+{
+	const struct input *in = &j->in[i];
+
+	*node = k < in->n ? in->node_of[k] : RN_NONE;
+	if (*node != RN_NONE)
+		return 0;
+	return rn_err_set(e, RN_EDATA, "%s: section %zu of the stream belongs to no node of its plan",
+			  j->conf->in[i].file, k);
+}
+
+static int forward_blocks(struct job *j, struct rn_feed *f, bool keep, struct rn_err *e)
+{
+	struct rn_rel *b;
+	int rc;
+
+	for (;;) {
+		RN_TRY(rn_feed_next(f, &b, e));
+		if (!b)
+			return 0;
+		j->stats->rows_in += b->rows;
+		rc = keep ? put_rows(j, b, e) : 0;
+		rn_rel_unref(b);
+		RN_TRY(rc);
+	}
+}
+
+static int forward_section(struct job *j, struct carried *c, size_t i, size_t k,
+			   const struct rn_schema *s, struct rn_err *e)
+{
+	uint32_t node;
+	bool keep;
+
+	RN_TRY(node_of(j, i, k, &node, e));
+	RN_TRY(learn_schema(j, c, node, s, e));
+	if (!c->open)
+		RN_TRY(open_output(j, "deferred", c->section, e));
+	c->open = true;
+	keep = c->section[node] == c->written;
+	if (keep) {
+		RN_TRY(rn_writer_section(j->writer, s, e));
+		c->written++;
+	}
+	return forward_blocks(j, j->in[i].feed, keep, e);
+}
+
+static int forward_input(struct job *j, struct carried *c, size_t i, struct rn_err *e)
+{
+	const struct rn_schema *s = j->in[i].schema;
+	size_t k;
+
+	rn_feed_set_pace(j->in[i].feed);
+	for (k = 0; s; k++) {
+		RN_TRY(forward_section(j, c, i, k, s, e));
+		RN_TRY(rn_feed_section(j->in[i].feed, &s, e));
+	}
+	if (k < j->in[i].n)
+		return rn_err_set(e, RN_EDATA, "%s: the stream lacks section %zu of its plan",
+				  j->conf->in[i].file, k);
+	return 0;
+}
+
+static int forward(struct job *j, struct rn_err *e)
+{
+	struct carried c = { 0 };
+	uint32_t node;
+	int rc;
+
+	j->stats->deferred = true;
+	__atomic_store_n(&j->budget.limit, input_budget(j->conf->ctx, true), __ATOMIC_RELAXED);
+	RN_GOTO(out, number_sections(j, &c, e));
+	for (size_t i = 0; i < j->conf->nin; i++) {
+		RN_GOTO(out, rn_feed_section(j->in[i].feed, &j->in[i].schema, e));
+		if (!j->in[i].schema)
+			continue;
+		RN_GOTO(out, node_of(j, i, 0, &node, e));
+		RN_GOTO(out, learn_schema(j, &c, node, j->in[i].schema, e));
+	}
+	for (size_t i = 0; i < j->conf->nin; i++)
+		RN_GOTO(out, forward_input(j, &c, i, e));
+	if (!c.open)
+		rc = open_output(j, "deferred", c.section, e);
+out:
+	carried_fini(j, &c);
+	return rc;
+}
+
+/* ---- rows ----------------------------------------------------------------------------------- */
+
+static int emit(void *arg, const struct rn_rel *r, struct rn_err *e)
+{
+	return put_rows(arg, r, e);
+}
+
+static int eval_block(struct rn_ext *x, const struct rn_rel *b, uint64_t first, struct rn_err *e)
 {
 	const struct rn_rel *in[1] = { b };
-	uint64_t first = j->stats->rows_in;
 	struct rn_rel *out;
 	int rc;
 
-	rc = rn_eval_node(j->conf->ctx, j->backend, &j->plan->nodes[j->node], in, j->conf->params,
-			  &out, e);
+	rc = rn_eval_node(x->ctx, x->backend, x->node, in, x->params, &out, e);
 	/* An operator counts the rows that it is given: say where they begin. */
 	if (rc == RN_EDATA && first)
 		rn_err_prefix(e, rc, "counting rows from %" PRIu64, first);
 	if (rc)
 		return rc;
-	j->stats->rows_in += b->rows;
-	rc = put_rows(j, out, e);
+	rc = x->emit(x->emit_arg, out, e);
 	rn_rel_unref(out);
 	return rc;
 }
 
-static int stream_blocks(struct job *j, struct rn_reader *r, struct rn_err *e)
+/* A row-wise operator: block by block. */
+static int eval_blocks(struct rn_ext *x, struct rn_err *e)
 {
-	const struct rn_schema *schema, *more;
-	struct rn_schema out = { 0 };
 	struct rn_rel *b;
+	uint64_t first;
 	int rc;
 
-	RN_TRY(rn_reader_section(r, &schema, e));
-	if (!schema)
-		return rn_err_set(e, RN_EDATA, "%s: an evaluated stream without a relation",
-				  j->conf->in[0].file);
-	RN_TRY(rn_node_infer(&j->plan->nodes[j->node], &schema, &out, e));
-	RN_GOTO(out, open_evaluated(j, &out, e));
-	while (!(rc = rn_reader_block(r, &b, e)) && b) {
-		rc = eval_block(j, b, e);
+	for (;;) {
+		first = x->rows_in;
+		RN_TRY(rn_ext_next(x, 0, &b, e));
+		if (!b)
+			return 0;
+		rc = eval_block(x, b, first, e);
 		rn_rel_unref(b);
-		if (rc)
-			goto out;
+		RN_TRY(rc);
 	}
-	if (!rc)
-		rc = rn_reader_section(r, &more, e); /* END, and its checksum */
-	if (!rc && more)
-		rc = rn_err_set(e, RN_EDATA, "%s: an evaluated stream of several relations",
-				j->conf->in[0].file);
+}
+
+static int eval(struct rn_ext *x, struct rn_err *e)
+{
+	static const struct {
+		const char *op;
+		int (*run)(struct rn_ext *x, struct rn_err *e);
+	} how[] = {
+		{ "join", rn_ext_join }, { "agg", rn_ext_agg }, { "sort", rn_ext_sort }, { "union", rn_ext_union },
+	};
+	const struct rn_op *op = x->node->op;
+
+	for (size_t i = 0; i < sizeof how / sizeof how[0]; i++)
+		if (!strcmp(op->name, how[i].op))
+			return how[i].run(x, e);
+	return op->flags & RN_OP_ROWWISE && x->nin == 1 ? eval_blocks(x, e) : rn_ext_whole(x, e);
+}
+
+static int run_rows(struct job *j, struct rn_err *e)
+{
+	const struct rn_pipe_conf *c = j->conf;
+	struct rn_ext x = {
+		.ctx = c->ctx, .backend = j->backend, .node = &j->plan->nodes[j->node],
+		.params = c->params, .file = j->spill, .nin = c->nin, .feeds = j->feeds,
+		.emit = emit, .emit_arg = j,
+	};
+	struct rn_schema out = { 0 };
+	int rc;
+
+	RN_TRY(rn_calloc(c->nin, sizeof(struct rn_schema *), "schemas", &x.schema, e));
+	for (size_t i = 0; i < c->nin; i++)
+		RN_GOTO(out, rn_feed_section(j->in[i].feed, &x.schema[i], e));
+	RN_GOTO(out, rn_node_infer(x.node, x.schema, &out, e));
+	RN_GOTO(out, open_evaluated(j, &out, e));
+	rc = eval(&x, e);
+	j->stats->rows_in = x.rows_in;
 out:
 	rn_schema_fini(&out);
+	free(x.schema);
 	return rc;
 }
 
-static int merge(struct job *j, const struct rn_stream *s, size_t i, struct rn_err *e)
+static int run_inputs(struct job *j, struct rn_err *e)
 {
-	int rc = rn_stream_merge(s, j->plan, &j->from[i], &j->carried, &j->ncarried, e);
-
-	return rc ? rn_err_prefix(e, rc, "%s", j->conf->in[i].file) : 0;
-}
-
-/* ---- all inputs at once ---------------------------------------------------------------- */
-
-static int run_whole(struct job *j, const struct rn_stream *streams, struct rn_err *e)
-{
-	const struct rn_pipe_conf *c = j->conf;
 	bool deferred = false;
-	const struct rn_rel *in[RN_MANY];
-	struct rn_rel *out;
-	int rc;
 
-	for (size_t i = 0; i < c->nin; i++) {
-		deferred = deferred || streams[i].deferred;
-		RN_TRY(merge(j, &streams[i], i, e));
-		for (size_t k = 0; k < streams[i].nsections; k++)
-			j->stats->rows_in += streams[i].sections[k]->rows;
-	}
-	RN_TRY(add_node(j, e));
-	if (deferred && c->params)
+	RN_TRY(open_inputs(j, e));
+	for (size_t i = 0; i < j->conf->nin; i++)
+		deferred = deferred || rn_feed_deferred(j->in[i].feed);
+	if (deferred && j->conf->params)
 		return rn_err_set(e, RN_EUSAGE, "--model wants evaluated input, and this is a plan (rn-predict "
 				  "applies a whole plan)");
-	if (deferred || rn_node_waits(&j->plan->nodes[j->node], c->params))
-		return write_deferred(j, e);
-	for (size_t i = 0; i < c->nin; i++)
-		in[i] = j->carried[j->from[i]];
-	RN_TRY(rn_eval_node(c->ctx, j->backend, &j->plan->nodes[j->node], in, c->params, &out, e));
-	rc = open_evaluated(j, &out->schema, e);
-	if (!rc)
-		rc = put_rows(j, out, e);
-	rn_rel_unref(out);
-	return rc;
-}
-
-static int run_several(struct job *j, struct rn_err *e)
-{
-	struct rn_stream *streams;
-	int rc;
-
-	RN_TRY(rn_calloc(j->conf->nin, sizeof *streams, "inputs", &streams, e));
-	rc = rn_streams_read(j->conf->ctx, j->conf->in, j->conf->nin, streams, e);
-	if (!rc) {
-		j->history = json_incref(json_object_get(streams[0].header, "history"));
-		rc = run_whole(j, streams, e);
-	}
-	for (size_t i = 0; i < j->conf->nin; i++)
-		rn_stream_fini(&streams[i]);
-	free(streams);
-	return rc;
-}
-
-/* A row-wise operator on a text table, read as rn-scan reads it: also block by block. */
-static int run_table(struct job *j, struct rn_err *e)
-{
-	const struct rn_schema *schema;
-	struct rn_schema out = { 0 };
-	struct rn_source *s = NULL;
-	struct rn_plan *scan;
-	struct rn_rel *b;
-	int rc;
-
-	RN_TRY(rn_scan_node(j->conf->in[0].file, NULL, &scan, e));
-	rn_plan_free(j->plan);
-	j->plan = scan;
-	RN_TRY(add_node(j, e)); /* from[0] is 0, the scan */
-	if (rn_node_waits(&j->plan->nodes[j->node], j->conf->params)) {
-		/* What waits carries all rows: as for several inputs. */
-		rn_plan_free(j->plan);
-		RN_TRY(rn_plan_new(&j->plan, e));
-		return run_several(j, e);
-	}
-	RN_GOTO(out, rn_source_open(j->conf->ctx, &j->plan->nodes[0], NULL, &s, e));
-	schema = rn_source_schema(s);
-	RN_GOTO(out, rn_node_infer(&j->plan->nodes[j->node], &schema, &out, e));
-	RN_GOTO(out, open_evaluated(j, &out, e));
-	while (!(rc = rn_source_block(s, &b, e)) && b) {
-		rc = eval_block(j, b, e);
-		rn_rel_unref(b);
-		if (rc)
-			break;
-	}
-out:
-	rn_schema_fini(&out);
-	rn_source_close(s);
-	return rc;
-}
-
-/* A row-wise operator on one stream: block by block if it is evaluated. */
-static int run_rowwise(struct job *j, struct rn_err *e)
-{
-	const struct rn_pipe_conf *c = j->conf;
-	struct rn_stream s = { 0 };
-	struct rn_reader *r = NULL;
-	struct rn_io *io;
-	int rc;
-
-	RN_TRY(rn_io_open_read(c->in[0].file, &io, e));
-	RN_TRY(rn_reader_open(io, &r, e));
-	RN_GOTO(out, rn_stream_header(r, c->in[0].file, &s.header, &s.deferred, e));
-	j->history = json_incref(json_object_get(s.header, "history"));
-	if (s.deferred) {
-		RN_GOTO(out, rn_stream_sections(r, c->in[0].file, &s, e));
-		rc = run_whole(j, &s, e);
-		goto out;
-	}
-	RN_GOTO(out, merge(j, &s, 0, e)); /* the plan; no section was read yet */
-	RN_GOTO(out, add_node(j, e));
-	if (!rn_node_waits(&j->plan->nodes[j->node], c->params)) {
-		rc = stream_blocks(j, r, e);
-		goto out;
-	}
-	RN_GOTO(out, rn_stream_sections(r, c->in[0].file, &s, e));
-	j->stats->rows_in += s.sections[0]->rows;
-	j->carried[j->from[0]] = rn_rel_ref(s.sections[0]);
-	rc = write_deferred(j, e);
-out:
-	rn_stream_fini(&s);
-	rn_reader_close(r);
-	return rc;
+	if (deferred || rn_node_waits(&j->plan->nodes[j->node], j->conf->params))
+		return forward(j, e);
+	return run_rows(j, e);
 }
 
 /* ---- the program ------------------------------------------------------------------------- */
@@ -486,9 +567,7 @@ static int run(struct job *j, struct rn_err *e)
 		rn_log(c->ctx, RN_LOG_INFO, "%s", note);
 	if (c->op->flags & RN_OP_SOURCE)
 		return run_source(j, e);
-	if (!(c->op->flags & RN_OP_ROWWISE) || c->nin != 1)
-		return run_several(j, e);
-	return rn_is_text_table(c->in[0].file) ? run_table(j, e) : run_rowwise(j, e);
+	return run_inputs(j, e);
 }
 
 int rn_pipe_run(const struct rn_pipe_conf *c, struct rn_pipe_stats *stats, struct rn_err *e)
@@ -509,9 +588,7 @@ int rn_pipe_run(const struct rn_pipe_conf *c, struct rn_pipe_stats *stats, struc
 	j.stats->seconds = now() - start;
 	if (j.backend)
 		j.backend->close(j.backend);
-	for (size_t i = 0; i < j.ncarried; i++)
-		rn_rel_unref(j.carried[i]);
-	free(j.carried);
+	close_inputs(&j);
 	rn_plan_free(j.plan);
 	json_decref(j.history);
 	return rc;

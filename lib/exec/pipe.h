@@ -6,8 +6,9 @@
  * relations carried in the same stream).  A program whose operator learns and
  * has no model, or whose input is deferred, computes nothing: it adds its node
  * to the plan and forwards the carried relations, equal ones once.  Row-wise
- * operators work block by block in bounded memory.  Several inputs are drained
- * at once, so that diamonds through tee and fifos cannot deadlock.
+ * operators work block by block, others in memory as far as --mem allows and in
+ * temporary files beyond (ext.h).  Several inputs are drained at once, so that diamonds
+ * through tee and fifos cannot deadlock.
  */
 #ifndef RN_PIPE_H
 #define RN_PIPE_H
@@ -31,6 +32,7 @@ struct rn_pipe_conf {
 	const char *output; /* "-" or NULL: standard output */
 	struct rn_writer_opt writer;
 	struct rn_params *params; /* --model: what was learned; NULL: no model given */
+	struct rn_fitted *fitted; /* --model: what an encode stage fitted, or NULL; borrowed */
 	int argc;           /* for the history; NULL argv: --no-history */
 	char *const *argv;
 };
@@ -38,6 +40,7 @@ struct rn_pipe_conf {
 struct rn_pipe_stats {
 	uint64_t rows_in, rows_out;
 	struct rn_writer_stats out;
+	uint64_t spilled_bytes; /* of temporary data that were written */
 	double seconds;
 	bool deferred;
 };

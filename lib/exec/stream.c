@@ -7,6 +7,7 @@
 #include "stream.h"
 
 #include "../base/json.h"
+#include "../base/uri.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ bool rn_is_text_table(const char *path)
 	static const char *const ends[] = { ".csv", ".tsv", ".jsonl", ".ndjson" };
 	size_t n = strlen(path);
 
-	if (!strncmp(path, "sqlite:", 7))
+	if (rn_uri_kind(path))
 		return true;
 	if (n > 4 && !strcmp(path + n - 4, ".zst"))
 		n -= 4;
@@ -41,14 +42,12 @@ bool rn_is_text_table(const char *path)
  * to what it leaves open, a folder's. */
 static size_t find_stem(const char *path, const char **stem)
 {
-	static const char table[] = "table=";
-	size_t n = strlen(path);
+	size_t n = rn_uri_kind(path) ? rn_uri_stem(path, stem) : 0;
 	const char *s;
 
-	if (!strncmp(path, "sqlite:", 7) && (s = strstr(path, table))) {
-		*stem = s + sizeof table - 1;
-		return strcspn(*stem, "&");
-	}
+	if (n || rn_uri_kind(path) == RN_URI_POSTGRES)
+		return n;
+	n = strlen(path);
 	while (n > 1 && path[n - 1] == '/')
 		n--;
 	for (s = path + n; s > path && s[-1] != '/'; s--)
@@ -98,7 +97,7 @@ char *rn_absolute_path(const char *path, struct rn_err *e)
 	struct stat st;
 	char *s;
 
-	if (!strncmp(path, "sqlite:", 7) || (strpbrk(path, "*?[") && stat(path, &st) < 0))
+	if (rn_uri_kind(path) || (strpbrk(path, "*?[") && stat(path, &st) < 0))
 		return prefixed(path, e);
 	s = strcmp(path, "-") ? realpath(path, NULL) : strdup(path);
 	if (!s)
@@ -176,7 +175,7 @@ int rn_stream_sections(struct rn_reader *r, const char *file, struct rn_stream *
 int rn_scan_node(const char *file, const char *name, struct rn_plan **plan, struct rn_err *e)
 {
 	const struct rn_op *scan = rn_op_find("scan");
-	char id[17], *path = NULL, *stem = NULL;
+	char id[17], *path = NULL, *stem = NULL, *shown = NULL;
 	struct rn_plan *p = NULL;
 	json_t *opt = NULL;
 	uint32_t node;
@@ -186,20 +185,22 @@ int rn_scan_node(const char *file, const char *name, struct rn_plan **plan, stru
 	rc = RN_EIO;
 	path = rn_absolute_path(file, e);
 	stem = name ? strdup(name) : rn_path_stem(file, e);
-	if (!path || !stem) {
+	shown = path ? rn_uri_hidden(path, e) : NULL;
+	if (!path || !stem || !shown) {
 		rc = e && e->code ? e->code : RN_ENOMEM;
 		goto out;
 	}
 	RN_GOTO(out, rn_json_object(&opt, e));
 	RN_GOTO(out, rn_json_set_text(opt, "from", path, e));
 	/* Named by its path: a table that two programs read is one source. */
-	snprintf(id, sizeof id, "%016llx", (unsigned long long)XXH64(path, strlen(path), 0));
+	snprintf(id, sizeof id, "%016llx", (unsigned long long)XXH64(shown, strlen(shown), 0));
 	rc = rn_plan_add(p, scan, *stem ? stem : NULL, id, opt, &node, e);
 	opt = NULL;
 out:
 	json_decref(opt);
 	free(path);
 	free(stem);
+	free(shown);
 	if (rc)
 		rn_plan_free(p);
 	else
@@ -357,8 +358,10 @@ int rn_stream_make_header(const char *kind, json_t *plan, const json_t *history,
 		RN_GOTO(out, rn_json_append(all, json_incref(json_array_get(history, i)), e));
 	RN_GOTO(out, rn_json_array(&args, e));
 	for (int i = 0; i < argc; i++) {
-		json_t *a = json_string(argv[i]);
+		char *shown = rn_uri_hidden(argv[i], e);
+		json_t *a = shown ? json_string(shown) : NULL;
 
+		free(shown);
 		/* An argument need not be UTF-8; the history is a note, not data. */
 		RN_GOTO(out, rn_json_append(args, a ? a : json_string("?"), e));
 	}

@@ -32,6 +32,11 @@ enum rn_agg rn_eexpr_take_agg(struct rn_eexpr *x);
 bool rn_eexpr_has_params(const struct rn_eexpr *x);
 bool rn_eexpr_has_random(const struct rn_eexpr *x);
 bool rn_eexpr_has_softmax(const struct rn_eexpr *x); /* softmax(a; t): over rows */
+/* Call fn for the columns of every softmax(a; t...); stops at the first code but 0. */
+RN_MUST_CHECK int rn_eexpr_softmaxes(const struct rn_eexpr *x,
+				     int (*fn)(void *arg, size_t nby, const char *const *by,
+					       struct rn_err *e),
+				     void *arg, struct rn_err *e);
 /* Call fn for every content column that it reads. */
 void rn_eexpr_columns(const struct rn_eexpr *x, void (*fn)(void *arg, const char *col), void *arg);
 

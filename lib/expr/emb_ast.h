@@ -16,7 +16,7 @@ enum rn_ekind {
 	RN_E_BOOL, /* num is 0 or 1 */
 	RN_E_NONE,
 	RN_E_NAME, /* an embedding part */
-	RN_E_COLS, /* [a, s.b]: content columns */
+	RN_E_COLS, /* [a, s.b]: content columns, or encoders of them: str */
 	RN_E_NEG,
 	RN_E_BIN,
 	RN_E_CALL,
@@ -173,6 +173,8 @@ RN_MUST_CHECK int rn_elower_rowsum(struct rn_elower *l, const struct rn_elv *a, 
 /* The row of each stored value of a sparse operand, as an index array. */
 RN_MUST_CHECK int rn_elower_rowof(struct rn_elower *l, uint32_t ptr, uint32_t *out,
 				  struct rn_err *e);
+/* Number i of a value [rows, 1] if it is known before anything runs. */
+bool rn_elower_known(const struct rn_prog *p, uint32_t val, uint32_t i, float *out);
 /* The same numbers with another feature shape. */
 RN_MUST_CHECK int rn_elower_reshape(struct rn_elower *l, uint32_t x, uint32_t rank,
 				    const uint32_t *dim, uint32_t *out, struct rn_err *e);
@@ -209,8 +211,8 @@ static inline struct rn_elv rn_elv_num(double x)
 			const struct rn_elv *a, struct rn_elv *out,                               \
 			__attribute__((unused)) struct rn_err *e)
 
-/* The rows of the function table (module.c, module_net.c). */
-extern const struct rn_efunc rn_efuncs_plain[], rn_efuncs_net[];
-extern const size_t rn_nefuncs_plain, rn_nefuncs_net;
+/* The rows of the function table (module.c, module_net.c, module_loss.c). */
+extern const struct rn_efunc rn_efuncs_plain[], rn_efuncs_net[], rn_efuncs_loss[];
+extern const size_t rn_nefuncs_plain, rn_nefuncs_net, rn_nefuncs_loss;
 
 #endif

@@ -9,6 +9,7 @@
  * 0 times anything is 0 in a sparse operand, also 0 times infinity.
  */
 #include "emb_ast.h"
+#include "encode.h"
 
 #include "../base/str.h"
 
@@ -267,7 +268,8 @@ int rn_elower_matmul(struct rn_elower *l, const struct rn_enode *n, const struct
 	shape_of(l, &x, &sa);
 	shape_of(l, &y, &sb);
 	if (sa.rank > 2 || sb.rank > 2 || !sa.rank || !sb.rank ||
-	    sa.dim[sa.rank - 1] != sb.dim[0])
+	    (sa.dim[sa.rank - 1] != sb.dim[0] && sa.dim[sa.rank - 1] != RN_DIM_UNKNOWN &&
+	     sb.dim[0] != RN_DIM_UNKNOWN))
 		return bad_matmul(l, n, &sa, &sb, e);
 	if (sa.rank == 1 && sb.rank == 2 && y.one) { /* a parameter: [d] @ [d,k] = [k] */
 		if (x.kind == RN_LV_SPARSE) {
@@ -376,6 +378,47 @@ static int lower_column(struct rn_elower *l, const struct rn_enode *n, const cha
 	return 0;
 }
 
+/* A block of encoded columns as a constant of the program. */
+static int lower_block(struct rn_elower *l, const struct rn_enc_block *b, struct rn_elv *out,
+		       struct rn_err *e)
+{
+	uint32_t one = 1, rows = l->env->rows;
+
+	if (!b->sparse) {
+		RN_VAL(&out->val, rn_prog_const(l->p, rows, 1, &b->width, rn_buf_ref(b->val), e));
+		*out = rn_elv_dense(out->val, false);
+		return 0;
+	}
+	*out = (struct rn_elv){ .kind = RN_LV_SPARSE, .width = b->width };
+	RN_VAL(&out->ptr, rn_prog_idx(l->p, rn_buf_ref(b->ptr), rows + 1, e));
+	RN_VAL(&out->col, rn_prog_idx(l->p, rn_buf_ref(b->col), (uint32_t)b->nnz, e));
+	RN_VAL(&out->val, rn_prog_const(l->p, (uint32_t)b->nnz, 1, &one, rn_buf_ref(b->val), e));
+	return 0;
+}
+
+/* Encoders in brackets fit nothing and learn nothing, so there is one block. */
+static int lower_encoders(struct rn_elower *l, const struct rn_enode *n, struct rn_elv *out,
+			  struct rn_err *e)
+{
+	const struct rn_lower_env *env = l->env;
+	struct rn_encoded x = { 0 };
+	struct rn_encoders es;
+	struct rn_einfo info;
+	int rc;
+
+	RN_TRY(rn_encoders_parse_bare(n->str, 0, &es, e));
+	rc = rn_encoders_infer(&es, NULL, &env->rel->schema, &info, e);
+	if (rc)
+		rn_eexpr_caret(l->x->text, n->pos, rc, e);
+	if (!rc)
+		rc = rn_encoders_apply(env->ctx, &es, NULL, env->rel, env->stage, &x, e);
+	if (!rc)
+		rc = lower_block(l, &x.blocks[0], out, e);
+	rn_encoded_fini(&x);
+	rn_encoders_fini(&es);
+	return rc;
+}
+
 static int lower_columns(struct rn_elower *l, const struct rn_enode *n, struct rn_elv *out,
 			 struct rn_err *e)
 {
@@ -384,6 +427,8 @@ static int lower_columns(struct rn_elower *l, const struct rn_enode *n, struct r
 
 	if (!l->env->rel)
 		return rn_eexpr_fail(l->x, n, e, "there are no content columns here");
+	if (n->str)
+		return lower_encoders(l, n, out, e);
 	RN_TRY(rn_calloc(n->nby, sizeof *vals, "columns", &vals, e));
 	for (uint32_t i = 0; i < n->nby && !rc; i++)
 		rc = lower_column(l, n, n->by[i], &vals[i], e);
@@ -680,6 +725,7 @@ int rn_eexpr_infer(const struct rn_eexpr *x, const struct rn_schema *s, struct r
 
 	RN_TRY(rn_calloc(s->nparts, sizeof *parts, "inference", &parts, err));
 	rn_prog_init(&p);
+	p.open = true;
 	rc = scratch_rel(s, &rel, err);
 	if (!rc) {
 		struct rn_lower_env env = {

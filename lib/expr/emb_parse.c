@@ -8,7 +8,7 @@
  *   unary   = "-" unary | power
  *   power   = primary [ "**" unary ]
  *   primary = number | string | True | False | None | name | call
- *           | "(" expr ")" | "[" column { "," column } "]"
+ *           | "(" expr ")" | "[" column { "," column } "]" | "[" encoders "]"
  *   call    = name group [ group ]
  *   group   = "(" [ arg { "," arg } ] [ ";" column { "," column } ] ")"
  *   arg     = [ name "=" ] expr
@@ -17,6 +17,7 @@
  * the function and what it is applied to before anything else sees it.
  */
 #include "emb_ast.h"
+#include "encode.h"
 
 #include "../base/num.h"
 #include "../base/str.h"
@@ -533,17 +534,74 @@ static int parse_name(struct parser *p, struct rn_enode **out)
 	return 0;
 }
 
+/* The "]" of the "[" at `from`; sets *calls if parentheses stand between. */
+static size_t find_closing(const struct parser *p, size_t from, bool *calls)
+{
+	char quote = 0;
+	size_t i;
+
+	*calls = false;
+	for (i = from + 1; p->s[i] && (quote || p->s[i] != ']'); i++) {
+		if (quote)
+			quote = p->s[i] == quote ? 0 : quote;
+		else if (strchr("'\"`", p->s[i]))
+			quote = p->s[i];
+		*calls = *calls || (!quote && p->s[i] == '(');
+	}
+	return i;
+}
+
+/* The columns that encoders read. */
+static int add_columns(struct parser *p, const struct rn_encoders *es, struct rn_enode *n)
+{
+	for (size_t i = 0; i < es->n; i++)
+		for (unsigned k = 0; k < 2; k++) {
+			const char *name = k ? es->at[i].ref : es->at[i].col;
+
+			if (!name)
+				continue;
+			name = rn_arena_strdup(&p->x->arena, name, p->e);
+			if (!name)
+				return RN_ENOMEM;
+			RN_TRY(push(p, &n->by, n->nby, name));
+			n->nby++;
+		}
+	return 0;
+}
+
+/* [age, text(64)(title)]: encoders that fit nothing, as one text up to `to`. */
+static int parse_encoders(struct parser *p, size_t to, struct rn_enode *n)
+{
+	struct rn_encoders es;
+	int rc;
+
+	n->str = rn_arena_strndup(&p->x->arena, p->s + p->pos + 1, to - p->pos - 1, p->e);
+	if (!n->str)
+		return RN_ENOMEM;
+	RN_TRY(rn_encoders_parse_bare(p->s, p->pos + 1, &es, p->e));
+	rc = rn_encoders_fit_any(&es) ?
+		     fail(p, n->pos, "an encoder that is fitted on training rows is a stage of its "
+			  "own: rn-encode '%s'", n->str) :
+		     add_columns(p, &es, n);
+	rn_encoders_fini(&es);
+	p->at = to;
+	return rc ? rc : next(p);
+}
+
 static int parse_brackets(struct parser *p, struct rn_enode **out)
 {
 	struct rn_enode *n = node(p, RN_E_COLS, p->pos);
+	bool calls;
+	size_t to = find_closing(p, p->pos, &calls);
 
 	if (!n)
 		return RN_ENOMEM;
-	RN_TRY(next(p));
-	RN_TRY(parse_columns(p, "]", &n->nby, &n->by));
-	if (is(p, "("))
-		return fail(p, p->pos, "an encoder is a stage of its own (rn-encode): brackets "
-				       "hold content columns");
+	if (calls && p->s[to]) {
+		RN_TRY(parse_encoders(p, to, n));
+	} else {
+		RN_TRY(next(p));
+		RN_TRY(parse_columns(p, "]", &n->nby, &n->by));
+	}
 	if (!is(p, "]"))
 		return expected(p, "',' or ']'");
 	RN_TRY(next(p));

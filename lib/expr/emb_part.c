@@ -60,6 +60,24 @@ bool rn_eexpr_has_softmax(const struct rn_eexpr *x)
 	return has_rows(x->root);
 }
 
+static int softmaxes(const struct rn_enode *n,
+		     int (*fn)(void *arg, size_t nby, const char *const *by, struct rn_err *e),
+		     void *arg, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < n->nargs; i++)
+		RN_TRY(softmaxes(n->args[i], fn, arg, e));
+	if (n->kind != RN_E_CALL || !(n->fn->flags & RN_FN_ROWS) || !n->nby)
+		return 0;
+	return fn(arg, n->nby, n->by, e);
+}
+
+int rn_eexpr_softmaxes(const struct rn_eexpr *x,
+		       int (*fn)(void *arg, size_t nby, const char *const *by, struct rn_err *e),
+		       void *arg, struct rn_err *e)
+{
+	return softmaxes(x->root, fn, arg, e);
+}
+
 static void columns(const struct rn_enode *n, void (*fn)(void *arg, const char *col), void *arg)
 {
 	for (uint32_t i = 0; i < n->nby; i++)

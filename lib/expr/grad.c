@@ -12,6 +12,7 @@
 
 #include "../rel/key.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,7 +299,11 @@ static int inverse(struct grad *q, uint32_t map, uint32_t n, uint32_t rows, uint
 	struct rn_buf *ptr, *pos;
 
 	RN_TRY(rn_invert_map(rn_prog_idx_data(q->p, map), n, rows, &ptr, &pos, q->e));
-	VAL(tptr, rn_prog_idx(q->p, ptr, rows + 1, q->e));
+	*tptr = rn_prog_idx(q->p, ptr, rows + 1, q->e);
+	if (*tptr == RN_NONE) {
+		rn_buf_unref(pos);
+		return q->e->code;
+	}
 	VAL(tpos, rn_prog_idx(q->p, pos, rn_prog_idx_data(q->p, *tptr)[rows], q->e));
 	return 0;
 }
@@ -352,27 +357,38 @@ static bool reads_row(const struct rn_prog *p, uint32_t map)
 	return true;
 }
 
+/* Were these transposed before?  Then *t is complete. */
+static bool known(const struct grad *q, struct transposed *t)
+{
+	for (size_t k = 0; k < q->nmemo; k++)
+		if (!memcmp(t, &q->memo[k], offsetof(struct transposed, tptr))) {
+			*t = q->memo[k];
+			return true;
+		}
+	return false;
+}
+
+static int remember(struct grad *q, const struct transposed *t)
+{
+	RN_TRY(rn_grow(&q->memo, &q->cap_memo, q->nmemo + 1, sizeof *q->memo, "gradients", q->e));
+	q->memo[q->nmemo++] = *t;
+	return 0;
+}
+
 static int grad_gather(struct grad *q, const struct rn_inst *i, uint32_t g)
 {
-	uint32_t map = i->idx[0], rows = q->p->vals[i->in[0].val].rows, ptr, pos, x;
-	const struct transposed *t = q->memo;
+	uint32_t map = i->idx[0], rows = q->p->vals[i->in[0].val].rows, x;
+	struct transposed t = { RN_NONE, map, RN_NONE, rows, RN_NONE, RN_NONE, RN_NONE };
 
 	if (rows == 1 && reads_row(q->p, map)) { /* a value that all rows share */
 		VAL(&x, rn_prog_colsum(q->p, g, q->e));
 		return give(q, i->in[0].val, x);
 	}
-	while (t < q->memo + q->nmemo &&
-	       !(t->xi == map && t->ptr == RN_NONE && t->rows == rows))
-		t++;
-	if (t == q->memo + q->nmemo) {
-		RN_TRY(inverse(q, map, q->p->idx[map].n, rows, &ptr, &pos));
-		RN_TRY(rn_grow(&q->memo, &q->cap_memo, q->nmemo + 1, sizeof *q->memo, "gradients",
-			       q->e));
-		q->memo[q->nmemo] = (struct transposed){ RN_NONE, map, RN_NONE, rows, ptr, pos,
-							 RN_NONE };
-		t = &q->memo[q->nmemo++];
+	if (!known(q, &t)) {
+		RN_TRY(inverse(q, map, q->p->idx[map].n, rows, &t.tptr, &t.txi));
+		RN_TRY(remember(q, &t));
 	}
-	VAL(&x, rn_prog_spmm(q->p, t->tptr, g, t->txi, RN_NONE, RN_NONE, q->e));
+	VAL(&x, rn_prog_spmm(q->p, t.tptr, g, t.txi, RN_NONE, RN_NONE, q->e));
 	return give(q, i->in[0].val, x);
 }
 
@@ -382,22 +398,16 @@ static int transpose(struct grad *q, const struct rn_inst *i, struct transposed 
 	uint32_t rows = q->p->vals[i->in[0].val].rows, pos, seg, terms;
 	const uint32_t *ptr = rn_prog_idx_data(q->p, i->idx[0]);
 
-	for (size_t k = 0; k < q->nmemo; k++)
-		if (q->memo[k].ptr == i->idx[0] && q->memo[k].xi == i->idx[1] &&
-		    q->memo[k].wi == i->idx[2] && q->memo[k].rows == rows) {
-			*out = q->memo[k];
-			return 0;
-		}
-	terms = ptr[q->p->idx[i->idx[0]].n - 1];
 	*out = (struct transposed){ i->idx[0], i->idx[1], i->idx[2], rows, 0, 0, RN_NONE };
+	if (known(q, out))
+		return 0;
+	terms = ptr[q->p->idx[i->idx[0]].n - 1];
 	RN_TRY(inverse(q, i->idx[1], terms, rows, &out->tptr, &pos));
 	RN_TRY(segments(q, i->idx[0], terms, &seg));
 	RN_TRY(compose(q, seg, pos, &out->txi));
 	if (i->in[1].val != RN_NONE)
 		RN_TRY(compose(q, i->idx[2], pos, &out->twi));
-	RN_TRY(rn_grow(&q->memo, &q->cap_memo, q->nmemo + 1, sizeof *q->memo, "gradients", q->e));
-	q->memo[q->nmemo++] = *out;
-	return 0;
+	return remember(q, out);
 }
 
 /* An index array (RN_NONE: the identity) of n entries: RN_NO_ROW behind the terms. */
@@ -485,44 +495,24 @@ static int grad_sddmm(struct grad *q, const struct rn_inst *i, uint32_t g)
 	return 0;
 }
 
-/* An instruction of two operands whose result has v's rows and shape. */
-static int binary(struct grad *q, enum rn_prim op, uint32_t a, uint32_t b, const struct rn_inst *i,
-		  const struct rn_val *v, uint32_t *out)
+/* Primitives whose gradient is one primitive on the same arrays, mostly their transpose. */
+static int grad_dual(struct grad *q, const struct rn_inst *i, uint32_t g)
 {
-	struct rn_inst n = rn_inst_init(op);
+	static const enum rn_prim dual[RN_NPRIM] = {
+		[RN_P_PICK] = RN_P_UNPICK,   [RN_P_UNPICK] = RN_P_PICK,
+		[RN_P_DENSIFY] = RN_P_ATCSR, [RN_P_ATCSR] = RN_P_DENSIFY,
+		[RN_P_CE] = RN_P_CE_GRAD,
+	};
+	struct rn_val v = q->p->vals[i->in[0].val];
+	struct rn_inst n = rn_inst_init(dual[i->op]);
+	bool ce = i->op == RN_P_CE; /* of the logits, scaled by g */
+	uint32_t x;
 
-	n.nin = b == RN_NONE ? 1 : 2;
-	n.in[0].val = a;
-	n.in[1].val = b;
+	n.nin = ce ? 2 : i->nin;
+	n.in[0].val = ce ? i->in[0].val : g;
+	n.in[1].val = ce ? g : i->in[1].val;
 	memcpy(n.idx, i->idx, sizeof n.idx);
-	VAL(out, rn_prog_add(q->p, &n, v->rows, v->rank, v->dim, q->e));
-	return 0;
-}
-
-static int grad_pick(struct grad *q, const struct rn_inst *i, uint32_t g)
-{
-	struct rn_val v = q->p->vals[i->in[0].val];
-	uint32_t x;
-
-	RN_TRY(binary(q, i->op == RN_P_PICK ? RN_P_UNPICK : RN_P_PICK, g, i->in[1].val, i, &v, &x));
-	return give(q, i->in[0].val, x);
-}
-
-static int grad_sparse_rows(struct grad *q, const struct rn_inst *i, uint32_t g)
-{
-	struct rn_val v = q->p->vals[i->in[0].val];
-	uint32_t x;
-
-	RN_TRY(binary(q, i->op == RN_P_DENSIFY ? RN_P_ATCSR : RN_P_DENSIFY, g, RN_NONE, i, &v, &x));
-	return give(q, i->in[0].val, x);
-}
-
-static int grad_ce(struct grad *q, const struct rn_inst *i, uint32_t g)
-{
-	struct rn_val v = q->p->vals[i->in[0].val];
-	uint32_t x;
-
-	RN_TRY(binary(q, RN_P_CE_GRAD, i->in[0].val, g, i, &v, &x));
+	VAL(&x, rn_prog_add(q->p, &n, v.rows, v.rank, v.dim, q->e));
 	return give(q, i->in[0].val, x);
 }
 
@@ -622,10 +612,13 @@ static int grad_sum(struct grad *q, const struct rn_inst *i, uint32_t g)
 static int grad_fmax(struct grad *q, const struct rn_inst *i, uint32_t g)
 {
 	struct rn_val v = q->p->vals[i->in[0].val], o = q->p->vals[i->out];
+	struct rn_inst n = rn_inst_init(RN_P_ARGMAX);
 	uint32_t arg, at, x;
 	struct rn_buf *b;
 
-	RN_TRY(binary(q, RN_P_ARGMAX, i->in[0].val, RN_NONE, i, &o, &arg));
+	n.nin = 1;
+	n.in[0].val = i->in[0].val;
+	VAL(&arg, rn_prog_add(q->p, &n, o.rows, o.rank, o.dim, q->e));
 	RN_TRY(rn_buf_new((size_t)v.width * sizeof(float), "feature numbers", &b, q->e));
 	for (uint32_t f = 0; f < v.width; f++)
 		((float *)b->data)[f] = (float)f;
@@ -677,8 +670,8 @@ static int (*const rules[])(struct grad *q, const struct rn_inst *i, uint32_t g)
 	[RN_P_SPMM] = grad_spmm,
 	[RN_P_SDDMM] = grad_sddmm,
 	[RN_P_SEGARG] = NULL,
-	[RN_P_PICK] = grad_pick,
-	[RN_P_UNPICK] = grad_pick,
+	[RN_P_PICK] = grad_dual,
+	[RN_P_UNPICK] = grad_dual,
 	[RN_P_GEMM] = grad_gemm,
 	[RN_P_GEMM_TN] = grad_gemm_tn,
 	[RN_P_MATMUL] = grad_matmul,
@@ -688,9 +681,9 @@ static int (*const rules[])(struct grad *q, const struct rn_inst *i, uint32_t g)
 	[RN_P_ARGMAX] = NULL,
 	[RN_P_CONCAT] = grad_concat,
 	[RN_P_VIEW] = grad_view,
-	[RN_P_DENSIFY] = grad_sparse_rows,
-	[RN_P_ATCSR] = grad_sparse_rows,
-	[RN_P_CE] = grad_ce,
+	[RN_P_DENSIFY] = grad_dual,
+	[RN_P_ATCSR] = grad_dual,
+	[RN_P_CE] = grad_dual,
 	[RN_P_CE_GRAD] = NULL,
 	[RN_P_ADAM] = NULL,
 	[RN_P_SGD] = NULL,

@@ -15,14 +15,25 @@
 
 /* ---- the table ---------------------------------------------------------------------- */
 
+/* Function i of the whole table; NULL behind the last. */
+static const struct rn_efunc *nth(size_t i)
+{
+	if (i < rn_nefuncs_plain)
+		return &rn_efuncs_plain[i];
+	i -= rn_nefuncs_plain;
+	if (i < rn_nefuncs_net)
+		return &rn_efuncs_net[i];
+	i -= rn_nefuncs_net;
+	return i < rn_nefuncs_loss ? &rn_efuncs_loss[i] : NULL;
+}
+
 const struct rn_efunc *rn_efunc_find(const char *name)
 {
-	for (size_t i = 0; i < rn_nefuncs_plain; i++)
-		if (!strcmp(rn_efuncs_plain[i].name, name))
-			return &rn_efuncs_plain[i];
-	for (size_t i = 0; i < rn_nefuncs_net; i++)
-		if (!strcmp(rn_efuncs_net[i].name, name))
-			return &rn_efuncs_net[i];
+	const struct rn_efunc *f;
+
+	for (size_t i = 0; (f = nth(i)); i++)
+		if (!strcmp(f->name, name))
+			return f;
 	return NULL;
 }
 
@@ -53,23 +64,17 @@ static unsigned distance(const char *a, const char *b)
 	return row[nb];
 }
 
-static const char *known_name(size_t i)
-{
-	return i < rn_nefuncs_plain ? rn_efuncs_plain[i].name
-				    : rn_efuncs_net[i - rn_nefuncs_plain].name;
-}
-
 void rn_efunc_suggest(const char *name, struct rn_str *out)
 {
-	size_t all = rn_nefuncs_plain + rn_nefuncs_net;
 	unsigned best = strlen(name) > 4 ? 2 : 1, n = 0;
+	const struct rn_efunc *f;
 
-	for (size_t i = 0; i < all; i++)
-		if (distance(name, known_name(i)) < best)
-			best = distance(name, known_name(i));
-	for (size_t i = 0; i < all; i++)
-		if (distance(name, known_name(i)) == best)
-			rn_str_addf(out, "%s'%s'", n++ ? " or " : "; did you mean ", known_name(i));
+	for (size_t i = 0; (f = nth(i)); i++)
+		if (distance(name, f->name) < best)
+			best = distance(name, f->name);
+	for (size_t i = 0; (f = nth(i)); i++)
+		if (distance(name, f->name) == best)
+			rn_str_addf(out, "%s'%s'", n++ ? " or " : "; did you mean ", f->name);
 	rn_str_add(out, n ? "?" : "");
 }
 
@@ -279,7 +284,8 @@ RN_LOWER(lower_dot)
 {
 	struct rn_elv x;
 
-	if (width_of(l, &a[0]) != width_of(l, &a[1]))
+	if (width_of(l, &a[0]) != width_of(l, &a[1]) && width_of(l, &a[0]) != RN_DIM_UNKNOWN &&
+	    width_of(l, &a[1]) != RN_DIM_UNKNOWN)
 		return rn_err_set(e, RN_EUSAGE,
 				  "dot takes two embeddings of the same width, not %u and %u",
 				  width_of(l, &a[0]), width_of(l, &a[1]));
@@ -305,11 +311,13 @@ RN_LOWER(lower_view)
 			open = (int)i;
 		else if (width <= have)
 			width *= s.size[i];
-	if (open >= 0 && width && have % width == 0) {
+	if (have == RN_DIM_UNKNOWN) {
+		; /* it will be seen when it is known; an open size stays unknown */
+	} else if (open >= 0 && width && have % width == 0) {
 		s.size[open] = have / (uint32_t)width;
 		width = have;
 	}
-	if (width != have)
+	if (width != have && have != RN_DIM_UNKNOWN)
 		return rn_err_set(e, RN_EUSAGE, "view: an embedding of %u numbers cannot be seen "
 						"in the given shape", have);
 	RN_TRY(rn_elower_reshape(l, a[0].val, s.n, s.size, &v, e));
@@ -387,6 +395,13 @@ RN_LOWER(lower_slice)
 	double lo = cfg[0].num, hi = cfg[1].num;
 	int rc;
 
+	if (first == RN_DIM_UNKNOWN || v.width == RN_DIM_UNKNOWN) {
+		v.rank = v.rank ? v.rank : 1;
+		v.dim[0] = (lo < 0) == (hi < 0) && hi > lo ? (uint32_t)(hi - lo) : RN_DIM_UNKNOWN;
+		RN_TRY(rn_elower_reshape(l, a[0].val, v.rank, v.dim, &from, e));
+		*out = rn_elv_dense(from, a[0].one);
+		return 0;
+	}
 	lo += lo < 0 ? first : 0;
 	hi += hi < 0 ? first : 0;
 	if (lo < 0 || hi <= lo || hi > first)

@@ -293,7 +293,7 @@ static uint32_t last_dim(const struct rn_elower *l, const struct rn_elv *a)
 static int check_width(const struct rn_elower *l, const struct rn_enode *n, const struct rn_elv *a,
 		       double want, struct rn_err *e)
 {
-	if (last_dim(l, a) == want)
+	if (last_dim(l, a) == want || last_dim(l, a) == RN_DIM_UNKNOWN)
 		return 0;
 	return rn_err_set(e, RN_EUSAGE, "%s is made for %g features and is applied to %u",
 			  n->fn->name, want, last_dim(l, a));
@@ -391,7 +391,7 @@ RN_LOWER(lower_dropout)
 /* (x - mean) / sqrt(var + eps) * weight + bias along the last dimension */
 RN_LOWER(lower_layer_norm)
 {
-	uint32_t x = a->val, d = last_dim(l, a), one = 1, mean, var, w, wide[RN_MAX_RANK];
+	uint32_t x = a->val, d = (uint32_t)cfg[0].num, one = 1, mean, var, w, wide[RN_MAX_RANK];
 	struct along r;
 
 	RN_TRY(check_width(l, n, a, cfg[0].num, e));
@@ -450,8 +450,7 @@ RN_LOWER(lower_tensor)
 	return 0;
 }
 
-/* Number i of a value that is known before anything runs. */
-static bool constant_at(const struct rn_prog *p, uint32_t val, uint32_t i, float *out)
+bool rn_elower_known(const struct rn_prog *p, uint32_t val, uint32_t i, float *out)
 {
 	const struct rn_val *v = &p->vals[val];
 	const struct rn_inst *in;
@@ -464,12 +463,12 @@ static bool constant_at(const struct rn_prog *p, uint32_t val, uint32_t i, float
 		return false;
 	in = &p->insts[v->inst];
 	if (in->op == RN_P_VIEW)
-		return constant_at(p, in->in[0].val, i, out);
+		return rn_elower_known(p, in->in[0].val, i, out);
 	if (in->op != RN_P_GATHER)
 		return false;
 	i = rn_prog_idx_data(p, in->idx[0])[i];
 	*out = 0;
-	return i == UINT32_MAX || constant_at(p, in->in[0].val, i, out);
+	return i == UINT32_MAX || rn_elower_known(p, in->in[0].val, i, out);
 }
 
 /* Embedding, NodeLookup: rows of a table, by an index that is known at bind. */
@@ -493,7 +492,7 @@ RN_LOWER(lower_lookup)
 	RN_TRY(rn_buf_new((size_t)rows * sizeof *idx, "a lookup", &b, e));
 	idx = b->data;
 	for (uint32_t i = 0; i < rows; i++) {
-		bool known = constant_at(l->p, a->val, i, &x);
+		bool known = rn_elower_known(l->p, a->val, i, &x);
 
 		if (known && x >= 0 && x < num && (float)(uint32_t)x == x) {
 			idx[i] = (uint32_t)x;

@@ -347,10 +347,17 @@ static int check(enum rn_metric m, const struct rn_task *task, const struct rn_s
 int rn_metric_compute(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
 		      double *out, const char **why, struct rn_err *e)
 {
+	struct rn_classes own = { .n = s->width, .own = true };
+	struct rn_task of_width = *task;
 	const char *none;
 
 	if (!why)
 		why = &none;
+	if (task->kind == RN_LOSS_VALUE && !metric_info[m].value) {
+		of_width.kind = s->width == 1 ? RN_LOSS_BCE : RN_LOSS_CE;
+		of_width.classes = &own;
+		task = &of_width;
+	}
 	*why = NULL;
 	*out = NAN;
 	RN_TRY(check(m, task, s, e));

@@ -14,6 +14,9 @@
  *                sum of recall step × precision, ties as one threshold (two classes only)
  *   mae, rmse    over values
  *   loss         mean of the rows of a loss
+ *
+ * Where the loss is a value of its own (RN_LOSS_VALUE), several logits are those of
+ * the classes 0, 1, ..., and one is that of the label 1.
  */
 #ifndef RN_METRIC_H
 #define RN_METRIC_H

@@ -295,7 +295,8 @@ static int join_columns(const struct rn_node *n, const struct rn_schema *const *
 		rn_schema_fini(left);
 		*left = *out;
 		*out = (struct rn_schema){ 0 };
-		RN_TRY(find_keys(n, left, in[i], &k, e));
+		if (i > 1) /* the first input's columns stand where they stood, if under other names */
+			RN_TRY(find_keys(n, left, in[i], &k, e));
 		if (keys)
 			keys[i - 1] = k;
 		if (!rn_join_is_filter(n))

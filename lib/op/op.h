@@ -4,6 +4,9 @@
  *
  *   infer  option values + input schemas -> output schema; no row is read
  *   bind   input contents -> output content and index arrays (state); once
+ *   reach  which input rows some output rows depend on, by those index arrays
+ *   fit    training rows -> vocabularies, means, ... (encode)
+ *   settle what of the state depends on widths, once all of them are known
  *   lower  input values -> instructions of a tensor program; once per program
  *   close  frees the state
  *
@@ -17,6 +20,7 @@
 #include "../base/ctx.h"
 #include "../base/opt.h"
 #include "../expr/emb.h"
+#include "../expr/encode.h"
 #include "../rel/rel.h"
 
 struct rn_op;
@@ -28,6 +32,7 @@ struct rn_node {
 	const struct rn_op *op;
 	json_t *opt;         /* option values in normal form (base/opt.h), owned */
 	bool learns;         /* as op->check found */
+	struct rn_fitted *fitted; /* op->fit: what it fitted, or a model brought; NULL: not yet */
 	uint32_t nin;
 	struct rn_input {
 		char *as;          /* the name that expressions know it by, or NULL */
@@ -92,11 +97,26 @@ struct rn_op {
 	int (*infer)(const struct rn_node *n, const struct rn_schema *const *in,
 		     struct rn_schema *out, struct rn_err *e);
 	/* in: contents of the inputs (their parts may be there but are not used); schema: what
-	 * was inferred for them, parts included.  *out: content only, owned by the caller.
+	 * was inferred for them, parts included (widths may be unknown).  *out: content only,
+	 * owned by the caller.
 	 * state: state_size zeroed bytes, or NULL.  NULL for sources (exec/source.c). */
 	int (*bind)(const struct rn_ctx *c, const struct rn_node *n,
 		    const struct rn_schema *const *schema, const struct rn_rel *const *in,
 		    void *state, struct rn_rel **out, struct rn_err *e);
+	/* Mark the rows of input k that the rows marked in `out` (of the bound output) depend on
+	 * by their embedding; `mark` may have marks already.  NULL: row i on row i of input 0. */
+	int (*reach)(const struct rn_ctx *c, const struct rn_node *n, const void *state,
+		     const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
+		     uint8_t *mark, struct rn_err *e);
+	/* Statistics of the marked rows of input 0; `rows` NULL: no loss reaches the stage. *out
+	 * owned.  infer then knows all widths.  Only for nodes that learn. */
+	int (*fit)(const struct rn_ctx *c, const struct rn_node *n, const struct rn_rel *in,
+		   const uint8_t *rows, struct rn_fitted **out, struct rn_err *e);
+	/* After bind: `schema` as inferred now, when all widths are known; out: what bind made.
+	 * NULL: nothing to do. */
+	int (*settle)(const struct rn_ctx *c, const struct rn_node *n,
+		      const struct rn_schema *const *schema, const struct rn_rel *const *in,
+		      const struct rn_rel *out, void *state, struct rn_err *e);
 	/* out->rel is the bound content; fills out->parts. */
 	int (*lower)(const struct rn_lower *lw, const struct rn_node *n, const void *state,
 		     const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e);
@@ -122,7 +142,7 @@ uint32_t rn_classes_code(const struct rn_classes *c, const struct rn_column *lab
 RN_MUST_CHECK int rn_classes_column(const struct rn_classes *c, const uint32_t *codes, uint64_t n,
 				    struct rn_column **out, struct rn_err *e);
 /* Facts of a bound loss node. */
-enum rn_loss_kind { RN_LOSS_CE, RN_LOSS_BCE, RN_LOSS_MSE, RN_LOSS_L1 };
+enum rn_loss_kind { RN_LOSS_CE, RN_LOSS_BCE, RN_LOSS_MSE, RN_LOSS_L1, RN_LOSS_VALUE };
 enum rn_loss_kind rn_loss_kind_of(const struct rn_node *n);
 const struct rn_classes *rn_loss_classes(const void *state); /* NULL unless RN_LOSS_CE */
 

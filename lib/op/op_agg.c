@@ -4,6 +4,8 @@
  * another relation's distinct keys in its order, empty ones too; the neutral
  * value of every embedding aggregate is 0.  By keys alone it is distinct.
  */
+#include "op_agg.h"
+
 #include "../expr/content.h"
 #include "../rel/key.h"
 #include "aggregate.h"
@@ -64,8 +66,7 @@ static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 	return 0;
 }
 
-/* The grouping columns in the input and, with --keys, in the key relation. */
-static int find_by(const struct rn_node *n, const struct rn_schema *in, const struct rn_schema *keys,
+int rn_agg_find_by(const struct rn_node *n, const struct rn_schema *in, const struct rn_schema *keys,
 		   size_t **at, size_t **keys_at, size_t *count, struct rn_err *e)
 {
 	const json_t *by = rn_node_json(n, "by");
@@ -114,7 +115,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 
 	if (keys >= 0 && !json_array_size(rn_node_json(n, "by")))
 		return rn_err_set(e, RN_EUSAGE, "--keys wants --by");
-	RN_TRY(find_by(n, in[0], keys >= 0 ? in[keys] : NULL, &at, &keys_at, &count, e));
+	RN_TRY(rn_agg_find_by(n, in[0], keys >= 0 ? in[keys] : NULL, &at, &keys_at, &count, e));
 	for (size_t i = 0; i < count; i++) {
 		const struct rn_field *f = &in[0]->cols[at[i]];
 		enum rn_type t = keys >= 0 ? from->cols[keys_at[i]].type : f->type;
@@ -168,12 +169,26 @@ static int group_columns(const struct rn_rel *in, const struct rn_rel *from, con
 	return 0;
 }
 
+int rn_agg_report(const struct rn_ctx *c, const struct rn_node *n, uint64_t dropped,
+		  struct rn_err *e)
+{
+	char label[128];
+
+	if (!dropped)
+		return 0;
+	if (c->strict)
+		return rn_err_set(e, RN_EDATA,
+				  "%" PRIu64 " rows have a key that --keys lacks, and --strict was given", dropped);
+	rn_log(c, RN_LOG_INFO, "%s: %" PRIu64 " rows dropped: their key is not in --keys",
+	       rn_node_label(n, label, sizeof label), dropped);
+	return 0;
+}
+
 static int make_groups(const struct rn_ctx *c, const struct rn_node *n, const struct rn_rel *in,
 		       const struct rn_rel *keys, const size_t *at, const size_t *keys_at,
 		       size_t count, struct rn_groups *g, struct rn_err *e)
 {
 	struct rn_column **cols, **kcols = NULL;
-	char label[128];
 	int rc;
 
 	RN_TRY(rn_calloc(count, sizeof(struct rn_column *), "columns", &cols, e));
@@ -190,17 +205,7 @@ static int make_groups(const struct rn_ctx *c, const struct rn_node *n, const st
 	} else {
 		RN_GOTO(out, rn_group(c, &k, g, e));
 	}
-	rc = 0;
-	if (g->dropped) {
-		rn_node_label(n, label, sizeof label);
-		if (c->strict)
-			rc = rn_err_set(e, RN_EDATA,
-					"%" PRIu64 " rows have a key that --keys lacks, and --strict was given",
-					g->dropped);
-		else
-			rn_log(c, RN_LOG_INFO, "%s: %" PRIu64 " rows dropped: their key is not in --keys", label,
-			       g->dropped);
-	}
+	rc = rn_agg_report(c, n, g->dropped, e);
 out:
 	free(cols);
 	free(kcols);
@@ -223,7 +228,7 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	int rc;
 
 	(void)schema;
-	RN_TRY(find_by(n, &in[0]->schema, keys ? &keys->schema : NULL, &at, &keys_at, &count, e));
+	RN_TRY(rn_agg_find_by(n, &in[0]->schema, keys ? &keys->schema : NULL, &at, &keys_at, &count, e));
 	RN_GOTO(fail, make_groups(c, n, in[0], keys, at, keys_at, count, &st->groups, e));
 	RN_GOTO(fail, rn_rel_new(NULL, st->groups.n, &r, e));
 	RN_GOTO(fail, group_columns(in[0], keys ? keys : in[0], at, keys ? keys_at : at, count,
@@ -362,6 +367,69 @@ out:
 	return rc;
 }
 
+/* ---- reach ------------------------------------------------------------------------ */
+
+/* Rows that a softmax normalises together depend on each other. */
+struct spread {
+	const struct rn_ctx *ctx;
+	const struct rn_rel *rel;
+	uint8_t *mark;
+	bool more; /* a row was marked */
+};
+
+static int spread_over(void *arg, size_t nby, const char *const *by, struct rn_err *e)
+{
+	struct spread *s = arg;
+	struct rn_lower lw = { .ctx = s->ctx };
+	struct over over = { &lw, s->rel, NULL };
+	struct rn_groups g = { 0 };
+	const uint32_t *of;
+	uint8_t *marked;
+	int rc;
+
+	RN_TRY(softmax_groups(&over, nby, by, &g, e));
+	RN_GOTO(out, rn_calloc(g.n, 1, "groups", &marked, e));
+	of = g.of->data;
+	for (uint64_t i = 0; i < s->rel->rows; i++)
+		marked[of[i]] |= s->mark[i];
+	for (uint64_t i = 0; i < s->rel->rows; i++) {
+		s->more = s->more || s->mark[i] != marked[of[i]];
+		s->mark[i] = marked[of[i]];
+	}
+	free(marked);
+out:
+	rn_groups_fini(&g);
+	return rc;
+}
+
+/* The rows of each group; the relation of --keys only says which groups there are. */
+static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
+		 const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
+		 uint8_t *mark, struct rn_err *e)
+{
+	const uint32_t *of = ((const struct state *)state)->groups.of->data;
+	struct spread s = { .ctx = c, .rel = in[0], .mark = mark };
+	enum rn_agg how = RN_AGG_NONE;
+	struct rn_eexpr *x;
+	int rc = 0;
+
+	(void)rows;
+	if (k)
+		return 0;
+	for (uint64_t i = 0; i < in[0]->rows; i++)
+		mark[i] |= of[i] != RN_NO_ROW && out[of[i]];
+	RN_TRY(parse_expr(n, &x, &how, e));
+	do {
+		s.more = false;
+		if (x)
+			rc = rn_eexpr_softmaxes(x, spread_over, &s, e);
+	} while (!rc && s.more);
+	rn_eexpr_free(x);
+	return rc;
+}
+
+/* ---- lower, continued ------------------------------------------------------------- */
+
 static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
 		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
 {
@@ -417,6 +485,7 @@ const struct rn_op rn_op_agg = {
 	.check = check,
 	.infer = infer,
 	.bind = bind,
+	.reach = reach,
 	.lower = lower,
 	.close = close_state,
 };

@@ -1,342 +1,298 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * encode: content columns to an embedding.  The kinds here fit nothing:
- *
- *   raw(col, ...)   numbers, bools, timestamps (seconds) as they are
- *   index(col, N)   an integer 0 ... N-1 as a sparse one-hot of width N
- *
- * Several encoders, separated by commas, stand side by side in the result.
+ * encode: content columns to an embedding.  What the encoders are is in
+ * expr/encode.h; here is which rows they are fitted on, and how a category's
+ * learned vectors are looked up.
  */
+#include "../expr/content.h"
 #include "op_table.h"
 #include "util.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const struct rn_opt opts[] = {
 	{ .name = "expr", .type = RN_OPT_STRING, .flags = RN_OPT_POSITIONAL | RN_OPT_REQUIRED,
-	  .meta = "ENCODERS", .help = "raw(col,...) and index(col, N), separated by commas" },
+	  .meta = "ENCODERS", .help = "numeric(age), onehot(color), text(title, 1024), ..." },
+	{ .name = "fit-where", .type = RN_OPT_STRING, .meta = "PREDICATE",
+	  .help = "fit on these rows, not on those that training uses" },
 };
 
 static const char *const examples[] = {
 	"rn-scan has_word.csv | rn-encode 'index(word_id, 1433)' -o word.er",
-	"rn-scan houses.csv | rn-encode 'raw(area, rooms), index(district, 12)' | rn-info",
+	"rn-scan houses.csv | rn-encode 'numeric(area, rooms), onehot(district)' | rn-linear 1",
 	NULL,
 };
 
-enum { MAX_ENCODERS = 256, MAX_WIDTH = 1 << 28 };
-
-/* One column's encoder: width 1 (raw) or N (index). */
-struct encoder {
-	char *col;
-	uint32_t width;
-	bool index;
-};
-struct encoders {
-	size_t n, cap;
-	struct encoder *at;
-	uint32_t width; /* of the whole */
-};
-
-static void encoders_fini(struct encoders *es)
+static int parse(const struct rn_node *n, struct rn_encoders *es, struct rn_err *e)
 {
-	for (size_t i = 0; i < es->n; i++)
-		free(es->at[i].col);
-	free(es->at);
-}
-
-/* ---- the text --------------------------------------------------------------- */
-
-struct cursor {
-	const char *text, *p;
-};
-
-static void skip(struct cursor *c)
-{
-	while (isspace((unsigned char)*c->p))
-		c->p++;
-}
-
-static int syntax(const struct cursor *c, const char *want, struct rn_err *e)
-{
-	return rn_err_set(e, RN_EUSAGE, "expected %s\n  %s\n  %*s^", want, c->text,
-			  (int)(c->p - c->text), "");
-}
-
-/* A name: letters, digits, _ and ., or anything between backquotes. */
-static int word(struct cursor *c, const char *what, char **out, struct rn_err *e)
-{
-	const char *from;
-	size_t n;
-
-	skip(c);
-	from = c->p;
-	if (*from == '`') {
-		const char *end = strchr(++from, '`');
-
-		if (!end)
-			return syntax(c, "a closing `", e);
-		n = (size_t)(end - from);
-		c->p = end + 1;
-	} else {
-		while (isalnum((unsigned char)*c->p) || *c->p == '_' || *c->p == '.' || (*c->p & 0x80))
-			c->p++;
-		n = (size_t)(c->p - from);
-	}
-	if (!n)
-		return syntax(c, what, e);
-	*out = strndup(from, n);
-	return *out ? 0 : rn_err_nomem(e, n + 1, "a name");
-}
-
-static bool take(struct cursor *c, char ch)
-{
-	skip(c);
-	if (*c->p != ch)
-		return false;
-	c->p++;
-	return true;
-}
-
-static int add(struct encoders *es, struct cursor *c, struct rn_err *e)
-{
-	if (es->n == MAX_ENCODERS)
-		return rn_err_set(e, RN_EUSAGE, "more than %d columns to encode", MAX_ENCODERS);
-	RN_TRY(rn_grow(&es->at, &es->cap, es->n + 1, sizeof *es->at, "encoders", e));
-	es->at[es->n] = (struct encoder){ .width = 1 };
-	RN_TRY(word(c, "a column name", &es->at[es->n].col, e));
-	es->n++;
-	return 0;
-}
-
-static int parse_one(struct cursor *c, struct encoders *es, struct rn_err *e)
-{
-	struct cursor start;
-	char *kind, *end;
-	bool index, raw;
-
-	skip(c);
-	start = *c;
-	RN_TRY(word(c, "raw(...) or index(...)", &kind, e));
-	index = !strcmp(kind, "index");
-	raw = !strcmp(kind, "raw");
-	free(kind);
-	if (!index && !raw)
-		return syntax(&start, "raw(col, ...) or index(col, N)", e);
-	if (!take(c, '('))
-		return syntax(c, "'('", e);
-	do
-		RN_TRY(add(es, c, e));
-	while (raw && take(c, ','));
-	if (index) {
-		unsigned long long n;
-
-		if (!take(c, ','))
-			return syntax(c, "', N'", e);
-		skip(c);
-		n = strtoull(c->p, &end, 10);
-		if (!isdigit((unsigned char)*c->p) || n < 1 || n > MAX_WIDTH)
-			return syntax(c, "a width N from 1 to 268435456", e);
-		c->p = end;
-		es->at[es->n - 1].width = (uint32_t)n;
-		es->at[es->n - 1].index = true;
-	}
-	return take(c, ')') ? 0 : syntax(c, "')'", e);
-}
-
-static int parse(const struct rn_node *n, struct encoders *es, struct rn_err *e)
-{
-	struct cursor c = { rn_node_string(n, "expr"), rn_node_string(n, "expr") };
-	uint64_t width = 0;
-	int rc;
-
-	*es = (struct encoders){ 0 };
-	do
-		RN_GOTO(fail, parse_one(&c, es, e));
-	while (take(&c, ','));
-	skip(&c);
-	if (*c.p) {
-		rc = syntax(&c, "',' or the end", e);
-		goto fail;
-	}
-	for (size_t i = 0; i < es->n; i++)
-		width += es->at[i].width;
-	if (width > MAX_WIDTH) {
-		rc = rn_err_set(e, RN_EUSAGE, "the encoders are %" PRIu64 " wide together; the limit is %d",
-				width, MAX_WIDTH);
-		goto fail;
-	}
-	es->width = (uint32_t)width;
-	return 0;
-fail:
-	encoders_fini(es);
-	return rc;
+	return rn_encoders_parse(rn_node_string(n, "expr"), es, e);
 }
 
 static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
-	struct encoders es;
+	struct rn_encoders es;
+	int rc = 0;
 
-	(void)learns;
 	RN_TRY(parse(n, &es, e));
-	encoders_fini(&es);
-	return 0;
+	*learns = rn_encoders_fit_any(&es); /* a category fits its vocabulary, too */
+	if (!*learns && rn_node_string(n, "fit-where"))
+		rc = rn_err_set(e, RN_EUSAGE,
+				"--fit-where says which rows encoders are fitted on, and none of "
+				"these is fitted: %s", rn_node_string(n, "expr"));
+	rn_encoders_fini(&es);
+	return rc;
 }
 
-/* Sparse as long as any encoder is: a raw value is then one stored value. */
-static bool is_sparse(const struct encoders *es)
+static int predicate(const struct rn_node *n, const struct rn_schema *s, struct rn_cexpr **x,
+		     struct rn_err *e)
 {
-	for (size_t i = 0; i < es->n; i++)
-		if (es->at[i].index)
-			return true;
-	return false;
+	const char *text = rn_node_string(n, "fit-where");
+
+	if (rn_cexpr_parse(text, s, x, e))
+		return rn_err_prefix(e, RN_EUSAGE, "--fit-where");
+	if (rn_cexpr_type(*x) == RN_BOOL)
+		return 0;
+	rn_err_set(e, RN_EUSAGE, "--fit-where: '%s' is %s, and a predicate must be bool", text,
+		   rn_type_name(rn_cexpr_type(*x)));
+	rn_cexpr_free(*x);
+	return RN_EUSAGE;
 }
 
 static int infer(const struct rn_node *n, const struct rn_schema *const *in, struct rn_schema *out,
 		 struct rn_err *e)
 {
-	struct rn_shape shape = { .rank = 1 };
-	struct encoders es;
-	int rc = 0;
+	struct rn_encoders es;
+	struct rn_einfo info;
+	struct rn_cexpr *x;
+	int rc;
 
 	RN_TRY(parse(n, &es, e));
-	for (size_t i = 0; i < es.n; i++) {
-		const struct encoder *c = &es.at[i];
-		enum rn_type t;
-		size_t at;
-
-		RN_GOTO(out, rn_schema_find(in[0], c->col, &at, e));
-		t = in[0]->cols[at].type;
-		if (c->index ? t != RN_INT64 : t == RN_STRING) {
-			rc = rn_err_set(e, RN_EUSAGE, "%s wants %s, and column '%s' is %s",
-					c->index ? "index" : "raw", c->index ? "an int64" : "numbers", c->col,
-					rn_type_name(t));
-			goto out;
-		}
+	RN_GOTO(out, rn_encoders_infer(&es, n->fitted, in[0], &info, e));
+	if (rn_node_string(n, "fit-where")) {
+		RN_GOTO(out, predicate(n, in[0], &x, e));
+		rn_cexpr_free(x);
 	}
 	RN_GOTO(out, rn_op_copy_columns(in[0], out, e));
-	shape.dim[0] = es.width;
-	rc = rn_schema_add_part(out, "z", &shape, is_sparse(&es), e);
+	rc = rn_schema_add_part(out, "z", &info.shape, info.sparse, e);
 out:
-	encoders_fini(&es);
+	rn_encoders_fini(&es);
 	return rc;
-}
-
-/* ---- bind and lower ------------------------------------------------------------ */
-
-struct state {
-	struct rn_buf *val, *ptr, *col; /* dense: val alone */
-	uint32_t nnz, width;
-	bool sparse;
-};
-
-static float raw_value(const struct rn_column *c, uint64_t r)
-{
-	switch (c->type) {
-	case RN_FLOAT64:
-		return (float)c->f64[r];
-	case RN_BOOL:
-		return c->b[r];
-	case RN_TIMESTAMP:
-		return (float)((double)c->i64[r] * 1e-6);
-	default:
-		return (float)c->i64[r];
-	}
-}
-
-static int check_index(const struct encoder *en, const struct rn_column *c, struct rn_err *e)
-{
-	for (uint64_t r = 0; r < c->rows; r++)
-		if (!rn_column_is_null(c, r) && (c->i64[r] < 0 || c->i64[r] >= en->width))
-			return rn_err_set(e, RN_EDATA,
-					  "column '%s', row %" PRIu64 ": %" PRId64 " is not in 0 ... %u", en->col, r,
-					  c->i64[r], en->width - 1);
-	return 0;
-}
-
-static int fill_dense(const struct encoders *es, struct rn_column *const *cols, uint64_t rows,
-		      struct state *st, struct rn_err *e)
-{
-	float *x;
-
-	RN_TRY(rn_buf_new(rows * es->width * sizeof *x, "an encoding", &st->val, e));
-	x = st->val->data;
-	for (size_t i = 0; i < es->n; i++)
-		for (uint64_t r = 0; r < rows; r++)
-			x[r * es->width + i] = raw_value(cols[i], r); /* 0 stands under a NULL */
-	return 0;
-}
-
-static int fill_sparse(const struct encoders *es, struct rn_column *const *cols, uint64_t rows,
-		       struct state *st, struct rn_err *e)
-{
-	uint64_t max = rows * es->n;
-	uint32_t *ptr, *col, k = 0;
-	float *x;
-
-	if (max >= UINT32_MAX)
-		return rn_err_set(e, RN_ENOMEM, "%" PRIu64 " stored values are too many for one relation", max);
-	RN_TRY(rn_buf_new(max * sizeof *x, "an encoding", &st->val, e));
-	RN_TRY(rn_buf_new(max * 4, "an encoding", &st->col, e));
-	RN_TRY(rn_buf_new((rows + 1) * 4, "an encoding", &st->ptr, e));
-	x = st->val->data;
-	ptr = st->ptr->data;
-	col = st->col->data;
-	for (uint64_t r = 0; r < rows; r++) {
-		uint32_t at = 0;
-
-		for (size_t i = 0; i < es->n; i++) {
-			const struct encoder *en = &es->at[i];
-
-			if (!rn_column_is_null(cols[i], r)) {
-				float v = en->index ? 1.0f : raw_value(cols[i], r);
-
-				if (v != 0) {
-					x[k] = v;
-					col[k++] = at + (en->index ? (uint32_t)cols[i]->i64[r] : 0);
-				}
-			}
-			at += en->width;
-		}
-		ptr[r + 1] = k;
-	}
-	st->nnz = k;
-	return 0;
 }
 
 static int bind(const struct rn_ctx *c, const struct rn_node *n,
 		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
 		struct rn_rel **out, struct rn_err *e)
 {
-	struct rn_column *cols[MAX_ENCODERS];
-	struct state *st = state;
-	struct encoders es;
-	uint64_t nulls = 0;
-	char label[128];
+	(void)c, (void)n, (void)schema, (void)state;
+	return rn_op_content(in[0], NULL, 0, true, out, e);
+}
+
+/* ---- fitting ------------------------------------------------------------------------------ */
+
+/* The rows to fit on, as a list. */
+static int fit_rows(const struct rn_node *n, const struct rn_rel *in, const uint8_t *mark,
+		    struct rn_buf **map, uint64_t *count, struct rn_err *e)
+{
+	struct rn_cexpr *x;
+	uint32_t *m, k = 0;
 	int rc;
 
-	(void)schema;
-	RN_TRY(parse(n, &es, e));
-	for (size_t i = 0; i < es.n; i++) {
-		size_t at;
-
-		RN_GOTO(out, rn_schema_find(&in[0]->schema, es.at[i].col, &at, e));
-		cols[i] = in[0]->cols[at];
-		nulls += cols[i]->nulls;
-		if (es.at[i].index)
-			RN_GOTO(out, check_index(&es.at[i], cols[i], e));
+	if (rn_node_string(n, "fit-where")) {
+		RN_TRY(predicate(n, &in->schema, &x, e));
+		rc = rn_cexpr_filter(x, in, map, count, e);
+		rn_cexpr_free(x);
+		return rc;
 	}
-	st->width = es.width;
-	st->sparse = is_sparse(&es);
-	RN_GOTO(out, (st->sparse ? fill_sparse : fill_dense)(&es, cols, in[0]->rows, st, e));
-	if (nulls)
-		rn_log(c, RN_LOG_WARN, "%s: %" PRIu64 " NULLs are encoded as 0",
-		       rn_node_label(n, label, sizeof label), nulls);
-	rc = rn_op_content(in[0], NULL, 0, true, out, e);
+	if (!mark)
+		return rn_err_set(e, RN_EUSAGE,
+				  "there is nothing to fit '%s' on: no loss that is trained depends "
+				  "on this stage.  Use for both the stage that the loss uses, or "
+				  "say with --fit-where which rows count",
+				  rn_node_string(n, "expr"));
+	RN_TRY(rn_buf_new(in->rows * sizeof *m, "training rows", map, e));
+	m = (*map)->data;
+	for (uint64_t i = 0; i < in->rows; i++)
+		if (mark[i])
+			m[k++] = (uint32_t)i;
+	*count = k;
+	return 0;
+}
+
+static int fit(const struct rn_ctx *c, const struct rn_node *n, const struct rn_rel *in,
+	       const uint8_t *rows, struct rn_fitted **out, struct rn_err *e)
+{
+	const char *where = rn_node_string(n, "fit-where");
+	struct rn_buf *map = NULL;
+	struct rn_encoders es;
+	uint64_t count;
+	char label[320];
+	int rc;
+
+	RN_TRY(parse(n, &es, e));
+	RN_GOTO(out, fit_rows(n, in, rows, &map, &count, e));
+	if (!count) {
+		rc = rn_err_set(e, RN_EDATA, "there is nothing to fit '%s' on: %s%s%s",
+				rn_node_string(n, "expr"), where ? "--fit-where '" : "",
+				where ? where : "no row of the loss depends on a row of this stage",
+				where ? "' is true for no row" : "");
+		goto out;
+	}
+	rc = rn_encoders_fit(c, &es, in, map->data, count, out, e);
+	if (!rc)
+		rn_log(c, RN_LOG_INFO, "%s: fitted on %" PRIu64 " of %" PRIu64 " rows",
+		       rn_node_label(n, label, sizeof label), count, in->rows);
 out:
-	encoders_fini(&es);
+	rn_buf_unref(map);
+	rn_encoders_fini(&es);
+	return rc;
+}
+
+/* ---- values ------------------------------------------------------------------------------- */
+
+struct state {
+	struct rn_encoded x;
+};
+
+static int check_mem(const struct rn_ctx *c, const struct rn_einfo *info, uint64_t rows,
+		     struct rn_err *e)
+{
+	uint64_t width = info->shape.dim[0], bytes;
+
+	if (info->sparse || !c->mem_limit)
+		return 0;
+	if (!__builtin_mul_overflow(rows, width * sizeof(float), &bytes) && bytes <= c->mem_limit)
+		return 0;
+	return rn_err_set(e, RN_ENOMEM,
+			  "%" PRIu64 " rows of %" PRIu64 " features take more than the limit of "
+			  "%" PRIu64 " bytes (--mem)", rows, width, c->mem_limit);
+}
+
+static int settle(const struct rn_ctx *c, const struct rn_node *n,
+		  const struct rn_schema *const *schema, const struct rn_rel *const *in,
+		  const struct rn_rel *out, void *state, struct rn_err *e)
+{
+	struct state *st = state;
+	struct rn_encoders es;
+	struct rn_einfo info;
+	char label[320];
+	int rc;
+
+	(void)out;
+	RN_TRY(parse(n, &es, e));
+	RN_GOTO(out, rn_encoders_infer(&es, n->fitted, schema[0], &info, e));
+	RN_GOTO(out, check_mem(c, &info, in[0]->rows, e));
+	rc = rn_encoders_apply(c, &es, n->fitted, in[0], rn_node_label(n, label, sizeof label),
+			       &st->x, e);
+out:
+	rn_encoders_fini(&es);
+	return rc;
+}
+
+#define CODE(e) ((e) && (e)->code ? (e)->code : RN_ENOMEM)
+
+/* The values of a block as a constant of the program. */
+static int lower_block(struct rn_prog *p, const struct rn_enc_block *b, uint32_t rows,
+		       struct rn_lpart *z, struct rn_err *e)
+{
+	uint32_t one = 1;
+
+	*z = (struct rn_lpart){ .shape = { 1, { b->width } }, .base_rows = rows,
+				.sparse = b->sparse, .ptr = RN_NONE, .col = RN_NONE,
+				.map = RN_NONE };
+	if (!b->sparse) {
+		z->val = rn_prog_const(p, rows, 1, z->shape.dim, rn_buf_ref(b->val), e);
+		return z->val == RN_NONE ? CODE(e) : 0;
+	}
+	z->ptr = rn_prog_idx(p, rn_buf_ref(b->ptr), rows + 1, e);
+	z->col = rn_prog_idx(p, rn_buf_ref(b->col), (uint32_t)b->nnz, e);
+	z->val = rn_prog_const(p, (uint32_t)b->nnz, 1, &one, rn_buf_ref(b->val), e);
+	return z->ptr == RN_NONE || z->col == RN_NONE || z->val == RN_NONE ? CODE(e) : 0;
+}
+
+/* The table's row of each relation row; `of`: the table's row of each code. */
+static int row_map(const uint32_t *codes, const uint32_t *of, uint32_t rows, struct rn_buf **out,
+		   struct rn_err *e)
+{
+	uint32_t *m;
+
+	RN_TRY(rn_buf_new((size_t)rows * sizeof *m, "a row map", out, e));
+	m = (*out)->data;
+	for (uint32_t i = 0; i < rows; i++)
+		m[i] = of[codes[i]];
+	return 0;
+}
+
+/* A learned vector for each code of a category: STAGE.COL.weight, a table by value. */
+static int lower_category(const struct rn_lower *lw, const char *stage,
+			  const struct rn_encoder *en, const struct rn_rel *table,
+			  const uint32_t *codes, uint32_t rows, uint32_t *out, struct rn_err *e)
+{
+	struct rn_param_spec spec = { .rank = 2, .dim = { 0, en->n }, .init = en->init,
+				      .arg = en->init_arg, .fan_out = en->n };
+	struct rn_str name = RN_STR_INIT;
+	struct rn_rel *keys = NULL;
+	struct rn_buf *map;
+	uint32_t val, idx;
+	int rc;
+
+	rn_str_addf(&name, "%s.%s.weight", stage, en->col);
+	RN_GOTO(out, rn_str_check(&name, e));
+	RN_GOTO(out, rn_category_keys(en, table, &keys, e));
+	spec.name = name.s;
+	spec.keys = keys;
+	spec.dim[0] = spec.fan_in = (uint32_t)keys->rows;
+	RN_GOTO(out, rn_calloc(keys->rows, sizeof *spec.rows, "table rows", &spec.rows, e));
+	RN_GOTO(out, lw->param(lw->param_arg, &spec, &val, e));
+	RN_GOTO(out, row_map(codes, spec.rows, rows, &map, e));
+	rc = RN_ENOMEM;
+	idx = rn_prog_idx(lw->prog, map, rows, e);
+	if (idx == RN_NONE)
+		goto out;
+	val = rn_prog_view(lw->prog, val, lw->prog->vals[val].width / en->n, 1, &spec.dim[1], e);
+	*out = val == RN_NONE ? val : rn_prog_gather(lw->prog, val, idx, e);
+	rc = *out == RN_NONE ? CODE(e) : 0;
+out:
+	free(spec.rows);
+	rn_rel_unref(keys);
+	rn_str_fini(&name);
+	return rc;
+}
+
+/* The blocks side by side. */
+static int lower_blocks(const struct rn_lower *lw, const char *stage,
+			const struct rn_encoders *es, const struct rn_node *n,
+			const struct rn_encoded *x, uint32_t rows, struct rn_lpart *z,
+			struct rn_err *e)
+{
+	uint32_t *vals;
+	int rc = 0;
+
+	if (x->n == 1 && !x->blocks[0].codes)
+		return lower_block(lw->prog, &x->blocks[0], rows, z, e);
+	RN_TRY(rn_calloc(x->n, sizeof *vals, "encoders", &vals, e));
+	*z = (struct rn_lpart){ .shape = { 1, { 0 } }, .base_rows = rows, .ptr = RN_NONE,
+				.col = RN_NONE, .map = RN_NONE };
+	for (size_t k = 0; k < x->n && !rc; k++) {
+		const struct rn_enc_block *b = &x->blocks[k];
+		struct rn_lpart part;
+
+		z->shape.dim[0] += b->width;
+		if (b->codes) {
+			rc = lower_category(lw, stage, &es->at[b->first],
+					    n->fitted->tables[b->first], b->codes->data, rows,
+					    &vals[k], e);
+			continue;
+		}
+		rc = lower_block(lw->prog, b, rows, &part, e);
+		vals[k] = part.val;
+	}
+	if (!rc) {
+		z->val = rn_prog_concat(lw->prog, vals, (uint32_t)x->n, e);
+		rc = z->val == RN_NONE ? CODE(e) : 0;
+	}
+	free(vals);
 	return rc;
 }
 
@@ -344,32 +300,21 @@ static int lower(const struct rn_lower *lw, const struct rn_node *n, const void 
 		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
 {
 	const struct state *st = state;
-	uint32_t rows = (uint32_t)out->rel->rows, one = 1;
-	struct rn_lpart z = { .shape = { 1, { st->width } }, .base_rows = rows, .sparse = st->sparse,
-			      .ptr = RN_NONE, .col = RN_NONE, .map = RN_NONE };
+	struct rn_encoders es;
+	struct rn_lpart z;
+	int rc;
 
-	(void)n, (void)in;
-	if (st->sparse) {
-		z.ptr = rn_prog_idx(lw->prog, rn_buf_ref(st->ptr), rows + 1, e);
-		z.col = rn_prog_idx(lw->prog, rn_buf_ref(st->col), st->nnz, e);
-		z.val = rn_prog_const(lw->prog, st->nnz, 1, &one, rn_buf_ref(st->val), e);
-		if (z.ptr == RN_NONE || z.col == RN_NONE)
-			return RN_ENOMEM;
-	} else {
-		z.val = rn_prog_const(lw->prog, rows, 1, z.shape.dim, rn_buf_ref(st->val), e);
-	}
-	if (z.val == RN_NONE)
-		return RN_ENOMEM;
-	return rn_op_sole_part(out, "z", &z, e);
+	(void)in;
+	RN_TRY(parse(n, &es, e));
+	rc = lower_blocks(lw, n->name ? n->name : n->op->name, &es, n, &st->x,
+			  (uint32_t)out->rel->rows, &z, e);
+	rn_encoders_fini(&es);
+	return rc ? rc : rn_op_sole_part(out, "z", &z, e);
 }
 
 static void close_state(void *state)
 {
-	struct state *st = state;
-
-	rn_buf_unref(st->val);
-	rn_buf_unref(st->ptr);
-	rn_buf_unref(st->col);
+	rn_encoded_fini(&((struct state *)state)->x);
 }
 
 const struct rn_op rn_op_encode = {
@@ -377,8 +322,8 @@ const struct rn_op rn_op_encode = {
 	.what = "turn content columns into an embedding",
 	.usage = "ENCODERS [FILE]",
 	.examples = examples,
-	.see_also = "rn-embed(1), rn-map(1)",
-	.flags = RN_OP_ROWWISE,
+	.see_also = "rn-embed(1), rn-map(1), rn-train(1)",
+	.flags = RN_OP_ROWWISE | RN_OP_LEARNS,
 	.min_in = 1,
 	.max_in = 1,
 	RN_OPTS(opts),
@@ -386,6 +331,8 @@ const struct rn_op rn_op_encode = {
 	.check = check,
 	.infer = infer,
 	.bind = bind,
+	.fit = fit,
+	.settle = settle,
 	.lower = lower,
 	.close = close_state,
 };

@@ -59,6 +59,15 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	return rc ? rc : rn_op_content(in[0], st->map, kept, true, out, e);
 }
 
+static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
+		 const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
+		 uint8_t *mark, struct rn_err *e)
+{
+	(void)c, (void)n, (void)in, (void)k, (void)e;
+	rn_op_reach_map(((const struct state *)state)->map, out, rows, mark);
+	return 0;
+}
+
 static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
 		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
 {
@@ -86,6 +95,7 @@ const struct rn_op rn_op_filter = {
 	.state_size = sizeof(struct state),
 	.infer = infer,
 	.bind = bind,
+	.reach = reach,
 	.lower = lower,
 	.close = close_state,
 };

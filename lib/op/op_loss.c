@@ -7,6 +7,7 @@
  *   cross-entropy  logits [c], integer, string or bool labels
  *   bce            one logit, labels 0/1 or bool (binary cross-entropy with logits)
  *   mse, l1        one value, a number
+ *   value          the embedding is the loss: made by a map, MSELoss()(z, y); no label
  */
 #include "op_table.h"
 #include "util.h"
@@ -17,9 +18,9 @@
 
 static const struct rn_opt opts[] = {
 	{ .name = "kind", .type = RN_OPT_CHOICE, .flags = RN_OPT_POSITIONAL | RN_OPT_REQUIRED,
-	  .meta = "KIND", .choices = "cross-entropy|bce|mse|l1", .help = "which loss" },
-	{ .name = "target", .letter = 'y', .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED,
-	  .meta = "COL", .help = "label column" },
+	  .meta = "KIND", .choices = "cross-entropy|bce|mse|l1|value", .help = "which loss" },
+	{ .name = "target", .letter = 'y', .type = RN_OPT_STRING, .meta = "COL",
+	  .help = "label column (value has none)" },
 };
 
 static const char *const examples[] = {
@@ -36,9 +37,41 @@ enum rn_loss_kind rn_loss_kind_of(const struct rn_node *n)
 		return RN_LOSS_BCE;
 	case 'm':
 		return RN_LOSS_MSE;
-	default:
+	case 'l':
 		return RN_LOSS_L1;
+	default:
+		return RN_LOSS_VALUE;
 	}
+}
+
+static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
+{
+	const char *kind = rn_node_string(n, "kind");
+	bool target = rn_node_string(n, "target");
+
+	(void)learns;
+	if (rn_loss_kind_of(n) != RN_LOSS_VALUE)
+		return target ? 0 : rn_err_set(e, RN_EUSAGE, "%s wants a --target column", kind);
+	return target ? rn_err_set(e, RN_EUSAGE, "value takes no --target: the embedding is the "
+				   "loss already") : 0;
+}
+
+/* The embedding [1] of the input is the loss. */
+static int infer_value(const struct rn_schema *in, const struct rn_shape *shape,
+		       struct rn_schema *out, struct rn_err *e)
+{
+	static const struct rn_shape one = { 1, { 1 } };
+	struct rn_str s = RN_STR_INIT;
+
+	if (shape->rank != 1 || (shape->dim[0] != 1 && shape->dim[0] != RN_DIM_UNKNOWN)) {
+		rn_shape_print(shape, &s);
+		rn_err_set(e, RN_EUSAGE, "value wants one value a row, shape [1], not an embedding of "
+			   "shape %s", s.s);
+		rn_str_fini(&s);
+		return RN_EUSAGE;
+	}
+	RN_TRY(rn_op_copy_columns(in, out, e));
+	return rn_schema_add_part(out, "loss", &one, false, e);
 }
 
 static int infer(const struct rn_node *n, const struct rn_schema *const *in, struct rn_schema *out,
@@ -55,12 +88,15 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 	int rc = 0;
 
 	RN_TRY(rn_schema_find_part(in[0], NULL, &part, e));
-	RN_TRY(rn_schema_find(in[0], target, &col, e));
 	if (!strcmp(in[0]->parts[part].name, "loss"))
 		return rn_err_set(e, RN_EUSAGE, "the input is a loss already");
 	shape = &in[0]->parts[part].shape;
+	if (k == RN_LOSS_VALUE)
+		return infer_value(in[0], shape, out, e);
+	RN_TRY(rn_schema_find(in[0], target, &col, e));
 	t = in[0]->cols[col].type;
-	fits = shape->rank == 1 && (k == RN_LOSS_CE ? shape->dim[0] >= 2 : shape->dim[0] == 1);
+	fits = shape->rank == 1 && (shape->dim[0] == RN_DIM_UNKNOWN ||
+				    (k == RN_LOSS_CE ? shape->dim[0] >= 2 : shape->dim[0] == 1));
 	if (!fits) {
 		rn_shape_print(shape, &s);
 		rc = rn_err_set(e, RN_EUSAGE, "%s wants %s, not an embedding of shape %s", kind,
@@ -247,27 +283,44 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
 		struct rn_rel **out, struct rn_err *e)
 {
+	struct state *st = state;
+	uint64_t rows;
+	size_t col;
+
+	(void)c, (void)schema;
+	if (rn_loss_kind_of(n) == RN_LOSS_VALUE)
+		return rn_op_content(in[0], NULL, 0, true, out, e);
+	RN_TRY(rn_schema_find(&in[0]->schema, rn_node_string(n, "target"), &col, e));
+	RN_TRY(labelled(in[0]->cols[col], st, &rows, e));
+	return rn_op_content(in[0], st->map, rows, true, out, e);
+}
+
+/* Codes depend on how wide the logits are. */
+static int settle(const struct rn_ctx *c, const struct rn_node *n,
+		  const struct rn_schema *const *schema, const struct rn_rel *const *in,
+		  const struct rn_rel *out, void *state, struct rn_err *e)
+{
 	const char *target = rn_node_string(n, "target");
 	enum rn_loss_kind k = rn_loss_kind_of(n);
-	struct state *st = state;
 	size_t col, part;
-	uint64_t rows;
-	int rc;
 
-	(void)c;
-	RN_TRY(rn_schema_find(&in[0]->schema, target, &col, e));
+	(void)c, (void)in;
+	if (k == RN_LOSS_VALUE)
+		return 0;
+	RN_TRY(rn_schema_find(&out->schema, target, &col, e));
 	RN_TRY(rn_schema_find_part(schema[0], NULL, &part, e));
-	RN_TRY(labelled(in[0]->cols[col], st, &rows, e));
-	RN_TRY(rn_op_content(in[0], st->map, rows, true, out, e));
 	if (k == RN_LOSS_CE)
-		rc = bind_codes((*out)->cols[col], target, schema[0]->parts[part].shape.dim[0], st, e);
-	else
-		rc = bind_values((*out)->cols[col], target, k == RN_LOSS_BCE, st, e);
-	if (rc) {
-		rn_rel_unref(*out);
-		*out = NULL;
-	}
-	return rc;
+		return bind_codes(out->cols[col], target, schema[0]->parts[part].shape.dim[0], state, e);
+	return bind_values(out->cols[col], target, k == RN_LOSS_BCE, state, e);
+}
+
+static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
+		 const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
+		 uint8_t *mark, struct rn_err *e)
+{
+	(void)c, (void)n, (void)in, (void)k, (void)e;
+	rn_op_reach_map(((const struct state *)state)->map, out, rows, mark);
+	return 0;
 }
 
 /* The chains below stop at the first failure: RN_NONE is passed on. */
@@ -331,6 +384,8 @@ static int lower(const struct rn_lower *lw, const struct rn_node *n, const void 
 		if (ce.idx[0] == RN_NONE)
 			return RN_ENOMEM;
 		loss = rn_prog_add(p, &ce, rows, 1, &one, e);
+	} else if (rn_loss_kind_of(n) == RN_LOSS_VALUE) {
+		loss = z;
 	} else {
 		uint32_t y = rn_prog_const(p, rows, 1, &one, rn_buf_ref(st->values), e);
 
@@ -356,7 +411,7 @@ static void close_state(void *state)
 const struct rn_op rn_op_loss = {
 	.name = "loss",
 	.what = "make a loss from prediction and label",
-	.usage = "KIND --target COL [FILE]",
+	.usage = "KIND [--target COL] [FILE]",
 	.examples = examples,
 	.see_also = "rn-train(1), rn-join(1)",
 	.flags = RN_OP_SINK,
@@ -364,8 +419,11 @@ const struct rn_op rn_op_loss = {
 	.max_in = 1,
 	RN_OPTS(opts),
 	.state_size = sizeof(struct state),
+	.check = check,
 	.infer = infer,
 	.bind = bind,
+	.reach = reach,
+	.settle = settle,
 	.lower = lower,
 	.close = close_state,
 };

@@ -2,9 +2,12 @@
  *
  * union: bag union by column name; the parts are stacked.
  */
+#include "op_union.h"
+
 #include "op_table.h"
 #include "util.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const examples[] = {
@@ -43,6 +46,7 @@ static int match_columns(const struct rn_schema *first, const struct rn_schema *
 static int infer(const struct rn_node *n, const struct rn_schema *const *in, struct rn_schema *out,
 		 struct rn_err *e)
 {
+	struct rn_shape shape = in[0]->nparts ? in[0]->parts[0].shape : (struct rn_shape){ 0 };
 	const struct rn_schema *first = in[0];
 	bool sparse = true;
 	size_t *at;
@@ -65,11 +69,11 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 		if (in[i]->nparts != first->nparts)
 			return rn_err_set(e, RN_EUSAGE, "input %zu has %s embedding and the first has %s", i + 1,
 					  in[i]->nparts ? "an" : "no", first->nparts ? "one" : "none");
-		if (first->nparts && !rn_shape_equal(&in[i]->parts[0].shape, &first->parts[0].shape)) {
+		if (first->nparts && !rn_shape_unify(&in[i]->parts[0].shape, &shape, &shape)) {
 			struct rn_str a = RN_STR_INIT, b = RN_STR_INIT;
 
 			rn_shape_print(&in[i]->parts[0].shape, &a);
-			rn_shape_print(&first->parts[0].shape, &b);
+			rn_shape_print(&shape, &b);
 			rn_err_set(e, RN_EUSAGE, "the embedding of input %zu has shape %s and that of the first %s",
 				   i + 1, a.s, b.s);
 			rn_str_fini(&a);
@@ -79,7 +83,7 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 		sparse = sparse && first->nparts && in[i]->parts[0].sparse;
 	}
 	if (first->nparts)
-		return rn_schema_add_part(out, "z", &first->parts[0].shape, sparse, e);
+		return rn_schema_add_part(out, "z", &shape, sparse, e);
 	return 0;
 }
 
@@ -121,6 +125,17 @@ fail:
 	free(at);
 	rn_rel_unref(r);
 	return rc;
+}
+
+static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
+		 const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
+		 uint8_t *mark, struct rn_err *e)
+{
+	(void)c, (void)n, (void)state, (void)rows, (void)e;
+	for (uint32_t i = 0; i < k; i++)
+		out += in[i]->rows;
+	rn_op_reach_map(NULL, out, in[k]->rows, mark);
+	return 0;
 }
 
 /* Rows from … from+count-1 of the stack are x's rows, the others none. */
@@ -217,6 +232,74 @@ static int lower(const struct rn_lower *lw, const struct rn_node *n, const void 
 	return rn_op_sole_part(out, "z", &z, e);
 }
 
+/* ---- block by block -------------------------------------------------------------- */
+
+/* The stack adds 0 to every value where there are several inputs: -0.0 becomes 0.0. */
+static int copy_values(const struct rn_tensor *t, bool sparse, bool add, struct rn_tensor **out,
+		       struct rn_err *e)
+{
+	uint32_t width = rn_shape_width(&t->shape);
+	struct rn_tensor *o;
+
+	if (!add && t->sparse == sparse) {
+		*out = rn_tensor_ref((struct rn_tensor *)t);
+		return 0;
+	}
+	if (sparse)
+		RN_TRY(rn_tensor_new_sparse(width, t->rows, t->nnz, &o, e));
+	else
+		RN_TRY(rn_tensor_new(&t->shape, t->rows, &o, e));
+	if (sparse) {
+		memcpy(o->ptr, t->ptr, (t->rows + 1) * sizeof *t->ptr);
+		if (t->nnz)
+			memcpy(o->col, t->col, t->nnz * sizeof *t->col);
+	}
+	for (uint64_t k = 0; t->sparse == sparse && k < t->nnz; k++)
+		o->data[k] = t->data[k] + 0.0f;
+	for (uint64_t r = 0; t->sparse && !sparse && r < t->rows; r++)
+		for (uint64_t k = t->ptr[r]; k < t->ptr[r + 1]; k++)
+			o->data[r * width + t->col[k]] = add ? t->data[k] + 0.0f : t->data[k];
+	*out = o;
+	return 0;
+}
+
+static int add_block_part(const struct rn_schema *out, const struct rn_rel *block, bool add,
+			  struct rn_rel *r, struct rn_err *e)
+{
+	struct rn_tensor *flat, *z;
+	int rc;
+
+	RN_TRY(rn_rel_flat_part(block, 0, &flat, e));
+	rc = copy_values(flat, out->parts[0].sparse, add, &z, e);
+	rn_tensor_unref(flat);
+	return rc ? rc : rn_rel_add_part(r, out->parts[0].name, z, NULL, e);
+}
+
+int rn_union_block(const struct rn_node *n, const struct rn_schema *const *in,
+		   const struct rn_schema *out, size_t i, const struct rn_rel *block,
+		   struct rn_rel **r, struct rn_err *e)
+{
+	struct rn_rel *o = NULL;
+	size_t *at;
+	int rc;
+
+	RN_TRY(rn_calloc(out->ncols, sizeof *at, "columns", &at, e));
+	RN_GOTO(out, match_columns(in[0], in[i], i, at, e));
+	RN_GOTO(out, rn_rel_new(n->name, block->rows, &o, e));
+	for (size_t k = 0; k < out->ncols; k++)
+		RN_GOTO(out, rn_rel_add_col(o, out->cols[k].name, out->cols[k].qual,
+					    rn_column_ref(block->cols[at[k]]), e));
+	if (out->nparts)
+		rc = add_block_part(out, block, n->nin > 1, o, e);
+out:
+	free(at);
+	if (rc)
+		rn_rel_unref(o);
+	else
+		*r = o;
+	return rc;
+}
+
 const struct rn_op rn_op_union = {
 	.name = "union",
 	.what = "stack relations that have the same columns",
@@ -227,5 +310,6 @@ const struct rn_op rn_op_union = {
 	.max_in = RN_MANY,
 	.infer = infer,
 	.bind = bind,
+	.reach = reach,
 	.lower = lower,
 };

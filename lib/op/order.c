@@ -63,31 +63,47 @@ int rn_order_check(const json_t *list, const struct rn_schema *s, struct rn_err 
 	return 0;
 }
 
+int rn_order_keys(const json_t *list, const struct rn_rel *r, struct rn_column **cols,
+		  bool *desc, struct rn_err *e)
+{
+	size_t n = json_array_size(list), done = 0;
+	int rc = 0;
+
+	for (; done < n && !rc; done += !rc) {
+		struct rn_cexpr *x;
+
+		rc = parse_item(json_string_value(json_array_get(list, done)), &r->schema, &x,
+				&desc[done], e);
+		if (rc)
+			break;
+		rc = rn_cexpr_eval(x, r, &cols[done], e);
+		rn_cexpr_free(x);
+	}
+	while (rc && done)
+		rn_column_unref(cols[--done]);
+	return rc;
+}
+
 int rn_order_map(const json_t *list, const struct rn_rel *r, struct rn_buf **map, struct rn_err *e)
 {
 	size_t n = json_array_size(list);
 	struct rn_column **cols = NULL;
 	struct rn_order *by = NULL;
+	bool *desc = NULL;
 	int rc;
 
 	RN_GOTO(out, rn_calloc(n, sizeof *by, "an order", &by, e));
+	RN_GOTO(out, rn_calloc(n, sizeof *desc, "an order", &desc, e));
 	RN_GOTO(out, rn_calloc(n, sizeof(struct rn_column *), "an order", &cols, e));
-	for (size_t i = 0; i < n; i++) {
-		struct rn_cexpr *x;
-
-		RN_GOTO(out, parse_item(json_string_value(json_array_get(list, i)), &r->schema, &x,
-					&by[i].desc, e));
-		rc = rn_cexpr_eval(x, r, &cols[i], e);
-		rn_cexpr_free(x);
-		if (rc)
-			goto out;
-		by[i].col = cols[i];
-	}
+	RN_GOTO(out, rn_order_keys(list, r, cols, desc, e));
+	for (size_t i = 0; i < n; i++)
+		by[i] = (struct rn_order){ cols[i], desc[i] };
 	rc = rn_order_rows(by, n, r->rows, map, e);
-out:
-	for (size_t i = 0; cols && i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		rn_column_unref(cols[i]);
+out:
 	free(cols);
+	free(desc);
 	free(by);
 	return rc;
 }

@@ -14,5 +14,9 @@ RN_MUST_CHECK int rn_order_check(const json_t *list, const struct rn_schema *s, 
  * equal rows keep their order. */
 RN_MUST_CHECK int rn_order_map(const json_t *list, const struct rn_rel *r, struct rn_buf **map,
 			       struct rn_err *e);
+/* What decides, most important first: cols[i] (owned references) and desc[i] for each item of
+ * the list. */
+RN_MUST_CHECK int rn_order_keys(const json_t *list, const struct rn_rel *r,
+				struct rn_column **cols, bool *desc, struct rn_err *e);
 
 #endif

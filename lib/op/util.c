@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "util.h"
 
+#include "../rel/gather.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,19 +32,22 @@ int rn_op_copy_columns(const struct rn_schema *from, struct rn_schema *to, struc
 	return rn_op_copy_key(from, to, e);
 }
 
-int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n, bool keep_key,
-		  struct rn_rel **out, struct rn_err *e)
+int rn_op_content_team(struct rn_team *t, const struct rn_rel *in, const struct rn_buf *map,
+		       uint64_t n, bool keep_key, struct rn_rel **out, struct rn_err *e)
 {
+	struct rn_gather g = { 0 };
 	struct rn_rel *r;
 	int rc;
 
+	if (map)
+		g = rn_gather_by(t, map->data, n);
 	RN_TRY(rn_rel_new(in->schema.name, map ? n : in->rows, &r, e));
 	for (size_t i = 0; i < in->schema.ncols; i++) {
 		const struct rn_field *f = &in->schema.cols[i];
 		struct rn_column *c;
 
 		if (map)
-			RN_GOTO(fail, rn_column_gather(in->cols[i], map->data, n, &c, e));
+			RN_GOTO(fail, rn_gather_column(&g, in->cols[i], &c, e));
 		else
 			c = rn_column_ref(in->cols[i]);
 		RN_GOTO(fail, rn_rel_add_col(r, f->name, f->qual, c, e));
@@ -54,6 +59,12 @@ int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n,
 fail:
 	rn_rel_unref(r);
 	return rc;
+}
+
+int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n, bool keep_key,
+		  struct rn_rel **out, struct rn_err *e)
+{
+	return rn_op_content_team(NULL, in, map, n, keep_key, out, e);
 }
 
 int rn_op_select_part(struct rn_prog *p, const struct rn_lpart *in, const char *name,
@@ -81,6 +92,18 @@ int rn_op_select_part(struct rn_prog *p, const struct rn_lpart *in, const char *
 	}
 	out->name = strdup(name);
 	return out->name ? 0 : rn_err_nomem(e, strlen(name) + 1, "a part's name");
+}
+
+void rn_op_reach_map(const struct rn_buf *map, const uint8_t *out, uint64_t rows, uint8_t *mark)
+{
+	const uint32_t *m = map ? map->data : NULL;
+
+	for (uint64_t i = 0; i < rows; i++) {
+		uint64_t row = m ? m[i] : i;
+
+		if (out[i] && (!m || m[i] != RN_NO_ROW))
+			mark[row] = 1;
+	}
 }
 
 int rn_op_alloc_parts(struct rn_lrel *out, size_t n, struct rn_err *e)

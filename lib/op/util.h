@@ -11,6 +11,10 @@
  * The declared key stays where `keep_key` says that it still holds.  *out owned. */
 RN_MUST_CHECK int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n,
 				bool keep_key, struct rn_rel **out, struct rn_err *e);
+/* The same by parts, on a team that may be NULL. */
+RN_MUST_CHECK int rn_op_content_team(struct rn_team *t, const struct rn_rel *in,
+				     const struct rn_buf *map, uint64_t n, bool keep_key,
+				     struct rn_rel **out, struct rn_err *e);
 
 /* A part seen through one more row map of n rows (NULL: as it is); the name is copied. */
 RN_MUST_CHECK int rn_op_select_part(struct rn_prog *p, const struct rn_lpart *in, const char *name,
@@ -21,6 +25,9 @@ RN_MUST_CHECK int rn_op_select_part(struct rn_prog *p, const struct rn_lpart *in
 RN_MUST_CHECK int rn_op_select_parts(struct rn_prog *p, const struct rn_lrel *in,
 				     const struct rn_buf *map, uint32_t n, struct rn_lrel *out,
 				     struct rn_err *e);
+
+/* For reach: mark row map[i] (i where map is NULL) wherever `out` has a mark; RN_NO_ROW: none. */
+void rn_op_reach_map(const struct rn_buf *map, const uint8_t *out, uint64_t rows, uint8_t *mark);
 
 /* Room for n parts, zeroed. */
 RN_MUST_CHECK int rn_op_alloc_parts(struct rn_lrel *out, size_t n, struct rn_err *e);

@@ -280,6 +280,7 @@ static void drop_node(struct rn_node *n)
 	free(n->in);
 	free(n->name);
 	json_decref(n->opt);
+	rn_fitted_unref(n->fitted);
 	free(n->id);
 }
 

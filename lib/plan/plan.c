@@ -5,6 +5,8 @@
  */
 #include "plan_impl.h"
 
+#include "../base/uri.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@ static void node_fini(struct rn_node *n)
 	free(n->name);
 	free(n->id);
 	json_decref(n->opt);
+	rn_fitted_unref(n->fitted);
 	for (uint32_t i = 0; i < n->nin; i++)
 		free(n->in[i].as);
 	free(n->in);
@@ -255,25 +258,22 @@ const char *rn_node_file(const struct rn_node *n)
 	return rn_node_string(n, "from");
 }
 
-/* What stands before the path in the name of a database's table. */
+/* What stands before the path in the name of a table in a database file. */
 static size_t scheme(const char *path)
 {
-	static const char sqlite[] = "sqlite:";
-
-	return strncmp(path, sqlite, sizeof sqlite - 1) ? 0 : sizeof sqlite - 1;
+	return rn_uri_kind(path) == RN_URI_SQLITE ? strlen("sqlite:") : 0;
 }
 
 size_t rn_plan_stem(const char *path, const char **stem)
 {
 	static const char *const packed[] = { ".zst", ".gz" };
 	const char *slash = strrchr(path, '/'), *s = slash ? slash + 1 : path;
-	size_t n = strlen(s);
+	size_t n = rn_uri_kind(path) ? rn_uri_stem(path, stem) : 0;
 
-	if (scheme(path) && (s = strstr(path, "table="))) {
-		*stem = s + strlen("table=");
-		return strcspn(*stem, "&");
-	}
-	*stem = s = slash ? slash + 1 : path;
+	if (n || rn_uri_kind(path) == RN_URI_POSTGRES)
+		return n;
+	n = strlen(s);
+	*stem = s;
 	if (!strcmp(path, "-"))
 		return 0;
 	for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
@@ -347,6 +347,23 @@ static int set_paths(json_t *opt, const char *key, const char *dir, struct rn_er
 	return rc;
 }
 
+/* Passwords are for the connection alone: what is printed and stored has none. */
+static int hide_passwords(json_t *opt, struct rn_err *e)
+{
+	const json_t *also = json_object_get(opt, "also");
+	char *s = rn_uri_hidden(json_string_value(json_object_get(opt, "from")), e);
+	int rc = s ? rn_json_set_text(opt, "from", s, e) : RN_ENOMEM;
+
+	free(s);
+	for (size_t i = 0; !rc && i < json_array_size(also); i++) {
+		s = rn_uri_hidden(json_string_value(json_array_get(also, i)), e);
+		if (!s || json_array_set_new((json_t *)(uintptr_t)also, i, json_string(s)))
+			rc = rn_err_nomem(e, 1, "a file name");
+		free(s);
+	}
+	return rc;
+}
+
 int rn_plan_options(const struct rn_plan *p, const struct rn_node *n, json_t **out,
 		    struct rn_err *e)
 {
@@ -365,6 +382,8 @@ int rn_plan_options(const struct rn_plan *p, const struct rn_node *n, json_t **o
 		rc = set_paths(*out, "also", p->dir, e);
 	if (!rc && file && schema)
 		rc = set_path(*out, "schema", p->dir, schema, e);
+	if (!rc && file)
+		rc = hide_passwords(*out, e);
 	if (rc) {
 		json_decref(*out);
 		*out = NULL;

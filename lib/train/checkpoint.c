@@ -275,7 +275,7 @@ static int load_curve(struct rn_checkpoint *c, const struct rn_unpack *u,
 }
 
 static int load_section(struct rn_checkpoint *c, const struct rn_unpack *u, const json_t *entry,
-			const struct rn_rel *rows, struct rn_err *e)
+			struct rn_rel *rows, struct rn_plan *plan, struct rn_err *e)
 {
 	const char *role;
 
@@ -290,10 +290,13 @@ static int load_section(struct rn_checkpoint *c, const struct rn_unpack *u, cons
 		return load_slot(c, u, entry, rows, e);
 	if (!strcmp(role, "curve"))
 		return load_curve(c, u, rows, e);
+	if (!strcmp(role, "fitted"))
+		return rn_model_take_fitted(u, entry, rows, plan, false, e);
 	return 0; /* class labels: the plan is bound again */
 }
 
-int rn_checkpoint_load(const char *path, struct rn_checkpoint *c, struct rn_err *e)
+int rn_checkpoint_load(const char *path, struct rn_plan *plan, struct rn_checkpoint *c,
+		       struct rn_err *e)
 {
 	const json_t *entry;
 	struct rn_unpack u;
@@ -316,11 +319,12 @@ int rn_checkpoint_load(const char *path, struct rn_checkpoint *c, struct rn_err 
 		RN_GOTO(out, rn_unpack_next(&u, &entry, &rows, e));
 		if (!entry)
 			break;
-		rc = load_section(c, &u, entry, rows, e);
+		rc = load_section(c, &u, entry, rows, plan, e);
 		rn_rel_unref(rows);
 		if (rc)
 			goto out;
 	}
+	rc = rn_model_check_fitted(&u, plan, false, e);
 out:
 	rn_unpack_fini(&u);
 	if (rc)

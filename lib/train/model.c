@@ -17,6 +17,7 @@ static const char *const loss_names[] = {
 	[RN_LOSS_BCE] = "bce",
 	[RN_LOSS_MSE] = "mse",
 	[RN_LOSS_L1] = "l1",
+	[RN_LOSS_VALUE] = "value",
 };
 enum { NLOSSES = sizeof loss_names / sizeof loss_names[0] };
 
@@ -91,9 +92,49 @@ fail:
 	return rc;
 }
 
+/* One table of an encode stage. */
+static int pack_table(struct rn_pack *p, const char *stage, size_t number,
+		      const struct rn_encoder *en, struct rn_rel *table, struct rn_err *e)
+{
+	struct rn_str what = RN_STR_INIT;
+	json_t *facts;
+	int rc;
+
+	RN_TRY(rn_json_object(&facts, e));
+	rn_encoder_print(en, &what);
+	rc = rn_str_check(&what, e);
+	if (!rc)
+		rc = rn_json_set_text(facts, "name", stage, e);
+	if (!rc)
+		rc = rn_json_set(facts, "number", json_integer((json_int_t)number), e);
+	if (!rc)
+		rc = rn_json_set_text(facts, "encoder", what.s, e);
+	rn_str_fini(&what);
+	if (!rc)
+		return rn_pack_rel(p, "fitted", facts, table, e);
+	json_decref(facts);
+	return rc;
+}
+
+static int pack_fitted(struct rn_pack *p, const struct rn_node *n, struct rn_err *e)
+{
+	struct rn_encoders es;
+	int rc = 0;
+
+	RN_TRY(rn_encoders_parse(rn_node_string(n, "expr"), &es, e));
+	for (size_t i = 0; i < es.n && !rc; i++)
+		if (n->fitted->tables[i])
+			rc = pack_table(p, n->name, i, &es.at[i], n->fitted->tables[i], e);
+	rn_encoders_fini(&es);
+	return rc;
+}
+
 int rn_model_pack(struct rn_pack *p, const struct rn_plan *plan, const struct rn_params *params,
 		  const struct rn_task *tasks, struct rn_err *e)
 {
+	for (uint32_t i = 0; i < plan->nnodes; i++)
+		if (plan->nodes[i].fitted)
+			RN_TRY(pack_fitted(p, &plan->nodes[i], e));
 	for (uint32_t i = 0; i < params->n; i++) {
 		const struct rn_param *it = &params->items[i];
 
@@ -260,6 +301,148 @@ static int load_loss(struct rn_model *m, const struct rn_unpack *u, const json_t
 	return k == RN_LOSS_CE ? load_classes(&l->classes, u, entry, rows, e) : 0;
 }
 
+/* ---- what encoders fitted --------------------------------------------------------------- */
+
+static int damaged(const struct rn_unpack *u, const char *stage, struct rn_err *e)
+{
+	return rn_err_set(e, RN_EDATA, "'%s' is damaged: what stage '%s' fitted is not what its "
+			  "encoders want", u->path, stage);
+}
+
+/* Encoder `number` of the node, if it is the one that the entry tells of. */
+static int same_encoder(const struct rn_node *n, int64_t number, const char *what,
+			const struct rn_rel *rows, size_t *count, bool *same, struct rn_err *e)
+{
+	struct rn_str text = RN_STR_INIT;
+	struct rn_encoders es;
+	int rc;
+
+	*same = false;
+	RN_TRY(rn_encoders_parse(rn_node_string(n, "expr"), &es, e));
+	*count = es.n;
+	if ((uint64_t)number < es.n && rn_encoder_fits(&es.at[number]))
+		rn_encoder_print(&es.at[number], &text);
+	rc = rn_str_check(&text, e);
+	*same = text.len && !strcmp(text.s, what);
+	if (!rc && *same)
+		rc = rn_encoder_check_table(&es.at[number], rows, e);
+	rn_str_fini(&text);
+	rn_encoders_fini(&es);
+	return rc;
+}
+
+int rn_model_take_fitted(const struct rn_unpack *u, const json_t *entry, struct rn_rel *rows,
+			 struct rn_plan *p, bool own, struct rn_err *e)
+{
+	const char *stage, *what;
+	struct rn_node *n;
+	bool same = false;
+	int64_t number;
+	size_t count;
+	int rc = 0;
+	long at;
+
+	RN_TRY(rn_unpack_text(u, entry, "name", &stage, e));
+	RN_TRY(rn_unpack_text(u, entry, "encoder", &what, e));
+	RN_TRY(rn_unpack_int(u, entry, "number", 0, UINT32_MAX, &number, e));
+	at = rn_plan_find(p, stage);
+	n = at < 0 ? NULL : &p->nodes[at];
+	if (n && n->op->fit)
+		rc = same_encoder(n, number, what, rows, &count, &same, e);
+	if (rc)
+		return rc == RN_EDATA ? rn_err_prefix(e, rc, "'%s' is damaged", u->path) : rc;
+	if (!same)
+		return own ? damaged(u, stage, e) : 0;
+	if (!n->fitted)
+		RN_TRY(rn_fitted_new(count, &n->fitted, e));
+	if (n->fitted->tables[number])
+		return damaged(u, stage, e);
+	n->fitted->tables[number] = rn_rel_ref(rows);
+	return 0;
+}
+
+int rn_model_check_fitted(const struct rn_unpack *u, struct rn_plan *p, bool own,
+			  struct rn_err *e)
+{
+	for (uint32_t i = 0; i < p->nnodes; i++) {
+		struct rn_node *n = &p->nodes[i];
+		struct rn_encoders es;
+		bool good = true;
+
+		if (!n->fitted)
+			continue;
+		RN_TRY(rn_encoders_parse(rn_node_string(n, "expr"), &es, e));
+		for (size_t k = 0; k < es.n; k++)
+			good = good && rn_encoder_fits(&es.at[k]) == (n->fitted->tables[k] != NULL);
+		rn_encoders_fini(&es);
+		if (!good && own)
+			return damaged(u, n->name, e);
+		if (good)
+			continue;
+		rn_fitted_unref(n->fitted);
+		n->fitted = NULL;
+	}
+	return 0;
+}
+
+static int no_encoder(const struct rn_model *m, const char *name, const char *text, bool several,
+		      struct rn_err *e)
+{
+	struct rn_str have = RN_STR_INIT;
+
+	for (uint32_t i = 0; i < m->plan->nnodes; i++) {
+		const struct rn_node *n = &m->plan->nodes[i];
+
+		if (n->op->fit)
+			rn_str_addf(&have, "%s'%s' (%s)", have.len ? ", " : "", n->name,
+				    rn_node_string(n, "expr"));
+	}
+	if (several)
+		rn_err_set(e, RN_EUSAGE,
+			   "the model has several stages that encode '%s' (%s): choose with --name",
+			   text, have.s);
+	else
+		rn_err_set(e, RN_EUSAGE, "the model has no stage %s%s%sthat encodes '%s' (it has %s)",
+			   name ? "'" : "", name ? name : "", name ? "' " : "", text,
+			   have.len ? have.s : "none that encodes");
+	rn_str_fini(&have);
+	return RN_EUSAGE;
+}
+
+int rn_model_encoder(const struct rn_model *m, const json_t *opt, const char **name,
+		     struct rn_fitted **fitted, struct rn_err *e)
+{
+	const char *text = json_string_value(json_object_get(opt, "expr"));
+	const struct rn_node *found = NULL;
+	bool several = false, fits;
+	struct rn_encoders es;
+
+	RN_TRY(rn_encoders_parse(text, &es, e));
+	fits = rn_encoders_fit_any(&es);
+	rn_encoders_fini(&es);
+	if (!fits)
+		return 0;
+
+	for (uint32_t i = 0; i < m->plan->nnodes; i++) {
+		const struct rn_node *n = &m->plan->nodes[i];
+
+		if (!n->op->fit || strcmp(rn_node_string(n, "expr"), text) ||
+		    (*name && strcmp(*name, n->name)))
+			continue;
+		several = several || found;
+		found = n;
+	}
+	if (!found || several)
+		return no_encoder(m, *name, text, several, e);
+	if (!found->fitted)
+		return rn_err_set(e, RN_EUSAGE,
+				  "the model did not fit its stage '%s': it came by with rows that "
+				  "another model had encoded", found->name);
+	*name = found->name;
+	*fitted = found->fitted;
+	return 0;
+}
+
 static int load_sections(struct rn_model *m, struct rn_unpack *u, struct rn_err *e)
 {
 	for (;;) {
@@ -270,12 +453,14 @@ static int load_sections(struct rn_model *m, struct rn_unpack *u, struct rn_err 
 
 		RN_TRY(rn_unpack_next(u, &entry, &rows, e));
 		if (!entry)
-			return 0;
+			return rn_model_check_fitted(u, m->plan, true, e);
 		rc = rn_unpack_text(u, entry, "role", &role, e);
 		if (!rc && !strcmp(role, "parameter"))
 			rc = load_param(&m->params, u, entry, rows, e);
 		else if (!rc && !strcmp(role, "loss"))
 			rc = load_loss(m, u, entry, rows, e);
+		else if (!rc && !strcmp(role, "fitted"))
+			rc = rn_model_take_fitted(u, entry, rows, m->plan, true, e);
 		rn_rel_unref(rows);
 		RN_TRY(rc);
 	}
@@ -307,7 +492,7 @@ bool rn_model_task(const struct rn_model *m, uint32_t width, struct rn_task *out
 	for (size_t i = m->nlosses; i-- > 0;) {
 		const struct rn_model_loss *l = &m->losses[i];
 
-		if (width != (l->kind == RN_LOSS_CE ? l->classes.n : 1))
+		if (l->kind != RN_LOSS_VALUE && width != (l->kind == RN_LOSS_CE ? l->classes.n : 1))
 			continue;
 		out->kind = l->kind;
 		out->classes = l->kind == RN_LOSS_CE ? &l->classes : NULL;

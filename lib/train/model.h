@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Models: a container (.rnm) with the canonical plan, the parameters and the
- * class labels.  Its header is
+ * Models: a container (.rnm) with the canonical plan, the parameters, what encoders
+ * fitted, and the class labels.  Its header is
  *
  *   {"rn": 1, "kind": "model", "plan": {…}, "dir": "/where/sources/are",
  *    "sections": [{"role": "parameter", "name": "h1.weight", "shape": [1433, 16]},
+ *                 {"role": "fitted", "name": "x", "number": 0, "encoder": "onehot(color)"},
  *                 {"role": "classes", "loss": "loss", "count": 7, "own": false}, …]}
  *
  * and section i is what sections[i] says: a parameter as (row int64; value
- * [rest of its shape]), in order, every bit of its floats; classes as (label),
- * in order of their codes (no rows where labels are their own codes).
+ * [rest of its shape]), in order, every bit of its floats; what encoder number i of stage
+ * x fitted as expr/encode.h says; classes as (label), in order of their codes (no rows
+ * where labels are their own codes).
  *
  * A checkpoint is the same container with kind "checkpoint" and more members
  * and sections; rn_model_load reads its parameters too.
@@ -29,7 +31,7 @@ struct rn_model_loss {
 
 struct rn_model {
 	json_t *header;
-	struct rn_plan *plan;
+	struct rn_plan *plan;    /* its encode stages are fitted */
 	struct rn_params params; /* frozen; all loaded */
 	size_t nlosses;
 	struct rn_model_loss *losses; /* one per fit run, in their order */
@@ -38,6 +40,13 @@ struct rn_model {
 /* Everything is checked: RN_EDATA says what is wrong where. */
 RN_MUST_CHECK int rn_model_load(const char *path, struct rn_model *m, struct rn_err *e);
 void rn_model_fini(struct rn_model *m);
+
+/* For an encode operator with --model: the stage whose encoders are those of `opt` (normal
+ * form), called *name unless that is NULL, which then becomes its name.  *fitted: what it
+ * fitted.  Both borrowed.  RN_EUSAGE where there is none, or several; encoders that fit
+ * nothing want none. */
+RN_MUST_CHECK int rn_model_encoder(const struct rn_model *m, const json_t *opt, const char **name,
+				   struct rn_fitted **fitted, struct rn_err *e);
 
 /* What predictions of `width` mean: the last loss of the model that fits; false: none. */
 bool rn_model_task(const struct rn_model *m, uint32_t width, struct rn_task *out);

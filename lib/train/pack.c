@@ -20,8 +20,10 @@ int rn_pack_init(struct rn_pack *p, struct rn_err *e)
 
 void rn_pack_fini(struct rn_pack *p)
 {
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
 		rn_column_unref(p->items[i].column);
+		rn_rel_unref(p->items[i].rel);
+	}
 	free(p->items);
 	json_decref(p->list);
 	memset(p, 0, sizeof *p);
@@ -99,6 +101,16 @@ int rn_pack_column(struct rn_pack *p, const char *role, json_t *facts, struct rn
 	return 0;
 }
 
+int rn_pack_rel(struct rn_pack *p, const char *role, json_t *facts, struct rn_rel *rel,
+		struct rn_err *e)
+{
+	struct rn_pack_item *it;
+
+	RN_TRY(add(p, role, facts, &it, e));
+	it->rel = rn_rel_ref(rel);
+	return 0;
+}
+
 /* Rows and row shape of a tensor. */
 static uint64_t tensor_rows(uint32_t rank, const uint32_t *dim, struct rn_shape *shape)
 {
@@ -154,6 +166,10 @@ static int item_rel(const struct rn_pack_item *it, struct rn_rel **out, struct r
 	uint64_t rows;
 	int rc;
 
+	if (it->rel) {
+		*out = rn_rel_ref(it->rel);
+		return 0;
+	}
 	rows = it->values   ? tensor_rows(it->rank, it->dim, &shape)
 	       : it->reals  ? it->nreals
 	       : it->column ? it->column->rows

@@ -22,6 +22,7 @@ struct rn_pack {
 		const double *reals;            /* or a column of `nreals` */
 		uint64_t nreals;
 		struct rn_column *column;       /* or a column, owned */
+		struct rn_rel *rel;             /* or columns, owned */
 	} *items;
 };
 RN_MUST_CHECK int rn_pack_init(struct rn_pack *p, struct rn_err *e);
@@ -35,6 +36,9 @@ RN_MUST_CHECK int rn_pack_reals(struct rn_pack *p, const char *role, const doubl
 /* Takes `facts` (further members of the list's entry, may be NULL); refs column (NULL: none). */
 RN_MUST_CHECK int rn_pack_column(struct rn_pack *p, const char *role, json_t *facts,
 				 struct rn_column *column, struct rn_err *e);
+/* The same with all columns of a relation. */
+RN_MUST_CHECK int rn_pack_rel(struct rn_pack *p, const char *role, json_t *facts,
+			      struct rn_rel *rel, struct rn_err *e);
 /* Write header + sections to `path`, published only when all of it is there.  Adds "sections"
  * to the header. */
 RN_MUST_CHECK int rn_pack_write(struct rn_pack *p, json_t *header, const char *path,
@@ -72,9 +76,19 @@ RN_MUST_CHECK int rn_unpack_int(const struct rn_unpack *u, const json_t *o, cons
  * their columns' types as what is expected of other data. */
 RN_MUST_CHECK int rn_model_header(const char *kind, const struct rn_plan *plan,
 				  const struct rn_binding *x, json_t **out, struct rn_err *e);
-/* Sections of parameters and losses; tasks[i]: of the plan's i-th fit run. */
+/* Sections of parameters, of what encoders fitted, and of losses; tasks[i]: of the plan's
+ * i-th fit run. */
 RN_MUST_CHECK int rn_model_pack(struct rn_pack *p, const struct rn_plan *plan,
 				const struct rn_params *params, const struct rn_task *tasks,
 				struct rn_err *e);
+/* A section of role "fitted" onto its node of p.  Where the plan has no such encoder:
+ * RN_EDATA if it is the model's own (`own`), else the table is left alone. */
+RN_MUST_CHECK int rn_model_take_fitted(const struct rn_unpack *u, const json_t *entry,
+				       struct rn_rel *rows, struct rn_plan *p, bool own,
+				       struct rn_err *e);
+/* All encoders of a stage that has some table have theirs; else it is RN_EDATA if the tables
+ * are the model's own, and the stage is not fitted if they are not. */
+RN_MUST_CHECK int rn_model_check_fitted(const struct rn_unpack *u, struct rn_plan *p, bool own,
+					struct rn_err *e);
 
 #endif

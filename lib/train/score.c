@@ -342,7 +342,7 @@ out:
 static int save_container(const struct rn_ctx *c, const struct rn_rel *r, const char *path,
 			  struct rn_err *e)
 {
-	struct rn_writer_opt opt = { .block_rows = c->block_rows };
+	struct rn_writer_opt opt = { .block_rows = c->block_rows, .team = c->team };
 	struct rn_str header = RN_STR_INIT;
 	struct rn_err why = { 0 };
 	struct rn_writer *w;

@@ -32,7 +32,7 @@ struct rn_state {
 
 struct rn_session {
 	const struct rn_train_conf *conf;
-	const struct rn_plan *plan;
+	struct rn_plan *plan;
 	struct rn_ctx ctx; /* the caller's, with the seed of the run */
 	uint32_t runs, nfits;
 	struct rn_backend *backend;
@@ -83,7 +83,9 @@ struct rn_checkpoint {
 	size_t ncurve;
 	double *curve;
 };
-RN_MUST_CHECK int rn_checkpoint_load(const char *path, struct rn_checkpoint *c, struct rn_err *e);
+/* What encoders fitted goes to their stages in `plan`: a run goes on with it. */
+RN_MUST_CHECK int rn_checkpoint_load(const char *path, struct rn_plan *plan,
+				     struct rn_checkpoint *c, struct rn_err *e);
 void rn_checkpoint_fini(struct rn_checkpoint *c);
 /* Does it belong to this plan, data, build, device and seed?  Also sets state's counters. */
 RN_MUST_CHECK int rn_checkpoint_begin(struct rn_session *s, const struct rn_checkpoint *c,

@@ -51,9 +51,8 @@ static int count_runs(struct rn_session *s, struct rn_err *e)
 					  p->nodes[p->runs[i].node].name,
 					  p->nodes[p->runs[i].node].op->name);
 	}
-	if (!s->nfits)
-		return rn_err_set(e, RN_EUSAGE,
-				  "there is nothing to train: the plan has no fit run");
+	if (!s->nfits && (s->nevals || !p->nruns))
+		return rn_err_set(e, RN_EUSAGE, "there is nothing to train: the plan has no fit run");
 	RN_TRY(rn_report_check_names(p, s->conf->tags, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->fits, "fits", &s->fits, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->tasks, "fits", &s->tasks, e));
@@ -84,7 +83,8 @@ static const struct rn_task *task_of(const struct rn_session *s, uint32_t node)
 		const struct rn_task *t = &s->tasks[i];
 		uint32_t want = t->kind == RN_LOSS_CE ? t->classes->n : 1;
 
-		if (schema->nparts == 1 && rn_shape_width(&schema->parts[0].shape) == want)
+		if (schema->nparts == 1 && (t->kind == RN_LOSS_VALUE ||
+					    rn_shape_width(&schema->parts[0].shape) == want))
 			return t;
 	}
 	return NULL;
@@ -381,7 +381,8 @@ static int write_prediction(struct rn_session *s, const struct rn_run *r, struct
 	struct rn_rel *rel;
 	int rc;
 
-	RN_TRY(rn_predict(s->binding, s->plan, r->node, &s->params, task_of(s, r->node), &rel, e));
+	RN_TRY(rn_predict(s->binding, s->plan, r->node, &s->params,
+			  s->nfits ? task_of(s, r->node) : NULL, &rel, e));
 	rc = prediction_path(s, r, &path, e);
 	if (!rc)
 		rc = rn_rel_save(&s->ctx, rel, path.s, e);
@@ -461,17 +462,32 @@ static void close_session(struct rn_session *s)
 		fclose(s->log);
 }
 
+/* A plan that only predicts, from what needs no training: a query. */
+static int run_query(struct rn_session *s, struct rn_train_result *out, struct rn_err *e)
+{
+	s->params.frozen = true;
+	for (uint32_t i = 0; i < s->plan->nruns; i++)
+		RN_TRY(write_prediction(s, &s->plan->runs[i], e));
+	out->json = json_pack("{s:f,s:f}", "seconds_bind", rn_binding_seconds(s->binding), "seconds_total",
+			      rn_now() - s->start);
+	return out->json ? 0 : rn_err_nomem(e, 0, "the result");
+}
+
 static int run_session(struct rn_session *s, struct rn_train_result *out, struct rn_err *e)
 {
 	struct rn_checkpoint checkpoint = { 0 };
 	bool resume = s->conf->resume != NULL;
 	int rc;
 
-	RN_TRY(open_session(s, e));
-	if (resume) {
-		RN_TRY(rn_checkpoint_load(s->conf->resume, &checkpoint, e));
-		RN_GOTO(out, rn_checkpoint_begin(s, &checkpoint, e));
+	if (resume) /* before anything is bound: it holds what encoders fitted */
+		RN_TRY(rn_checkpoint_load(s->conf->resume, s->plan, &checkpoint, e));
+	RN_GOTO(out, open_session(s, e));
+	if (!s->nfits) {
+		rc = run_query(s, out, e);
+		goto out;
 	}
+	if (resume)
+		RN_GOTO(out, rn_checkpoint_begin(s, &checkpoint, e));
 	RN_GOTO(out, run_all(s, resume ? &checkpoint : NULL, &out->stopped, e));
 	RN_GOTO(out, rn_log_close(s, e));
 	if (!out->stopped) {

@@ -35,7 +35,7 @@ struct rn_progress {
 
 struct rn_train_conf {
 	const struct rn_ctx *ctx;      /* threads, device, memory, seed of run 0 */
-	const struct rn_plan *plan;    /* canonical, with runs; borrowed */
+	struct rn_plan *plan;          /* canonical, with runs; borrowed; encoders are fitted in it */
 	struct rn_rel *const *carried; /* as for rn_binding_new; may be NULL */
 	uint32_t runs;                 /* 0: 1 */
 	uint64_t val_every;            /* validate every so many epochs; 0: what the val run says */

@@ -77,7 +77,11 @@ static int evaluate(void *arg, bool *same, struct rn_err *e)
 	int rc;
 
 	memcpy(in, t->in, t->nin * sizeof *in);
-	rc = rn_eval_node(&quiet, backends[0], &t->node, in, &t->params, &out, e);
+	rc = t->node.learns && t->node.op->fit ? trial_fit(t, e) : 0;
+	if (!rc)
+		rc = rn_eval_node(&quiet, backends[0], &t->node, in, &t->params, &out, e);
+	rn_fitted_unref(t->node.fitted);
+	t->node.fitted = NULL;
 	if (rc)
 		return rc;
 	alloc_stop();
@@ -88,5 +92,7 @@ static int evaluate(void *arg, bool *same, struct rn_err *e)
 
 bool check_alloc(struct trial *t)
 {
+	rn_fitted_unref(t->node.fitted); /* it is fitted anew each time */
+	t->node.fitted = NULL;
 	return check_every_alloc(evaluate, t);
 }

@@ -211,7 +211,7 @@ static bool trial_model(struct trial *t, unsigned passes, bool subset, struct mo
 		schema[i] = &in[i]->schema;
 	}
 	must(rn_calloc(1, t->node.op->state_size, "a state", &state, &e), &e, "a state");
-	must(t->node.op->bind(&quiet, &t->node, schema, in, state, &content, &e), &e, "bind");
+	must(rn_node_bind(&quiet, &t->node, schema, in, state, &content, &e), &e, "bind");
 	lower(t, m, state, content, &out);
 	ok = add_parts(m, &out, (uint32_t)content->rows, subset, &r);
 	if (ok) {

@@ -55,6 +55,13 @@ const float *trial_param(const struct trial *t, const char *name);
 /* Evaluate the node on these inputs; must succeed. */
 struct rn_rel *trial_eval(struct trial *t, struct rn_backend *b, struct rn_rel *const *in);
 
+/* ---- encoders (ref_encode.c) -------------------------------------------------------------- */
+
+/* Fit the encoders of the node on the rows of even number. */
+int trial_fit(struct trial *t, struct rn_err *e);
+typedef void emb_fn(const struct trial *t, const uint32_t *rows, double *out);
+emb_fn emb_numeric, emb_scales, emb_times, emb_onehot, emb_category, emb_text, emb_chars, emb_cyclic;
+
 /* ---- random input (gen.c) ---------------------------------------------------------------- */
 
 struct rnd {

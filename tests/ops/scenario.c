@@ -37,8 +37,11 @@ static const char spec[] =
 	" {'name': 'drop', 'op': 'map', 'in': 'x', 'expr': 'Dropout(0.5)(z)'},"
 	" {'name': 'h1', 'op': 'linear', 'in': 'drop', 'out': '${hidden}', 'init': 'glorot'},"
 	" {'name': 'who', 'op': 'embed', 'in': 'paper', 'dim': '${hidden}'},"
-	" {'name': 'h2', 'op': 'join', 'in': {'h': 'h1', 'v': 'who'}, 'on': 'id',"
-	"  'expr': 'relu(h) + v'},"
+	" {'name': 'enc', 'op': 'encode', 'in': 'paper',"
+	"  'expr': 'category(fold, 2), numeric(id), onehot(label)'},"
+	" {'name': 'c', 'op': 'linear', 'in': 'enc', 'out': '${hidden}'},"
+	" {'name': 'h2', 'op': 'join', 'in': {'h': 'h1', 'v': 'who', 'c': 'c'}, 'on': 'id',"
+	"  'expr': 'relu(h) + v + c'},"
 	" {'name': 'j', 'op': 'join', 'in': {'h': 'h2', 'a': 'adj'}, 'on': {'id': 'src'}},"
 	" {'name': 'logits', 'op': 'agg', 'in': 'j', 'expr': 'sum(a * h)', 'by': ['dst']},"
 	" {'name': 'out', 'op': 'join', 'in': ['logits', 'paper'], 'on': {'dst': 'id'}},"
@@ -170,6 +173,15 @@ static int build_fit(struct building *x, struct rn_binding *b, struct rn_fit *f,
 	return rc;
 }
 
+/* So that encoders are fitted anew. */
+static void forget_fitted(struct rn_plan *p)
+{
+	for (uint32_t i = 0; i < p->nnodes; i++) {
+		rn_fitted_unref(p->nodes[i].fitted);
+		p->nodes[i].fitted = NULL;
+	}
+}
+
 static int bind_and_build(void *arg, bool *same, struct rn_err *e)
 {
 	struct building *x = arg;
@@ -177,10 +189,11 @@ static int bind_and_build(void *arg, bool *same, struct rn_err *e)
 	struct rn_fit f;
 	int rc = rn_binding_new(&quiet, backends[0], x->plan, NULL, &b, e);
 
-	if (rc)
-		return rc;
-	rc = build_fit(x, b, &f, same, e);
-	rn_binding_free(b);
+	if (!rc) {
+		rc = build_fit(x, b, &f, same, e);
+		rn_binding_free(b);
+	}
+	forget_fitted(x->plan);
 	return rc;
 }
 
@@ -212,6 +225,7 @@ static int train_once(void *arg, bool *same, struct rn_err *e)
 	const char *bits;
 	int rc = rn_train(&x->conf, &r, e);
 
+	forget_fitted(x->plan);
 	if (!rc) {
 		alloc_stop();
 		bits = json_string_value(json_object_get(r.json, "bits"));

@@ -106,6 +106,11 @@ void trial_open(struct trial *t, const struct op_case *c, uint64_t seed, uint64_
 		for (size_t k = 0; k < t->in[i]->schema.nparts; k++)
 			t->flat[i][k] = flat_part(t->in[i], k);
 	}
+	if (t->node.learns && t->node.op->fit) {
+		struct rn_err e;
+
+		must(trial_fit(t, &e), &e, "fitting");
+	}
 	/* The first evaluation asks for the parameters. */
 	rn_rel_unref(trial_eval(t, backends[0], t->in));
 	for (uint32_t i = 0; i < t->params.n; i++)
@@ -125,6 +130,7 @@ void trial_close(struct trial *t)
 	}
 	free(t->node.name);
 	json_decref(t->node.opt);
+	rn_fitted_unref(t->node.fitted);
 	free(t->node.in);
 }
 

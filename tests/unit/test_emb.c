@@ -334,6 +334,10 @@ static const struct {
 	{ "[i]", "[1]", "1 2 3", "" },
 	{ "[f]", "[1]", "0 0 1", "" },
 	{ "[i, b, at]", "[3]", "1 1 0 2 0 2.5 3 1 5", "" },
+	{ "[i, null()(f)] * 2", "[2]", "2 0 4 2 6 0", "" },
+	{ "[null(f, i), numeric(i, scale=none)]", "[3]", "0 0 1 1 0 2 0 0 3", "" },
+	{ "[index(4)(i)]", "[4]*", "0 1 0 0 0 0 1 0 0 0 0 1", "" },
+	{ "rowsum([index(i, 4), b, text(2)(text)])", "[1]", "2 1 2", "" },
 	{ "[u.d] * [v.d]", "[1]", "1 0 3", "" },
 	{ "1 / sqrt([i] * [u.d])", "[1]", "1 .5 .3333333333333333", "" },
 	/* sparse: * where it stays so */
@@ -446,7 +450,12 @@ static const struct {
 	{ "[nope]", "nope", 0 },
 	{ "[d]", "d", 0 },
 	{ "[text]", "column 'text' is a string", 0 },
-	{ "[Index(5)(i)]", "an encoder is a stage of its own (rn-encode)", 6 },
+	{ "[Index(5)(i)]", "there is no encoder 'Index'; did you mean 'index'?", 1 },
+	{ "z + [onehot()(s)]", "a stage of its own: rn-encode 'onehot()(s)'", 4 },
+	{ "[i, text(5)(s) i]", "expected ',' or ']'", 15 },
+	{ "[i, text(5)(s]", "expected ',' or ')'", 13 },
+	{ "[text(5)(i)]", "text wants strings, and column 'i' is int64", 0 },
+	{ "[null(none)]", "no column 'none'", 0 },
 	{ "[1]", "expected the name of a content column, found '1'", 1 },
 	{ "h * Tensor(3, 1)", "mul: shapes [2] and [3,1] do not fit together", 2 },
 	{ "h + view(4)(m)", "add: shapes [2] and [4] do not fit together", 2 },
@@ -675,6 +684,50 @@ static void test_dropout(const struct rn_rel *rel)
 	run_end(&r);
 }
 
+/* Widths that depend on data: what can be known of the result, and what is wrong anyway. */
+static void test_unknown(const struct rn_rel *rel)
+{
+	static const struct {
+		const char *text, *shape; /* NULL: an error */
+	} rows[] = {
+		{ "z", "[?]" }, { "relu(z) * 2 + z", "[?]" }, { "z * a", "[?]" }, { "z * h", "[2]" },
+		{ "h + z", "[2]" }, { "z * m", "[2,2]" }, { "Linear(9, 4)(z)", "[4]" },
+		{ "LayerNorm(3)(z)", "[3]" }, { "Concat(z, h)", "[?]" }, { "Concat(h, a)", "[3]" },
+		{ "rowsum(z) * rowmax(z)", "[1]" }, { "Softmax(z)", "[?]" }, { "view(2, 3)(z)", "[2,3]" },
+		{ "view(2, -1)(z)", "[2,?]" }, { "transpose(z)", "[?,1]" }, { "dot(z, h)", "[1]" },
+		{ "slice(1, 3)(z)", "[2]" }, { "slice(1, -1)(z)", "[?]" }, { "unsqueeze(1)(z)", "[1,?]" },
+		{ "transpose(view(2, -1)(z))", "[?,2]" }, { "z @ Tensor(5, 3)", "[3]" },
+		{ "h @ transpose(z)", "[1,1]" }, { "y", "[?]" }, { "Linear(9, 4)(y)", "[4]" },
+		{ "y / clamp(rowsum(y), 1, 9)", "[?]" }, { "y + z", "[?]" }, { "Dropout(0.5)(y)", "[?]" },
+		{ "Bilinear(3, 2, 5)(z, h)", "[5]" }, { "z + q", NULL }, { "h + s", NULL },
+		{ "Linear(9, 4)(h) + z", NULL }, { "view(7)(h) * z", NULL },
+	};
+	struct rn_shape open = { 1, { RN_DIM_UNKNOWN } };
+	struct rn_schema schema;
+	struct rn_err e = { 0 };
+
+	whole_schema(rel, &schema);
+	T_CALL(rn_schema_add_part(&schema, "z", &open, false, &e), &e);
+	T_CALL(rn_schema_add_part(&schema, "y", &open, true, &e), &e);
+	for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+		struct rn_str got = RN_STR_INIT;
+		struct rn_einfo info;
+		struct rn_eexpr *x;
+		int rc;
+
+		T_CALL(rn_eexpr_parse(rows[k].text, &x, &e), &e);
+		rc = rn_eexpr_infer(x, &schema, &info, &e);
+		if (!rc)
+			rn_shape_print(&info.shape, &got);
+		T_OK(rc == (rows[k].shape ? 0 : RN_EUSAGE) &&
+			     (rc || !strcmp(got.s, rows[k].shape)),
+		     "%s of unknown widths: %s", rows[k].text, rc ? e.msg : got.s);
+		rn_str_fini(&got);
+		rn_eexpr_free(x);
+	}
+	rn_schema_fini(&schema);
+}
+
 /* A sole part is also `z`; an expression over no rows. */
 static void test_names(const struct rn_rel *rel)
 {
@@ -708,6 +761,7 @@ int main(void)
 	struct rn_rel *rel = relation();
 
 	test_values(rel);
+	test_unknown(rel);
 	test_errors(rel);
 	test_limits();
 	test_facts();

@@ -10,6 +10,7 @@
 
 #include "../../lib/base/json.h"
 #include "../../lib/train/model.h"
+#include "../../lib/train/pack.h"
 #include "../../lib/train/score.h"
 #include "../../lib/train/train.h"
 
@@ -183,7 +184,7 @@ static void keep_warning(void *arg, enum rn_log_level level, const char *msg)
 		snprintf(last_warning, sizeof last_warning, "%s", msg);
 }
 
-static struct rn_train_conf conf_of(const struct rn_plan *p)
+static struct rn_train_conf conf_of(struct rn_plan *p)
 {
 	ctx = (struct rn_ctx){ .log = keep_warning, .threads = 1, .seed = 1, .device = "cpu" };
 	err = (struct rn_err){ 0 };
@@ -709,6 +710,79 @@ static void test_out_of_memory(enum rn_placement placement)
 	rn_plan_free(p);
 }
 
+/* ---- what encoders fitted --------------------------------------------------------------- */
+
+#define ENCODED                                                                                   \
+	"{\"rn\": 1, \"sources\": {\"nodes\": {\"from\": \"nodes.csv\"}}, \"stages\": ["             \
+	"{\"name\": \"x\", \"op\": \"encode\", \"in\": \"nodes\","                                  \
+	" \"expr\": \"numeric(f0), onehot(split), category(label, 3), raw(f1)\"},"                  \
+	"{\"name\": \"o\", \"op\": \"linear\", \"in\": \"x\", \"out\": 3},"                        \
+	"{\"name\": \"train\", \"op\": \"filter\", \"in\": \"o\", \"expr\": \"split = 'train'\"},"   \
+	"{\"name\": \"loss\", \"op\": \"loss\", \"in\": \"train\", \"kind\": \"cross-entropy\","      \
+	" \"target\": \"label\"}], \"run\": [{\"fit\": {\"loss\": \"loss\", \"epochs\": 2}}]}"
+
+/* A section that says that it is encoder `number` of `stage`, onto p. */
+static int take(struct rn_plan *p, const char *stage, int number, const char *encoder,
+		struct rn_rel *table, bool own)
+{
+	json_t *entry = json_pack("{s:s, s:i, s:s}", "name", stage, "number", number, "encoder",
+				  encoder);
+	struct rn_unpack u = { .path = "m.rnm" };
+	int rc = rn_model_take_fitted(&u, entry, table, p, own, &err);
+
+	json_decref(entry);
+	return rc;
+}
+
+static int check(struct rn_plan *p, bool own)
+{
+	struct rn_unpack u = { .path = "m.rnm" };
+
+	return rn_model_check_fitted(&u, p, own, &err);
+}
+
+static void test_fitted(void)
+{
+	struct rn_plan *p = plan_of(ENCODED), *q = plan_of(ENCODED);
+	struct rn_train_conf c = conf_of(p);
+	struct rn_rel *number, *words;
+	struct rn_train_result r;
+	struct rn_model m;
+	struct rn_node *x;
+
+	c.model = in_dir("x.rnm");
+	T_CALL(rn_train(&c, &r, &err), &err);
+	rn_train_result_fini(&r);
+	x = &p->nodes[rn_plan_find(p, "x")];
+	T_OK(x->fitted && x->fitted->n == 4 && !x->fitted->tables[3], "the plan's stage is fitted");
+	number = x->fitted->tables[0];
+	words = x->fitted->tables[1];
+	T_OK(words->rows == 1 && words->cols[1]->i64[0] == 21 && number->cols[2]->i64[0] == 21,
+	     "on the 21 training rows alone");
+	T_CALL(rn_model_load(c.model, &m, &err), &err);
+	x = &m.plan->nodes[rn_plan_find(m.plan, "x")];
+	T_OK(x->fitted && x->fitted->n == 4 && x->fitted->tables[1]->rows == 1 &&
+		     x->fitted->tables[0]->cols[0]->f64[0] == number->cols[0]->f64[0],
+	     "and a model brings it along");
+	T_OK(take(m.plan, "x", 0, "numeric(f0)", number, true) == RN_EDATA, "a table that is there twice");
+	rn_model_fini(&m);
+	T_OK(take(q, "y", 0, "numeric(f0)", number, true) == RN_EDATA, "a stage that there is not: %s", err.msg);
+	T_OK(take(q, "y", 0, "numeric(f0)", number, false) == 0, "... of a checkpoint");
+	T_OK(take(q, "o", 0, "numeric(f0)", number, true) == RN_EDATA, "a stage that encodes nothing");
+	T_OK(take(q, "x", 0, "onehot(f0)", number, true) == RN_EDATA, "another encoder");
+	T_OK(take(q, "x", 3, "raw(f1)", number, true) == RN_EDATA, "an encoder that fits nothing");
+	T_OK(take(q, "x", 9, "", number, true) == RN_EDATA, "a number that there is not");
+	T_OK(take(q, "x", 1, "onehot(split)", number, true) == RN_EDATA && strstr(err.msg, "damaged"),
+	     "a table of another kind: %s", err.msg);
+	T_OK(!q->nodes[rn_plan_find(q, "x")].fitted, "nothing was taken");
+	T_OK(take(q, "x", 1, "onehot(split)", words, true) == 0, "the right one is");
+	T_OK(check(q, true) == RN_EDATA, "a model with some of a stage's tables: %s", err.msg);
+	T_OK(check(q, false) == 0 && !q->nodes[rn_plan_find(q, "x")].fitted,
+	     "a checkpoint's are dropped, and the stage is fitted anew");
+	rn_plan_free(p);
+	rn_plan_free(q);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "--stage"))
@@ -726,6 +800,7 @@ int main(int argc, char **argv)
 	test_resume(RN_FUSED, 1);
 	test_resume_refuses();
 	test_damage();
+	test_fitted();
 	test_two_fits();
 	test_undefined();
 	test_staged();

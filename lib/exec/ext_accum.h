@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside ext_accum: the state, and what --cols asks for as columns of runs.
+ */
+#ifndef RN_EXT_ACCUM_H
+#define RN_EXT_ACCUM_H
+
+#include "../expr/emb.h"
+#include "ext_agg.h"
+
+enum rn_accum_kind {
+	ACC_COUNT, ACC_SUM_INT, ACC_SUM, ACC_AVG, ACC_VAR, ACC_STDDEV, ACC_MIN, ACC_MAX, ACC_FIRST,
+	ACC_LAST,
+	ACC_WHOLE, /* wants all rows of a group at once */
+};
+
+/* One of --cols, and the columns of a run's result that it is made of. */
+struct rn_accum_item {
+	const char *text;
+	enum rn_accum_kind kind;
+	enum rn_type type;
+	size_t at; /* the first of them */
+	bool by;   /* first(x by t), last(x by t) */
+	/* By group. */
+	int64_t *count;
+	__int128 *isum;
+	double *sum, *mean;
+	struct rn_column *best, *best_by;
+};
+
+struct rn_accum {
+	struct rn_ext *x;
+	struct rn_schema schema;
+	const size_t *by;
+	size_t nby, number;
+	char chunk[64], mean[64]; /* names of columns that are added */
+	struct rn_node node;      /* the operator for runs */
+	size_t nderived;
+	struct rn_accum_item *items;
+	size_t nitems;
+	enum rn_agg how; /* of the embedding */
+	const char *whole; /* what needs all rows of a group at once, or NULL */
+	uint32_t width;
+	bool second;
+	/* Groups so far. */
+	size_t n, cap;
+	struct rn_rel *keys;   /* their key columns */
+	int64_t *first;        /* the number of their first row */
+	uint64_t *rows, *done; /* rows, and runs, that are added up */
+	float *z;
+	/* Rows that wait: those of runs that are not full, then those that are new. */
+	struct rn_rel **pending;
+	size_t npending, pending_cap;
+	uint64_t bytes;
+};
+
+static inline bool rn_accum_is_variance(const struct rn_accum_item *it)
+{
+	return it->kind == ACC_VAR || it->kind == ACC_STDDEV;
+}
+
+/* Make a->node, the operator for runs, and a->items; a->second: for the second pass. */
+RN_MUST_CHECK int rn_accum_make_node(struct rn_accum *a, struct rn_err *e);
+
+#endif

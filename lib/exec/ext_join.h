@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Left rows in pieces, joined with later inputs that are in memory.
+ */
+#ifndef RN_EXT_JOIN_H
+#define RN_EXT_JOIN_H
+
+#include "../op/join_run.h"
+#include "ext.h"
+
+struct rn_probe {
+	struct rn_ext *x;
+	const struct rn_node *node;
+	struct rn_join_run run;
+	struct rn_join_state st;
+	int (*emit)(void *arg, const struct rn_rel *r, struct rn_err *e);
+	void *arg;
+	uint64_t slice; /* output rows that are made at once */
+	uint64_t piece; /* bytes of left rows that are joined at once */
+	struct rn_rel **blocks; /* of the piece so far */
+	size_t nblocks, cap;
+	uint64_t bytes, rows;
+};
+/* in[1] …: borrowed, as node and schema.  rn_probe_close also after a failure. */
+RN_MUST_CHECK int rn_probe_open(struct rn_probe *p, struct rn_ext *x, const struct rn_node *node,
+				const struct rn_schema *const *schema,
+				const struct rn_rel *const *in,
+				int (*emit)(void *arg, const struct rn_rel *r, struct rn_err *e),
+				void *arg, struct rn_err *e);
+/* A block of left rows (takes the reference). */
+RN_MUST_CHECK int rn_probe_add(struct rn_probe *p, struct rn_rel *block, struct rn_err *e);
+/* After the last: what is left of the piece, and the right rows that a full join keeps. */
+RN_MUST_CHECK int rn_probe_end(struct rn_probe *p, struct rn_err *e);
+void rn_probe_close(struct rn_probe *p);
+
+/* Bytes that the later inputs and their indexes may take, and those that these would. */
+uint64_t rn_probe_room(const struct rn_ctx *c);
+uint64_t rn_probe_bytes(uint64_t bytes, uint64_t rows);
+
+/* Two inputs, the right one too large for memory (ext_grace.c). */
+RN_MUST_CHECK int rn_ext_grace(struct rn_ext *x, struct rn_spool *right, struct rn_err *e);
+
+#endif

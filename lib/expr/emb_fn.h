@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the query language must know of the functions of embedding expressions.
+ */
+#ifndef RN_EMB_FN_H
+#define RN_EMB_FN_H
+
+#include "../base/str.h"
+
+struct rn_emb_fn {
+	bool curried;  /* Linear(16, 7)(z): configured by a call of its own */
+	bool params;   /* holds parameters: takes name="…" */
+	bool source;   /* Tensor(4, 2): is applied to nothing */
+};
+
+/* Is there such a function?  Facts into *out (may be NULL). */
+bool rn_emb_function(const char *name, struct rn_emb_fn *out);
+/* "; did you mean 'Linear'?" or nothing, at the end of out. */
+void rn_emb_suggest(const char *name, struct rn_str *out);
+
+#endif

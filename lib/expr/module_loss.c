@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Losses with PyTorch's names and definitions, one value a row: over the features
+ * of a row they average, over rows the aggregate does (a fit takes the mean).
+ */
+#include "emb_ast.h"
+
+#include <string.h>
+
+/* ---- arithmetic -------------------------------------------------------------------------------- */
+
+/* out = fn(a, b) */
+static int op2(struct rn_elower *l, enum rn_ew fn, struct rn_elv a, struct rn_elv b,
+	       struct rn_elv *out, struct rn_err *e)
+{
+	return rn_elower_ew2(l, fn, &a, &b, out, e);
+}
+
+static int op_num(struct rn_elower *l, enum rn_ew fn, struct rn_elv a, double b, struct rn_elv *out,
+		  struct rn_err *e)
+{
+	return op2(l, fn, a, rn_elv_num(b), out, e);
+}
+
+static int op1(struct rn_elower *l, enum rn_ew fn, struct rn_elv a, struct rn_elv *out,
+	       struct rn_err *e)
+{
+	uint32_t v;
+
+	RN_TRY(rn_elower_dense(l, &a, e));
+	RN_VAL(&v, rn_prog_ew1(l->p, fn, a.val, e));
+	*out = rn_elv_dense(v, a.one);
+	return 0;
+}
+
+/* a != 0 ? b : c; what is not chosen may be anything. */
+static int choose(struct rn_elower *l, struct rn_elv a, struct rn_elv b, struct rn_elv c,
+		  struct rn_elv *out, struct rn_err *e)
+{
+	uint32_t v;
+
+	RN_TRY(rn_elower_dense(l, &a, e));
+	RN_TRY(rn_elower_dense(l, &b, e));
+	RN_TRY(rn_elower_dense(l, &c, e));
+	RN_VAL(&v, rn_prog_ew3(l->p, RN_EW_SELECT, a.val, b.val, c.val, e));
+	*out = rn_elv_dense(v, a.one && b.one && c.one);
+	return 0;
+}
+
+static uint32_t width_of(const struct rn_elower *l, const struct rn_elv *v)
+{
+	const struct rn_val *x = &l->p->vals[v->val];
+	uint32_t w = 1;
+
+	for (uint32_t i = 0; i < x->rank; i++)
+		w *= x->dim[i];
+	return w;
+}
+
+/* The mean over a row's features, [1]. */
+static int row_mean(struct rn_elower *l, struct rn_elv a, struct rn_elv *out, struct rn_err *e)
+{
+	uint32_t one = 1, w;
+
+	RN_TRY(rn_elower_dense(l, &a, e));
+	w = width_of(l, &a);
+	RN_TRY(rn_elower_rowsum(l, &a, out, e));
+	if (w != 1)
+		RN_TRY(op_num(l, RN_EW_DIV, *out, w, out, e));
+	return rn_elower_reshape(l, out->val, 1, &one, &out->val, e);
+}
+
+/* What a rule's aggregate does is not for the module to do. */
+static int check_reduction(const struct rn_elower *l, const struct rn_enode *n,
+			   const struct rn_earg *cfg, struct rn_err *e)
+{
+	if (cfg[0].given && strcmp(cfg[0].str, "mean"))
+		return rn_eexpr_fail(l->x, n, e, "%s: a row's loss is a mean over its features; over "
+				     "rows the aggregate reduces, so write sum(...) there", n->fn->name);
+	return 0;
+}
+
+static int same_shape(const struct rn_elower *l, const struct rn_enode *n, const struct rn_elv *a,
+		      const struct rn_elv *b, struct rn_err *e)
+{
+	if (a->kind == RN_LV_DENSE && b->kind == RN_LV_DENSE && width_of(l, a) != width_of(l, b))
+		return rn_eexpr_fail(l->x, n, e, "%s: the prediction has %u values and the target %u",
+				     n->fn->name, width_of(l, a), width_of(l, b));
+	return 0;
+}
+
+/* ---- classes -------------------------------------------------------------------------------------- */
+
+/* 0, 1, …, n-1 as one row. */
+static int counting(struct rn_elower *l, uint32_t n, struct rn_elv *out, struct rn_err *e)
+{
+	struct rn_buf *b;
+	uint32_t v;
+
+	RN_TRY(rn_buf_new(n * sizeof(float), "class numbers", &b, e));
+	for (uint32_t i = 0; i < n; i++)
+		((float *)b->data)[i] = (float)i;
+	RN_VAL(&v, rn_prog_const(l->p, 1, 1, &n, b, e));
+	*out = rn_elv_dense(v, true);
+	return 0;
+}
+
+/* The rowsum of a, [1]. */
+static int row_sum(struct rn_elower *l, struct rn_elv a, struct rn_elv *out, struct rn_err *e)
+{
+	uint32_t one = 1;
+
+	RN_TRY(rn_elower_rowsum(l, &a, out, e));
+	return rn_elower_reshape(l, out->val, 1, &one, &out->val, e);
+}
+
+/* Classes that are data become codes: one primitive, as in the stage cross-entropy.  False:
+ * they are not, or one is no class, which must be seen in the values. */
+static int known_classes(struct rn_elower *l, const struct rn_elv *z, const struct rn_elv *target,
+			 bool *done, struct rn_elv *out, struct rn_err *e)
+{
+	uint32_t rows = l->p->vals[z->val].rows, c = width_of(l, z), one = 1, *code, v;
+	struct rn_inst ce = rn_inst_init(RN_P_CE);
+	struct rn_buf *b;
+	float x;
+
+	*done = false;
+	if (l->p->vals[target->val].rows != rows || target->one || z->one)
+		return 0;
+	RN_TRY(rn_buf_new((size_t)rows * sizeof *code, "class codes", &b, e));
+	code = b->data;
+	for (uint32_t i = 0; i < rows; i++) {
+		if (!rn_elower_known(l->p, target->val, i, &x) || !(x >= 0 && x < (float)c) ||
+		    (float)(uint32_t)x != x) {
+			rn_buf_unref(b);
+			return 0;
+		}
+		code[i] = (uint32_t)x;
+	}
+	*done = true;
+	ce.nin = 1;
+	ce.in[0].val = z->val;
+	RN_VAL(&ce.idx[0], rn_prog_idx(l->p, b, rows, e));
+	RN_VAL(&v, rn_prog_add(l->p, &ce, rows, 1, &one, e));
+	*out = rn_elv_dense(v, false);
+	return 0;
+}
+
+/* -log p at the target's class; NaN for a target that is no class. */
+static int index_loss(struct rn_elower *l, struct rn_elv logp, struct rn_elv target,
+		      struct rn_elv *out, struct rn_err *e)
+{
+	struct rn_elv hot, hits, picked;
+
+	RN_TRY(counting(l, width_of(l, &logp), &hot, e));
+	RN_TRY(op2(l, RN_EW_EQ, target, hot, &hot, e));
+	RN_TRY(row_sum(l, hot, &hits, e));
+	RN_TRY(choose(l, hot, logp, rn_elv_num(0), &picked, e));
+	RN_TRY(row_sum(l, picked, &picked, e));
+	RN_TRY(op2(l, RN_EW_DIV, picked, hits, out, e));
+	return op1(l, RN_EW_NEG, *out, out, e);
+}
+
+/* -Σ t log p of a class number or of probabilities t, smoothed with the uniform ones. */
+static int class_loss(struct rn_elower *l, const struct rn_enode *n, struct rn_elv logp,
+		      struct rn_elv target, double smooth, struct rn_elv *out, struct rn_err *e)
+{
+	uint32_t c = width_of(l, &logp), w = width_of(l, &target);
+	struct rn_elv all;
+
+	if (w != 1 && w != c)
+		return rn_eexpr_fail(l->x, n, e, "%s: the target is a class number, or %u probabilities, "
+				     "not %u values", n->fn->name, c, w);
+	if (w == 1) {
+		RN_TRY(index_loss(l, logp, target, out, e));
+	} else {
+		RN_TRY(op2(l, RN_EW_MUL, target, logp, &all, e));
+		RN_TRY(row_sum(l, all, out, e));
+		RN_TRY(op1(l, RN_EW_NEG, *out, out, e));
+	}
+	if (smooth == 0)
+		return 0;
+	RN_TRY(row_sum(l, logp, &all, e));
+	RN_TRY(op_num(l, RN_EW_MUL, *out, 1 - smooth, out, e));
+	RN_TRY(op_num(l, RN_EW_MUL, all, smooth / c, &all, e));
+	return op2(l, RN_EW_SUB, *out, all, out, e);
+}
+
+RN_LOWER(lower_class_loss)
+{
+	const struct rn_efunc *log_softmax = rn_efunc_find("LogSoftmax");
+	struct rn_earg none[RN_A_MAX] = { { 0 } };
+	double smooth = n->fn->how ? cfg[1].num : 0;
+	struct rn_elv x = a[0], target = a[1];
+	bool done = false;
+
+	RN_TRY(check_reduction(l, n, cfg, e));
+	RN_TRY(rn_elower_dense(l, &x, e));
+	RN_TRY(rn_elower_dense(l, &target, e));
+	if (l->p->vals[x.val].rank != 1 || width_of(l, &x) < 2)
+		return rn_eexpr_fail(l->x, n, e, "%s wants a prediction of shape [classes], 2 or more",
+				     n->fn->name);
+	if (!(smooth >= 0 && smooth <= 1))
+		return rn_eexpr_fail(l->x, n, e, "%s: label_smoothing is from 0 to 1", n->fn->name);
+	if (n->fn->how && smooth == 0 && width_of(l, &target) == 1)
+		RN_TRY(known_classes(l, &x, &target, &done, out, e));
+	if (done)
+		return 0;
+	if (n->fn->how)
+		RN_TRY(log_softmax->lower(l, n, none, &x, &x, e));
+	return class_loss(l, n, x, target, smooth, out, e);
+}
+
+/* ---- binary ----------------------------------------------------------------------------------------- */
+
+/* (1 - y) z + w (log(1 + exp(-|z|)) + max(-z, 0)), w = 1 + (pos_weight - 1) y.  The maximum is
+ * (|z| - z) / 2, which has the derivative -1/2 at 0, so that the gradient there is 1/2 - y. */
+RN_LOWER(lower_bce_logits)
+{
+	struct rn_elv z = a[0], y = a[1], t, size, soft, w;
+
+	RN_TRY(check_reduction(l, n, cfg, e));
+	RN_TRY(rn_elower_dense(l, &z, e));
+	RN_TRY(same_shape(l, n, &z, &y, e));
+	RN_TRY(op1(l, RN_EW_ABS, z, &size, e));
+	RN_TRY(op1(l, RN_EW_NEG, size, &soft, e));
+	RN_TRY(op1(l, RN_EW_EXP, soft, &soft, e));
+	RN_TRY(op1(l, RN_EW_LOG1P, soft, &soft, e));
+	RN_TRY(op2(l, RN_EW_SUB, size, z, &t, e));
+	RN_TRY(op_num(l, RN_EW_MUL, t, 0.5, &t, e));
+	RN_TRY(op2(l, RN_EW_ADD, soft, t, &soft, e));
+	if (cfg[1].num != 1) {
+		RN_TRY(op_num(l, RN_EW_MUL, y, cfg[1].num - 1, &w, e));
+		RN_TRY(op_num(l, RN_EW_ADD, w, 1, &w, e));
+		RN_TRY(op2(l, RN_EW_MUL, soft, w, &soft, e));
+	}
+	RN_TRY(op2(l, RN_EW_SUB, rn_elv_num(1), y, &t, e));
+	RN_TRY(op2(l, RN_EW_MUL, t, z, &t, e));
+	RN_TRY(op2(l, RN_EW_ADD, t, soft, &t, e));
+	return row_mean(l, t, out, e);
+}
+
+/* The value without its gradient. */
+static int detach(struct rn_elower *l, struct rn_elv *a, struct rn_err *e)
+{
+	struct rn_val v = l->p->vals[a->val];
+
+	RN_VAL(&a->val, rn_prog_view(l->p, a->val, v.rows, v.rank, v.dim, e));
+	l->p->vals[a->val].diff = false;
+	return 0;
+}
+
+/* max(log p, -100), detached */
+static int bounded_log(struct rn_elower *l, struct rn_elv p, struct rn_elv *out, struct rn_err *e)
+{
+	RN_TRY(op1(l, RN_EW_LOG, p, &p, e));
+	RN_TRY(op_num(l, RN_EW_MAX, p, -100, out, e));
+	return detach(l, out, e);
+}
+
+/* -(y max(log p, -100) + (1 - y) max(log(1 - p), -100)), with PyTorch's derivative
+ * (p - y) / max(p (1 - p), 1e-12), which is finite where p is 0 or 1: it is the factor of
+ * p - detached p, which is 0. */
+RN_LOWER(lower_bce)
+{
+	struct rn_elv p = a[0], y = a[1], fixed, rest, yes, no, t, slope;
+
+	RN_TRY(check_reduction(l, n, cfg, e));
+	RN_TRY(rn_elower_dense(l, &p, e));
+	RN_TRY(rn_elower_dense(l, &y, e));
+	RN_TRY(same_shape(l, n, &p, &y, e));
+	fixed = p;
+	RN_TRY(detach(l, &fixed, e));
+	RN_TRY(op2(l, RN_EW_SUB, rn_elv_num(1), fixed, &rest, e));
+	RN_TRY(bounded_log(l, fixed, &yes, e));
+	RN_TRY(bounded_log(l, rest, &no, e));
+	RN_TRY(op2(l, RN_EW_MUL, y, yes, &yes, e));
+	RN_TRY(op2(l, RN_EW_SUB, rn_elv_num(1), y, &t, e));
+	RN_TRY(op2(l, RN_EW_MUL, t, no, &no, e));
+	RN_TRY(op2(l, RN_EW_ADD, yes, no, &t, e));
+	RN_TRY(op2(l, RN_EW_MUL, fixed, rest, &rest, e));
+	RN_TRY(op_num(l, RN_EW_MAX, rest, 1e-12, &rest, e));
+	RN_TRY(op2(l, RN_EW_SUB, fixed, y, &slope, e));
+	RN_TRY(op2(l, RN_EW_DIV, slope, rest, &slope, e));
+	RN_TRY(detach(l, &slope, e));
+	RN_TRY(op2(l, RN_EW_SUB, p, fixed, &p, e));
+	RN_TRY(op2(l, RN_EW_MUL, slope, p, &p, e));
+	RN_TRY(op2(l, RN_EW_SUB, p, t, &t, e));
+	return row_mean(l, t, out, e);
+}
+
+/* ---- distances ---------------------------------------------------------------------------------------- */
+
+enum { MSE, L1, SMOOTH_L1, HUBER };
+
+/* SmoothL1(beta) is Huber(beta) / beta; |d| and d² / 2 are their limbs. */
+RN_LOWER(lower_distance)
+{
+	struct rn_elv d, size, square, far, near;
+	double limit = cfg[1].num;
+	int how = n->fn->how;
+
+	RN_TRY(check_reduction(l, n, cfg, e));
+	RN_TRY(same_shape(l, n, &a[0], &a[1], e));
+	RN_TRY(op2(l, RN_EW_SUB, a[0], a[1], &d, e));
+	RN_TRY(rn_elower_dense(l, &d, e));
+	RN_TRY(op2(l, RN_EW_MUL, d, d, &square, e));
+	if (how == MSE)
+		return row_mean(l, square, out, e);
+	RN_TRY(op1(l, RN_EW_ABS, d, &size, e));
+	if (how == L1 || (how == SMOOTH_L1 && limit == 0))
+		return row_mean(l, size, out, e);
+	if (!(limit > 0))
+		return rn_eexpr_fail(l->x, n, e, "%s: %s must be above 0", n->fn->name,
+				     how == HUBER ? "delta" : "beta");
+	RN_TRY(op_num(l, RN_EW_MUL, square, how == HUBER ? 0.5 : 0.5 / limit, &square, e));
+	RN_TRY(op_num(l, RN_EW_SUB, size, 0.5 * limit, &far, e));
+	if (how == HUBER)
+		RN_TRY(op_num(l, RN_EW_MUL, far, limit, &far, e));
+	RN_TRY(op_num(l, how == HUBER ? RN_EW_LE : RN_EW_LT, size, limit, &near, e));
+	RN_TRY(choose(l, near, square, far, &d, e));
+	return row_mean(l, d, out, e);
+}
+
+/* max(0, margin - y (x1 - x2)) */
+RN_LOWER(lower_ranking)
+{
+	struct rn_elv d;
+
+	RN_TRY(check_reduction(l, n, cfg, e));
+	RN_TRY(same_shape(l, n, &a[0], &a[1], e));
+	RN_TRY(same_shape(l, n, &a[0], &a[2], e));
+	RN_TRY(op2(l, RN_EW_SUB, a[1], a[0], &d, e));
+	RN_TRY(op2(l, RN_EW_MUL, d, a[2], &d, e));
+	RN_TRY(op_num(l, RN_EW_ADD, d, cfg[1].num, &d, e));
+	RN_TRY(op_num(l, RN_EW_MAX, d, 0, &d, e));
+	return row_mean(l, d, out, e);
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------ */
+
+#define REDUCTION { "reduction", RN_A_STR, false, 0 }
+
+static const struct rn_eargdecl
+	class_cfg[] = { REDUCTION, { "label_smoothing", RN_A_NUM, false, 0 }, { 0 } },
+	none_cfg[] = { REDUCTION, { 0 } },
+	logits_cfg[] = { REDUCTION, { "pos_weight", RN_A_NUM, false, 1 }, { 0 } },
+	smooth_cfg[] = { REDUCTION, { "beta", RN_A_NUM, false, 1 }, { 0 } },
+	huber_cfg[] = { REDUCTION, { "delta", RN_A_NUM, false, 1 }, { 0 } },
+	margin_cfg[] = { REDUCTION, { "margin", RN_A_NUM, false, 0 }, { 0 } };
+
+const struct rn_efunc rn_efuncs_loss[] = {
+	{ "CrossEntropyLoss", RN_FORM_CURRIED, 2, 2, 0, class_cfg, 1, lower_class_loss },
+	{ "NLLLoss", RN_FORM_CURRIED, 2, 2, 0, none_cfg, 0, lower_class_loss },
+	{ "BCEWithLogitsLoss", RN_FORM_CURRIED, 2, 2, 0, logits_cfg, 0, lower_bce_logits },
+	{ "BCELoss", RN_FORM_CURRIED, 2, 2, 0, none_cfg, 0, lower_bce },
+	{ "MSELoss", RN_FORM_CURRIED, 2, 2, 0, none_cfg, MSE, lower_distance },
+	{ "L1Loss", RN_FORM_CURRIED, 2, 2, 0, none_cfg, L1, lower_distance },
+	{ "SmoothL1Loss", RN_FORM_CURRIED, 2, 2, 0, smooth_cfg, SMOOTH_L1, lower_distance },
+	{ "HuberLoss", RN_FORM_CURRIED, 2, 2, 0, huber_cfg, HUBER, lower_distance },
+	{ "MarginRankingLoss", RN_FORM_CURRIED, 3, 3, 0, margin_cfg, 0, lower_ranking },
+};
+const size_t rn_nefuncs_loss = sizeof rn_efuncs_loss / sizeof *rn_efuncs_loss;

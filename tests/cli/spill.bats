@@ -1,0 +1,280 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# Bounded memory: what is above --mem goes to temporary files, and the output is the
+# same.  The last tests, on gigabytes, run with RN_LONG=1 alone.
+
+load lib
+
+# Two tables of some 20,000 and 9,000 rows, with NULLs, duplicates and embeddings.
+sides() {
+	awk 'BEGIN {
+		srand(5); print "k,s,x,t,e"
+		for (i = 0; i < 20000; i++) {
+			k = int(rand() * 3000); if (rand() < 0.03) k = ""
+			printf "%s,name %d,%.3f,%d,%.2f\n", k, rand() * 900, rand() * 100 - 50, rand() * 500, rand()
+		}
+	}' >l.csv
+	awk 'BEGIN {
+		srand(6); print "k,s,y,t,e"
+		for (i = 0; i < 9000; i++)
+			printf "%s,%s,%.3f,%d,%.2f\n", rand() < 0.3 ? 7 : int(rand() * 3500), rand() < 0.05 ? "" : "n" int(rand() * 50), rand() * 9, rand() * 500, rand()
+	}' >r.csv
+	rn-scan l.csv --emb e --name l -o l.er -q --block-rows 700
+	rn-scan r.csv --emb e --name r -o r.er -q
+	export TMPDIR=$BATS_TEST_TMPDIR/spill
+	mkdir -p "$TMPDIR"
+}
+
+# spills PROGRAM ARGUMENT...: the same rows with --mem 512K as without, with temporary data,
+# for any threads and blocks.
+spills() {
+	local program=$1
+	shift
+	"$program" "$@" -o whole.er || return 1
+	run -0 --separate-stderr "$program" "$@" --mem 512K --threads 1 --stats=json -o parts.er
+	if [[ $stderr == *'"spilled_bytes":0,'* ]]; then
+		echo "$program $* did not spill: $stderr"
+		return 1
+	fi
+	"$program" "$@" --mem 600K --threads 3 --block-rows 100 -o threads.er || return 1
+	cmp <(rn-cat whole.er) <(rn-cat parts.er) && cmp <(rn-cat whole.er) <(rn-cat threads.er) &&
+		same_stream whole.er parts.er
+}
+
+@test "joins of all kinds that spill" {
+	sides
+	for how in inner left full semi anti; do
+		spills rn-join l.er r.er --on k --how $how
+		spills rn-join l.er r.er --on k --how $how --and 'l.t < r.t'
+	done
+	spills rn-join r.er l.er --on k --asof t --how left
+	spills rn-join l.er r.er --on k --expr 'l * r + 1'
+	spills rn-join l.er r.er --on s --how full
+	rn-join l.er r.er --on k --how left -q | rn-cat >want
+	rn-join l.er r.csv --on k --how left --mem 512K -q | rn-cat | cut -d, -f1-4 | cmp - <(cut -d, -f1-4 want)
+}
+
+@test "what finds no partner is counted over all parts" {
+	sides
+	for how in inner left full semi anti; do
+		for and in 'l.t < r.t' 'true'; do
+			run -0 --separate-stderr rn-join l.er r.er --on k --how $how --and "$and" -v -o x.er
+			grep 'find no partner' <<<"$stderr" >whole
+			run -0 --separate-stderr rn-join l.er r.er --on k --how $how --and "$and" -v --mem 512K -o x.er
+			grep 'find no partner' <<<"$stderr" | diff whole -
+		done
+		fails_with 3 rn-join l.er r.er --on k --how $how --strict -o x.er
+		want=$stderr
+		fails_with 3 rn-join l.er r.er --on k --how $how --strict --mem 512K -o x.er
+		says "$want"
+	done
+}
+
+@test "joins of several inputs, and cross joins, go through in pieces" {
+	sides
+	rn-agg r.er --by k --cols 'n=count(*)' | rn-filter 'n > 2' -o b.er
+	rn-agg r.er --by s --cols 'm=max(y)' -o c.er
+	rn-join b=b.er b2=b.er b3=b.er --on k --how left --and 'b.n <= b3.n' -o whole.er
+	rn-join b=b.er b2=b.er b3=b.er --on k --how left --and 'b.n <= b3.n' --mem 512K --block-rows 50 -o parts.er
+	same_stream whole.er parts.er
+	rn-join a=c.er b=c.er --and 'a.m < b.m' -o whole.er
+	rn-join a=c.er b=c.er --and 'a.m < b.m' --mem 64K -o parts.er
+	same_stream whole.er parts.er
+}
+
+@test "aggregates that spill" {
+	sides
+	spills rn-agg l.er --by k --cols 'n=count(*),a=avg(x),v=var(x),f=first(s by t),m=median(t)'
+	spills rn-agg 'sum(z * [t])' l.er --by s
+	spills rn-agg 'max(z)' l.er --by k,s --cols 'd=count(distinct x)'
+	spills rn-agg l.er --by k
+	spills rn-agg 'mean(z)' l.er --cols 'v=stddev(x),n=count(x)'
+	spills rn-agg 'sum(z)' l.er --by k --keys r.er
+	# One key of r has 2,700 rows and more.
+	rn-union r.er r.er r.er -o r3.er
+	spills rn-agg 'sum(z)' r3.er --by k --cols 'a=avg(y),v=var(y),hi=max(s)'
+	fails_with 4 rn-agg r3.er --by k --cols 'm=median(y)' --mem 256K -o x.er
+	[[ $stderr == "rn-agg: 'median(y)' needs all rows of a group at once, and the group of k=7 has some "*": raise it" ]]
+	[ ! -e x.er ]
+}
+
+@test "sorts that spill are stable, NULLs first" {
+	sides
+	spills rn-sort l.er --by k
+	spills rn-sort l.er --by 'k desc, s'
+	spills rn-sort l.er --by 's, x desc'
+	spills rn-sort l.er --by 't % 2'
+	rn-sort l.er --by k --mem 256K | rn-cat | sed -n 2p | grep -q '^,'
+}
+
+@test "-v says what spilled, --stats how much" {
+	sides
+	run -0 --separate-stderr rn-sort l.er --by x --mem 256K -v -o x.er
+	[[ $stderr == *"data above --mem go to a temporary file in '$TMPDIR'"*"sorted in "*" pieces, "*" bytes of temporary data"* ]]
+	run -0 --separate-stderr rn-sort l.er --by x --mem 256K --stats -o x.er
+	[[ $stderr == "rn-sort: 20000 rows in, 20000 rows out "*" in temporary files, "* ]]
+	run -0 --separate-stderr rn-sort l.er --by x --stats=json -o x.er
+	[[ $stderr == *'"spilled_bytes":0,'* ]]
+	[ -z "$(ls -A "$TMPDIR")" ]
+}
+
+@test "a join of many inputs that do not fit is refused, and says what to do" {
+	sides
+	fails_with 4 rn-join a=l.er b=r.er c=r.er --on k --mem 256K -o x.er
+	[[ $stderr == "rn-join: the inputs after the first take "*": join two inputs, and the result with the next, or raise --mem" ]]
+	[ ! -e x.er ]
+}
+
+@test "a full disk is exit 1 with the folder and the sizes, and nothing is left behind" {
+	sides
+	want="rn-sort: cannot write temporary data in '$TMPDIR': [0-9.]* [KM]B are there, and at least [0-9.]* [KM]B are needed (set TMPDIR to a folder with more room, or raise --mem): "
+	mkdir out
+	if mount -t tmpfs -o size=128k none "$TMPDIR" 2>/dev/null; then
+		run --separate-stderr rn-sort l.er --by x --mem 256K -o out/x.er
+		[ -z "$(ls -A "$TMPDIR")" ]
+		umount "$TMPDIR"
+		[ "$status" = 1 ]
+		grep -q "^${want}No space left on device$" <<<"$stderr"
+		[ -z "$(ls -A out)" ]
+	else
+		echo "# no tmpfs can be mounted: a file that may not grow stands for a full disk" >&3
+	fi
+	run --separate-stderr bash -c 'ulimit -f 100; rn-sort l.er --by x --mem 256K -o out/x.er'
+	[ "$status" = 1 ]
+	grep -q "^${want}File too large$" <<<"$stderr"
+	[ -z "$(ls -A out)" ]
+	[ -z "$(ls -A "$TMPDIR")" ]
+	# Downstream prints the root cause.
+	run --separate-stderr bash -c '(ulimit -f 100; rn-sort l.er --by x --mem 256K 2>/dev/null) | rn-filter "x > 0" | rn-cat'
+	[ "$status" = 3 ]
+	grep -q "rn-cat: .*cannot write temporary data in " <<<"$stderr"
+	TMPDIR=/nonexistent fails_with 1 rn-sort l.er --by x --mem 256K -o out/x.er
+	says "rn-sort: more data than --mem allows, and no temporary file can be made in '/nonexistent' (set TMPDIR, or raise --mem): No such file or directory"
+}
+
+@test "a program that is killed leaves no temporary data" {
+	sides
+	mkfifo f
+	rn-sort f --by x --mem 256K -o x.er &
+	p=$!
+	exec 9>f
+	cat l.er >&9
+	for _ in $(seq 100); do
+		find /proc/$p/fd -lname "$TMPDIR*" 2>/dev/null | grep -q . && break
+		sleep 0.05
+	done
+	find /proc/$p/fd -lname "$TMPDIR*" | grep -q .
+	kill -9 $p
+	exec 9>&-
+	wait $p || true
+	[ -z "$(ls -A "$TMPDIR")" ]
+	[ ! -e x.er ]
+}
+
+@test "diamonds whose arms spill do not hang" {
+	sides
+	mkfifo f g
+	timeout 60 bash -c "tee f <l.er | rn-sort --by x --mem 300K -z none >g & rn-join l=f r=g --on k,x --how semi --mem 300K | rn-cat" |
+		cmp - <(rn-join l.er r=l.er --on k,x --how semi | rn-cat)
+	timeout 60 bash -c "tee f <l.er | rn-filter 'x > 0' -z none >g & rn-union f g --mem 300K | rn-cat" |
+		cmp - <(rn-union l.er <(rn-filter 'x > 0' l.er) | rn-cat)
+}
+
+@test "what only adds to a plan carries its relations in bounded memory" {
+	sides
+	rn-linear 3 l.er --name a -o a.er
+	rn-linear 3 l.er --name a --mem 256K -o b.er
+	cmp <(rn-info a.er | grep rows) <(rn-info b.er | grep rows)
+	run -0 --separate-stderr rn-join a.er r.er --on k --mem 256K --stats=json -o j.er
+	[[ $stderr == *'"deferred":true,"rows_in":29000,"rows_out":29000,'* ]]
+}
+
+# ---- gigabytes ----------------------------------------------------------------------------
+
+# peak FILE COMMAND...: run it; its peak memory in KB goes to FILE.
+peak() {
+	local file=$1
+	shift
+	if [ ! -x "$BATS_RUN_TMPDIR/peak" ]; then
+		${CC:-cc} -O2 -x c -o "$BATS_RUN_TMPDIR/peak.$BASHPID" - <<-'END'
+			#include <stdio.h>
+			#include <sys/resource.h>
+			#include <sys/wait.h>
+			#include <unistd.h>
+			int main(int argc, char **argv)
+			{
+				struct rusage u;
+				int status;
+				pid_t p = fork();
+
+				if (!p) {
+					execvp(argv[2], argv + 2);
+					_exit(127);
+				}
+				close(0);
+				close(1);
+				wait4(p, &status, 0, &u);
+				FILE *f = fopen(argv[1], "w");
+				fprintf(f, "%ld\n", u.ru_maxrss);
+				fclose(f);
+				return WIFEXITED(status) ? WEXITSTATUS(status) : 99 + argc * 0;
+			}
+		END
+		mv "$BATS_RUN_TMPDIR/peak.$BASHPID" "$BATS_RUN_TMPDIR/peak"
+	fi
+	"$BATS_RUN_TMPDIR/peak" "$file" "$@"
+}
+
+# below MB FILE...: peaks.
+below() {
+	local most=$(($1 * 1024))
+	shift
+	for f in "$@"; do
+		echo "# $f: $(($(cat "$f") / 1024)) MB" >&3
+		[ "$(cat "$f")" -lt $most ]
+	done
+}
+
+long() {
+	[ "${RN_LONG:-}" = 1 ] || skip "gigabytes: RN_LONG=1"
+	${CC:-cc} -O2 -o make_table "$RN_ROOT/bench/make_table.c"
+	export TMPDIR=$BATS_TEST_TMPDIR
+	peak /dev/null true
+}
+
+@test "4 GB of CSV through four programs, each under 200 MB" {
+	long
+	./make_table 180000000 >big.csv
+	[ "$(stat -c %s big.csv)" -gt 4000000000 ]
+	peak scan rn-scan big.csv | peak filter rn-filter 'weight < 0.01' |
+		peak project rn-project --cols 'a=src+dst, w=weight' | peak cat rn-cat >out.csv
+	below 200 scan filter project cat
+	awk -F, 'NR > 1 && $3 < 0.01 { n++; s += $1 + $2 } END { print n, s }' big.csv >want
+	awk -F, 'NR > 1 { n++; s += $1 } END { print n, s }' out.csv | diff - want
+}
+
+@test "a join of 20 M with 1 M rows, and of 1 M with 20 M, under --mem 1G" {
+	long
+	./make_table 20000000 >l.csv
+	rn-scan l.csv -o l.er
+	seq 0 999999 | awk 'BEGIN { print "id,v" } { print $1 "," $1 * 7 % 1000 }' | rn-scan -o r.er
+	peak one rn-join l.er r.er --on dst=id --mem 1G -z none -o one.er
+	peak two rn-join r.er l.er --on id=dst --mem 400M -z none -o two.er
+	below 1300 one
+	below 520 two
+	want=$(rn-project l.er --cols 'v = dst * 7 % 1000' | rn-agg --cols 'n=count(*),s=sum(v)' | rn-cat)
+	[ "$(rn-agg one.er --cols 'n=count(*),s=sum(v)' | rn-cat)" = "$want" ]
+	[ "$(rn-agg two.er --cols 'n=count(*),s=sum(v)' | rn-cat)" = "$want" ]
+}
+
+@test "a group-by of 50 M rows under --mem 1G" {
+	long
+	./make_table 50000000 | rn-scan -o l.er
+	peak all rn-agg l.er --by dst --cols 'n=count(*),s=sum(src),a=avg(weight)' --mem 1G -o g.er
+	below 1300 all
+	[ "$(rn-agg g.er --cols 'n=sum(n),s=sum(s)' | rn-cat)" = "$(rn-agg l.er --cols 'n=count(*),s=sum(src)' | rn-cat)" ]
+	peak sorted rn-sort l.er --by dst --mem 1G -o s.er
+	below 1300 sorted
+	rn-agg s.er --cols 'n=count(*)' | rn-cat | grep -qx 50000000
+}

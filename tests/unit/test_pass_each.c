@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Passes: what each of them is there for does happen, and memory may run out
+ * anywhere on the way.
+ */
+#include "pass_gen.h"
+
+#include "../../lib/expr/emb.h"
+#include "../../lib/expr/grad.h"
+
+/* ---- an allocator that fails on demand ---------------------------------------------- */
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define RN_CAN_FAIL 1
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *__libc_memalign(size_t align, size_t n);
+void __libc_free(void *p);
+
+static unsigned long fail_at; /* 0: never */
+static long live_blocks;
+
+static void *alloc_or_fail(void *p)
+{
+	live_blocks += p != NULL;
+	return p;
+}
+
+static int now(void)
+{
+	return fail_at && --fail_at == 0;
+}
+
+void *malloc(size_t n)
+{
+	return now() ? NULL : alloc_or_fail(__libc_malloc(n));
+}
+
+void *calloc(size_t n, size_t size)
+{
+	return now() ? NULL : alloc_or_fail(__libc_calloc(n, size));
+}
+
+void *realloc(void *p, size_t n)
+{
+	void *q;
+
+	if (now())
+		return NULL;
+	q = __libc_realloc(p, n);
+	return p ? q : alloc_or_fail(q);
+}
+
+void *aligned_alloc(size_t align, size_t n)
+{
+	return now() ? NULL : alloc_or_fail(__libc_memalign(align, n));
+}
+
+void free(void *p)
+{
+	live_blocks -= p != NULL;
+	__libc_free(p);
+}
+#endif
+
+/* ---- what they are for -------------------------------------------------------- */
+
+static uint32_t count(const struct rn_prog *p, enum rn_prim op)
+{
+	uint32_t n = 0;
+
+	for (uint32_t j = 0; j < p->ninsts; j++)
+		n += p->insts[j].op == op;
+	return n;
+}
+
+static void begin(struct gen *g)
+{
+	uint32_t dim[2] = { PARAM_DIM, PARAM_DIM };
+
+	memset(g, 0, sizeof *g);
+	rn_prog_init(&g->p);
+	for (uint32_t k = 0; k < NPARAMS; k++)
+		g->param[k] = rn_prog_param(&g->p, RN_V_PARAM, k, k < 2 ? 2 : 1, dim, &g->e);
+}
+
+/* Two weights and a left join: no value per edge is wider than 1. */
+static void test_recognition(void)
+{
+	struct gen g;
+	uint32_t h, w, v, wide = 0, map, root, *live[1] = { &root };
+
+	begin(&g);
+	h = rn_prog_gemm(&g.p, constant(&g, 9, PARAM_DIM), g.param[0], RN_NONE, false, &g.e);
+	map = indices(&g, 40, 9, true);
+	w = rn_prog_gather(&g.p, constant(&g, 7, 1), indices(&g, 40, 7, false), &g.e);
+	v = rn_prog_gather(&g.p, h, map, &g.e);
+	v = rn_prog_ew2(&g.p, RN_EW_MUL, v, w, &g.e);
+	v = rn_prog_ew2(&g.p, RN_EW_MUL, constant(&g, 40, 1), v, &g.e);
+	root = rn_prog_spmm(&g.p, bounds(&g, 9, 40), v, indices(&g, 40, 40, false), RN_NONE, RN_NONE,
+			    &g.e);
+	T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+	T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
+	for (uint32_t j = 0; j < g.p.ninsts; j++)
+		wide += g.p.vals[g.p.insts[j].out].rows == 40 && g.p.vals[g.p.insts[j].out].width > 1;
+	T_OK(wide == 0 && count(&g.p, RN_P_SPMM) == 1, "a weighted sum makes no value per edge");
+	rn_prog_fini(&g.p);
+	/* dot products of gathered rows */
+	begin(&g);
+	h = rn_prog_gemm(&g.p, constant(&g, 9, PARAM_DIM), g.param[0], RN_NONE, false, &g.e);
+	v = rn_prog_ew2(&g.p, RN_EW_MUL, rn_prog_gather(&g.p, h, indices(&g, 30, 9, true), &g.e),
+			rn_prog_gather(&g.p, h, indices(&g, 30, 9, false), &g.e), &g.e);
+	root = rn_prog_fsum(&g.p, v, NULL, 0, NULL, &g.e);
+	T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+	T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
+	T_OK(count(&g.p, RN_P_SDDMM) == 1 && count(&g.p, RN_P_GATHER) == 0 && g.p.ninsts == 2,
+	     "dot products read rows where they are");
+	rn_prog_fini(&g.p);
+}
+
+static uint32_t layer(struct gen *g, uint32_t h, uint32_t map, bool bias)
+{
+	uint32_t v = rn_prog_gather(&g->p, h, map, &g->e);
+
+	v = rn_prog_gemm(&g->p, v, g->param[0], bias ? g->param[2] : RN_NONE, false, &g->e);
+	return rn_prog_ew1(&g->p, RN_EW_TANH, v, &g->e);
+}
+
+/* A layer over both ends of edges is computed once per node; with a bias a missing row
+ * would not be 0. */
+static void test_hoisting(void)
+{
+	for (unsigned holes = 0; holes < 2; holes++)
+		for (unsigned bias = 0; bias < 2; bias++) {
+			bool moves = !holes || !bias;
+			uint32_t h, v, root, *live[1] = { &root }, rows = 0, n;
+			struct gen g;
+
+			begin(&g);
+			h = constant(&g, 9, PARAM_DIM);
+			v = layer(&g, h, indices(&g, 40, 9, holes), bias);
+			v = rn_prog_ew2(&g.p, RN_EW_MUL, v, layer(&g, h, indices(&g, 40, 9, holes), bias),
+					&g.e);
+			root = rn_prog_fsum(&g.p, v, NULL, 0, NULL, &g.e);
+			T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+			T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
+			n = count(&g.p, RN_P_GEMM);
+			for (uint32_t j = 0; j < g.p.ninsts; j++)
+				if (g.p.insts[j].op == RN_P_GEMM)
+					rows = g.p.vals[g.p.insts[j].out].rows;
+			T_OK(moves ? n == 1 && rows == 9 && g.p.ninsts == 3 : n == 2 && rows == 40,
+			     "a layer over edges%s%s: %u products of %u rows", holes ? " with holes" : "",
+			     bias ? ", biased" : "", n, rows);
+			rn_prog_fini(&g.p);
+		}
+	for (unsigned two = 0; two < 2; two++) { /* a vector, as a parameter of either rank */
+		uint32_t v, root, *live[1] = { &root };
+		struct gen g;
+
+		begin(&g);
+		v = rn_prog_view(&g.p, g.param[2], 1, 1 + two, (uint32_t[]){ PARAM_DIM, 1 }, &g.e);
+		v = rn_prog_ew2(&g.p, RN_EW_MUL, rn_prog_view(&g.p, constant(&g, 9, PARAM_DIM), 9,
+				1 + two, (uint32_t[]){ PARAM_DIM, 1 }, &g.e), v, &g.e);
+		root = rn_prog_fsum(&g.p, v, NULL, 0, NULL, &g.e);
+		T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+		T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
+		T_OK(count(&g.p, RN_P_GEMM) == 1 && count(&g.p, RN_P_FSUM) == 0,
+		     "a product with a vector");
+		rn_prog_fini(&g.p);
+	}
+}
+
+/* Folding gives the same bits whichever stages another process ran before. */
+static void test_fold_by_stage(void)
+{
+	static struct outcome x[3];
+
+	for (unsigned split = 0; split < 3; split++) {
+		uint32_t h, w, v, edge[40];
+		struct gen g;
+
+		begin(&g);
+		g.state = 11;
+		h = constant(&g, 9, PARAM_DIM);
+		w = constant(&g, 40, 1);
+		for (uint32_t i = 0; i < 40; i++)
+			edge[i] = rnd(&g, 9);
+		v = rn_prog_gather(&g.p, h, rn_prog_idx_copy(&g.p, edge, 40, &g.e), &g.e);
+		if (split == 1) { /* the join ran elsewhere: its output is data */
+			g.p.vals[v].keep = true;
+			T_CALL(rn_pass_fold(&g.p, backend, &g.e), &g.e);
+		}
+		g.p.stage = 1;
+		v = rn_prog_ew2(&g.p, RN_EW_MUL, v, w, &g.e);
+		g.p.stage = split == 2 ? 2 : 1; /* a map, then a sum */
+		v = rn_prog_spmm(&g.p, bounds(&g, 4, 40), v, RN_NONE, RN_NONE, RN_NONE, &g.e);
+		if (split < 2) {
+			g.p.vals[v].keep = true;
+			T_CALL(rn_pass_fold(&g.p, backend, &g.e), &g.e);
+			T_OK(g.p.vals[v].kind == RN_V_CONST, "everything was folded");
+			run(&g.p, &v, 1, 1, &x[split], &g.e);
+		} else { /* each stage rounds */
+			static struct outcome plain;
+
+			run(&g.p, &v, 1, 1, &plain, &g.e);
+			T_CALL(rn_pass_fold(&g.p, backend, &g.e), &g.e);
+			run(&g.p, &v, 1, 1, &x[2], &g.e);
+			T_OK(same_bits(&plain, &x[2]), "folding over stages changes no bit");
+		}
+		rn_prog_fini(&g.p);
+	}
+	T_OK(same_bits(&x[0], &x[1]), "folding does not depend on where a join ran");
+}
+
+static void test_folding(void)
+{
+	struct gen g;
+	uint32_t x, v, w, root, *live[1] = { &root };
+
+	begin(&g);
+	x = constant(&g, 9, PARAM_DIM);
+	v = rn_prog_ew1(&g.p, RN_EW_TANH, x, &g.e);
+	w = rn_prog_view(&g.p, v, 9, 2, (uint32_t[]){ 1, PARAM_DIM }, &g.e);
+	v = rn_prog_gemm(&g.p, v, g.param[0], RN_NONE, false, &g.e);
+	root = rn_prog_ew2(&g.p, RN_EW_ADD, v, rn_prog_view(&g.p, w, 9, 1,
+			   (uint32_t[]){ PARAM_DIM }, &g.e), &g.e);
+	T_CALL(rn_pass_fold(&g.p, backend, &g.e), &g.e);
+	T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
+	T_OK(g.p.ninsts == 2 && count(&g.p, RN_P_GEMM) == 1, "what is constant runs once");
+	T_OK(g.p.vals[g.p.insts[0].in[0].val].data == g.p.vals[g.p.insts[1].in[1].val].data,
+	     "a view of a constant shares its data");
+	rn_prog_fini(&g.p);
+}
+
+static void test_restriction(void)
+{
+	struct rn_drop d = { .key = { { 1, 2 } }, .row = RN_NONE, .col = RN_NONE };
+	uint32_t x, v, m, root, dim = PARAM_DIM, rows = 0;
+	struct gen g;
+
+	begin(&g);
+	x = constant(&g, 100, PARAM_DIM);
+	m = rn_prog_dropmask(&g.p, 100, 1, &dim, 0.5, &d, &g.e);
+	v = rn_prog_ew2(&g.p, RN_EW_MUL, x, m, &g.e);
+	v = rn_prog_gemm(&g.p, v, g.param[0], RN_NONE, false, &g.e);
+	root = rn_prog_gather(&g.p, v, rn_prog_idx_copy(&g.p, (uint32_t[]){ 70, 5, 70 }, 3, &g.e),
+			      &g.e);
+	T_CALL(rn_pass_restrict(&g.p, &root, 1, &g.e), &g.e);
+	for (uint32_t j = 0; j < g.p.ninsts; j++)
+		rows += g.p.vals[g.p.insts[j].out].rows;
+	T_OK(g.p.vals[x].rows == 2 && rows == 2 + 2 + 2 + 3, "only needed rows are left");
+	d = g.p.insts[g.p.vals[m].inst].drop;
+	T_OK(d.row != RN_NONE && rn_prog_idx_data(&g.p, d.row)[0] == 5 &&
+		     rn_prog_idx_data(&g.p, d.row)[1] == 70, "draws keep their ordinals");
+	rn_prog_fini(&g.p);
+}
+
+/* Stored values of which one reader wants more than another. */
+static void test_shared_values(void)
+{
+	struct outcome before = { 0 }, after = { 0 };
+
+	for (unsigned restricted = 0; restricted < 2; restricted++) {
+		uint32_t ptr, col, v, dense, few, most, root;
+		struct gen g;
+
+		begin(&g);
+		ptr = rn_prog_idx_copy(&g.p, (uint32_t[]){ 0, 2, 3, 5, 6 }, 5, &g.e);
+		col = rn_prog_idx_copy(&g.p, (uint32_t[]){ 0, 3, 1, 0, 2, 3 }, 6, &g.e);
+		v = constant(&g, 6, 1);
+		dense = prim(&g, RN_P_DENSIFY, v, RN_NONE, ptr, col, 4, 4);
+		few = rn_prog_gather(&g.p, dense, rn_prog_idx_copy(&g.p, (uint32_t[]){ 3, 1 }, 2, &g.e),
+				     &g.e);
+		most = rn_prog_gather(&g.p, v, rn_prog_idx_copy(&g.p, (uint32_t[]){ 0, 2 }, 2, &g.e),
+				      &g.e);
+		root = rn_prog_ew2(&g.p, RN_EW_MUL, few, most, &g.e);
+		if (restricted) {
+			T_CALL(rn_pass_restrict(&g.p, &root, 1, &g.e), &g.e);
+			T_OK(g.p.vals[dense].rows == 2 && g.p.vals[v].rows == 3,
+			     "rows of stored values: %u, %u", g.p.vals[dense].rows, g.p.vals[v].rows);
+		}
+		run(&g.p, &root, 1, 1, restricted ? &after : &before, &g.e);
+		rn_prog_fini(&g.p);
+	}
+	T_OK(same_bits(&before, &after), "stored values that two readers share");
+}
+
+/* Chains become one program each; limits split them; shared values are stored once. */
+static void test_fusion(void)
+{
+	struct gen g;
+	uint32_t x, y, v, root;
+
+	begin(&g);
+	x = rn_prog_gemm(&g.p, constant(&g, 50, PARAM_DIM), g.param[0], RN_NONE, false, &g.e);
+	v = rn_prog_ew1(&g.p, RN_EW_TANH, x, &g.e);
+	v = rn_prog_ew_imm(&g.p, RN_EW_MUL, v, 0.5, false, &g.e);
+	v = rn_prog_view(&g.p, v, 50, 2, (uint32_t[]){ 1, PARAM_DIM }, &g.e);
+	v = rn_prog_ew2(&g.p, RN_EW_ADD, v, rn_prog_view(&g.p, g.param[2], 1, 2,
+			(uint32_t[]){ 1, PARAM_DIM }, &g.e), &g.e);
+	root = rn_prog_ew_imm(&g.p, RN_EW_SUB, v, 1, true, &g.e);
+	g.p.vals[root].keep = true;
+	T_CALL(rn_pass_fuse(&g.p, false, &g.e), &g.e);
+	T_OK(g.p.ninsts == 2 && count(&g.p, RN_P_ELEM) == 1,
+	     "a chain through a view is one program");
+	rn_prog_fini(&g.p);
+
+	begin(&g); /* y is read by a sum, too */
+	x = constant(&g, 50, PARAM_DIM);
+	y = rn_prog_ew1(&g.p, RN_EW_TANH, rn_prog_ew2(&g.p, RN_EW_MUL, x, g.param[2], &g.e), &g.e);
+	v = rn_prog_ew1(&g.p, RN_EW_NEG, rn_prog_ew1(&g.p, RN_EW_EXP, y, &g.e), &g.e);
+	root = rn_prog_ew2(&g.p, RN_EW_ADD, v, rn_prog_colsum(&g.p, y, &g.e), &g.e);
+	g.p.vals[root].keep = true;
+	T_CALL(rn_pass_fuse(&g.p, false, &g.e), &g.e);
+	T_OK(g.p.ninsts == 3 && count(&g.p, RN_P_ELEM) == 2, "a value that a sum reads is stored");
+	rn_prog_fini(&g.p);
+
+	for (unsigned wide = 0; wide < 2; wide++) { /* too long, too many inputs */
+		struct outcome before = { 0 }, after = { 0 };
+
+		for (unsigned fused = 0; fused < 2; fused++) {
+			uint32_t in[40];
+
+			begin(&g);
+			for (unsigned k = 0; k < 40; k++)
+				in[k] = constant(&g, 5, PARAM_DIM);
+			v = rn_prog_ew2(&g.p, RN_EW_MUL, in[0], g.param[2], &g.e);
+			for (unsigned k = 0; k < 200; k++)
+				v = rn_prog_ew1(&g.p, RN_EW_TANH,
+						rn_prog_ew2(&g.p, RN_EW_ADD, v,
+							    wide ? in[k % 40] : in[k % 3], &g.e), &g.e);
+			if (fused) {
+				g.p.vals[v].keep = true;
+				T_CALL(rn_pass_fuse(&g.p, false, &g.e), &g.e);
+				T_OK(count(&g.p, RN_P_EW) == 0 && g.p.ninsts < (wide ? 30 : 10),
+				     "a long chain is a few programs: %u", g.p.ninsts);
+			}
+			run(&g.p, &v, 1, 1, fused ? &after : &before, &g.e);
+			rn_prog_fini(&g.p);
+		}
+		T_OK(same_bits(&before, &after), "a long chain has the same bits");
+	}
+}
+
+/* A balanced tree of sums needs few registers only if it is written depth first. */
+static void test_registers(void)
+{
+	struct outcome before = { 0 }, after = { 0 };
+	struct gen g;
+
+	for (unsigned fused = 0; fused < 2; fused++) {
+		uint32_t v[16], n = 16, x;
+
+		begin(&g);
+		x = constant(&g, 6, PARAM_DIM);
+		for (unsigned k = 0; k < 16; k++)
+			v[k] = rn_prog_ew_imm(&g.p, RN_EW_MUL,
+					      rn_prog_ew2(&g.p, RN_EW_MUL, x, g.param[2 + k % 2], &g.e),
+					      0.1 * k, false, &g.e);
+		for (; n > 1; n /= 2)
+			for (unsigned k = 0; k < n / 2; k++)
+				v[k] = rn_prog_ew2(&g.p, RN_EW_ADD, v[2 * k], v[2 * k + 1], &g.e);
+		if (fused) {
+			g.p.vals[v[0]].keep = true;
+			T_CALL(rn_pass_fuse(&g.p, false, &g.e), &g.e);
+		}
+		run(&g.p, v, 1, 1, fused ? &after : &before, &g.e);
+		rn_prog_fini(&g.p);
+	}
+	T_OK(same_bits(&before, &after), "a tree of sums has the same bits");
+}
+
+/* What a step changes is read before it, also when fused. */
+static void test_steps_between(void)
+{
+	struct outcome before = { 0 }, after = { 0 };
+
+	for (unsigned fused = 0; fused < 2; fused++) {
+		struct rn_inst step = rn_inst_init(RN_P_SGD);
+		struct gen g;
+		uint32_t v;
+
+		begin(&g);
+		step.nin = 3;
+		step.in[0].val = g.param[2];
+		step.in[1].val = constant(&g, 1, PARAM_DIM);
+		step.f[RN_S_LR] = 1;
+		v = rn_prog_ew1(&g.p, RN_EW_NEG, g.param[2], &g.e);
+		rn_prog_add(&g.p, &step, 0, 0, NULL, &g.e);
+		v = rn_prog_ew1(&g.p, RN_EW_TANH, v, &g.e);
+		g.p.vals[v].keep = true;
+		if (fused)
+			T_CALL(rn_pass_fuse(&g.p, false, &g.e), &g.e);
+		run(&g.p, &v, 1, 1, fused ? &after : &before, &g.e);
+		rn_prog_fini(&g.p);
+	}
+	T_OK(same_bits(&before, &after), "a step between two functions stays between them");
+}
+
+/* A gather that was declared a constant to gradients is not read through. */
+static void test_cut(void)
+{
+	struct gen g;
+	uint32_t v, loss, grad, x, w;
+
+	begin(&g);
+	x = rn_prog_gemm(&g.p, constant(&g, 9, PARAM_DIM), g.param[0], RN_NONE, false, &g.e);
+	w = rn_prog_fsum(&g.p, rn_prog_ew2(&g.p, RN_EW_MUL, constant(&g, 12, PARAM_DIM), g.param[2],
+					   &g.e), NULL, 0, NULL, &g.e);
+	v = rn_prog_gather(&g.p, x, indices(&g, 12, 9, false), &g.e);
+	g.p.vals[v].diff = false;
+	v = rn_prog_spmm(&g.p, bounds(&g, 4, 12), v, RN_NONE, w, RN_NONE, &g.e);
+	loss = loss_of(&g, v);
+	T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+	T_CALL(rn_prog_grad(&g.p, loss, g.param, 1, &grad, &g.e), &g.e);
+	T_OK(g.p.vals[grad].kind == RN_V_CONST, "no gradient through a declared constant");
+	rn_prog_fini(&g.p);
+}
+
+/* ---- memory that runs out ----------------------------------------------------------- */
+
+#ifdef RN_CAN_FAIL
+static int as_param(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e)
+{
+	*val = rn_prog_param(arg, RN_V_PARAM, 0, s->rank, s->dim, e);
+	return *val == RN_NONE ? e->code : 0;
+}
+
+/* An expression from text to a swept program of gradients. */
+static int whole_way(struct rn_prog *p, struct rn_err *e)
+{
+	static const char text[] = "Softmax()(Linear(4, 3)(Dropout(0.5)(s / clamp(rowsum(s), 1, 9)))) "
+				   "* h + LayerNorm(3)(relu(s + 1) @ Tensor(4, 3))";
+	struct rn_ctx ctx = { .threads = 1, .seed = 1 };
+	uint32_t three = 3, one = 1, ptr[4] = { 0, 2, 2, 3 }, col[3] = { 1, 3, 0 }, loss, grad;
+	uint32_t map[3] = { 2, 0, RN_NO_ROW };
+	struct rn_lower_env env = { .ctx = &ctx, .prog = p, .training = true, .stage = "st",
+				    .rows = 3, .nparts = 2, .param = as_param, .param_arg = p };
+	struct rn_lpart part[2] = { { .name = (char *)"h", .shape = { 1, { 3 } }, .base_rows = 3 },
+				    { .name = (char *)"s", .shape = { 1, { 4 } }, .base_rows = 3,
+				      .sparse = true } }, out;
+	struct rn_eexpr *x;
+	struct rn_buf *b;
+	uint32_t param = 0;
+	int rc;
+
+	RN_TRY(rn_buf_new(9 * sizeof(float), "test", &b, e));
+	rn_buf_ref(b);
+	part[0].val = rn_prog_const(p, 3, 1, &three, b, e);
+	part[1].val = rn_prog_const(p, 3, 1, &one, b, e);
+	part[0].ptr = part[0].col = RN_NONE;
+	part[1].ptr = rn_prog_idx_copy(p, ptr, 4, e);
+	part[1].col = rn_prog_idx_copy(p, col, 3, e);
+	part[0].map = part[1].map = rn_prog_idx_copy(p, map, 3, e);
+	if (part[0].val == RN_NONE || part[1].val == RN_NONE || part[1].ptr == RN_NONE ||
+	    part[1].col == RN_NONE || part[1].map == RN_NONE)
+		return e->code;
+	env.parts = part;
+	RN_TRY(rn_eexpr_parse(text, &x, e));
+	rc = rn_eexpr_lower(x, &env, &out, e);
+	rn_eexpr_free(x);
+	RN_TRY(rc);
+	loss = rn_prog_fsum(p, out.val, NULL, 0, NULL, e);
+	loss = loss == RN_NONE ? loss : rn_prog_gather(p, loss, part[1].map, e);
+	loss = loss == RN_NONE ? loss : rn_prog_colsum(p, loss, e);
+	if (loss == RN_NONE)
+		return e->code;
+	RN_TRY(rn_pass_fold(p, backend, e));
+	RN_TRY(rn_pass_sparse(p, e));
+	RN_TRY(rn_pass_restrict(p, &loss, 1, e));
+	while (p->vals[param].kind != RN_V_PARAM)
+		param++;
+	RN_TRY(rn_prog_grad(p, loss, &param, 1, &grad, e));
+	p->vals[loss].keep = p->vals[grad].keep = true;
+	RN_TRY(rn_pass_fuse(p, false, e));
+	return rn_pass_sweep(p, NULL, 0, e);
+}
+
+static void test_memory(void)
+{
+	unsigned long k;
+	bool fine = true;
+	int rc = RN_ENOMEM;
+
+	for (k = 1; rc && k < 5000; k++) {
+		struct rn_err e = { 0 };
+		long before = live_blocks;
+		struct rn_prog p;
+
+		rn_prog_init(&p);
+		fail_at = k;
+		rc = whole_way(&p, &e);
+		fail_at = 0;
+		rn_prog_fini(&p);
+		if ((rc && (rc != RN_ENOMEM || e.code != rc)) || live_blocks != before) {
+			T_OK(false, "allocation %lu fails: %d, %ld blocks left: %s", k, rc,
+			     live_blocks - before, e.msg);
+			fine = false;
+		}
+	}
+	T_OK(fine && !rc && k > 100, "each of %lu allocations may fail", k);
+}
+#endif
+
+int main(void)
+{
+	struct rn_err e = { 0 };
+
+	T_CALL(rn_cpu_backend(1, &backend, &e), &e);
+	test_recognition();
+	test_hoisting();
+	test_folding();
+	test_fold_by_stage();
+	test_restriction();
+	test_shared_values();
+	test_fusion();
+	test_registers();
+	test_steps_between();
+	test_cut();
+#ifdef RN_CAN_FAIL
+	test_memory();
+#endif
+	backend->close(backend);
+	return t_done();
+}
