@@ -1,8 +1,8 @@
 # RN: small programs that train neural networks written as database queries.
 #
 #   make                 build into build/release; programs in build/release/bin
-#   make check           all tests: unit, operators, command line, fuzz corpus
-#   make check-long      the same with wide sweeps, and long fuzzing
+#   make check           all tests: unit, operators, command line, SQLite, 20 s of each fuzz target
+#   make check-long      the same with wide sweeps, and fuzzing for FUZZ_SECONDS=600 each
 #   make check-asan      the tests under ASan and UBSan (check-ubsan, check-tsan alike)
 #   make check-valgrind  the unit tests under valgrind
 #   make fuzz            libFuzzer on every target, FUZZ_SECONDS=60 each (clang)
@@ -64,11 +64,14 @@ UNIT_SRC  := $(sort $(wildcard tests/unit/*.c))
 UNIT_MAIN := $(filter tests/unit/test_%,$(UNIT_SRC))
 OPS_SRC   := $(sort $(wildcard tests/ops/*.c))
 OPS_MAIN  := $(filter tests/ops/test_%,$(OPS_SRC))
+DIFF_SRC  := $(sort $(wildcard tests/differential/*.c))
+DIFF_MAIN := $(filter tests/differential/test_%,$(DIFF_SRC))
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/*.c))
 FUZZ_MAIN := $(filter tests/fuzz/fuzz_%,$(FUZZ_SRC))
-TEST_SRC  := $(UNIT_SRC) $(OPS_SRC) $(FUZZ_SRC)
+TEST_SRC  := $(UNIT_SRC) $(OPS_SRC) $(DIFF_SRC) $(FUZZ_SRC)
 UNIT      := $(UNIT_MAIN:%.c=$(BUILD)/%)
 OPS       := $(OPS_MAIN:%.c=$(BUILD)/%)
+DIFF      := $(DIFF_MAIN:%.c=$(BUILD)/%)
 FUZZ      := $(FUZZ_MAIN:%.c=$(BUILD)/%)
 CLI       := $(sort $(wildcard tests/cli/*.bats))
 
@@ -110,6 +113,11 @@ $(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(call objects,$(UNIT_MA
 	$(call say,LD,$@)
 	$(link) -lsqlite3
 
+$(DIFF): $(BUILD)/tests/differential/%: $(BUILD)/tests/differential/%.o \
+		$(call objects,$(DIFF_MAIN),$(DIFF_SRC)) $(BUILD)/librn.a
+	$(call say,LD,$@)
+	$(link) -lsqlite3
+
 $(OPS): $(BUILD)/tests/ops/%: $(BUILD)/tests/ops/%.o $(call objects,$(OPS_MAIN),$(OPS_SRC)) \
 		$(BUILD)/librn.a
 	$(call say,LD,$@)
@@ -128,16 +136,17 @@ endif
 
 # ---- tests ----------------------------------------------------------------------------------
 
-tests: $(UNIT) $(OPS) $(FUZZ)
+tests: $(UNIT) $(OPS) $(DIFF) $(FUZZ)
 
-# A fuzz target runs over its corpus, tests/fuzz/corpus/NAME.
+# A fuzz target runs over its corpus, tests/fuzz/corpus/NAME, and mutations of it.
 check: all tests
 	@RN_BIN='$(abspath $(BUILD)/bin)' RN_VARIANT='$(VARIANT)' \
-		scripts/run-tests -j '$(JOBS)' -o '$(BUILD)/check' $(UNIT) $(OPS) $(FUZZ) $(CLI)
+		scripts/run-tests -j '$(JOBS)' -o '$(BUILD)/check' \
+		$(DIFF) $(UNIT) $(OPS) $(FUZZ) $(CLI)
 
 check-long:
 	@RN_LONG=1 $(MAKE) check
-	@$(MAKE) fuzz FUZZ_SECONDS=$(or $(FUZZ_SECONDS),120)
+	@$(MAKE) fuzz FUZZ_SECONDS=$(if $(filter file,$(origin FUZZ_SECONDS)),600,$(FUZZ_SECONDS))
 
 check-asan:
 	@UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) check VARIANT=asan
@@ -156,14 +165,8 @@ FUZZ_SECONDS ?= 60
 FUZZ_BUILD   ?= build/fuzz
 fuzz:
 	@$(MAKE) VARIANT=fuzz CC=clang BUILD='$(FUZZ_BUILD)' $(FUZZ_MAIN:%.c=$(FUZZ_BUILD)/%)
-	@for t in $(notdir $(FUZZ_MAIN:.c=)); do \
-		corpus="tests/fuzz/corpus/$${t#fuzz_}"; \
-		mkdir -p "$(FUZZ_BUILD)/corpus/$$t" "$$corpus"; \
-		echo "fuzz $$t: $(FUZZ_SECONDS) s"; \
-		"$(FUZZ_BUILD)/tests/fuzz/$$t" -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=20 \
-			-artifact_prefix="$(FUZZ_BUILD)/$$t-" -verbosity=0 \
-			"$(FUZZ_BUILD)/corpus/$$t" "$$corpus" || exit 1; \
-	done
+	@printf '%s\n' $(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_MAIN)) | \
+		xargs -P '$(JOBS)' -I NAME scripts/fuzz '$(FUZZ_BUILD)' '$(FUZZ_SECONDS)' NAME
 
 lint:
 	@for s in scripts/check-*; do if [ -x "$$s" ]; then "$$s" || exit 1; fi; done
@@ -176,18 +179,29 @@ bench: all
 
 # ---- installing -------------------------------------------------------------------------------
 
-BINDIR := $(DESTDIR)$(PREFIX)/bin
-MANDIR := $(DESTDIR)$(PREFIX)/share/man
+BINDIR  := $(DESTDIR)$(PREFIX)/bin
+MANDIR  := $(DESTDIR)$(PREFIX)/share/man
+BASHDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSHDIR  := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISHDIR := $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+NAMES   := $(notdir $(PROGRAMS))
 
+# bash and fish look for a file of each program's name; zsh has one for the pattern rn-*.
 install: all
-	install -d $(BINDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7
+	install -d $(BINDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7 $(BASHDIR) $(ZSHDIR) $(FISHDIR)
 	install -m 755 $(PROGRAMS) $(BINDIR)
+	install -m 644 completion/rn.bash $(BASHDIR)/rn.bash
+	for p in $(NAMES); do ln -sf rn.bash $(BASHDIR)/$$p || exit 1; done
+	install -m 644 completion/_rn $(ZSHDIR)
+	for p in $(NAMES); do install -m 644 completion/rn.fish $(FISHDIR)/$$p.fish || exit 1; done
 	install -m 644 $(MAN1) $(MANDIR)/man1
 	install -m 644 $(MAN5) $(MANDIR)/man5
 	install -m 644 $(MAN7) $(MANDIR)/man7
 
 uninstall:
-	rm -f $(addprefix $(BINDIR)/,$(notdir $(PROGRAMS))) \
+	rm -f $(addprefix $(BINDIR)/,$(NAMES)) \
+		$(addprefix $(BASHDIR)/,rn.bash $(NAMES)) $(ZSHDIR)/_rn \
+		$(patsubst %,$(FISHDIR)/%.fish,$(NAMES)) \
 		$(addprefix $(MANDIR)/man1/,$(notdir $(MAN1))) \
 		$(addprefix $(MANDIR)/man5/,$(notdir $(MAN5))) \
 		$(addprefix $(MANDIR)/man7/,$(notdir $(MAN7)))

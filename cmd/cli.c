@@ -4,11 +4,14 @@
  * exit codes at the end, and the program of an operator as a whole.
  */
 #include "cli.h"
+#include "limits.h"
+#include "progress.h"
 #include "rows.h"
 
 #include "../lib/base/json.h"
 #include "../lib/base/num.h"
 #include "../lib/base/team.h"
+#include "../lib/base/uri.h"
 #include "../lib/train/model.h"
 
 #include <errno.h>
@@ -21,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- messages and exit codes ----------------------------------------------------------- */
@@ -65,17 +69,23 @@ static void say_line(const char *tool, const char *text, size_t len)
 	(void)!write(STDERR_FILENO, line, n);
 }
 
-/* A message may have lines of its own: an expression, and a mark under it. */
+/* A message may have lines of its own: an expression, and a mark under it; and it may
+ * quote an argument, but never a password that stands in it. */
 void rn_cli_say(const char *tool, const char *text)
 {
-	for (;;) {
+	struct rn_str shown = RN_STR_INIT;
+
+	rn_meter_erase();
+	rn_uri_hide(text, &shown);
+	for (text = shown.failed ? "out of memory" : shown.s;;) {
 		size_t n = strcspn(text, "\n");
 
 		say_line(tool, text, n);
 		if (!text[n] || !text[n + 1])
-			return;
+			break;
 		text += n + 1;
 	}
+	rn_str_fini(&shown);
 }
 
 static void log_line(void *arg, enum rn_log_level level, const char *msg)
@@ -120,6 +130,7 @@ int rn_cli_end(struct rn_cli *c, int rc, const struct rn_err *e)
 {
 	const char *tool = c->tool->name;
 
+	rn_meter_erase();
 	release(c);
 	if (!rc)
 		return 0;
@@ -150,6 +161,14 @@ int rn_cli_put(const struct rn_cli *c, const struct rn_str *text, struct rn_err 
 	return put_text(c->output, text, e);
 }
 
+double rn_cli_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 enum rn_cli_stats rn_cli_stats(const struct rn_cli *c)
 {
 	const char *s = rn_opt_string(c->common, rn_cli_common, rn_cli_ncommon, "stats");
@@ -164,22 +183,24 @@ void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s)
 
 	if (rn_cli_stats(c) == RN_STATS_NONE)
 		return;
+	rn_meter_erase();
 	if (rn_cli_stats(c) == RN_STATS_JSON) {
 		n = snprintf(line, sizeof line,
 			     "{\"program\":\"%s\",\"deferred\":%s,\"rows_in\":%" PRIu64
 			     ",\"rows_out\":%" PRIu64 ",\"blocks_out\":%" PRIu64
 			     ",\"raw_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
-			     ",\"seconds\":%.6f}\n",
+			     ",\"spilled_bytes\":%" PRIu64 ",\"seconds\":%.6f}\n",
 			     c->tool->name, s->deferred ? "true" : "false", s->rows_in, s->rows_out,
-			     s->out.blocks, s->out.raw_bytes, s->out.written_bytes, s->seconds);
+			     s->out.blocks, s->out.raw_bytes, s->out.written_bytes, s->spilled_bytes,
+			     s->seconds);
 		(void)!write(STDERR_FILENO, line, (size_t)n);
 		return;
 	}
 	snprintf(line, sizeof line,
 		 "%s%" PRIu64 " rows in, %" PRIu64 " rows out in %" PRIu64 " blocks, %" PRIu64
-		 " bytes raw, %" PRIu64 " written, %.3f s",
+		 " bytes raw, %" PRIu64 " written, %" PRIu64 " in temporary files, %.3f s",
 		 s->deferred ? "deferred; " : "", s->rows_in, s->rows_out, s->out.blocks,
-		 s->out.raw_bytes, s->out.written_bytes, s->seconds);
+		 s->out.raw_bytes, s->out.written_bytes, s->spilled_bytes, s->seconds);
 	rn_cli_say(c->tool->name, line);
 }
 
@@ -290,7 +311,9 @@ static int apply_common(struct rn_cli *c, struct rn_err *e)
 		.mem_limit = (uint64_t)mem, .seed = (uint64_t)seed, .block_rows = (uint32_t)block,
 		.strict = common_flag(c, "strict"), .device = common_string(c, "device"),
 	};
+	rn_meter_start(c);
 	RN_TRY(rn_team_new(c->ctx.threads, &c->ctx.team, e));
+	c->writer.team = c->ctx.team;
 	if (common_flag(c, "history"))
 		return 0;
 	free(c->argv);
@@ -368,10 +391,10 @@ void rn_cli_begin(struct rn_cli *c, const struct rn_tool *tool, int argc, char *
 
 	open_standard_fds();
 	reset_sigpipe();
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
 	/* Blocks of a stream come and go: their pages stay with the process, for the
 	 * kernel zeroes each page that it hands out again. */
-	mallopt(M_MMAP_THRESHOLD, 32 << 20);
-	mallopt(M_TRIM_THRESHOLD, 512 << 20);
+	rn_cli_bound_heap(0);
 	*c = (struct rn_cli){ .tool = tool, .output = "-" };
 	rc = begin(c, argc, argv, &info, &e);
 	if (rc)
@@ -451,11 +474,16 @@ static int run_operator(struct rn_cli *c, const struct rn_op *op, struct rn_err 
 	struct rn_model model;
 	int rc;
 
+	if (!c->ctx.mem_limit)
+		c->ctx.mem_limit = rn_cli_default_mem();
+	rn_cli_bound_heap(c->ctx.mem_limit);
 	if (c->model) {
 		RN_TRY(rn_model_load(c->model, &model, e));
 		conf.params = &model.params;
 	}
-	rc = rn_pipe_run(&conf, &stats, e);
+	rc = c->model && op->fit ? rn_model_encoder(&model, c->opt, &conf.name, &conf.fitted, e) : 0;
+	if (!rc)
+		rc = rn_pipe_run(&conf, &stats, e);
 	if (!rc)
 		rn_cli_print_stats(c, &stats);
 	if (c->model)

@@ -89,6 +89,9 @@ void rn_cli_say(const char *tool, const char *text);
 /* Text to -o or standard output, all of it or an error. */
 RN_MUST_CHECK int rn_cli_put(const struct rn_cli *c, const struct rn_str *text, struct rn_err *e);
 
+/* Seconds on a clock that only goes forward. */
+double rn_cli_now(void);
+
 enum rn_cli_stats { RN_STATS_NONE, RN_STATS_TEXT, RN_STATS_JSON };
 enum rn_cli_stats rn_cli_stats(const struct rn_cli *c);
 /* What --stats asks for, on standard error. */
@@ -109,7 +112,8 @@ RN_MUST_CHECK int rn_cli_parse(struct rn_cli *c, int argc, char **argv, int *inf
 /* The texts. */
 RN_MUST_CHECK int rn_cli_help(const struct rn_tool *t, struct rn_str *out, struct rn_err *e);
 RN_MUST_CHECK int rn_cli_version(const struct rn_tool *t, struct rn_str *out, struct rn_err *e);
-/* A line per option: name, letter, value, whose it is, default, help; tabs between. */
+/* A line per option: name, letter, value, whose it is, default, help, values to choose from
+ * (where others are allowed too, the usual ones); tabs between. */
 RN_MUST_CHECK int rn_cli_dump(const struct rn_tool *t, struct rn_str *out, struct rn_err *e);
 
 #endif

@@ -221,9 +221,9 @@ static void dump(const struct group *g, const char *whose, struct rn_str *out)
 		rn_str_addf(out, "--%s\t", o->name);
 		if (o->letter)
 			rn_str_addf(out, "-%c", o->letter);
-		rn_str_addf(out, "\t%s\t%s%s\t%s\t%s\n", meta, whose,
+		rn_str_addf(out, "\t%s\t%s%s\t%s\t%s\t%s\n", meta, whose,
 			    o->flags & RN_OPT_POSITIONAL ? " positional" : "",
-			    o->dflt ? o->dflt : "", o->help);
+			    o->dflt ? o->dflt : "", o->help, o->choices ? o->choices : "");
 	}
 }
 

@@ -5,6 +5,7 @@
 #include "plans.h"
 
 #include "../lib/base/num.h"
+#include "../lib/lang/lang.h"
 #include "rows.h"
 
 #include <ctype.h>
@@ -82,7 +83,8 @@ static int container_kind(const char *file, enum rn_plan_kind *out, struct rn_er
 int rn_plan_kind(const struct rn_operand *in, enum rn_plan_kind *out, struct rn_err *e)
 {
 	size_t n = strlen(in->file);
-	bool json = n > 5 && !strcmp(in->file + n - 5, ".json");
+	bool json = (n > 5 && !strcmp(in->file + n - 5, ".json")) ||
+		    (n > 6 && !strcmp(in->file + n - 6, ".relnn"));
 	int fd = named_fd(in->file);
 	struct stat st;
 	char first = 0;
@@ -95,10 +97,8 @@ int rn_plan_kind(const struct rn_operand *in, enum rn_plan_kind *out, struct rn_
 	else
 		known = S_ISFIFO(st.st_mode) && fd >= 0 && peek_pipe(fd, &first);
 	*out = RN_PLAN_STREAM;
-	/* A container begins with 0xAB; what is called .json and does not is a spec, if a bad one. */
-	if (known ? (json && (unsigned char)first != 0xAB) || first == '{' ||
-			    isspace((unsigned char)first)
-		  : json)
+	/* A container begins with 0xAB, text with anything else. */
+	if (known ? (unsigned char)first != 0xAB : json)
 		*out = RN_PLAN_SPEC;
 	else if (S_ISREG(st.st_mode) && known && (unsigned char)first == 0xAB && fd < 0)
 		return container_kind(in->file, out, e);
@@ -132,21 +132,56 @@ static int read_text(const struct rn_operand *in, struct rn_str *text, struct rn
 	return rc ? rc : rn_str_check(text, e);
 }
 
-int rn_planned_spec(const struct rn_operand *in, const char *const *set, size_t nset,
-		    const char *const *source, size_t nsource, struct rn_planned *p,
-		    struct rn_err *e)
+/* Is it a query program, and not JSON? */
+static bool is_program(const struct rn_operand *in, const struct rn_str *text)
+{
+	size_t n = strlen(in->file), i = 0;
+
+	if (n > 6 && !strcmp(in->file + n - 6, ".relnn"))
+		return true;
+	while (i < text->len && isspace((unsigned char)text->s[i]))
+		i++;
+	return text->s[i] != '{' && !(n > 5 && !strcmp(in->file + n - 5, ".json"));
+}
+
+static int compile(const struct rn_ctx *c, const struct rn_operand *in, const struct rn_str *text,
+		   const struct rn_plan_set *s, struct rn_planned *p, struct rn_err *e)
+{
+	const char *slash = strcmp(in->file, "-") ? strrchr(in->file, '/') : NULL;
+	struct rn_lang_conf conf = {
+		.ctx = c, .file = rn_operand_label(in), .set = s->set, .nset = s->nset,
+		.source = s->source, .nsource = s->nsource, .max_instances = s->max_instances,
+	};
+	char *dir = NULL;
+	int rc;
+
+	if (slash) {
+		dir = strndup(in->file, slash == in->file ? 1 : (size_t)(slash - in->file));
+		if (!dir)
+			return rn_err_nomem(e, strlen(in->file) + 1, "a path");
+	}
+	conf.dir = dir;
+	rc = rn_lang_compile(text->s, text->len, &conf, &p->plan, &p->carried, e);
+	if (!rc)
+		p->ncarried = p->plan->nnodes;
+	free(dir);
+	return rc;
+}
+
+int rn_planned_spec(const struct rn_ctx *c, const struct rn_operand *in,
+		    const struct rn_plan_set *s, struct rn_planned *p, struct rn_err *e)
 {
 	struct rn_str text = RN_STR_INIT;
 	int rc;
 
 	*p = (struct rn_planned){ 0 };
 	rc = read_text(in, &text, e);
-	if (!rc)
-		rc = rn_plan_from_spec(text.s, text.len, rn_operand_label(in), set, nset, source,
-				       nsource, &p->plan, e);
-	rn_str_fini(&text);
-	if (!rc)
+	if (!rc && is_program(in, &text))
+		rc = compile(c, in, &text, s, p, e);
+	else if (!rc && !(rc = rn_plan_from_spec(text.s, text.len, rn_operand_label(in), s->set, s->nset,
+						 s->source, s->nsource, &p->plan, e)))
 		rc = rn_plan_canonical(p->plan, NULL, e);
+	rn_str_fini(&text);
 	if (rc)
 		rn_planned_fini(p);
 	return rc;

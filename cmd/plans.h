@@ -25,9 +25,17 @@ struct rn_planned {
 };
 void rn_planned_fini(struct rn_planned *p);
 
-/* A spec file, canonical. */
-RN_MUST_CHECK int rn_planned_spec(const struct rn_operand *in, const char *const *set, size_t nset,
-				  const char *const *source, size_t nsource, struct rn_planned *p,
+/* What the command line changes in a spec or a program. */
+struct rn_plan_set {
+	const char *const *set;    /* NAME=VALUE */
+	size_t nset;
+	const char *const *source; /* NAME=FILE */
+	size_t nsource;
+	uint32_t max_instances;    /* 0: the default */
+};
+/* A spec or a query program, canonical. */
+RN_MUST_CHECK int rn_planned_spec(const struct rn_ctx *c, const struct rn_operand *in,
+				  const struct rn_plan_set *s, struct rn_planned *p,
 				  struct rn_err *e);
 /* Streams, read at once; nodes[i]: the output node of stream i.  Not canonical yet. */
 RN_MUST_CHECK int rn_planned_streams(const struct rn_ctx *c, const struct rn_operand *in, size_t n,

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rn-cat: a stream as CSV, TSV, JSON lines or .npy.
+ * rn-cat: a stream as CSV, TSV, JSON lines or .npy, or as a table for people.
  */
-#include "../formats/sqlite.h"
-#include "rows.h"
+#include "../formats/database.h"
+#include "grid.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const struct rn_opt opts[] = {
 	{ .name = "format", .type = RN_OPT_CHOICE, .meta = "FORMAT", .dflt = "auto",
-	  .choices = "auto|csv|tsv|jsonl|npy",
-	  .help = "by the output's name unless given, else csv" },
+	  .choices = "auto|csv|tsv|jsonl|npy|table",
+	  .help = "by the output's name unless given; else table on a terminal, and csv" },
 	{ .name = "header", .type = RN_OPT_FLAG, .dflt = "true",
-	  .help = "begin CSV and TSV with the names of the columns" },
+	  .help = "begin CSV, TSV and a table with the names of the columns" },
 	{ .name = "delimiter", .type = RN_OPT_STRING, .meta = "C",
 	  .help = "one character between fields, or \\t (CSV: a comma)" },
 	{ .name = "embedding", .type = RN_OPT_FLAG, .dflt = "true",
 	  .help = "write the embedding after the columns" },
 	{ .name = "to", .type = RN_OPT_STRING, .meta = "DATABASE",
-	  .help = "write a table of a database, sqlite:FILE?table=NAME" },
+	  .help = "write a table: sqlite:FILE?table=T, postgresql://HOST/DB?table=T" },
 	{ .name = "append", .type = RN_OPT_FLAG,
 	  .help = "with --to: add to the table if it is there" },
 };
@@ -31,7 +32,7 @@ static const char *const examples[] = {
 
 static const struct rn_tool tool = {
 	.name = "rn-cat",
-	.what = "print a stream as text, or as an .npy matrix",
+	.what = "print a stream as a table, as text, or as an .npy matrix",
 	.usage = "[FILE]",
 	.examples = examples,
 	.see_also = "rn-scan(1), rn-head(1), rn-info(1)",
@@ -49,9 +50,19 @@ static int write_table(const struct rn_cli *c, const char *to, struct rn_err *e)
 			return rn_err_set(e, RN_EUSAGE, "--%s is not for --to", text[i]);
 	if (strcmp(c->output, "-"))
 		return rn_err_set(e, RN_EUSAGE, "--output and --to: give one of them");
-	if (strncmp(to, RN_SQLITE_SCHEME, strlen(RN_SQLITE_SCHEME)))
-		return rn_err_set(e, RN_EUSAGE, "--to wants sqlite:FILE?table=NAME, not '%s'", to);
+	if (!rn_db_is_name(to))
+		return rn_err_set(e, RN_EUSAGE, "--to wants " RN_DB_NAMES ", not '%s'", to);
 	return rn_rows_to_table(c, to, rn_cli_flag(c, "append"), e);
+}
+
+/* Does --format, or a terminal, ask for a table? */
+static bool wants_grid(const struct rn_cli *c)
+{
+	const char *format = rn_cli_string(c, "format");
+
+	if (strcmp(format, "auto"))
+		return !strcmp(format, "table");
+	return !strcmp(c->output, "-") && !rn_cli_string(c, "delimiter") && isatty(STDOUT_FILENO);
 }
 
 static int run(const struct rn_cli *c, struct rn_err *e)
@@ -60,6 +71,7 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 	struct rn_text_opt text = {
 		.no_header = !rn_cli_flag(c, "header"),
 		.no_embedding = !rn_cli_flag(c, "embedding"),
+		.team = c->ctx.team,
 	};
 	enum rn_form form = rn_form_of(rn_cli_string(c, "format"), c->output, RN_FORM_CSV);
 
@@ -72,6 +84,13 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 				  "--delimiter wants one character that is neither a quote nor a "
 				  "line end, not '%s'",
 				  delimiter);
+	if (wants_grid(c)) {
+		const struct rn_grid_opt grid = { text.no_header, text.no_embedding };
+
+		if (delimiter)
+			return rn_err_set(e, RN_EUSAGE, "--delimiter is not for a table");
+		return rn_grid_pump(c, &grid, UINT64_MAX, e);
+	}
 	if (form == RN_FORM_STREAM)
 		return rn_err_set(e, RN_EUSAGE,
 				  "'%s' would be a stream, and rn-cat writes text: name a "

@@ -69,28 +69,27 @@ static int load_stream(const struct rn_cli *c, const char *const *source, size_t
 
 static int load(const struct rn_cli *c, struct rn_planned *p, uint32_t *out, struct rn_err *e)
 {
-	const char *const *set = NULL, *const *source = NULL;
-	size_t nset, nsource;
+	struct rn_plan_set s = { 0 };
 	enum rn_plan_kind kind;
 	int rc;
 
 	*out = RN_NONE;
-	RN_GOTO(done, rn_cli_list(c, "set", &set, &nset, e));
-	RN_GOTO(done, rn_cli_list(c, "source", &source, &nsource, e));
+	RN_GOTO(done, rn_cli_list(c, "set", &s.set, &s.nset, e));
+	RN_GOTO(done, rn_cli_list(c, "source", &s.source, &s.nsource, e));
 	RN_GOTO(done, rn_plan_kind(&c->in[0], &kind, e));
 	if (kind == RN_PLAN_SPEC)
-		rc = rn_planned_spec(&c->in[0], set, nset, source, nsource, p, e);
-	else if (nset)
+		rc = rn_planned_spec(&c->ctx, &c->in[0], &s, p, e);
+	else if (s.nset)
 		rc = rn_err_set(e, RN_EUSAGE,
-				"--set is for the constants of a spec, and '%s' is none",
+				"--set is for the constants of a spec or a program, and '%s' is none",
 				c->in[0].file);
 	else if (kind == RN_PLAN_MODEL)
-		rc = load_model(c, source, nsource, p, e);
+		rc = load_model(c, s.source, s.nsource, p, e);
 	else
-		rc = load_stream(c, source, nsource, p, out, e);
+		rc = load_stream(c, s.source, s.nsource, p, out, e);
 done:
-	free((void *)(uintptr_t)set);
-	free((void *)(uintptr_t)source);
+	free((void *)(uintptr_t)s.set);
+	free((void *)(uintptr_t)s.source);
 	return rc;
 }
 

@@ -2,10 +2,10 @@
  *
  * rn-head: the first rows of a stream, of all or of each group, in its order or
  * another, or some at random; as a stream.  On a terminal, which wants no stream,
- * they are CSV.
+ * they are a table for people.
  */
 #include "../lib/op/head.h"
-#include "rows.h"
+#include "grid.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static const char *const examples[] = {
 
 static const struct rn_tool tool = {
 	.name = "rn-head",
-	.what = "keep the first rows of a stream; on a terminal, show them as CSV",
+	.what = "keep the first rows of a stream; on a terminal, show them as a table",
 	.usage = "[FILE]",
 	.examples = examples,
 	.see_also = "rn-cat(1), rn-filter(1)",
@@ -56,32 +56,52 @@ static int read_rows(struct rn_rows *r, struct rn_head *h, struct rn_pipe_stats 
 	return rc;
 }
 
+static const struct rn_grid_opt whole = { false, false };
+
+/* The rows to a terminal. */
+static int show(const struct rn_cli *c, const struct rn_rel *out, struct rn_err *e)
+{
+	struct rn_grid *g;
+
+	RN_TRY(rn_grid_open(c, &out->schema, &whole, &g, e));
+	return rn_grid_close(g, rn_grid_rows(g, out, e), e);
+}
+
+static int put(const struct rn_cli *c, enum rn_form form, const struct rn_rel *out,
+	       const json_t *history, struct rn_pipe_stats *stats, struct rn_err *e)
+{
+	struct rn_sink s;
+	int rc;
+
+	RN_TRY(rn_sink_open(c, form, NULL, &out->schema, history, &s, e));
+	rc = rn_sink_rows(&s, out, e);
+	rc = rn_sink_close(&s, rc, e);
+	stats->out = s.stats;
+	return rc;
+}
+
 /* Rows that are known only when all have been read. */
-static int choose(const struct rn_cli *c, enum rn_form form, const struct rn_head_conf *conf,
-		  struct rn_err *e)
+static int choose(const struct rn_cli *c, bool terminal, enum rn_form form,
+		  const struct rn_head_conf *conf, struct rn_err *e)
 {
 	struct rn_pipe_stats stats = { 0 };
 	struct rn_rel *out = NULL;
 	struct rn_head *h = NULL;
 	struct rn_rows r = { 0 };
-	struct rn_sink s;
 	int rc;
 
 	RN_GOTO(fail, rn_rows_open(&c->ctx, &c->in[0], &r, e));
 	RN_GOTO(fail, rn_head_new(&c->ctx, conf, r.schema, &h, e));
 	RN_GOTO(fail, read_rows(&r, h, &stats, e));
 	RN_GOTO(fail, rn_head_take(h, &out, e));
-	RN_GOTO(fail, rn_sink_open(c, form, NULL, &out->schema, json_object_get(r.header, "history"), &s,
-				   e));
-	rc = rn_sink_rows(&s, out, e);
+	rc = terminal ? show(c, out, e)
+		      : put(c, form, out, json_object_get(r.header, "history"), &stats, e);
 	stats.rows_out = out->rows;
-	rc = rn_sink_close(&s, rc, e);
-	stats.out = s.stats;
 	if (!rc)
 		rn_cli_print_stats(c, &stats);
 	goto out;
 fail:
-	if (form == RN_FORM_STREAM)
+	if (!terminal && form == RN_FORM_STREAM)
 		rn_sink_refuse(c, e->msg);
 out:
 	rn_rel_unref(out);
@@ -93,7 +113,7 @@ out:
 static int run(const struct rn_cli *c, struct rn_err *e)
 {
 	bool terminal = !strcmp(c->output, "-") && !c->force && isatty(STDOUT_FILENO);
-	enum rn_form form = rn_form_of("auto", c->output, terminal ? RN_FORM_CSV : RN_FORM_STREAM);
+	enum rn_form form = rn_form_of("auto", c->output, RN_FORM_STREAM);
 	bool random = json_object_get(c->opt, "random");
 	int64_t n = rn_cli_int(c, random ? "random" : "rows");
 	struct rn_head_conf conf = { .rows = (uint64_t)n, .by = rn_cli_json(c, "by"),
@@ -106,7 +126,9 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 	if (random && (conf.order || json_object_get(c->opt, "rows")))
 		return rn_err_set(e, RN_EUSAGE, "give --random N alone, or --rows N and --order");
 	if (random || conf.order || conf.by)
-		return choose(c, form, &conf, e);
+		return choose(c, terminal, form, &conf, e);
+	if (terminal)
+		return rn_grid_pump(c, &whole, (uint64_t)n, e);
 	return rn_rows_pump(c, form, NULL, (uint64_t)n, e);
 }
 

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * rn-info: what is in a stream or a model.  All of it is read, so every
- * checksum has been verified when anything is printed.
+ * checksum has been verified when anything is printed, and the values have been
+ * counted on the way.
  */
 #include "../formats/container_format.h"
 #include "../lib/base/json.h"
+#include "../lib/base/uri.h"
 #include "../lib/exec/stream.h"
+#include "info_text.h"
+#include "profile.h"
 #include "rows.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct rn_opt opts[] = {
 	{ .name = "json", .type = RN_OPT_FLAG, .help = "print one JSON object" },
+	{ .name = "values", .type = RN_OPT_FLAG, .dflt = "true",
+	  .help = "ranges, NULLs, distinct and frequent values, lengths of embeddings" },
 	{ .name = "schema", .type = RN_OPT_FLAG,
 	  .help = "print the columns' names and types and the key, for rn-scan --schema" },
 };
@@ -104,42 +110,84 @@ static int storage_facts(const struct rn_section_stats *st, json_t *o, struct rn
 	return 0;
 }
 
-/* Read a section to its end; what its blocks hold is checked and thrown away. */
-static int section_facts(struct rn_reader *r, const struct rn_schema *s, json_t *o,
-			 struct rn_err *e)
+/* What the blocks are like into the objects of the columns and parts. */
+static int value_facts(const struct rn_profile *p, const struct rn_schema *s, json_t *o,
+		       struct rn_err *e)
 {
-	struct rn_rel *b;
+	json_t *cols = json_object_get(o, "columns"), *parts = json_object_get(o, "parts");
 
+	for (size_t i = 0; i < s->ncols; i++)
+		RN_TRY(rn_profile_column(p, i, json_array_get(cols, i), e));
+	for (size_t i = 0; i < s->nparts; i++)
+		RN_TRY(rn_profile_part(p, i, json_array_get(parts, i), e));
+	return 0;
+}
+
+/* Where blocks come from: the reader of a stream, or of rows. */
+struct blocks {
+	const struct rn_cli *cli;
+	struct rn_reader *reader;
+	struct rn_rows *rows;
+};
+
+static int next_block(const struct blocks *from, struct rn_rel **b, struct rn_err *e)
+{
+	return from->reader ? rn_reader_block(from->reader, b, e) : rn_rows_block(from->rows, b, e);
+}
+
+/* Read the rows of a relation to their end. */
+static int read_values(const struct blocks *from, const struct rn_schema *s, json_t *o,
+		       uint64_t *rows, struct rn_err *e)
+{
+	struct rn_profile *p = NULL;
+	struct rn_rel *b;
+	int rc = 0;
+
+	*rows = 0;
 	RN_TRY(schema_facts(s, o, e));
-	do {
-		RN_TRY(rn_reader_block(r, &b, e));
+	if (rn_cli_flag(from->cli, "values"))
+		RN_TRY(rn_profile_new(&from->cli->ctx, s, &p, e));
+	while (!rc && !(rc = next_block(from, &b, e)) && b) {
+		*rows += b->rows;
+		if (from->reader)
+			rn_ctx_progress(&from->cli->ctx, 0, 0, *rows);
+		if (p)
+			rc = rn_profile_rows(p, b, e);
 		rn_rel_unref(b);
-	} while (b);
-	return storage_facts(rn_reader_section_stats(r), o, e);
+	}
+	if (!rc && p)
+		rc = value_facts(p, s, o, e);
+	rn_profile_free(p);
+	return rc;
 }
 
 /* `roles`: what the header of a model says of each section, or NULL. */
-static int all_sections(struct rn_reader *r, const json_t *roles, json_t *list, struct rn_err *e)
+static int all_sections(const struct blocks *from, const json_t *roles, json_t *list,
+			struct rn_err *e)
 {
 	for (;;) {
 		const json_t *role = json_array_get(roles, json_array_size(list));
 		const struct rn_schema *s;
+		uint64_t rows;
 		json_t *o;
 
-		RN_TRY(rn_reader_section(r, &s, e));
+		RN_TRY(rn_reader_section(from->reader, &s, e));
 		if (!s)
 			return 0;
 		o = json_object();
 		RN_TRY(rn_json_append(list, o, e));
 		if (json_is_object(role))
 			RN_TRY(rn_json_set(o, "is", json_deep_copy(role), e));
-		RN_TRY(section_facts(r, s, o, e));
+		RN_TRY(read_values(from, s, o, &rows, e));
+		RN_TRY(storage_facts(rn_reader_section_stats(from->reader), o, e));
 	}
 }
 
-static int stream_facts(struct rn_reader *r, const char *label, json_t *facts, struct rn_err *e)
+static int stream_facts(const struct rn_cli *c, struct rn_reader *r, const char *label,
+			json_t *facts, struct rn_err *e)
 {
 	static const char *const members[] = { "kind", "plan", "history" };
+	const struct blocks from = { .cli = c, .reader = r };
 	const char *text = rn_reader_header(r);
 	json_t *header, *list, *v;
 	char version[16];
@@ -153,11 +201,13 @@ static int stream_facts(struct rn_reader *r, const char *label, json_t *facts, s
 		if (v)
 			rc = rn_json_set(facts, members[i], json_incref(v), e);
 	}
+	if (!rc && !json_object_get(facts, "history"))
+		rc = rn_json_set(facts, "history", json_array(), e);
 	list = rc ? NULL : json_array();
 	if (!rc)
 		rc = rn_json_set(facts, "sections", list, e);
 	if (!rc)
-		rc = all_sections(r, json_object_get(header, "sections"), list, e);
+		rc = all_sections(&from, json_object_get(header, "sections"), list, e);
 	json_decref(header);
 	return rc ? rc : rn_json_set(facts, "verified", json_true(), e);
 }
@@ -166,9 +216,9 @@ static int stream_facts(struct rn_reader *r, const char *label, json_t *facts, s
 static int table_facts(const struct rn_cli *c, json_t *facts, struct rn_err *e)
 {
 	json_t *list, *o;
-	uint64_t rows = 0;
 	struct rn_rows r;
-	struct rn_rel *b;
+	const struct blocks from = { .cli = c, .rows = &r };
+	uint64_t rows;
 	int rc;
 
 	RN_TRY(rn_json_set_text(facts, "kind", "table", e));
@@ -177,11 +227,7 @@ static int table_facts(const struct rn_cli *c, json_t *facts, struct rn_err *e)
 	o = json_object();
 	RN_TRY(rn_json_append(list, o, e));
 	RN_TRY(rn_rows_open(&c->ctx, &c->in[0], &r, e));
-	rc = schema_facts(r.schema, o, e);
-	while (!rc && !(rc = rn_rows_block(&r, &b, e)) && b) {
-		rows += b->rows;
-		rn_rel_unref(b);
-	}
+	rc = read_values(&from, r.schema, o, &rows, e);
 	rn_rows_close(&r);
 	return rc ? rc : rn_json_set(o, "rows", json_integer((json_int_t)rows), e);
 }
@@ -189,158 +235,25 @@ static int table_facts(const struct rn_cli *c, json_t *facts, struct rn_err *e)
 static int gather(const struct rn_cli *c, json_t *facts, struct rn_err *e)
 {
 	const char *label = rn_operand_label(&c->in[0]);
+	char *shown = rn_uri_hidden(label, e);
 	struct rn_reader *r;
 	struct rn_io *io;
 	int rc;
 
-	RN_TRY(rn_json_set_text(facts, "file", label, e));
+	rc = shown ? rn_json_set_text(facts, "file", shown, e) : RN_ENOMEM;
+	free(shown);
+	RN_TRY(rc);
 	if (rn_is_text_table(c->in[0].file))
 		return table_facts(c, facts, e);
 	RN_TRY(rn_io_open_read(c->in[0].file, &io, e));
 	RN_TRY(rn_reader_open(io, &r, e));
-	rc = stream_facts(r, label, facts, e);
+	rn_reader_set_team(r, c->ctx.team);
+	rc = stream_facts(c, r, label, facts, e);
 	rn_reader_close(r);
 	return rc;
 }
 
-/* ---- text -------------------------------------------------------------------------------- */
-
-static const char *text_of(const json_t *o, const char *key)
-{
-	return json_string_value(json_object_get(o, key));
-}
-
-static long long number_of(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
-
-static void print_schema(const json_t *o, struct rn_str *out)
-{
-	const json_t *list = json_object_get(o, "columns"), *v;
-	size_t i;
-
-	json_array_foreach(list, i, v)
-		rn_str_addf(out, "  column %-20s %s%s\n", text_of(v, "name"), text_of(v, "type"),
-			    json_object_get(v, "key") ? ", key" : "");
-	list = json_object_get(o, "parts");
-	json_array_foreach(list, i, v) {
-		rn_str_addf(out, "  part   %-20s ", text_of(v, "name"));
-		rn_json_print(json_object_get(v, "shape"), RN_JSON_COMPACT, out);
-		rn_str_add(out, json_is_true(json_object_get(v, "sparse")) ? ", sparse\n" : "\n");
-	}
-}
-
-static void print_section(const json_t *o, size_t i, struct rn_str *out)
-{
-	json_t *enc = json_object_get(o, "encodings"), *v;
-	const json_t *is = json_object_get(o, "is");
-	const char *name = text_of(is ? is : o, "name"), *role = text_of(is, "role");
-	const char *key, *sep = "";
-	long long rows = number_of(o, "rows"), blocks = number_of(o, "blocks");
-
-	rn_str_addf(out, "%s %zu%s%s: %lld row%s", role ? role : "relation", i, name ? ", " : "",
-		    name ? name : "", rows, rows == 1 ? "" : "s");
-	if (enc)
-		rn_str_addf(out, " in %lld block%s, %lld bytes, %lld stored", blocks,
-			    blocks == 1 ? "" : "s", number_of(o, "raw_bytes"),
-			    number_of(o, "stored_bytes"));
-	rn_str_addc(out, '\n');
-	print_schema(o, out);
-	if (!json_object_size(enc))
-		return;
-	rn_str_add(out, "  encodings ");
-	json_object_foreach(enc, key, v) {
-		rn_str_addf(out, "%s%s %lld", sep, key, (long long)json_integer_value(v));
-		sep = ", ";
-	}
-	rn_str_addc(out, '\n');
-}
-
-static void print_history(const json_t *history, struct rn_str *out)
-{
-	const json_t *entry, *arg;
-	size_t i, k;
-
-	if (json_array_size(history))
-		rn_str_add(out, "history:\n");
-	json_array_foreach(history, i, entry) {
-		rn_str_addc(out, ' ');
-		json_array_foreach(json_object_get(entry, "argv"), k, arg)
-			rn_str_addf(out, " %s", json_is_string(arg) ? json_string_value(arg) : "?");
-		rn_str_addc(out, '\n');
-	}
-}
-
-/* The plan of a stream's header; a model's is a spec. */
-static int load_plan(const json_t *facts, struct rn_plan **p, struct rn_err *e)
-{
-	const json_t *plan = json_object_get(facts, "plan");
-	size_t n = json_array_size(json_object_get(facts, "sections"));
-	struct rn_str text = RN_STR_INIT;
-	uint32_t out, *node_of;
-	int rc;
-
-	if (!json_object_get(plan, "nodes")) {
-		rn_json_print(plan, RN_JSON_COMPACT, &text);
-		rc = rn_str_check(&text, e);
-		if (!rc)
-			rc = rn_plan_from_spec(text.s, text.len, text_of(facts, "file"), NULL, 0,
-					       NULL, 0, p, e);
-		rn_str_fini(&text);
-		return rc;
-	}
-	RN_TRY(rn_plan_new(p, e));
-	RN_TRY(rn_calloc(n, sizeof *node_of, "a plan", &node_of, e));
-	rc = rn_plan_from_header(*p, plan, &out, node_of, n, e);
-	free(node_of);
-	return rc;
-}
-
-static void print_indented(const char *s, struct rn_str *out)
-{
-	while (*s) {
-		size_t n = strcspn(s, "\n");
-
-		rn_str_addf(out, "  %.*s\n", (int)n, s);
-		s += n + (s[n] == '\n');
-	}
-}
-
-static int print_plan(const json_t *facts, struct rn_str *out, struct rn_err *e)
-{
-	struct rn_str text = RN_STR_INIT;
-	struct rn_plan *p = NULL;
-	int rc;
-
-	if (!json_object_get(facts, "plan"))
-		return 0;
-	rc = load_plan(facts, &p, e);
-	if (!rc)
-		rc = rn_plan_explain(p, NULL, NULL, &text, e);
-	rn_str_add(out, "plan:\n");
-	print_indented(text.s, out);
-	rn_str_fini(&text);
-	rn_plan_free(p);
-	return rc;
-}
-
-static int print_text(const json_t *facts, struct rn_str *out, struct rn_err *e)
-{
-	const char *kind = text_of(facts, "kind"), *format = text_of(facts, "format");
-	const json_t *o;
-	size_t i;
-
-	rn_str_addf(out, "%s: %s", text_of(facts, "file"), kind ? kind : "no kind");
-	if (format)
-		rn_str_addf(out, ", format %s, checksums verified", format);
-	rn_str_addc(out, '\n');
-	json_array_foreach(json_object_get(facts, "sections"), i, o)
-		print_section(o, i, out);
-	RN_TRY(print_plan(facts, out, e));
-	print_history(json_object_get(facts, "history"), out);
-	return rn_str_check(out, e);
-}
+/* ---- the schema alone ---------------------------------------------------------------- */
 
 /* {"columns": {"id": "int64"}, "key": ["id"]} */
 static int schema_of(const struct rn_schema *s, json_t *j, struct rn_err *e)
@@ -391,6 +304,11 @@ static int print_columns(const struct rn_cli *c, struct rn_err *e)
 	return rc;
 }
 
+static struct rn_term to_terminal(const struct rn_cli *c)
+{
+	return strcmp(c->output, "-") ? (struct rn_term){ 0 } : rn_term_of(STDOUT_FILENO);
+}
+
 static int run(const struct rn_cli *c, struct rn_err *e)
 {
 	struct rn_str text = RN_STR_INIT;
@@ -405,7 +323,7 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 		rn_json_print(facts, 1, &text);
 		rn_str_addc(&text, '\n');
 	} else if (!rc) {
-		rc = print_text(facts, &text, e);
+		rc = rn_info_text(facts, to_terminal(c), &text, e);
 	}
 	if (!rc)
 		rc = rn_cli_put(c, &text, e);

@@ -212,8 +212,7 @@ static int plan_streams(const struct rn_cli *c, const char *const *source, size_
 	return rc ? rc : rn_planned_check(p, RN_NONE, e);
 }
 
-static int plan_spec(const struct rn_cli *c, const char *const *set, size_t nset,
-		     const char *const *source, size_t nsource, struct rn_planned *p,
+static int plan_spec(const struct rn_cli *c, const struct rn_plan_set *s, struct rn_planned *p,
 		     struct rn_err *e)
 {
 	if (c->nin > 1)
@@ -221,19 +220,18 @@ static int plan_spec(const struct rn_cli *c, const char *const *set, size_t nset
 				  "--%s is for pipelines: the runs of a spec are in its \"run\" "
 				  "list",
 				  c->in[1].opt);
-	RN_TRY(rn_planned_spec(&c->in[0], set, nset, source, nsource, p, e));
+	RN_TRY(rn_planned_spec(&c->ctx, &c->in[0], s, p, e));
 	return override_runs(c, p->plan, e);
 }
 
 static int load_plan(const struct rn_cli *c, struct rn_planned *p, struct rn_err *e)
 {
-	const char *const *set = NULL, *const *source = NULL;
-	size_t nset, nsource;
+	struct rn_plan_set s = { 0 };
 	enum rn_plan_kind kind;
 	int rc;
 
-	RN_GOTO(done, rn_cli_list(c, "set", &set, &nset, e));
-	RN_GOTO(done, rn_cli_list(c, "source", &source, &nsource, e));
+	RN_GOTO(done, rn_cli_list(c, "set", &s.set, &s.nset, e));
+	RN_GOTO(done, rn_cli_list(c, "source", &s.source, &s.nsource, e));
 	RN_GOTO(done, rn_plan_kind(&c->in[0], &kind, e));
 	if (kind == RN_PLAN_MODEL)
 		rc = rn_err_set(e, RN_EUSAGE,
@@ -241,15 +239,15 @@ static int load_plan(const struct rn_cli *c, struct rn_planned *p, struct rn_err
 				"--json', or begin with its weights by --weights-in",
 				c->in[0].file);
 	else if (kind == RN_PLAN_SPEC)
-		rc = plan_spec(c, set, nset, source, nsource, p, e);
-	else if (nset)
+		rc = plan_spec(c, &s, p, e);
+	else if (s.nset)
 		rc = rn_err_set(e, RN_EUSAGE,
-				"--set is for the constants of a spec; a pipeline has none");
+				"--set is for the constants of a spec or a program; a pipeline has none");
 	else
-		rc = plan_streams(c, source, nsource, p, e);
+		rc = plan_streams(c, s.source, s.nsource, p, e);
 done:
-	free((void *)(uintptr_t)set);
-	free((void *)(uintptr_t)source);
+	free((void *)(uintptr_t)s.set);
+	free((void *)(uintptr_t)s.source);
 	return rc;
 }
 
@@ -350,6 +348,8 @@ static void summary(const struct rn_plan *p, const json_t *r, struct rn_str *out
 {
 	long long runs = json_integer_value(json_object_get(r, "runs"));
 
+	if (!json_object_get(r, "epochs")) /* only predictions were asked for */
+		return;
 	for (uint32_t i = 0; i < p->nruns; i++)
 		if (p->runs[i].kind == RN_RUN_EVAL)
 			add_metric(r, rn_run_string(&p->runs[i], "name"), out);

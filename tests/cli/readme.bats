@@ -3,9 +3,11 @@
 
 load lib
 
-# Its shell blocks without the lines that build, test or want a data set.
+# Its shell blocks without the lines that build, test or want a data set.  (recipes.bats has
+# those with other programs.)
 readme() {
-	awk '/^```sh/ { on = 1; next } /^```/ { on = 0 } on' "$BATS_TEST_DIRNAME/../../README.md" |
+	awk '/^## / { other = /other programs/ } /^```sh/ { on = 1; next } /^```/ { on = 0 } on && !other' \
+		"$BATS_TEST_DIRNAME/../../README.md" |
 		grep -v -e '^\./scripts/' -e '^make '
 }
 

@@ -158,5 +158,5 @@ sides() {
 	prints $'g\n0\n\n7' pipeline "rn-project x.csv --cols 'g = greatest(x, 0)' | rn-cat"
 	prints $'x\n7' pipeline "rn-filter 'x between 0 and 9' x.csv | rn-project --cols x | rn-cat"
 	fails_with 2 rn-filter 'length(x) > 1' x.csv
-	[[ $stderr == "rn-filter: "*"'length' needs a string, has float64"* ]]
+	[[ $stderr == "rn-filter: "*"'length' needs a string here, this is float64"* ]]
 }

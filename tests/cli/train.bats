@@ -200,7 +200,7 @@ slow() {
 	[ "$(wc -l <all.csv)" = 31 ]
 	fails_with 2 rn-train <(rn-loss cross-entropy --target y out.er) --source nope=few.csv
 	fails_with 2 rn-train <(rn-loss cross-entropy --target y out.er) --set a=1
-	says "rn-train: --set is for the constants of a spec; a pipeline has none"
+	says "rn-train: --set is for the constants of a spec or a program; a pipeline has none"
 }
 
 @test "weights out and in, as .npy and from a model" {

@@ -3,11 +3,12 @@
  * The container reader.  Each input is read as it is, then once more with all its
  * checksums, offsets and padding put right, so that damage gets past them to
  * the decoders.  What is read without an error must be sound and must survive
- * being written and read again.
+ * being written and read again.  Several threads must find the same.
  */
 #include "../../formats/container.h"
 #include "../../formats/container_format.h"
 #include "../../formats/hash.h"
+#include "../../lib/base/team.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -134,7 +135,8 @@ static void check_rel(const struct rn_rel *r)
 }
 
 /* Read all of it; into w too, if that is not NULL. */
-static int read_stream(const void *data, size_t n, struct rn_writer *w, struct rn_err *e)
+static int read_stream(const void *data, size_t n, struct rn_team *team, struct rn_writer *w,
+		       struct rn_err *e)
 {
 	const struct rn_schema *s;
 	struct rn_reader *r;
@@ -143,6 +145,7 @@ static int read_stream(const void *data, size_t n, struct rn_writer *w, struct r
 
 	RN_TRY(rn_io_from_memory(data, n, "fuzz", &io, e));
 	RN_TRY(rn_reader_open(io, &r, e));
+	rn_reader_set_team(r, team);
 	while (!(rc = rn_reader_section(r, &s, e)) && s) {
 		struct rn_rel *b;
 
@@ -164,10 +167,11 @@ out:
 	return rc;
 }
 
-static void rewrite(const void *data, size_t n)
+static void rewrite(const void *data, size_t n, struct rn_team *team)
 {
 	struct rn_writer_opt opt = { .compress = n % 2 ? RN_COMPRESS_ZSTD : RN_COMPRESS_NONE,
-				     .block_rows = (uint32_t)(n % 7) * 10 };
+				     .block_rows = (uint32_t)(n % 7) * 10,
+				     .team = team };
 	struct rn_writer *w;
 	struct rn_io *io;
 	struct rn_err e;
@@ -176,32 +180,43 @@ static void rewrite(const void *data, size_t n)
 
 	if (rn_io_to_memory(&copy, &len, &io, &e) || rn_writer_open(io, "", &opt, &w, &e))
 		return;
-	if (read_stream(data, n, w, &e)) {
+	if (read_stream(data, n, team, w, &e)) {
 		rn_writer_abort(w, e.msg);
 		require(e.code == RN_ENOMEM);
 		return;
 	}
 	require(!rn_writer_close(w, &e));
-	require(!read_stream(copy, len, NULL, &e));
+	require(!read_stream(copy, len, team, NULL, &e));
 	free(copy);
+}
+
+/* Alone and on a team; the results must be the same. */
+static int read_twice(const void *data, size_t n, struct rn_team *team)
+{
+	struct rn_err e = { 0 }, te = { 0 };
+	int rc = read_stream(data, n, NULL, NULL, &e);
+	int trc = read_stream(data, n, team, NULL, &te);
+
+	require(rc == 0 || rc == RN_EDATA || rc == RN_ENOMEM);
+	require(rc == RN_ENOMEM || trc == RN_ENOMEM || (rc == trc && !strcmp(e.msg, te.msg)));
+	return rc;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+	static struct rn_team *team; /* lives as long as the process */
 	uint8_t *copy = malloc(n ? n : 1);
-	struct rn_err e;
-	int rc = read_stream(data, n, NULL, &e);
 
-	require(rc == 0 || rc == RN_EDATA || rc == RN_ENOMEM);
+	if (!team)
+		require(!rn_team_new(2, &team, NULL));
+	read_twice(data, n, team);
 	if (!copy)
 		return 0;
 	if (n)
 		memcpy(copy, data, n);
 	repair(copy, n);
-	rc = read_stream(copy, n, NULL, &e);
-	require(rc == 0 || rc == RN_EDATA || rc == RN_ENOMEM);
-	if (!rc)
-		rewrite(copy, n);
+	if (!read_twice(copy, n, team))
+		rewrite(copy, n, team);
 	free(copy);
 	return 0;
 }

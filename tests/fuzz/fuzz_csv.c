@@ -1,56 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The CSV reader, with what it reads written and read again: the same rows.
- * The first byte chooses delimiter, header, block size, kind of input, comments, texts
- * of NULL and whether malformed rows are passed over.
+ * The first byte chooses delimiter, header, size of blocks and chunks, kind of input,
+ * comments, texts of NULL and whether malformed rows are passed over.
  */
-#include "../../formats/csv.h"
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static void require(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
-static int read_all(const void *text, size_t n, const char *name, bool again,
-		    const struct rn_csv_opt *opt, struct rn_rel **out, struct rn_err *e)
-{
-	struct rn_rel *blocks[64];
-	struct rn_csv_reader *r;
-	struct rn_io *io;
-	size_t k = 0;
-	int rc;
-
-	RN_TRY(rn_io_from_memory(text, n, name, &io, e));
-	if (!again)
-		io->size = 0;
-	RN_TRY(rn_csv_open(NULL, io, opt, &r, e));
-	for (;;) {
-		struct rn_rel *b;
-
-		rc = rn_csv_block(r, &b, e);
-		if (rc || !b)
-			break;
-		if (k == 64) {
-			rn_rel_unref(b);
-			rc = RN_ENOMEM; /* enough of them */
-			break;
-		}
-		blocks[k++] = b;
-	}
-	if (!rc)
-		rc = rn_rel_concat(rn_csv_schema(r), blocks, k, out, e);
-	while (k)
-		rn_rel_unref(blocks[--k]);
-	rn_csv_close(r);
-	return rc;
-}
+#include "fuzz_text.h"
 
 /* As text, the relation comes back; only the types may be found anew. */
 static void rewrite(const struct rn_rel *r, char delimiter)
@@ -117,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	opt.skip_bad = *data & 32;
 	opt.comment = *data & 64 ? '#' : '\0';
 	opt.nnull = *data & 128 ? 1 : 0;
+	opt.chunk = *data & 4 ? 7 : 0;
 	opt.null = null;
 	rc = read_all(data + 1, n - 1, *data & 8 ? "x.zst" : "x", *data & 16, &opt, &r, &e);
 	require(rc == 0 || rc == RN_EDATA || rc == RN_ENOMEM);

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The graph network on Cora, beside PyTorch."""
+import time
+
+from common import DATA, ROOT, interleaved, json_lines, medians, python_with, threads
+
+STEP, WHOLE = "gcn-cora, training step", "gcn-cora, 200 epochs from CSV to accuracy"
+PEER = "PyTorch sparse, 2 threads"
+
+
+def bench(args, results):
+    cora = DATA / "cora"
+    if not cora.exists():
+        print(f"skipped: gcn: no Cora in {DATA} (set RN_DATA)")
+        return
+    python = None if args.no_torch else python_with("torch", "numpy")
+    if not python:
+        print("skipped: PyTorch (not installed)")
+    wall, torch = {}, []
+
+    def ours(t):
+        start = time.perf_counter()
+        r = json_lines(["rn-train", ROOT / "examples/gcn-cora/model.json", "--set", f"data={cora}", "--threads", t,
+                        "--json", "--output-dir", args.tmp])[-1]
+        wall.setdefault(t, []).append(time.perf_counter() - start)
+        return r["ms_per_epoch"]
+
+    def theirs():
+        r = json_lines([python, ROOT / "bench/gcn_torch.py", cora, 200, 2])[-1]
+        torch.append(r["seconds_total"])
+        return r["ms_per_epoch"]
+
+    works = {t: lambda t=t: ours(t) for t in (1, 2)}
+    if python:
+        works[PEER] = theirs
+    ms = interleaved(args.runs, works)
+    for t in (1, 2):
+        results.add(STEP, f"RN, {threads(t)}", ms[t], "ms")
+    whole = medians(wall)
+    for t in (1, 2):
+        results.add(WHOLE, f"RN, {threads(t)}", whole[t], "s")
+    if python:
+        total = medians({PEER: torch})[PEER]
+        results.add(STEP, PEER, ms[PEER], "ms")
+        results.add(WHOLE, PEER, total, "s")
+        results.ratio(STEP, "PyTorch / RN", ms[PEER], min(ms[1], ms[2]))
+        results.ratio(WHOLE, "PyTorch / RN", total, min(whole.values()))

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables: CSV in and out, joins and groups, pipes; beside DuckDB.
+
+The table is that of make_table.c: edges src, dst (a million nodes) and weight.
+"""
+import json
+import pathlib
+
+from common import ROOT, compiled, interleaved, json_lines, medians, python_with, run, threads, timed
+
+COLUMNS = "{'src': 'BIGINT', 'dst': 'BIGINT', 'weight': 'DOUBLE'}"
+TYPES = "src=int64,dst=int64,weight=float64"
+
+
+def table(args, end):
+    """The edges as .csv or as .er, made once."""
+    path = pathlib.Path(args.tmp) / f"edges{end}"
+    if not path.exists() and end == ".csv":
+        with open(path, "wb") as f:
+            run([compiled(args, "make_table"), args.rows], stdout=f)
+    elif not path.exists():
+        run(["rn-scan", table(args, ".csv"), "--types", TYPES, "-z", "none", "-o", path])
+    return path
+
+
+def million(args):
+    return f"{args.rows / 1e6:g} M"
+
+
+def rate(seconds, size):
+    return size / seconds if seconds else None
+
+
+def by_threads(results, work, medians, scale, unit, peer="DuckDB"):
+    """The rows RN and peer, by threads; gives the best of RN's rates, and the peer's on two."""
+    for who in ("RN", peer):
+        for t in (1, 2):
+            results.add(work, f"{who}, {threads(t)}", rate(medians.get((who, t)), scale), unit)
+    ours = rate(min(medians["RN", t] for t in (1, 2)), scale)
+    return ours, rate(medians.get((peer, 2)), scale)
+
+
+def csv(args, results):
+    path = table(args, ".csv")
+    size = path.stat().st_size / 1e6
+    work = f"{million(args)} rows of CSV ({size:.0f} MB), typed, to a stream"
+    sql = f"SELECT sum(src), sum(dst), sum(weight) FROM read_csv('{path}', header = true, columns = {COLUMNS})"
+    works = {}
+    for t in (1, 2):
+        works["RN", t] = lambda t=t: timed(["rn-scan", path, "--types", TYPES, "-t", t, "-z", "none", "-o", "/dev/null"])
+        works["DuckDB", t] = lambda t=t: args.duck.time(sql, threads=t)
+    works["inferred"] = lambda: timed(["rn-scan", path, "-t", 2, "-z", "none", "-o", "/dev/null"])
+    works["pipe"] = lambda: timed(f"rn-scan -t 1 {path} -z none | cat")
+    works["cat"] = lambda: timed(f"cat {path} | cat")
+    m = interleaved(args.runs, works)
+    results.add(work, "RN, 1 thread", rate(m["RN", 1], size), "MB/s", 500)
+    results.add(work, "RN, 2 threads", rate(m["RN", 2], size), "MB/s")
+    for t in (1, 2):
+        results.add(work, f"DuckDB's scan, {threads(t)}", rate(m.get(("DuckDB", t)), size), "MB/s")
+    results.ratio(work, "RN / DuckDB's scan, 2 threads", m.get(("DuckDB", 2)), m["RN", 2], 4)
+    results.ratio(work, "RN / DuckDB's scan, 1 thread", m.get(("DuckDB", 1)), m["RN", 1])
+    results.add(work, "RN, types inferred, 2 threads", rate(m["inferred"], size), "MB/s")
+    results.add(work, "RN, inferred, 1 thread, to a pipe", rate(m["pipe"], size), "MB/s")
+    results.add(work, "cat, the same bytes to a pipe", rate(m["cat"], size), "MB/s")
+
+
+def write(args, results):
+    out = pathlib.Path(args.tmp) / "out.csv"
+    size = table(args, ".csv").stat().st_size / 1e6
+    args.duck.time("SELECT 1", f"CREATE OR REPLACE TABLE e AS FROM read_csv('{table(args, '.csv')}', "
+                   f"header = true, columns = {COLUMNS})")
+    works = {}
+    for t in (1, 2):
+        works["RN", t] = lambda t=t: timed(["rn-cat", table(args, ".er"), "-t", t, "-o", out])
+        works["DuckDB", t] = lambda t=t: args.duck.time(f"COPY e TO '{out}' (FORMAT csv)", threads=t)
+    m = interleaved(args.runs, works)
+    args.duck.time("DROP TABLE e")
+    out.unlink()
+    work = f"{million(args)} rows to CSV ({size:.0f} MB)"
+    ours, theirs = by_threads(results, work, m, size, "MB/s")
+    results.ratio(work, "RN / DuckDB", ours, theirs, 3)
+
+
+# name of rel.c, what it is, and its targets: rows/s in millions, times as fast as DuckDB
+KERNELS = (
+    ("join-dense", "hash join of {} rows with a tenth, ids in a row", 50, 2.5),
+    ("join-sparse", "hash join of {} rows with a tenth, any ids", 50, 2.5),
+    ("group-dense", "group by of {} rows to a tenth, sum and avg, ids in a row", 45, 3),
+    ("group-sparse", "group by of {} rows to a tenth, sum and avg, any ids", 45, 3),
+    ("sort-sparse", "sort of {} rows by an id", None, None),
+)
+
+
+def kernels(args, results, chosen):
+    """rel.c beside rel_duckdb.py: relations in memory, all columns of the result made."""
+    names = [k[0] for k in KERNELS if k[0].startswith(chosen)]
+    python = python_with("duckdb", "numpy") if args.duck else None
+    seconds, checks = {}, {}
+
+    def measure(who, cmd, t):
+        for r in json_lines([*cmd, args.rows, t, 3, *names]):
+            seconds.setdefault((who, r["name"], t), []).append(r["seconds"])
+            if checks.setdefault(r["name"], (r["rows"], r["check"])) != (r["rows"], r["check"]):
+                raise SystemExit(f"bench: {r['name']}: RN and DuckDB differ: {checks[r['name']]} and {json.dumps(r)}")
+
+    for _ in range(args.runs):
+        for t in (1, 2):
+            measure("RN", [compiled(args, "rel")], t)
+            if python:
+                measure("DuckDB", [python, ROOT / "bench/rel_duckdb.py"], t)
+    for name, work, mrows, times in (k for k in KERNELS if k[0] in names):
+        work = work.format(million(args))
+        m = medians({(who, t): x for (who, n, t), x in seconds.items() if n == name})
+        ours, theirs = min(m["RN", 1], m["RN", 2]), m.get(("DuckDB", 2))
+        results.add(work, "RN, 1 thread", args.rows / m["RN", 1] / 1e6, "M rows/s")
+        results.add(work, "RN, 2 threads", args.rows / m["RN", 2] / 1e6, "M rows/s", mrows)
+        for t in (1, 2):
+            results.add(work, f"DuckDB into a table, {threads(t)}", rate(m.get(("DuckDB", t)), args.rows / 1e6), "M rows/s")
+        results.ratio(work, "RN / DuckDB", theirs, ours, times)
+
+
+def join(args, results):
+    kernels(args, results, "join")
+
+
+def group(args, results):
+    kernels(args, results, "group")
+
+
+def sort(args, results):
+    kernels(args, results, "sort")
+
+
+def programs(args, results):
+    """Whole programs, from a stream file to a stream."""
+    edges, nodes = table(args, ".er"), pathlib.Path(args.tmp) / "nodes.er"
+    if not nodes.exists():
+        run(["bash", "-c", f"seq 0 {max(args.rows // 10, 1000000) - 1} | awk '{{ print $1 \",\" $1 * 0.5 }}' | "
+             f"rn-scan --no-header --columns id,x -z none -o {nodes}"])
+    for work, cmd in (("rn-join", ["rn-join", edges, nodes, "--on", "src=id"]),
+                      ("rn-agg", ["rn-agg", edges, "--by", "dst", "--cols", "s=sum(weight),a=avg(weight)"]),
+                      ("rn-filter", ["rn-filter", "weight > 0.5", edges])):
+        m = interleaved(args.runs, {t: lambda t=t: timed([*cmd, "-t", t, "-z", "none", "-o", "/dev/null"])
+                                    for t in (1, 2)})
+        for t in (1, 2):
+            results.add(f"{work} of {million(args)} rows, from a stream file to a stream", f"RN, {threads(t)}",
+                        args.rows / m[t] / 1e6, "M rows/s")
+
+
+def pipes(args, results):
+    """What a pipe between two layers carries: 64 float32 a row."""
+    wide = pathlib.Path(args.tmp) / "wide.er"
+    run(["bash", "-c", f"rn-head -n {args.rows // 8} {table(args, '.er')} | rn-encode 'raw(weight)' | "
+         f"rn-map 'Concat(z, z, z, z)' | rn-map 'Concat(z, z, z, z)' | rn-map 'Concat(z, z, z, z)' -z none -o {wide}"])
+    size = wide.stat().st_size / 1e9
+    m = interleaved(args.runs, {
+        "RN": lambda: timed(f"rn-head -n 1000000000 -z none {wide} | rn-info --no-values -"),
+        "cat | cat": lambda: timed(f"cat {wide} | cat")})
+    work = "a pipe of evaluated blocks, decoded and checked at both ends"
+    results.add(work, "RN", size / m["RN"], "GB/s")
+    results.add(work, "cat | cat, the same bytes", size / m["cat | cat"], "GB/s")
+    results.ratio(work, "RN / cat | cat", m["cat | cat"], m["RN"])
+    wide.unlink()
