@@ -46,6 +46,7 @@ struct rn_term {
 	enum rn_term_op op;   /* RN_T_BIN */
 	uint32_t at, end;     /* of its text */
 	uint32_t depth;       /* of the tree below; at most RN_TERM_DEPTH */
+	uint32_t size;        /* expanded: terms of the tree, which shares branches; 0 is 1 */
 	double num;
 	bool is_float;        /* RN_T_NUM: written with a point or an exponent */
 	const char *str;      /* RN_T_STR, RN_T_NAME */
@@ -172,7 +173,8 @@ struct rn_stmt {
 	struct rn_param_decl *params;
 	uint32_t nbody;
 	struct rn_stmt *body;     /* definitions and rules; the last rule is the value */
-	/* RN_S_STAGE */
+	/* RN_S_STAGE; a run over a relation that is there, `?fit <epochs=9> (Loss) .`, has one input
+	 * and no rule */
 	const char *op;
 	uint32_t ninputs;
 	struct rn_stage_input {

@@ -85,20 +85,21 @@ static void add_frames(struct rn_diag *d)
 			rn_str_addf(&d->out, "  ... and %u more\n", i + 1);
 			return;
 		}
-		rn_diag_place(d, d->frames[i].at, &line, &col);
-		rn_str_addf(&d->out, "  in %s, which line %u asks for\n", d->frames[i].what, line);
+		const struct rn_diag_frame *f = &d->frames[i % RN_DIAG_FRAMES];
+
+		rn_diag_place(d, f->at, &line, &col);
+		rn_str_addf(&d->out, "  in %s, which line %u asks for\n", f->what, line);
 	}
 }
 
-static void add_message(struct rn_diag *d, const char *kind, uint32_t at, uint32_t end,
-			const char *fmt, va_list ap)
+static void add_message(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt, va_list ap)
 {
 	uint32_t line, col;
 	char msg[1024];
 
 	rn_diag_place(d, at, &line, &col);
 	vsnprintf(msg, sizeof msg, fmt, ap);
-	rn_str_addf(&d->out, "%s:%u:%u: %s%s\n", d->file, line, col, kind, msg);
+	rn_str_addf(&d->out, "%s:%u:%u: %s\n", d->file, line, col, msg);
 	add_source(d, at, end, line);
 	add_frames(d);
 }
@@ -110,7 +111,7 @@ int rn_diag_error(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt,
 	if (d->errors++ >= RN_DIAG_MAX)
 		return RN_EUSAGE;
 	va_start(ap, fmt);
-	add_message(d, "", at, end, fmt, ap);
+	add_message(d, at, end, fmt, ap);
 	va_end(ap);
 	return RN_EUSAGE;
 }
@@ -119,10 +120,14 @@ void rn_diag_warn(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt,
 {
 	va_list ap;
 
-	if (d->warnings++ >= RN_DIAG_MAX)
+	for (uint32_t i = 0; i < d->warnings; i++)
+		if (d->warned[i] == at)
+			return;
+	if (d->warnings >= RN_DIAG_MAX)
 		return;
+	d->warned[d->warnings++] = at;
 	va_start(ap, fmt);
-	add_message(d, "warning: ", at, end, fmt, ap);
+	add_message(d, at, end, fmt, ap);
 	va_end(ap);
 }
 
@@ -156,11 +161,7 @@ int rn_diag_result(const struct rn_diag *d, struct rn_err *e)
 
 void rn_diag_push(struct rn_diag *d, const char *what, uint32_t at)
 {
-	enum { MAX = sizeof d->frames / sizeof d->frames[0] };
-
-	if (d->depth < MAX)
-		d->frames[d->depth] = (struct rn_diag_frame){ what, at };
-	d->depth++;
+	d->frames[d->depth++ % RN_DIAG_FRAMES] = (struct rn_diag_frame){ what, at };
 }
 
 void rn_diag_pop(struct rn_diag *d)

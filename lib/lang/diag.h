@@ -18,20 +18,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RN_DIAG_MAX = 20 };
+enum { RN_DIAG_MAX = 20, RN_DIAG_FRAMES = 64 };
 
 struct rn_diag {
 	const char *file;    /* as messages call it */
 	const char *text;    /* the program, terminated; borrowed */
 	size_t len;
 	uint32_t errors, warnings;
+	uint32_t warned[RN_DIAG_MAX]; /* where: an instance does not repeat another's warning */
 	struct rn_str out;   /* the messages, complete lines */
-	/* The template stack: pushed and popped by expand.c, printed under each error. */
+	/* The template stack, its newest frames: pushed and popped by expand.c, printed under each
+	 * error.  Frame i is frames[i % RN_DIAG_FRAMES]. */
 	uint32_t depth;
 	struct rn_diag_frame {
 		const char *what; /* "H<'Author',1>"; borrowed */
 		uint32_t at;      /* where it was asked for */
-	} frames[64];
+	} frames[RN_DIAG_FRAMES];
 };
 
 void rn_diag_init(struct rn_diag *d, const char *file, const char *text, size_t len);

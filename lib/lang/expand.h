@@ -22,6 +22,13 @@
 
 struct rn_expander;
 
+/* A name bound to a literal: an argument of a template, a variable of a guard. */
+struct rn_env {
+	const struct rn_env *up;
+	const char *name;
+	const struct rn_term *value;
+};
+
 /* An atom's relation once it is resolved. */
 enum rn_rel_kind { RN_REL_SOURCE, RN_REL_RULE, RN_REL_STAGE, RN_REL_PRED };
 
@@ -34,6 +41,8 @@ struct rn_inst_atom {
 	const char *emb;      /* the embedding's variable as the expression knows it ("z", "z_3"),
 				 NULL: none */
 	bool zero;            /* `; 0` */
+	const struct rn_env *set; /* an element of a set: what its variables are, up to `env` */
+	const struct rn_env *env;
 };
 
 /* A rule instance: what lower.c works on. */
@@ -70,10 +79,10 @@ RN_MUST_CHECK int rn_expander_new(const struct rn_expand_conf *c, struct rn_expa
 				  struct rn_err *e);
 void rn_expander_free(struct rn_expander *x); /* NULL is fine */
 
-/* The instance of a run's rule, or of the relation that a ?stage names as its input,
- * with all that it rests on (numbers below it, or errors in the diag and RN_EUSAGE). */
-RN_MUST_CHECK int rn_expand_rule(struct rn_expander *x, const struct rn_rule *r, uint32_t *out,
-				 struct rn_err *e);
+/* The instance of a run's rule, or what a ?stage names as its input, with all that it
+ * rests on (numbers below it); RN_EUSAGE: the diag says why. */
+RN_MUST_CHECK int rn_expand_run(struct rn_expander *x, const struct rn_stmt *s, uint32_t *out,
+				struct rn_err *e);
 RN_MUST_CHECK int rn_expand_ref(struct rn_expander *x, const struct rn_ref *r,
 				struct rn_inst_atom *out, struct rn_err *e);
 uint32_t rn_expander_count(const struct rn_expander *x);

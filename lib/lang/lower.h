@@ -32,6 +32,10 @@ bool rn_lowering_is_source(void *arg, const char *name);
 
 /* All runs in the order written, and what they need; then the canonical plan, *out owned. */
 RN_MUST_CHECK int rn_lower_program(struct rn_lowering *l, struct rn_expander *x,
-				   struct rn_plan **out, struct rn_err *e);
+				   const struct rn_program *prog, struct rn_plan **out,
+				   struct rn_err *e);
+/* Rows of the sources that can be read only once, and were, by node of the plan: *out owned (n entries, NULL where there are none), its relations too. */
+RN_MUST_CHECK int rn_lowering_carried(struct rn_lowering *l, const struct rn_plan *plan,
+				      struct rn_rel ***out, struct rn_err *e);
 
 #endif

@@ -34,14 +34,19 @@ static bool call_follows(const struct rn_parser *p)
 	return false;
 }
 
-static bool parse_ref(struct rn_parser *p, struct rn_ref *r, bool calls)
+/* in_atom: ( may also open the places.  Elsewhere it always opens a call's relations. */
+static bool parse_ref(struct rn_parser *p, struct rn_ref *r, bool in_atom)
 {
 	bool there;
 
 	r->name = rn_take_name(p, "a relation's name", &r->at);
 	if (!r->name || !rn_parse_targs(p, &r->targs, &r->ntargs, &there))
 		return false;
-	if (calls && rn_at(p, '(') && call_follows(p)) {
+	if (rn_at(p, '(') && (!in_atom || call_follows(p))) {
+		if (++p->depth > RN_PARSE_DEPTH) {
+			rn_diag_error(p->d, p->t.at, p->t.end, "nested more than %d deep", RN_PARSE_DEPTH);
+			return false;
+		}
 		r->call = true;
 		rn_next(p);
 		while (!rn_at(p, ')')) {
@@ -52,6 +57,7 @@ static bool parse_ref(struct rn_parser *p, struct rn_ref *r, bool calls)
 			if (!rn_take(p, ','))
 				break;
 		}
+		p->depth--;
 		if (!rn_expect(p, ')', "behind the function's relations"))
 			return false;
 	}
@@ -77,7 +83,7 @@ static bool parse_place(struct rn_parser *p, struct rn_place *x)
 	switch (x->term->kind) {
 	case RN_T_NAME:
 		return true;
-	case RN_T_NUM: case RN_T_STR: case RN_T_BOOL: case RN_T_NEG: case RN_T_BIN:
+	case RN_T_NUM: case RN_T_STR: case RN_T_BOOL: case RN_T_NONE: case RN_T_NEG: case RN_T_BIN:
 		return true; /* what is no constant is found when constants are known */
 	default:
 		rn_diag_error(p->d, x->term->at, x->term->end,
@@ -354,9 +360,22 @@ static bool parse_settings(struct rn_parser *p, struct rn_stmt *s)
 	return rn_expect_close(p);
 }
 
+/* ?fit <…> rule   or   ?fit <…> (STAGE) . */
 static bool parse_run(struct rn_parser *p, struct rn_stmt *s)
 {
-	if (!parse_settings(p, s) || !(s->rule = parse_rule(p)))
+	if (!parse_settings(p, s))
+		return false;
+	if (rn_take(p, '(')) {
+		s->inputs = rn_parser_alloc(p, sizeof *s->inputs);
+		s->ninputs = 1;
+		if (!s->inputs || !parse_ref(p, &s->inputs->ref, true))
+			return false;
+		s->name = s->inputs->ref.name;
+		s->name_at = s->inputs->ref.at;
+		return rn_expect(p, ')', "behind the stage") && end_statement(p, &s->end);
+	}
+	s->rule = parse_rule(p);
+	if (!s->rule)
 		return false;
 	s->name = s->rule->name;
 	s->name_at = s->rule->name_at;

@@ -241,10 +241,11 @@ static struct rn_term *parse_name(struct rn_parser *p)
 	bool quoted = p->d->text[at] == '`';
 	struct rn_term *t;
 
-	if (!quoted && (rn_at_word(p, "True") || rn_at_word(p, "False"))) {
+	if (!quoted && (rn_at_word(p, "True") || rn_at_word(p, "False") || rn_at_word(p, "true") ||
+			rn_at_word(p, "false"))) {
 		t = new_term(p, RN_T_BOOL, at);
 		if (t)
-			t->num = rn_at_word(p, "True");
+			t->num = rn_at_word(p, "True") || rn_at_word(p, "true");
 		rn_next(p);
 		return ended(p, t);
 	}
@@ -534,7 +535,7 @@ static bool plain_name(const char *s)
 	struct rn_tok t = rn_lex(s, strlen(s), 0);
 
 	return t.kind == RN_TOK_NAME && *s != '`' && t.end == strlen(s) && strcmp(s, "True") &&
-	       strcmp(s, "False") && strcmp(s, "None");
+	       strcmp(s, "False") && strcmp(s, "true") && strcmp(s, "false") && strcmp(s, "None");
 }
 
 static void print_list(const struct rn_term *t, uint32_t from, struct rn_str *out)

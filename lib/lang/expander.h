@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The state of an expansion.  Private to expand.c (relations), expand_set.c (bounded sets),
+ * expand_term.c (constants, transforms, embedding expressions) and expand_table.c.
+ *
+ * Functions give 0, RN_EUSAGE when the diag was told, or another code with e.
+ */
+#ifndef RN_LANG_EXPANDER_H
+#define RN_LANG_EXPANDER_H
+
+#include "expand.h"
+#include "parse.h"
+
+enum {
+	RN_EXPAND_DEPTH = 200,       /* templates inside each other */
+	RN_EXPAND_TERMS = 2000000,   /* terms that expressions may come to */
+	RN_EXPAND_NAME = 200,        /* bytes of a call's relations in its name */
+};
+
+/* A relation that a name was found to mean. */
+struct rn_target {
+	enum rn_rel_kind kind;
+	uint32_t rule;
+	const char *source;
+	const struct rn_stmt *stage;
+};
+
+/* Inside a call of a function; NULL: the program itself. */
+struct rn_scope {
+	const char *prefix;       /* "F<16,7>(Papers,Citation)" */
+	const struct rn_stmt *fn;
+	const struct rn_env *env; /* its template arguments */
+	struct rn_target *params; /* what its relations are */
+};
+
+struct rn_named { /* a definition, under its name */
+	const char *name;
+	uint32_t order;           /* of the statement */
+	const struct rn_stmt *stmt;
+};
+
+struct rn_memo;
+
+struct rn_expander {
+	struct rn_expand_conf conf;
+	struct rn_diag *d;
+	struct rn_arena arena;
+	struct rn_err *e;         /* of the call that is under way */
+	/* By name, equal ones in the order of the program. */
+	uint32_t nrules, ndefs, nfuncs, nothers; /* others: sources, stages, results of ?pred */
+	struct rn_named *rules, *defs, *funcs, *others;
+	struct rn_memo *memo;
+	uint32_t n;
+	size_t cap;
+	struct rn_rule_inst **insts;
+	unsigned depth;
+	uint64_t nterms;
+	uint32_t made;            /* atoms and instances so far */
+};
+
+/* What names mean inside a rule. */
+struct rn_names {
+	const struct rn_env *env;
+	const struct rn_scope *scope;
+	/* Embeddings and content variables of the body. */
+	uint32_t nembs, nvars;
+	const char **embs, **vars;
+	uint32_t nsplat;          /* embeddings z_1 … of a bounded join, which *z stands for */
+	const char **splat;
+	const char *splat_base;   /* "z" */
+	const struct rn_term *root; /* the head's embedding, whose call may be an aggregate */
+};
+
+/* ---- expand_table.c ------------------------------------------------------------------------- */
+
+/* Zeroed; NULL with x->e. */
+void *rn_expand_alloc(struct rn_expander *x, size_t size);
+char *rn_expand_printf(struct rn_expander *x, const char *fmt, ...) RN_PRINTF(2, 3);
+const struct rn_env *rn_env_bind(struct rn_expander *x, const struct rn_env *up, const char *name,
+				 const struct rn_term *value);
+const struct rn_term *rn_env_find(const struct rn_env *env, const char *name);
+/* The first of `n` definitions called `name`, and how many there are. */
+const struct rn_named *rn_named_find(const struct rn_named *all, uint32_t n, const char *name,
+				     uint32_t *count);
+/* Those of a kind in a function's body. */
+int rn_named_local(struct rn_expander *x, const struct rn_stmt *fn, enum rn_stmt_kind kind,
+		   const char *name, const struct rn_named **out, uint32_t *n);
+/* The rules called so, and the functions that take no relation. */
+int rn_named_relations(struct rn_expander *x, const char *name, const struct rn_named **out,
+		       uint32_t *n);
+bool rn_literal_equal(const struct rn_term *a, const struct rn_term *b);
+/* "<Author,1>" at the end of out. */
+void rn_targs_print(const struct rn_term *const *args, uint32_t n, struct rn_str *out);
+/* The definition that fits best of those that take these arguments; RN_EUSAGE where none or
+ * several do.  tparams of a definition: through the callback's row. */
+int rn_best_match(struct rn_expander *x, const struct rn_named *defs, uint32_t n,
+		  const struct rn_term *const *args, uint32_t nargs, uint32_t at, uint32_t end,
+		  const struct rn_named **out);
+/* The environment in which def's parameters are args. */
+int rn_bind_params(struct rn_expander *x, const struct rn_env *up, const struct rn_stmt *def,
+		   const struct rn_term *const *args, const struct rn_env **out);
+void rn_stmt_tparams(const struct rn_stmt *s, struct rn_term ***params, uint32_t *n);
+
+/* The entry of `name`, made with `value` where there was none (*fresh).  *out holds until
+ * the next call. */
+int rn_memo_get(struct rn_expander *x, const char *name, uint32_t value, uint32_t **out,
+		bool *fresh);
+
+/* ---- expand_term.c -------------------------------------------------------------------------- */
+
+/* A literal, or RN_EUSAGE.  bare_names: a name that nothing binds is a string (a relation). */
+int rn_constant(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
+		const struct rn_term *t, bool bare_names, const struct rn_term **out);
+/* Is `name` a constant of the program here? */
+bool rn_is_constant(const struct rn_expander *x, const struct rn_scope *scope, const char *name);
+/* Is it one?  Without a message: *out is NULL where it is none. */
+int rn_try_constant(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
+		    const struct rn_term *t, const struct rn_term **out);
+int rn_constants(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
+		 struct rn_term *const *t, uint32_t n, bool bare_names,
+		 const struct rn_term ***out);
+/* The one name in an expression that is no constant and no transform: *name, which comes in
+ * NULL and stays so where there is none; RN_EUSAGE for a second.  `of`: "a transform". */
+int rn_find_free(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
+		 const struct rn_term *t, const char *of, const char **name);
+/* An embedding expression with constants, transforms and *z put in. */
+int rn_expand_emb(struct rn_expander *x, const struct rn_names *names, const struct rn_term *t,
+		  struct rn_term **out);
+/* A content expression (head, comparison): constants and template arguments put in. */
+int rn_expand_content(struct rn_expander *x, const struct rn_names *names,
+		      const struct rn_term *t, struct rn_term **out);
+
+/* ---- expand_set.c --------------------------------------------------------------------------- */
+
+/* fn for every element of a bounded set, with its variables bound. */
+int rn_expand_set(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
+		  const struct rn_item *set,
+		  int (*fn)(void *arg, const struct rn_env *env, uint32_t i), void *arg,
+		  uint32_t *count);
+
+/* ---- expand.c --------------------------------------------------------------------------------- */
+
+/* The source that an atom of a guard means; RN_EUSAGE where it is another relation. */
+int rn_guard_source(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
+		    const struct rn_atom *a, const char **source);
+
+#endif

@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sources, stages and nodes; the program as a whole.
+ */
+#include "lowering.h"
+
+#include "../base/json.h"
+#include "../base/opt.h"
+#include "../plan/plan_impl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+int rn_lowering_nomem(const struct rn_lowering *l)
+{
+	return l->e && l->e->code ? l->e->code : RN_ENOMEM;
+}
+
+void *rn_lowering_alloc(struct rn_lowering *l, size_t size)
+{
+	return rn_arena_alloc(&l->arena, size ? size : 1, l->e);
+}
+
+char *rn_lowering_printf(struct rn_lowering *l, const char *fmt, ...)
+{
+	va_list ap, again;
+	char *s = NULL;
+	int n;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n >= 0 && (s = rn_lowering_alloc(l, (size_t)n + 1)))
+		vsnprintf(s, (size_t)n + 1, fmt, again);
+	va_end(again);
+	return s;
+}
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+/* The place in the program of a message about an expression: operators end it with the
+ * text and a caret below.  Both are cut off. */
+static void find_place(char *msg, const struct rn_text_map *map, uint32_t *at, uint32_t *end)
+{
+	char *text = strstr(msg, "\n  "), *caret = text ? strchr(text + 1, '\n') : NULL;
+	size_t offset;
+
+	if (!text)
+		return;
+	if (caret && map && map->n) {
+		offset = strspn(caret + 1, " ");
+		offset = offset > 2 ? offset - 2 : 0;
+		for (uint32_t i = 0; i < map->n; i++)
+			if (map->pieces[i].text <= offset) {
+				*at = map->pieces[i].at;
+				*end = map->pieces[i].end;
+			}
+	}
+	*text = '\0';
+}
+
+/* What infer or check said, told at its place; other failures are handed on. */
+static int tell(struct rn_lowering *l, int rc, struct rn_err *mine, const struct rn_rule_inst *inst,
+		const char *name, uint32_t at, uint32_t end, const struct rn_text_map *map)
+{
+	char *msg = mine->msg, *quote;
+
+	if (rc != RN_EUSAGE) {
+		if (l->e)
+			*l->e = *mine;
+		return rc;
+	}
+	/* "agg 'A1': …" was put in front: the place says that better. */
+	quote = name ? strstr(msg, name) : NULL;
+	if (quote && !strncmp(quote + strlen(name), "': ", 3))
+		msg = quote + strlen(name) + 3;
+	find_place(msg, map, &at, &end);
+	for (uint32_t i = 0; inst && i < inst->nframes; i++)
+		rn_diag_push(l->d, inst->frames[i].what, inst->frames[i].at);
+	rn_diag_error(l->d, at, end, "%s", msg);
+	for (uint32_t i = 0; inst && i < inst->nframes; i++)
+		rn_diag_pop(l->d);
+	return RN_EUSAGE;
+}
+
+/* ---- nodes ---------------------------------------------------------------------------------- */
+
+const struct rn_schema *rn_lowering_schema(const struct rn_lowering *l, uint32_t node)
+{
+	return &l->schemas[node];
+}
+
+int rn_lowering_infer(struct rn_lowering *l, uint32_t node, const struct rn_rule_inst *inst,
+		      uint32_t at, uint32_t end, const struct rn_text_map *map)
+{
+	const struct rn_node *n = &l->plan->nodes[node];
+	const struct rn_schema **in = rn_lowering_alloc(l, n->nin * sizeof *in);
+	struct rn_err mine = { 0 };
+	int rc;
+
+	if (!in)
+		return rn_lowering_nomem(l);
+	for (uint32_t i = 0; i < n->nin; i++)
+		in[i] = &l->schemas[n->in[i].node];
+	rn_schema_fini(&l->schemas[node]);
+	l->schemas[node] = (struct rn_schema){ 0 };
+	rc = rn_node_infer(n, in, &l->schemas[node], &mine);
+	return rc ? tell(l, rc, &mine, inst, n->name, at, end, map) : 0;
+}
+
+static int add_node(struct rn_lowering *l, const char *op, const char *name, json_t *opt,
+		    uint32_t *out, struct rn_err *mine)
+{
+	const struct rn_op *o = rn_op_find(op);
+	size_t old = l->cap_schemas;
+	int rc = rn_grow(&l->schemas, &l->cap_schemas, (size_t)l->plan->nnodes + 1, sizeof *l->schemas,
+			 "schemas", mine);
+
+	if (!rc)
+		memset(l->schemas + old, 0, (l->cap_schemas - old) * sizeof *l->schemas);
+	if (!rc && rn_plan_find(l->plan, name) >= 0)
+		rc = rn_err_set(mine, RN_EUSAGE, "two stages are called '%s'", name);
+	if (rc) {
+		json_decref(opt);
+		return rc;
+	}
+	return rn_plan_add(l->plan, o, name, NULL, opt, out, mine);
+}
+
+int rn_lowering_node(struct rn_lowering *l, const char *op, const char *name, json_t *opt,
+		     uint32_t nin, const uint32_t *in, const char *const *as,
+		     const struct rn_rule_inst *inst, uint32_t at, uint32_t end,
+		     const struct rn_text_map *map, uint32_t *out)
+{
+	struct rn_err mine = { 0 };
+	uint32_t inputs[2], node;
+	int rc;
+
+	if (nin <= 2) /* in may be *out */
+		for (uint32_t i = 0; i < nin; i++)
+			inputs[i] = in[i];
+	rc = add_node(l, op, name, opt, &node, &mine);
+	for (uint32_t i = 0; i < nin && !rc; i++)
+		rc = rn_plan_add_input(l->plan, node, as ? as[i] : NULL, NULL, nin <= 2 ? inputs[i] : in[i], &mine);
+	if (rc)
+		return tell(l, rc, &mine, inst, name, at, end, map);
+	*out = node;
+	return rn_lowering_infer(l, node, inst, at, end, map);
+}
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+int rn_lower_settings(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_opt *rows,
+		      size_t nrows, const char *what, json_t *opt)
+{
+	struct rn_err mine = { 0 };
+
+	for (uint32_t i = 0; i < s->nsettings; i++) {
+		const struct rn_setting *x = &s->settings[i];
+		const struct rn_opt *o = rn_opt_find(rows, nrows, x->name);
+		struct rn_term *t;
+		json_t *j, *v = NULL;
+		int rc;
+
+		if (!o || o->type == RN_OPT_NODE) {
+			const char *near = rn_opt_suggest(rows, nrows, x->name);
+
+			rn_diag_error(l->d, x->at, x->at + (uint32_t)strlen(x->name),
+				      near ? "%s has no setting '%s'; did you mean '%s'?" : "%s has no setting '%s'",
+				      what, x->name, near);
+			continue;
+		}
+		rc = rn_expand_constant(l->x, x->value, &t, l->e);
+		if (rc == RN_EUSAGE)
+			continue;
+		if (rc)
+			return rc;
+		if (t->kind == RN_T_STR) {
+			rc = rn_opt_from_text(o, t->str, &v, &mine);
+		} else {
+			j = rn_term_json(t);
+			if (!j)
+				return rn_err_nomem(l->e, sizeof *j, "a setting");
+			rc = rn_opt_from_json(o, j, &v, &mine);
+			json_decref(j);
+		}
+		if (!rc)
+			rc = rn_opt_put(opt, o, v, &mine);
+		if (rc == RN_EUSAGE)
+			rn_diag_error(l->d, x->value->at, x->value->end, "'%s': %s", x->name, mine.msg);
+		else if (rc) {
+			if (l->e)
+				*l->e = mine;
+			return rc;
+		}
+	}
+	return 0;
+}
+
+/* Options into table order, the required ones there. */
+static int finish(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_opt *rows,
+		  size_t nrows, json_t *opt)
+{
+	struct rn_err mine = { 0 };
+	int rc = rn_opt_finish(opt, rows, nrows, &mine);
+
+	if (rc == RN_EUSAGE)
+		return rn_diag_error(l->d, s->name_at, s->name_at + (uint32_t)strlen(s->name), "%s", mine.msg);
+	if (rc && l->e)
+		*l->e = mine;
+	return rc;
+}
+
+/* ---- sources -------------------------------------------------------------------------------- */
+
+static int add_source(struct rn_lowering *l, const char *name, const struct rn_stmt *stmt,
+		      const char *file)
+{
+	RN_TRY(rn_grow(&l->sources, &l->cap_sources, (size_t)l->nsources + 1, sizeof *l->sources, "sources",
+		       l->e));
+	l->sources[l->nsources++] = (struct rn_lang_source){ .name = name, .stmt = stmt, .file = file,
+							     .node = RN_NONE };
+	return 0;
+}
+
+static struct rn_lang_source *find_source(const struct rn_lowering *l, const char *name)
+{
+	for (uint32_t i = 0; i < l->nsources; i++)
+		if (!strcmp(l->sources[i].name, name))
+			return &l->sources[i];
+	return NULL;
+}
+
+static int collect_sources(struct rn_lowering *l, const struct rn_program *p)
+{
+	const struct rn_lang_conf *c = l->conf;
+
+	for (uint32_t i = 0; i < p->nstmts; i++)
+		if (p->stmts[i].kind == RN_S_SOURCE && !find_source(l, p->stmts[i].name))
+			RN_TRY(add_source(l, p->stmts[i].name, &p->stmts[i], NULL));
+	for (size_t i = 0; i < c->nsource; i++) {
+		const char *eq = strchr(c->source[i], '=');
+		struct rn_lang_source *s;
+		char *name;
+
+		if (!eq || eq == c->source[i] || !eq[1])
+			return rn_err_set(l->e, RN_EUSAGE, "--source wants NAME=FILE, not '%s'", c->source[i]);
+		name = rn_lowering_printf(l, "%.*s", (int)(eq - c->source[i]), c->source[i]);
+		if (!name)
+			return rn_lowering_nomem(l);
+		s = find_source(l, name);
+		if (s)
+			s->file = eq + 1;
+		else
+			RN_TRY(add_source(l, name, NULL, eq + 1));
+	}
+	return 0;
+}
+
+/* Can it be read a second time? */
+static bool rereadable(const char *dir, const struct rn_node *n)
+{
+	const char *from = rn_node_string(n, "from");
+	struct rn_str path = RN_STR_INIT;
+	struct stat st;
+	bool yes;
+
+	if (!strcmp(from, "-"))
+		return false;
+	rn_path_print(dir, from, &path);
+	yes = path.failed || stat(path.s, &st) || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) &&
+						    !S_ISCHR(st.st_mode));
+	rn_str_fini(&path);
+	return yes;
+}
+
+static int read_rows(struct rn_lowering *l, struct rn_lang_source *s)
+{
+	if (s->rows)
+		return 0;
+	return rn_source_read(l->conf->ctx, &l->plan->nodes[s->node], l->plan->dir, &s->rows, NULL, l->e);
+}
+
+/* Its columns, by opening it; rows too where it cannot be opened again. */
+static int source_schema(struct rn_lowering *l, struct rn_lang_source *s)
+{
+	struct rn_source *src;
+	int rc;
+
+	if (!rereadable(l->plan->dir, &l->plan->nodes[s->node])) {
+		RN_TRY(read_rows(l, s));
+		RN_TRY(rn_schema_copy(&s->rows->schema, &l->schemas[s->node], l->e));
+		return rn_schema_set_name(&l->schemas[s->node], s->name, l->e);
+	}
+	RN_TRY(rn_source_open(l->conf->ctx, &l->plan->nodes[s->node], l->plan->dir, &src, l->e));
+	rc = rn_schema_copy(rn_source_schema(src), &l->schemas[s->node], l->e);
+	rn_source_close(src);
+	return rc ? rc : rn_schema_set_name(&l->schemas[s->node], s->name, l->e);
+}
+
+/* Options of the scan: those of ?source, and where its rows are. */
+static int source_options(struct rn_lowering *l, struct rn_lang_source *s, json_t *opt)
+{
+	const struct rn_op *scan = rn_op_find("scan");
+	struct rn_term *path;
+
+	if (s->stmt && s->stmt->value && !s->file) {
+		RN_TRY(rn_expand_constant(l->x, s->stmt->value, &path, l->e));
+		if (path->kind != RN_T_STR)
+			return rn_diag_error(l->d, s->stmt->value->at, s->stmt->value->end,
+					     "the file of a source is a string");
+		RN_TRY(rn_json_set_text(opt, "from", path->str, l->e));
+	} else if (s->file) {
+		RN_TRY(rn_source_set_file(opt, s->file, l->plan->dir, l->e));
+	} else {
+		return rn_diag_error(l->d, s->stmt->name_at, s->stmt->name_at + (uint32_t)strlen(s->name),
+				     "no file is bound to '%s': give one here, or --source %s=FILE", s->name, s->name);
+	}
+	if (s->stmt)
+		RN_TRY(rn_lower_settings(l, s->stmt, scan->opts, scan->nopts, "a source", opt));
+	return s->stmt ? finish(l, s->stmt, scan->opts, scan->nopts, opt)
+		       : rn_opt_finish(opt, scan->opts, scan->nopts, l->e);
+}
+
+int rn_lower_source(struct rn_lowering *l, const char *name, uint32_t at, uint32_t end,
+		    uint32_t *out)
+{
+	struct rn_lang_source *s = find_source(l, name);
+	struct rn_err mine = { 0 };
+	json_t *opt;
+	int rc;
+
+	if (s->node == RN_NONE) {
+		RN_TRY(rn_json_object(&opt, l->e));
+		rc = source_options(l, s, opt);
+		if (rc) {
+			json_decref(opt);
+			return rc;
+		}
+		rc = add_node(l, "scan", name, opt, &s->node, &mine);
+		if (rc)
+			return tell(l, rc, &mine, NULL, name, s->stmt ? s->stmt->name_at : at,
+				    s->stmt ? s->stmt->end : end, NULL);
+		RN_TRY(source_schema(l, s));
+	}
+	*out = s->node;
+	return 0;
+}
+
+int rn_lowering_rows(void *arg, const char *source, const struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_lowering *l = arg;
+	struct rn_lang_source *s = find_source(l, source);
+	struct rn_err *old = l->e;
+	uint32_t node;
+	int rc;
+
+	l->e = e;
+	rc = rn_lower_source(l, source, 0, 0, &node);
+	if (!rc)
+		rc = read_rows(l, s);
+	l->e = old;
+	*out = s->rows;
+	return rc;
+}
+
+bool rn_lowering_is_source(void *arg, const char *name)
+{
+	return find_source(arg, name);
+}
+
+/* ---- stages and rules ------------------------------------------------------------------------ */
+
+int rn_lower_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *out)
+{
+	uint32_t end = s->name_at + (uint32_t)strlen(s->name), node;
+	const struct rn_op *op = rn_op_find(s->op);
+	long there = rn_plan_find(l->plan, s->name);
+	struct rn_err mine = { 0 };
+	uint32_t *in;
+	json_t *opt;
+	int rc;
+
+	if (there >= 0) {
+		*out = (uint32_t)there;
+		return 0;
+	}
+	if (!op || op->flags & RN_OP_SOURCE)
+		return rn_diag_error(l->d, s->name_at, end, "no operator '%s'", s->op);
+	in = rn_lowering_alloc(l, s->ninputs * sizeof *in);
+	if (!in)
+		return rn_lowering_nomem(l);
+	/* What a stage rests on may be rules that nothing else has asked for yet. */
+	for (uint32_t i = 0; i < s->ninputs; i++) {
+		struct rn_inst_atom a;
+
+		RN_TRY(rn_expand_ref(l->x, &s->inputs[i].ref, &a, l->e));
+		RN_TRY(rn_lower_target(l, &a, &in[i]));
+	}
+	RN_TRY(rn_json_object(&opt, l->e));
+	rc = rn_lower_settings(l, s, op->opts, op->nopts, s->op, opt);
+	if (!rc)
+		rc = finish(l, s, op->opts, op->nopts, opt);
+	if (rc) {
+		json_decref(opt);
+		return rc;
+	}
+	rc = add_node(l, s->op, s->name, opt, &node, &mine);
+	for (uint32_t i = 0; i < s->ninputs && !rc; i++) {
+		const char *as = s->inputs[i].as;
+		const struct rn_opt *o = as ? rn_opt_find(op->opts, op->nopts, as) : NULL;
+		bool is_opt = o && o->type == RN_OPT_NODE;
+
+		rc = rn_plan_add_input(l->plan, node, is_opt ? NULL : as, is_opt ? o->name : NULL, in[i], &mine);
+	}
+	if (rc)
+		return tell(l, rc, &mine, NULL, s->name, s->name_at, end, NULL);
+	*out = node;
+	return rn_lowering_infer(l, node, NULL, s->name_at, end, NULL);
+}
+
+int rn_lower_reserve(struct rn_lowering *l, uint32_t upto)
+{
+	size_t old = l->ninst;
+
+	RN_TRY(rn_grow(&l->inst_node, &l->ninst, (size_t)upto + 1, sizeof *l->inst_node, "instances", l->e));
+	for (size_t i = old; i < l->ninst; i++)
+		l->inst_node[i] = RN_NONE;
+	return 0;
+}
+
+/* One rule; what was wrong with it is told once. */
+static int lower_one(struct rn_lowering *l, uint32_t i)
+{
+	uint32_t *node = &l->inst_node[i], out = RN_NONE;
+	struct rn_made made = l->made; /* a ?stage may come between the stages of another rule */
+	int rc;
+
+	if (*node == RN_LOWER_FAILED)
+		return RN_EUSAGE;
+	if (*node != RN_NONE)
+		return 0;
+	rc = rn_lower_rule(l, rn_expander_inst(l->x, i), &out);
+	l->made = made;
+	l->inst_node[i] = rc ? RN_LOWER_FAILED : out; /* the table may have moved */
+	return rc;
+}
+
+int rn_lower_before(struct rn_lowering *l, uint32_t n)
+{
+	RN_TRY(rn_lower_reserve(l, n));
+	for (uint32_t i = 0; i < n; i++) {
+		int rc = lower_one(l, i);
+
+		if (rc && rc != RN_EUSAGE)
+			return rc;
+	}
+	return 0;
+}
+
+int rn_lower_instance(struct rn_lowering *l, uint32_t i, uint32_t *out)
+{
+	if (i >= l->ninst || l->inst_node[i] == RN_NONE) {
+		RN_TRY(rn_lower_before(l, i));
+		RN_TRY(lower_one(l, i));
+	}
+	*out = l->inst_node[i];
+	return *out == RN_LOWER_FAILED ? RN_EUSAGE : 0;
+}
+
+int rn_lower_target(struct rn_lowering *l, const struct rn_inst_atom *a, uint32_t *out)
+{
+	switch (a->kind) {
+	case RN_REL_SOURCE:
+		return rn_lower_source(l, a->source, a->atom ? a->atom->at : 0, a->atom ? a->atom->end : 0, out);
+	case RN_REL_STAGE:
+		return rn_lower_stage(l, a->stage, out);
+	default:
+		return rn_lower_instance(l, a->rule, out);
+	}
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+int rn_lowering_new(const struct rn_lang_conf *c, struct rn_diag *d,
+		    const struct rn_program *prog, struct rn_lowering **out, struct rn_err *e)
+{
+	struct rn_lowering *l;
+	int rc;
+
+	RN_TRY(rn_calloc(1, sizeof *l, "a program", &l, e));
+	l->conf = c;
+	l->d = d;
+	l->e = e;
+	RN_GOTO(fail, rn_plan_new(&l->plan, e));
+	if (c->dir) {
+		l->plan->dir = strdup(c->dir);
+		rc = l->plan->dir ? 0 : rn_err_nomem(e, strlen(c->dir) + 1, "a path");
+		if (rc)
+			goto fail;
+	}
+	RN_GOTO(fail, collect_sources(l, prog));
+	*out = l;
+	return 0;
+fail:
+	rn_lowering_free(l);
+	return rc;
+}
+
+void rn_lowering_free(struct rn_lowering *l)
+{
+	if (!l)
+		return;
+	for (uint32_t i = 0; i < l->nsources; i++)
+		rn_rel_unref(l->sources[i].rows);
+	for (size_t i = 0; i < l->cap_schemas; i++)
+		rn_schema_fini(&l->schemas[i]);
+	free(l->schemas);
+	free(l->sources);
+	free(l->inst_node);
+	rn_plan_free(l->plan);
+	rn_arena_fini(&l->arena);
+	free(l);
+}
+
+int rn_lowering_carried(struct rn_lowering *l, const struct rn_plan *plan, struct rn_rel ***out,
+			struct rn_err *e)
+{
+	struct rn_rel **carried;
+
+	RN_TRY(rn_calloc(plan->nnodes, sizeof *carried, "rows", &carried, e));
+	for (uint32_t i = 0; i < l->nsources; i++) {
+		long node = rn_plan_find(plan, l->sources[i].name);
+
+		if (l->sources[i].rows && node >= 0 && !rereadable(plan->dir, &plan->nodes[node]))
+			carried[node] = rn_rel_ref(l->sources[i].rows);
+	}
+	*out = carried;
+	return 0;
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The body of a rule: atoms, joins, unions, conditions.
+ */
+#include "lowering.h"
+
+#include "../base/json.h"
+
+#include <string.h>
+
+/* ---- atoms --------------------------------------------------------------------------------- */
+
+/* Where in the atom's relation a place stands. */
+static int place_column(struct rn_lowering *l, const struct rn_inst_atom *a, uint32_t node,
+			uint32_t i, size_t *col)
+{
+	const struct rn_schema *s = rn_lowering_schema(l, node);
+	const struct rn_place *p = &a->atom->places[i];
+	struct rn_err mine = { 0 };
+
+	*col = i;
+	if (p->col && rn_schema_find(s, p->col, col, &mine))
+		return rn_diag_error(l->d, p->at, p->at + (uint32_t)strlen(p->col), "%s", mine.msg);
+	if (*col < s->ncols)
+		return 0;
+	return rn_diag_error(l->d, a->atom->at, a->atom->end, "'%s' has %zu column%s, and here are %u places",
+			     a->atom->ref.name, s->ncols, s->ncols == 1 ? "" : "s", a->atom->nplaces);
+}
+
+/* Constants and repeated variables of an atom as a condition at the end of out. */
+static int atom_condition(struct rn_lowering *l, const struct rn_inst_atom *a, struct rn_view *v,
+			  struct rn_str *out)
+{
+	const struct rn_schema *s = rn_lowering_schema(l, v->node);
+	const struct rn_view none = { .node = v->node };
+	size_t col;
+	long twin;
+
+	for (uint32_t i = 0; i < a->atom->nplaces; i++) {
+		const struct rn_term *t = a->atom->places[i].term;
+
+		RN_TRY(place_column(l, a, v->node, i, &col));
+		if (t->kind == RN_T_NAME && !strcmp(t->str, "_"))
+			continue;
+		twin = t->kind == RN_T_NAME ? rn_view_var(v, t->str) : -1;
+		if (t->kind == RN_T_NAME && twin < 0) {
+			RN_TRY(rn_add_view_var(l, v, t->str, col));
+			continue;
+		}
+		rn_str_add(out, out->len ? " and " : "");
+		rn_text_column(s, col, out);
+		if (t->kind == RN_T_NONE) {
+			rn_str_add(out, " is null");
+			continue;
+		}
+		rn_str_add(out, " = ");
+		if (twin >= 0)
+			rn_text_column(s, (size_t)twin, out);
+		else
+			RN_TRY(rn_text_content(l, &none, t, out));
+	}
+	return 0;
+}
+
+/* The relation of an atom with its constants selected. */
+static int atom_view(struct rn_lowering *l, const struct rn_rule_inst *r,
+		     const struct rn_inst_atom *a, struct rn_view *v)
+{
+	struct rn_str cond = RN_STR_INIT;
+	const struct rn_schema *s;
+	const char *name;
+	int rc;
+
+	*v = (struct rn_view){ 0 };
+	RN_TRY(rn_lower_target(l, a, &v->node));
+	rc = atom_condition(l, a, v, &cond);
+	if (!rc && cond.len) {
+		name = rn_stage_name(l, r, "filter");
+		rc = !name || cond.failed ? rn_lowering_nomem(l)
+					  : rn_text_node(l, r, "filter", "expr", cond.s, name, a->atom->at,
+						      a->atom->end, NULL, NULL, v);
+	}
+	rn_str_fini(&cond);
+	if (rc)
+		return rc;
+	s = rn_lowering_schema(l, v->node);
+	if (s->nparts > 1)
+		return rn_diag_error(l->d, a->atom->at, a->atom->end,
+				     "'%s' has %zu embeddings, and a relation of a rule has one", a->atom->ref.name,
+				     s->nparts);
+	return a->emb && s->nparts ? rn_add_view_emb(l, v, a->emb, "z") : 0;
+}
+
+/* ---- joins ------------------------------------------------------------------------------------ */
+
+/* A join under construction: which conditions are done, what inputs are called. */
+struct joining {
+	struct rn_lowering *l;
+	const struct rn_rule_inst *r;
+	bool *done; /* by condition */
+	unsigned step;
+	bool optional; /* an optional atom was met: later conditions are filters */
+};
+
+static int join_on(struct joining *j, const struct rn_view *v, const struct rn_view *right,
+		   json_t *on)
+{
+	struct rn_lowering *l = j->l;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < right->nvars && !rc; i++) {
+		struct rn_str a = RN_STR_INIT, b = RN_STR_INIT;
+		long col = rn_view_var(v, right->vars[i].name);
+
+		if (col < 0)
+			continue;
+		rn_schema_col_name(rn_lowering_schema(l, v->node), (size_t)col, &a);
+		rn_schema_col_name(rn_lowering_schema(l, right->node), right->vars[i].col, &b);
+		rc = a.failed || b.failed ? rn_lowering_nomem(l) : rn_set_option(l, on, a.s, json_string(b.s));
+		rn_str_fini(&a);
+		rn_str_fini(&b);
+	}
+	return rc;
+}
+
+/* Columns and parts of the joined relation under the rule's names. */
+static int joined_view(struct joining *j, struct rn_view *v, const struct rn_view *right,
+		       uint32_t node, const char *as_left, const char *as_right, bool filter)
+{
+	struct rn_lowering *l = j->l;
+	size_t nleft = rn_lowering_schema(l, v->node)->ncols;
+	uint32_t nvars = v->nvars;
+
+	if (!filter) {
+		for (uint32_t i = 0; i < right->nvars; i++) {
+			size_t col = nleft + right->vars[i].col;
+
+			if (rn_view_var(v, right->vars[i].name) >= 0)
+				continue;
+			for (uint32_t k = 0; k < right->nvars; k++) { /* key columns before it are dropped */
+				bool key = false;
+
+				for (uint32_t m = 0; m < nvars; m++)
+					key = key || !strcmp(v->vars[m].name, right->vars[k].name);
+				col -= key && right->vars[k].col < right->vars[i].col;
+			}
+			RN_TRY(rn_add_view_var(l, v, right->vars[i].name, col));
+		}
+		if (as_left && v->nembs == 1)
+			v->embs[0].part = as_left;
+		if (right->nembs)
+			RN_TRY(rn_add_view_emb(l, v, right->embs[0].name, as_right));
+	}
+	v->node = node;
+	return 0;
+}
+
+static bool all_bound(const struct rn_view *v, uint32_t n, const char *const *names)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (rn_view_var(v, names[i]) < 0)
+			return false;
+	return true;
+}
+
+/* The conditions whose variables are all there now, joined by `and`, at the end of out. */
+static int take_conds(struct joining *j, const struct rn_view *v, struct rn_str *out)
+{
+	const struct rn_rule_inst *r = j->r;
+
+	for (uint32_t i = 0; i < r->nconds; i++) {
+		const char **names = NULL;
+		uint32_t n = 0, cap = 0;
+
+		if (j->done[i])
+			continue;
+		RN_TRY(rn_text_vars(j->l, r->conds[i], false, &n, &cap, &names));
+		if (!all_bound(v, n, names))
+			continue;
+		j->done[i] = true;
+		rn_str_add(out, out->len ? " and " : "");
+		RN_TRY(rn_text_content(j->l, v, r->conds[i], out));
+	}
+	return 0;
+}
+
+static uint32_t first_cond_at(const struct rn_rule_inst *r, bool end)
+{
+	if (!r->nconds)
+		return end ? rn_rule_name_end(r) : r->rule->name_at;
+	return end ? r->conds[r->nconds - 1]->end : r->conds[0]->at;
+}
+
+/* Conditions that no join took. */
+static int filter_rest(struct joining *j, struct rn_view *v)
+{
+	struct rn_str cond = RN_STR_INIT;
+	const char *name;
+	int rc = take_conds(j, v, &cond);
+
+	if (!rc && cond.len) {
+		name = rn_stage_name(j->l, j->r, "filter");
+		rc = !name || cond.failed ? rn_lowering_nomem(j->l)
+					  : rn_text_node(j->l, j->r, "filter", "expr", cond.s, name,
+						      first_cond_at(j->r, false), first_cond_at(j->r, true), NULL,
+						      NULL, v);
+	}
+	rn_str_fini(&cond);
+	return rc;
+}
+
+/* Give a join the conditions that it can decide: names are those of its result. */
+static int residual(struct joining *j, const struct rn_inst_atom *a, struct rn_view *v)
+{
+	struct rn_str cond = RN_STR_INIT;
+	struct rn_node *n = &j->l->plan->nodes[v->node];
+	int rc = 0;
+
+	if (a->atom->mark == RN_ATOM_PLAIN && !j->optional)
+		rc = take_conds(j, v, &cond);
+	if (!rc && cond.len)
+		rc = cond.failed ? rn_lowering_nomem(j->l) : rn_set_option(j->l, n->opt, "and", json_string(cond.s));
+	rn_str_fini(&cond);
+	return rc;
+}
+
+static const char *input_name(struct joining *j, const struct rn_view *v, const char *fallback)
+{
+	return v->nembs == 1 && strcmp(v->embs[0].name, "_") ? v->embs[0].name
+			      : rn_lowering_printf(j->l, "%s%u", fallback, j->step);
+}
+
+/* Every variable of !R(x) is bound by another atom. */
+static int check_anti(struct joining *j, const struct rn_inst_atom *a, const struct rn_view *v)
+{
+	for (uint32_t i = 0; i < a->atom->nplaces; i++) {
+		const struct rn_term *t = a->atom->places[i].term;
+
+		if (t->kind == RN_T_NAME && strcmp(t->str, "_") && rn_view_var(v, t->str) < 0)
+			return rn_diag_error(j->l->d, t->at, t->end,
+					     "'%s' is bound by no atom before !%s: write _ for any value", t->str,
+					     a->atom->ref.name);
+	}
+	return 0;
+}
+
+static int join_atom(struct joining *j, const struct rn_inst_atom *a, struct rn_view *v)
+{
+	struct rn_lowering *l = j->l;
+	struct rn_view right;
+	json_t *opt, *on;
+	const char *as[2], *name;
+	uint32_t in[2], node;
+	enum rn_atom_mark mark = a->atom->mark;
+	int rc;
+
+	RN_TRY(atom_view(l, j->r, a, &right));
+	if (mark == RN_ATOM_ANTI)
+		RN_TRY(check_anti(j, a, v));
+	j->step++;
+	as[0] = v->nembs > 1 ? rn_lowering_printf(l, "_j%u", j->step) : input_name(j, v, "_l");
+	as[1] = input_name(j, &right, "_r");
+	name = rn_stage_name(l, j->r, "join");
+	if (!as[0] || !as[1] || !name)
+		return rn_lowering_nomem(l);
+	RN_TRY(rn_new_options(l, &opt));
+	rc = rn_new_options(l, &on);
+	if (!rc) {
+		rc = join_on(j, v, &right, on);
+		if (!rc && !json_object_size(on)) {
+			json_decref(on);
+			rn_diag_warn(l->d, a->atom->at, a->atom->end,
+				     "'%s' shares no variable with what stands before it: a cross product",
+				     a->atom->ref.name);
+			rc = rn_set_option(l, opt, "and", json_string("true"));
+		} else if (!rc) {
+			rc = rn_set_option(l, opt, "on", on);
+		} else {
+			json_decref(on);
+		}
+	}
+	if (!rc && mark != RN_ATOM_PLAIN)
+		rc = rn_set_option(l, opt, "how", json_string(mark == RN_ATOM_ANTI ? "anti" : "left"));
+	if (rc) {
+		json_decref(opt);
+		return rc;
+	}
+	in[0] = v->node;
+	in[1] = right.node;
+	RN_TRY(rn_lowering_node(l, "join", name, opt, 2, in, as, j->r, a->atom->at, a->atom->end, NULL,
+				&node));
+	RN_TRY(joined_view(j, v, &right, node, as[0], as[1], mark == RN_ATOM_ANTI));
+	j->optional = j->optional || mark == RN_ATOM_OPTIONAL;
+	return residual(j, a, v);
+}
+
+static int join_body(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v)
+{
+	struct joining j = { .l = l, .r = r };
+
+	j.done = rn_lowering_alloc(l, r->nconds * sizeof *j.done);
+	if (!j.done)
+		return rn_lowering_nomem(l);
+	if (r->atoms[0].atom->mark != RN_ATOM_PLAIN)
+		return rn_diag_error(l->d, r->atoms[0].atom->at, r->atoms[0].atom->end,
+				     "the first atom of a body is neither optional nor negated");
+	RN_TRY(atom_view(l, r, &r->atoms[0], v));
+	for (uint32_t i = 1; i < r->natoms; i++)
+		RN_TRY(join_atom(&j, &r->atoms[i], v));
+	return filter_rest(&j, v);
+}
+
+/* ---- unions ------------------------------------------------------------------------------------- */
+
+/* The variables that the rule reads, in the order of its head. */
+static int rule_vars(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t *n,
+		     const char ***names)
+{
+	uint32_t cap = 0;
+
+	*n = 0;
+	*names = NULL;
+	for (uint32_t i = 0; i < r->nattrs; i++)
+		RN_TRY(rn_text_vars(l, r->attrs[i].term, r->rule->attrs[i].term->kind == RN_T_BRACKET, n,
+				    &cap, names));
+	for (uint32_t i = 0; i < r->nconds; i++)
+		RN_TRY(rn_text_vars(l, r->conds[i], false, n, &cap, names));
+	return r->emb ? rn_text_vars(l, r->emb, true, n, &cap, names) : 0;
+}
+
+/* What the variable of a guard is in this element of the set, or NULL. */
+static const struct rn_term *set_variable(const struct rn_inst_atom *a, const char *name)
+{
+	for (const struct rn_env *v = a->set; v && v != a->env; v = v->up)
+		if (!strcmp(v->name, name))
+			return v->value;
+	return NULL;
+}
+
+/* mine: room for n terms. */
+static int union_input(struct rn_lowering *l, const struct rn_rule_inst *r,
+		       const struct rn_inst_atom *a, uint32_t n, const char *const *names,
+		       const struct rn_term *const *terms, const struct rn_term **mine, bool emb,
+		       struct rn_view *v)
+{
+	const char *name;
+
+	if (a->atom->mark != RN_ATOM_PLAIN)
+		return rn_diag_error(l->d, a->atom->at, a->atom->end, "an atom of a union is neither optional nor "
+				     "negated");
+	RN_TRY(atom_view(l, r, a, v));
+	for (uint32_t i = 0; i < n; i++) {
+		mine[i] = rn_view_var(v, names[i]) >= 0 ? terms[i] : set_variable(a, names[i]);
+		if (!mine[i])
+			return rn_diag_error(l->d, a->atom->at, a->atom->end,
+					     "every atom of a union binds every variable of the head, and this one "
+					     "lacks '%s'", names[i]);
+	}
+	if (emb && !a->atom->has_emb)
+		return rn_diag_error(l->d, a->atom->at, a->atom->end,
+				     "the head has an embedding, and this atom names none: write '; z' or '; 0'");
+	if (emb && !v->nembs)
+		return rn_diag_error(l->d, a->atom->at, a->atom->end, "'%s' has no embedding", a->atom->ref.name);
+	if (!emb)
+		v->nembs = 0;
+	if (emb && a->zero) {
+		name = rn_stage_name(l, r, "map");
+		if (!name)
+			return rn_lowering_nomem(l);
+		RN_TRY(rn_text_node(l, r, "map", "expr", "0 * z", name, a->atom->emb_at, 0, NULL, NULL, v));
+	}
+	return rn_lower_keep(l, r, v, n, names, mine, NULL);
+}
+
+static int union_body(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v)
+{
+	struct joining j = { .l = l, .r = r };
+	bool emb = r->atoms[0].emb || r->atoms[0].zero;
+	const struct rn_term **terms, **mine;
+	const char **names, *name;
+	struct rn_term *t;
+	uint32_t *in, n;
+	json_t *opt;
+
+	emb = emb && r->emb;
+	RN_TRY(rule_vars(l, r, &n, &names));
+	in = rn_lowering_alloc(l, r->natoms * sizeof *in);
+	terms = rn_lowering_alloc(l, n * sizeof *terms);
+	mine = rn_lowering_alloc(l, n * sizeof *mine);
+	t = rn_lowering_alloc(l, n * sizeof *t);
+	j.done = rn_lowering_alloc(l, r->nconds * sizeof *j.done);
+	if (!in || !terms || !mine || !t || !j.done)
+		return rn_lowering_nomem(l);
+	for (uint32_t i = 0; i < n; i++) {
+		t[i] = (struct rn_term){ .kind = RN_T_NAME, .str = names[i], .at = r->rule->name_at,
+					 .end = rn_rule_name_end(r) };
+		terms[i] = &t[i];
+	}
+	if (!n)
+		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r), "the head of a union names its columns");
+	for (uint32_t i = 0; i < r->natoms; i++) {
+		RN_TRY(union_input(l, r, &r->atoms[i], n, names, terms, mine, emb, v));
+		in[i] = v->node;
+	}
+	if (r->natoms > 1) {
+		RN_TRY(rn_new_options(l, &opt));
+		name = rn_stage_name(l, r, "union");
+		if (!name) {
+			json_decref(opt);
+			return rn_lowering_nomem(l);
+		}
+		RN_TRY(rn_lowering_node(l, "union", name, opt, r->natoms, in, NULL, r, r->atoms[0].atom->at,
+					r->atoms[r->natoms - 1].atom->end, NULL, &v->node));
+	}
+	*v = (struct rn_view){ .node = v->node };
+	for (uint32_t i = 0; i < n; i++)
+		RN_TRY(rn_add_view_var(l, v, names[i], i));
+	if (emb)
+		RN_TRY(rn_add_view_emb(l, v, r->atoms[0].emb ? r->atoms[0].emb : "z", "z"));
+	return filter_rest(&j, v);
+}
+
+int rn_lower_body(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *out)
+{
+	return r->by_union ? union_body(l, r, out) : join_body(l, r, out);
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A plan as a bash script of rn-* programs.  A relation that is used once is piped into
+ * its user (or reaches it by process substitution); others, and what the runs read,
+ * are files in a temporary folder.
+ */
+#include "lang.h"
+
+#include "../base/json.h"
+#include "../base/opt.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_CHAIN = 12 }; /* programs in one pipeline */
+
+/* A relation of the spec. */
+struct item {
+	const char *name;
+	const json_t *json;  /* its source or stage */
+	const struct rn_op *op;
+	bool source;
+	unsigned uses, chain; /* chain: programs in the pipeline that ends with it */
+	bool file;
+};
+
+struct shell {
+	size_t n;
+	struct item *items;
+	const json_t *runs;
+	struct rn_str *out;
+	struct rn_err *e;
+};
+
+static struct item *find(const struct shell *s, const char *name)
+{
+	for (size_t i = 0; name && i < s->n; i++)
+		if (!strcmp(s->items[i].name, name))
+			return &s->items[i];
+	return NULL;
+}
+
+static void quote(const char *text, struct rn_str *out)
+{
+	bool plain = *text;
+
+	for (const char *c = text; *c; c++)
+		plain = plain && (isalnum((unsigned char)*c) || strchr("_-./=,:%+@", *c));
+	if (plain) {
+		rn_str_add(out, text);
+		return;
+	}
+	rn_str_addc(out, '\'');
+	for (const char *c = text; *c; c++)
+		if (*c == '\'')
+			rn_str_add(out, "'\\''");
+		else if (c[0] == '$' && c[1] == '$' && c[2] == '{')
+			continue; /* a spec's "$${" is "${" */
+		else
+			rn_str_addc(out, *c);
+	rn_str_addc(out, '\'');
+}
+
+static void put_file(const struct shell *s, const struct item *it, struct rn_str *out)
+{
+	rn_str_addf(out, "\"$t/%zu-", (size_t)(it - s->items) + 1);
+	for (const char *c = it->name; *c; c++)
+		rn_str_addc(out, isalnum((unsigned char)*c) ? *c : '_');
+	rn_str_add(out, ".er\"");
+}
+
+/* ---- inputs ----------------------------------------------------------------------------------- */
+
+/* Call fn for each input of a stage: what it is called, and of which option it is. */
+static int each_input(const struct shell *s, const struct item *it,
+		      int (*fn)(void *arg, const char *as, const struct rn_opt *opt, struct item *in),
+		      void *arg)
+{
+	const json_t *in = it->source ? NULL : json_object_get(it->json, "in");
+	const char *as;
+	json_t *v;
+	size_t i;
+
+	if (json_is_string(in))
+		RN_TRY(fn(arg, NULL, NULL, find(s, json_string_value(in))));
+	json_array_foreach(in, i, v)
+		RN_TRY(fn(arg, NULL, NULL, find(s, json_string_value(v))));
+	json_object_foreach((json_t *)(uintptr_t)in, as, v)
+		RN_TRY(fn(arg, as, NULL, find(s, json_string_value(v))));
+	for (size_t k = 0; !it->source && k < it->op->nopts; k++)
+		if (it->op->opts[k].type == RN_OPT_NODE && (v = json_object_get(it->json, it->op->opts[k].name)))
+			RN_TRY(fn(arg, NULL, &it->op->opts[k], find(s, json_string_value(v))));
+	return 0;
+}
+
+struct counting {
+	struct item *of;
+	unsigned chain;
+};
+
+static int count_input(void *arg, const char *as, const struct rn_opt *opt, struct item *in)
+{
+	struct counting *c = arg;
+
+	(void)as, (void)opt;
+	in->uses++;
+	if (in->chain + 1 > c->chain)
+		c->chain = in->chain + 1;
+	return 0;
+}
+
+/* ---- commands --------------------------------------------------------------------------------- */
+
+static int put_command(const struct shell *s, const struct item *it, const char *indent,
+		       struct rn_str *out);
+
+/* --option value of normal form, or a leading operand. */
+static void put_option(const struct rn_opt *o, const json_t *v, struct rn_str *out)
+{
+	struct rn_str text = RN_STR_INIT;
+
+	if (o->type == RN_OPT_FLAG) {
+		rn_str_addf(out, " --%s%s", json_is_true(v) ? "" : "no-", o->name);
+		return;
+	}
+	rn_opt_print(o, v, &text);
+	rn_str_addc(out, ' ');
+	if (!(o->flags & RN_OPT_POSITIONAL))
+		rn_str_addf(out, "--%s%s", o->name, *text.s == '-' ? "=" : " ");
+	quote(text.s, out);
+	rn_str_fini(&text);
+}
+
+static int put_options(const json_t *from, const struct rn_opt *rows, size_t n, bool operands,
+		       const char *skip, struct rn_str *out, struct rn_err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		const json_t *v = json_object_get(from, rows[i].name);
+		json_t *normal;
+
+		if (!v || rows[i].type == RN_OPT_NODE || (skip && !strcmp(skip, rows[i].name)) ||
+		    operands != !!(rows[i].flags & RN_OPT_POSITIONAL))
+			continue;
+		RN_TRY(rn_opt_from_json(&rows[i], v, &normal, e));
+		put_option(&rows[i], normal, out);
+		json_decref(normal);
+	}
+	return 0;
+}
+
+struct operands {
+	const struct shell *s;
+	const char *indent;
+	struct rn_str *before, *text; /* the pipeline in front; the operands */
+	bool piped, only;             /* only: the sole input, which needs no operand */
+};
+
+static int put_input(void *arg, const char *as, const struct rn_opt *opt, struct item *in)
+{
+	struct operands *o = arg;
+	char deeper[64];
+
+	rn_str_addc(o->text, ' ');
+	if (opt)
+		rn_str_addf(o->text, "--%s ", opt->name);
+	if (in->file) {
+		if (as)
+			rn_str_addf(o->text, "%s=", as);
+		put_file(o->s, in, o->text);
+		return 0;
+	}
+	if (!o->piped && !opt) {
+		o->piped = true;
+		RN_TRY(put_command(o->s, in, o->indent, o->before));
+		rn_str_addf(o->before, " |\n%s", o->indent);
+		if (as)
+			rn_str_addf(o->text, "%s=-", as);
+		else if (!o->only)
+			rn_str_addc(o->text, '-');
+		else
+			o->text->s[--o->text->len] = '\0'; /* the blank */
+		return 0;
+	}
+	snprintf(deeper, sizeof deeper, "%s  ", o->indent);
+	if (as)
+		rn_str_addf(o->text, "%s=", as);
+	rn_str_add(o->text, "<(");
+	RN_TRY(put_command(o->s, in, deeper, o->text));
+	rn_str_addc(o->text, ')');
+	return 0;
+}
+
+static int put_command(const struct shell *s, const struct item *it, const char *indent,
+		       struct rn_str *out)
+{
+	struct rn_str before = RN_STR_INIT, text = RN_STR_INIT;
+	struct operands o = { .s = s, .indent = indent, .before = &before, .text = &text };
+	int rc;
+
+	o.only = !it->source && it->op->max_in == 1;
+	rc = each_input(s, it, put_input, &o);
+	rn_str_addn(out, before.s, before.len);
+	rn_str_addf(out, "rn-%s", it->op->name);
+	if (!rc)
+		rc = put_options(it->json, it->op->opts, it->op->nopts, true, NULL, out, s->e);
+	rn_str_addn(out, text.s, text.len);
+	if (!rc)
+		rc = put_options(it->json, it->op->opts, it->op->nopts, false, NULL, out, s->e);
+	rn_str_add(out, " --name ");
+	quote(it->name, out);
+	rn_str_fini(&before);
+	rn_str_fini(&text);
+	return rc;
+}
+
+/* ---- runs ------------------------------------------------------------------------------------- */
+
+static const json_t *run_of(const json_t *run, const char **kind)
+{
+	void *it = json_object_iter((json_t *)(uintptr_t)run);
+
+	*kind = json_object_iter_key(it);
+	return json_object_iter_value(it);
+}
+
+static const char *run_node(const char *kind, const json_t *opt)
+{
+	return json_string_value(json_object_get(opt, strcmp(kind, "fit") ? "in" : "loss"));
+}
+
+/* rn-train has one loss, one metric and one target. */
+static int check_runs(const struct shell *s)
+{
+	const json_t *metric = NULL, *target = NULL, *opt;
+	unsigned fits = 0, vals = 0;
+	const char *kind;
+	json_t *r;
+	size_t i;
+
+	json_array_foreach(s->runs, i, r) {
+		opt = run_of(r, &kind);
+		fits += !strcmp(kind, "fit");
+		vals += !strcmp(kind, "val");
+		for (int k = 0; k < 2; k++) {
+			const json_t **seen = k ? &target : &metric;
+			const json_t *v = json_object_get(opt, k ? "target" : "metric");
+
+			if (v && *seen && !rn_json_equal(*seen, v))
+				return rn_err_set(s->e, RN_EUSAGE, "a pipeline has one metric and one target, and this "
+						  "plan several: write it as a spec or as a program");
+			*seen = v ? v : *seen;
+		}
+	}
+	if (fits != 1 || vals > 1)
+		return rn_err_set(s->e, RN_EUSAGE, "a pipeline ends in one fit with at most one validation, and this "
+				  "plan has %u and %u: write it as a spec or as a program", fits, vals);
+	return 0;
+}
+
+static int put_train(const struct shell *s)
+{
+	const json_t *opt, *metric = NULL, *target = NULL, *patience = NULL, *every = NULL;
+	struct rn_str *out = s->out, fit = RN_STR_INIT;
+	const char *kind;
+	json_t *r;
+	size_t i;
+	int rc = 0;
+
+	rn_str_add(out, "rn-train");
+	json_array_foreach(s->runs, i, r) {
+		opt = run_of(r, &kind);
+		rn_str_add(out, " ");
+		if (!strcmp(kind, "fit")) {
+			const struct rn_run_type *t = &rn_run_types[RN_RUN_FIT];
+
+			if (!rc)
+				rc = put_options(opt, t->opts, t->nopts, false, NULL, &fit, s->e);
+		} else {
+			rn_str_addf(out, "\\\n  --%s ", kind);
+			if (strcmp(kind, "val")) {
+				quote(json_string_value(json_object_get(opt, "name")), out);
+				rn_str_addc(out, '=');
+			}
+		}
+		put_file(s, find(s, run_node(kind, opt)), out);
+		metric = json_object_get(opt, "metric") ? json_object_get(opt, "metric") : metric;
+		target = json_object_get(opt, "target") ? json_object_get(opt, "target") : target;
+		patience = json_object_get(opt, "patience") ? json_object_get(opt, "patience") : patience;
+		every = json_object_get(opt, "every") ? json_object_get(opt, "every") : every;
+	}
+	rn_str_add(out, " \\\n ");
+	if (metric)
+		rn_str_addf(out, " --metric %s", json_string_value(metric));
+	if (target) {
+		rn_str_add(out, " --target ");
+		quote(json_string_value(target), out);
+	}
+	if (patience)
+		rn_str_addf(out, " --patience %lld", (long long)json_integer_value(patience));
+	if (every)
+		rn_str_addf(out, " --val-every %lld", (long long)json_integer_value(every));
+	rn_str_addf(out, "%s \"$@\"\n", fit.s);
+	rn_str_fini(&fit);
+	return rc;
+}
+
+/* ---- the script ------------------------------------------------------------------------------- */
+
+static int collect(struct shell *s, const json_t *spec)
+{
+	const json_t *sources = json_object_get(spec, "sources"), *stages = json_object_get(spec, "stages");
+	const char *name;
+	json_t *v;
+	size_t i;
+
+	RN_TRY(rn_calloc(json_object_size(sources) + json_array_size(stages), sizeof *s->items, "stages",
+			 &s->items, s->e));
+	json_object_foreach((json_t *)(uintptr_t)sources, name, v)
+		s->items[s->n++] = (struct item){ name, v, rn_op_find("scan"), true, 0, 1, false };
+	json_array_foreach(stages, i, v)
+		s->items[s->n++] = (struct item){ .name = json_string_value(json_object_get(v, "name")), .json = v,
+						  .op = rn_op_find(json_string_value(json_object_get(v, "op"))) };
+	return 0;
+}
+
+/* What becomes a file: used several times or by a run, or at the end of a long pipeline. */
+static int choose_files(struct shell *s)
+{
+	const char *kind;
+	json_t *r;
+	size_t i;
+
+	for (size_t k = 0; k < s->n; k++) {
+		struct counting c = { &s->items[k], 1 };
+
+		RN_TRY(each_input(s, &s->items[k], count_input, &c));
+		s->items[k].chain = c.chain;
+		if (c.chain >= MAX_CHAIN) {
+			s->items[k].file = true;
+			s->items[k].chain = 0;
+		}
+	}
+	json_array_foreach(s->runs, i, r) {
+		const json_t *opt = run_of(r, &kind);
+
+		find(s, run_node(kind, opt))->file = true;
+	}
+	for (size_t k = 0; k < s->n; k++)
+		s->items[k].file = s->items[k].file || s->items[k].uses > 1;
+	return 0;
+}
+
+static int put_script(struct shell *s)
+{
+	struct rn_str *out = s->out;
+
+	rn_str_add(out, "#!/bin/bash\n"
+			"# Options of rn-train may follow: --seed 2 -o model.rnm\n"
+			"set -euo pipefail\n"
+			"t=$(mktemp -d); trap 'rm -rf \"$t\"' EXIT\n\n");
+	for (size_t i = 0; i < s->n; i++) {
+		if (!s->items[i].file)
+			continue;
+		RN_TRY(put_command(s, &s->items[i], "  ", out));
+		rn_str_add(out, " -o ");
+		put_file(s, &s->items[i], out);
+		rn_str_addc(out, '\n');
+	}
+	rn_str_addc(out, '\n');
+	return put_train(s);
+}
+
+int rn_lang_print_shell(const struct rn_plan *p, struct rn_str *out, struct rn_err *e)
+{
+	struct shell s = { .out = out, .e = e };
+	json_t *spec;
+	int rc;
+
+	RN_TRY(rn_plan_to_spec(p, &spec, e));
+	s.runs = json_object_get(spec, "run");
+	rc = check_runs(&s);
+	if (!rc)
+		rc = collect(&s, spec);
+	if (!rc)
+		rc = choose_files(&s);
+	if (!rc)
+		rc = put_script(&s);
+	free(s.items);
+	json_decref(spec);
+	return rc ? rc : rn_str_check(out, e);
+}
