@@ -99,7 +99,7 @@ static int order_of(const struct rn_head *h, const struct rn_rel *r, struct rn_b
 	if (h->conf->random)
 		return random_order(h, order, e);
 	if (h->conf->order)
-		return rn_order_map(h->conf->order, r, order, e);
+		return rn_order_map(NULL, h->conf->order, r, order, e);
 	return rn_order_rows(NULL, 0, r->rows, order, e);
 }
 

@@ -107,7 +107,7 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 		RN_GOTO(out, rn_column_gather(cols[i], st->groups.first->data, st->groups.n, &col, e));
 		RN_GOTO(out, rn_rel_add_col(st->keys, f->name, f->qual, col, e));
 	}
-	rc = rn_op_content(in[0], NULL, 0, true, out, e);
+	rc = rn_op_content(c->team, in[0], NULL, 0, true, out, e);
 out:
 	free(cols);
 	free(at);

@@ -52,11 +52,11 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	uint64_t kept;
 	int rc;
 
-	(void)c, (void)schema;
+	(void)schema;
 	RN_TRY(predicate(n, &in[0]->schema, &x, e));
 	rc = rn_cexpr_filter(x, in[0], &st->map, &kept, e);
 	rn_cexpr_free(x);
-	return rc ? rc : rn_op_content(in[0], st->map, kept, true, out, e);
+	return rc ? rc : rn_op_content(c->team, in[0], st->map, kept, true, out, e);
 }
 
 static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,

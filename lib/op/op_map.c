@@ -58,8 +58,8 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
 		struct rn_rel **out, struct rn_err *e)
 {
-	(void)c, (void)n, (void)schema, (void)state;
-	return rn_op_content(in[0], NULL, 0, true, out, e);
+	(void)n, (void)schema, (void)state;
+	return rn_op_content(c->team, in[0], NULL, 0, true, out, e);
 }
 
 static int map_lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,

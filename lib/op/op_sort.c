@@ -34,9 +34,9 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 {
 	struct state *st = state;
 
-	(void)c, (void)schema;
-	RN_TRY(rn_order_map(rn_node_json(n, "by"), in[0], &st->map, e));
-	return rn_op_content(in[0], st->map, in[0]->rows, true, out, e);
+	(void)schema;
+	RN_TRY(rn_order_map(c->team, rn_node_json(n, "by"), in[0], &st->map, e));
+	return rn_op_content(c->team, in[0], st->map, in[0]->rows, true, out, e);
 }
 
 static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,

@@ -84,7 +84,8 @@ int rn_order_keys(const json_t *list, const struct rn_rel *r, struct rn_column *
 	return rc;
 }
 
-int rn_order_map(const json_t *list, const struct rn_rel *r, struct rn_buf **map, struct rn_err *e)
+int rn_order_map(struct rn_team *t, const json_t *list, const struct rn_rel *r,
+		 struct rn_buf **map, struct rn_err *e)
 {
 	size_t n = json_array_size(list);
 	struct rn_column **cols = NULL;
@@ -98,7 +99,7 @@ int rn_order_map(const json_t *list, const struct rn_rel *r, struct rn_buf **map
 	RN_GOTO(out, rn_order_keys(list, r, cols, desc, e));
 	for (size_t i = 0; i < n; i++)
 		by[i] = (struct rn_order){ cols[i], desc[i] };
-	rc = rn_order_rows(by, n, r->rows, map, e);
+	rc = rn_order_rows_team(t, by, n, r->rows, map, e);
 	for (size_t i = 0; i < n; i++)
 		rn_column_unref(cols[i]);
 out:

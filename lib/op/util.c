@@ -32,8 +32,8 @@ int rn_op_copy_columns(const struct rn_schema *from, struct rn_schema *to, struc
 	return rn_op_copy_key(from, to, e);
 }
 
-int rn_op_content_team(struct rn_team *t, const struct rn_rel *in, const struct rn_buf *map,
-		       uint64_t n, bool keep_key, struct rn_rel **out, struct rn_err *e)
+int rn_op_content(struct rn_team *t, const struct rn_rel *in, const struct rn_buf *map, uint64_t n,
+		  bool keep_key, struct rn_rel **out, struct rn_err *e)
 {
 	struct rn_gather g = { 0 };
 	struct rn_rel *r;
@@ -59,12 +59,6 @@ int rn_op_content_team(struct rn_team *t, const struct rn_rel *in, const struct 
 fail:
 	rn_rel_unref(r);
 	return rc;
-}
-
-int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n, bool keep_key,
-		  struct rn_rel **out, struct rn_err *e)
-{
-	return rn_op_content_team(NULL, in, map, n, keep_key, out, e);
 }
 
 int rn_op_select_part(struct rn_prog *p, const struct rn_lpart *in, const char *name,

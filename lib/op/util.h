@@ -8,13 +8,11 @@
 #include "op.h"
 
 /* The columns of `in` (no parts) by a row map; map NULL: the same columns, shared.
- * The declared key stays where `keep_key` says that it still holds.  *out owned. */
-RN_MUST_CHECK int rn_op_content(const struct rn_rel *in, const struct rn_buf *map, uint64_t n,
-				bool keep_key, struct rn_rel **out, struct rn_err *e);
-/* The same by parts, on a team that may be NULL. */
-RN_MUST_CHECK int rn_op_content_team(struct rn_team *t, const struct rn_rel *in,
-				     const struct rn_buf *map, uint64_t n, bool keep_key,
-				     struct rn_rel **out, struct rn_err *e);
+ * The declared key stays where `keep_key` says that it still holds.  By parts on the
+ * team, which may be NULL.  *out owned. */
+RN_MUST_CHECK int rn_op_content(struct rn_team *t, const struct rn_rel *in,
+				const struct rn_buf *map, uint64_t n, bool keep_key,
+				struct rn_rel **out, struct rn_err *e);
 
 /* A part seen through one more row map of n rows (NULL: as it is); the name is copied. */
 RN_MUST_CHECK int rn_op_select_part(struct rn_prog *p, const struct rn_lpart *in, const char *name,
