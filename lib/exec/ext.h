@@ -65,8 +65,9 @@ RN_MUST_CHECK int rn_ext_add_col(const struct rn_rel *r, const char *name, struc
 /* r without column `col`; key: a schema whose key the result has, or NULL. */
 RN_MUST_CHECK int rn_ext_drop_col(const struct rn_rel *r, size_t col, const struct rn_schema *key,
 				  struct rn_rel **out, struct rn_err *e);
-/* A column name that no column of s has. */
-void rn_ext_free_name(const struct rn_schema *s, const char *like, char buf[64]);
+/* A column name that no column of s, or of t (which may be NULL), has. */
+void rn_ext_free_name(const struct rn_schema *s, const struct rn_schema *t, const char *like,
+		      char buf[64]);
 
 /* ---- piles: temporary data that are written once, and read once or twice ----------------- */
 

@@ -26,7 +26,7 @@ struct agg {
 	 * together, too. */
 	size_t *cut, *keys_cut, ncut;
 	uint64_t row_bytes;
-	char number[64], count[64]; /* names of columns that are added */
+	char number[64]; /* name of the column that is added */
 	struct rn_schema in, keys_in; /* with the numbers */
 	struct rn_node node;          /* the operator, with a column of first numbers, or of counts */
 	uint64_t rows, keys_rows, kept;
@@ -462,7 +462,8 @@ static int open_parts(struct agg *a, struct rn_err *e)
 	json_t *cols;
 	int rc;
 
-	rn_ext_free_name(a->x->schema[0], "row", a->number);
+	rn_ext_free_name(a->x->schema[0], a->keys >= 0 ? a->x->schema[a->keys] : NULL, "row",
+			 a->number);
 	RN_TRY(rn_schema_copy(a->x->schema[0], &a->in, e));
 	RN_TRY(rn_schema_add_col(&a->in, a->number, NULL, RN_INT64, e));
 	if (a->keys >= 0) {

@@ -500,8 +500,8 @@ int rn_ext_grace(struct rn_ext *x, struct rn_spool *right, struct rn_err *e)
 	struct rn_schema out = { 0 };
 	int rc;
 
-	rn_ext_free_name(x->schema[0], "left row", g.lname);
-	rn_ext_free_name(x->schema[1], "right row", g.rname);
+	rn_ext_free_name(x->schema[0], x->schema[1], "left row", g.lname);
+	rn_ext_free_name(x->schema[0], x->schema[1], "right row", g.rname);
 	RN_GOTO(out, number_schema(x->schema[0], g.lname, &g.left, e));
 	RN_GOTO(out, number_schema(x->schema[1], g.rname, &g.right, e));
 	g.schema[0] = &g.left;

@@ -124,16 +124,22 @@ int rn_ext_drop_col(const struct rn_rel *r, size_t col, const struct rn_schema *
 	return rc;
 }
 
-void rn_ext_free_name(const struct rn_schema *s, const char *like, char buf[64])
+static bool has_name(const struct rn_schema *s, const char *name)
 {
-	bool taken = true;
+	for (size_t i = 0; s && i < s->ncols; i++)
+		if (!strcmp(s->cols[i].name, name))
+			return true;
+	return false;
+}
 
-	for (unsigned k = 0; taken; k++) {
-		snprintf(buf, 64, "%s %u", like, k);
-		taken = false;
-		for (size_t i = 0; i < s->ncols; i++)
-			taken = taken || !strcmp(s->cols[i].name, buf);
-	}
+void rn_ext_free_name(const struct rn_schema *s, const struct rn_schema *t, const char *like,
+		      char buf[64])
+{
+	unsigned k = 0;
+
+	do
+		snprintf(buf, 64, "%s %u", like, k++);
+	while (has_name(s, buf) || has_name(t, buf));
 }
 
 /* ---- piles ----------------------------------------------------------------------- */

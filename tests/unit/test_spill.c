@@ -725,7 +725,7 @@ static void test_allocs(void)
 
 int main(void)
 {
-	unsigned rounds = getenv("RN_LONG") ? 40 : 1;
+	unsigned rounds = getenv("RN_LONG") ? 10 : 1;
 	char command[80];
 
 	seed = getenv("RN_SEED") ? strtoull(getenv("RN_SEED"), NULL, 10) : 20261122;
