@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "join_run.h"
 
+#include "../base/team.h"
+
 #include "util.h"
 
 #include <inttypes.h>
@@ -112,7 +114,8 @@ static int left_column(const struct rn_join_run *r, size_t i, size_t col, struct
 		return rn_err_set(e, RN_EBUG, "a join lost a column");
 	}
 found:
-	return rn_column_gather(r->in[from]->cols[col], r->st->map[from]->data, r->rows, out, e);
+	return rn_column_gather_team(r->ctx->team, r->in[from]->cols[col], r->st->map[from]->data,
+				     r->rows, out, e);
 }
 
 /* The condition, with the columns that it reads, for the join with input i. */
@@ -136,7 +139,9 @@ static int match_if(const struct rn_join_run *r, const struct rn_ctx *c, const s
 	struct rn_pair_test test = { rn_join_cond_keep, &cond };
 	int rc = open_condition(r, i, &cond, e);
 
-	if (!rc)
+	if (!rc && rn_team_threads(c->team) > 1)
+		rc = rn_join_if_shared(c, left, right, r->index[i], kind, &test, j, e);
+	else if (!rc)
 		rc = rn_join_if(c, left, right, r->index[i], kind, &test, j, e);
 	rn_join_cond_fini(&cond);
 	return rc;
@@ -311,14 +316,14 @@ static int coalesced(const struct rn_join_run *r, const struct rn_join_state *st
 	for (uint64_t i = 0; i < rows && !any; i++)
 		any = left[i] == RN_NO_ROW;
 	if (!any)
-		return rn_column_gather(both[0], left, rows, out, e);
+		return rn_column_gather_team(r->ctx->team, both[0], left, rows, out, e);
 	RN_TRY(rn_op_check_rows(r->in[0]->rows + r->in[1]->rows, e));
 	RN_TRY(rn_column_concat(both, 2, &all, e));
 	RN_GOTO(out, rn_buf_new(rows * sizeof *m, "a row map", &map, e));
 	m = map->data;
 	for (uint64_t i = 0; i < rows; i++)
 		m[i] = left[i] != RN_NO_ROW ? left[i] : (uint32_t)r->in[0]->rows + right[i];
-	rc = rn_column_gather(all, m, rows, out, e);
+	rc = rn_column_gather_team(r->ctx->team, all, m, rows, out, e);
 	rn_buf_unref(map);
 out:
 	rn_column_unref(all);
@@ -333,7 +338,7 @@ static int joined_column(const struct rn_join_run *r, const struct rn_join_state
 		for (size_t q = 0; q < r->keys[0].n; q++)
 			if (r->keys[0].left[q] == c)
 				return coalesced(r, st, rows, q, out, e);
-	return rn_column_gather(r->in[i]->cols[c], st->map[i]->data, rows, out, e);
+	return rn_column_gather_team(r->ctx->team, r->in[i]->cols[c], st->map[i]->data, rows, out, e);
 }
 
 static int gather_content(const struct rn_join_run *r, const struct rn_join_state *st, uint64_t rows,

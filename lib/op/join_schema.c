@@ -297,13 +297,32 @@ static int join_columns(const struct rn_node *n, const struct rn_schema *const *
 		*out = (struct rn_schema){ 0 };
 		if (i > 1) /* the first input's columns stand where they stood, if under other names */
 			RN_TRY(find_keys(n, left, in[i], &k, e));
-		if (keys)
-			keys[i - 1] = k;
+		keys[i - 1] = k;
 		if (!rn_join_is_filter(n))
 			RN_TRY(joined_columns(left, in[i], rn_join_input_name(n, in[i], i, buf), &k, out,
 					      e));
 	}
 	return 0;
+}
+
+/* Has every row at most one partner in every later input?  Then the first input's key is
+ * one of the result. */
+static bool keeps_key(const struct rn_node *n, const struct rn_schema *const *in,
+		      const struct rn_join_keys *keys)
+{
+	if (rn_join_kind_of(n) == RN_JOIN_FULL)
+		return false;
+	if (json_object_size(rn_node_json(n, "asof")))
+		return true;
+	for (size_t i = 1; i < n->nin; i++) {
+		bool unique = in[i]->nkey;
+
+		for (size_t k = 0; k < in[i]->nkey; k++)
+			unique = unique && contains(keys[i - 1].right, keys[i - 1].n, in[i]->key[k]);
+		if (!unique)
+			return false;
+	}
+	return true;
 }
 
 int rn_join_schema(const struct rn_node *n, const struct rn_schema *const *in,
@@ -318,10 +337,10 @@ int rn_join_schema(const struct rn_node *n, const struct rn_schema *const *in,
 	RN_GOTO(out, join_columns(n, in, keys, &before, out, e));
 	if (json_object_size(rn_node_json(n, "asof")))
 		RN_GOTO(out, rn_join_asof_columns(n, in[0], in[1], &lt, &rt, e));
-	if (rn_join_is_filter(n)) {
+	if (rn_join_is_filter(n))
 		RN_GOTO(out, copy_columns(in[0], out, e));
+	if (rn_join_is_filter(n) || keeps_key(n, in, keys)) /* its columns stand where they stood */
 		RN_GOTO(out, rn_op_copy_key(in[0], out, e));
-	}
 	rc = joined_parts(n, in, out, e);
 out:
 	if (!rc && left)

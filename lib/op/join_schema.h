@@ -24,9 +24,10 @@ bool rn_join_is_filter(const struct rn_node *n);
 const char *rn_join_input_name(const struct rn_node *n, const struct rn_schema *s, size_t i,
 			       char buf[8]);
 
-/* The joined schema with the inputs' parts, before an expression replaces them.
- * keys[i] (keys may be NULL) gets the keys by which input i+1 is joined, *left (may be
- * NULL) the schema of the rows that the last input is joined to. */
+/* The joined schema with the inputs' parts, before an expression replaces them; it has the
+ * first input's unique key where no row can have two partners.  keys[i] gets the keys by
+ * which input i+1 is joined, *left (may be NULL) the schema of the rows that the last
+ * input is joined to. */
 RN_MUST_CHECK int rn_join_schema(const struct rn_node *n, const struct rn_schema *const *in,
 				 struct rn_join_keys *keys, struct rn_schema *left,
 				 struct rn_schema *out, struct rn_err *e);

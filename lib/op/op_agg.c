@@ -155,7 +155,7 @@ struct state {
 };
 
 /* The key columns of the groups, from their first rows. */
-static int group_columns(const struct rn_rel *in, const struct rn_rel *from, const size_t *at,
+static int group_columns(const struct rn_ctx *c, const struct rn_rel *in, const struct rn_rel *from, const size_t *at,
 			 const size_t *from_at, size_t count, const struct rn_groups *g,
 			 struct rn_rel *r, struct rn_err *e)
 {
@@ -163,7 +163,7 @@ static int group_columns(const struct rn_rel *in, const struct rn_rel *from, con
 		const struct rn_field *f = &in->schema.cols[at[i]];
 		struct rn_column *col;
 
-		RN_TRY(rn_column_gather(from->cols[from_at[i]], g->first->data, g->n, &col, e));
+		RN_TRY(rn_column_gather_team(c->team, from->cols[from_at[i]], g->first->data, g->n, &col, e));
 		RN_TRY(rn_rel_add_col(r, f->name, f->qual, col, e));
 	}
 	return 0;
@@ -212,6 +212,34 @@ out:
 	return rc;
 }
 
+/* The aggregated columns, in the order of --cols. */
+static int aggregate_columns(const struct rn_ctx *c, const struct rn_node *n,
+			     const struct rn_rel *in, const struct rn_groups *g, struct rn_rel *r,
+			     struct rn_err *e)
+{
+	json_t *cols = (json_t *)rn_node_json(n, "cols"), *v;
+	size_t count = json_object_size(cols), k = 0, added = 0;
+	struct rn_column **made = NULL;
+	const char **texts = NULL, *name;
+	int rc;
+
+	RN_GOTO(out, rn_calloc(count, sizeof *texts, "columns", &texts, e));
+	RN_GOTO(out, rn_calloc(count, sizeof(struct rn_column *), "columns", &made, e));
+	json_object_foreach(cols, name, v)
+		texts[k++] = json_string_value(v);
+	RN_GOTO(out, rn_aggregates(c, texts, count, in, g, made, e));
+	json_object_foreach(cols, name, v) {
+		k = added++; /* it takes the reference, also on failure */
+		RN_GOTO(out, rn_rel_add_col(r, name, NULL, made[k], e));
+	}
+out:
+	for (; made && added < count; added++)
+		rn_column_unref(made[added]);
+	free(made);
+	free(texts);
+	return rc;
+}
+
 static int bind(const struct rn_ctx *c, const struct rn_node *n,
 		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
 		struct rn_rel **out, struct rn_err *e)
@@ -219,26 +247,18 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	struct state *st = state;
 	long ki = rn_node_input(n, "keys");
 	const struct rn_rel *keys = ki >= 0 ? in[ki] : NULL;
-	json_t *cols = (json_t *)rn_node_json(n, "cols");
 	size_t *at, *keys_at, count;
 	struct rn_rel *r = NULL;
-	const char *name;
 	uint32_t key[64];
-	json_t *v;
 	int rc;
 
 	(void)schema;
 	RN_TRY(rn_agg_find_by(n, &in[0]->schema, keys ? &keys->schema : NULL, &at, &keys_at, &count, e));
 	RN_GOTO(fail, make_groups(c, n, in[0], keys, at, keys_at, count, &st->groups, e));
 	RN_GOTO(fail, rn_rel_new(NULL, st->groups.n, &r, e));
-	RN_GOTO(fail, group_columns(in[0], keys ? keys : in[0], at, keys ? keys_at : at, count,
+	RN_GOTO(fail, group_columns(c, in[0], keys ? keys : in[0], at, keys ? keys_at : at, count,
 				    &st->groups, r, e));
-	json_object_foreach(cols, name, v) {
-		struct rn_column *col;
-
-		RN_GOTO(fail, rn_aggregate(json_string_value(v), in[0], &st->groups, &col, e));
-		RN_GOTO(fail, rn_rel_add_col(r, name, NULL, col, e));
-	}
+	RN_GOTO(fail, aggregate_columns(c, n, in[0], &st->groups, r, e));
 	for (size_t i = 0; i < count && i < 64; i++)
 		key[i] = (uint32_t)i;
 	if (count && count <= 64)

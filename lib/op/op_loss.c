@@ -287,12 +287,12 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	uint64_t rows;
 	size_t col;
 
-	(void)c, (void)schema;
+	(void)schema;
 	if (rn_loss_kind_of(n) == RN_LOSS_VALUE)
-		return rn_op_content(in[0], NULL, 0, true, out, e);
+		return rn_op_content(c->team, in[0], NULL, 0, true, out, e);
 	RN_TRY(rn_schema_find(&in[0]->schema, rn_node_string(n, "target"), &col, e));
 	RN_TRY(labelled(in[0]->cols[col], st, &rows, e));
-	return rn_op_content(in[0], st->map, rows, true, out, e);
+	return rn_op_content(c->team, in[0], st->map, rows, true, out, e);
 }
 
 /* Codes depend on how wide the logits are. */
