@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Typed rows out of text.  One thread reads and cuts chunks of whole rows; the team
- * makes relations of several at once, which are handed out in order.  What a chunk
+ * Typed rows out of text.  One thread reads and cuts chunks of whole rows, while others
+ * of the team make relations of those before; they are handed out in order.  What a chunk
  * holds, and so what a block does, depends on the text alone.
  *
  * Types are guessed from the first rows and only ever widen.  Where the input can be read
@@ -26,44 +26,59 @@ enum {
 	SAMPLE_TEXT = 64 << 20, /* bytes of text at which a sample is large enough */
 	GUESS_ROWS = 1000,      /* that make the first guess where the input can be read again */
 	MAX_KEPT = 96 << 20,    /* bytes of blocks kept while types are being found */
-	MAX_BATCH = 32,         /* chunks that are worked on at once */
 };
 
 /* ---- chunks ------------------------------------------------------------------------------ */
 
-/* One more chunk behind the queue: one that is done with, or a new one. */
-static int add_chunk(struct rn_csv_reader *r, struct rn_csv_chunk **out, struct rn_err *e)
+/* One that is done with, or a new one. */
+static int take_chunk(struct rn_csv_reader *r, struct rn_csv_chunk **out, struct rn_err *e)
 {
-	struct rn_csv_chunk *k;
-
-	if (r->head) {
-		k = r->queue[0];
-		memmove(r->queue, r->queue + 1, --r->nqueue * sizeof *r->queue);
-		r->head--;
-	} else {
-		RN_TRY(rn_grow(&r->queue, &r->queue_cap, r->nqueue + 1,
-			       sizeof(struct rn_csv_chunk *), "text", e));
-		RN_TRY(rn_calloc(1, sizeof *k, "text", &k, e));
-	}
-	r->queue[r->nqueue++] = k;
-	*out = k;
+	if (!r->head)
+		return rn_calloc(1, sizeof **out, "text", out, e);
+	*out = r->queue[0];
+	memmove(r->queue, r->queue + 1, --r->nqueue * sizeof *r->queue);
+	r->head--;
 	return 0;
+}
+
+/* Have n spare chunks, and room for them in the queue. */
+static int have_spare(struct rn_csv_reader *r, size_t n, struct rn_err *e)
+{
+	for (; r->nspare < n; r->nspare++)
+		RN_TRY(take_chunk(r, &r->spare[r->nspare], e));
+	return rn_grow(&r->queue, &r->queue_cap, r->nqueue + n, sizeof(struct rn_csv_chunk *),
+		       "text", e);
+}
+
+/* Text into all of the spare chunks.  An error takes its turn. */
+static void read_spare(struct rn_csv_reader *r)
+{
+	for (size_t i = 0; i < r->nspare && !r->ended; i++) {
+		struct rn_csv_chunk *k = r->spare[i];
+		bool got = true;
+
+		k->rc = rn_csv_scan_chunk(r->scan, k, &got, &k->err);
+		r->ended = k->rc || !got;
+		r->nread += got;
+	}
+}
+
+/* Those that were read join the queue. */
+static void queue_spare(struct rn_csv_reader *r)
+{
+	memcpy(r->queue + r->nqueue, r->spare, r->nread * sizeof *r->queue);
+	r->nqueue += r->nread;
+	r->nspare -= r->nread;
+	memmove(r->spare, r->spare + r->nread, r->nspare * sizeof *r->spare);
+	r->nread = 0;
 }
 
 int rn_csv_fill(struct rn_csv_reader *r, size_t n, struct rn_err *e)
 {
 	while (!r->ended && r->nqueue - r->head < n) {
-		struct rn_csv_chunk *k;
-		bool got = true;
-
-		RN_TRY(add_chunk(r, &k, e));
-		/* An error takes its turn. */
-		k->rc = rn_csv_scan_chunk(r->scan, k, &got, &k->err);
-		r->ended = k->rc || !got;
-		if (!got)
-			rn_csv_chunk_clear(r->queue[--r->nqueue], true);
-		if (!got)
-			free(r->queue[r->nqueue]);
+		RN_TRY(have_spare(r, 1, e));
+		read_spare(r);
+		queue_spare(r);
 	}
 	return 0;
 }
@@ -73,7 +88,7 @@ void rn_csv_drop_chunk(struct rn_csv_reader *r)
 	struct rn_csv_chunk *k = r->queue[r->head++];
 
 	r->line += k->head_lines + k->lines;
-	rn_csv_chunk_clear(k, r->head > MAX_BATCH);
+	rn_csv_chunk_clear(k, r->head > RN_CSV_MAX_BATCH);
 }
 
 /* Chunks worked on at once: enough that no thread waits long for another. */
@@ -81,14 +96,11 @@ static size_t batch_size(const struct rn_csv_reader *r)
 {
 	size_t threads = rn_team_threads(r->ctx ? r->ctx->team : NULL);
 
-	return threads == 1 ? 1 : 2 * threads < MAX_BATCH ? 2 * threads : MAX_BATCH;
+	return threads == 1 ? 1 : 2 * threads < RN_CSV_MAX_BATCH ? 2 * threads : RN_CSV_MAX_BATCH;
 }
 
-static void work(void *arg, uint32_t part)
+static void work_on(struct rn_csv_reader *r, struct rn_csv_chunk *k)
 {
-	struct rn_csv_reader *r = arg;
-	struct rn_csv_chunk *k = r->queue[r->head + part];
-
 	if (k->rc || k->done)
 		return;
 	k->done = true;
@@ -98,14 +110,31 @@ static void work(void *arg, uint32_t part)
 		k->rc = rn_csv_parse(r, k, &k->err);
 }
 
+/* The first part reads the next batch, for the others to find it there. */
+static void work(void *arg, uint32_t part)
+{
+	struct rn_csv_reader *r = arg;
+
+	if (part)
+		work_on(r, r->queue[r->head + part - 1]);
+	else if (rn_team_threads(r->ctx ? r->ctx->team : NULL) > 1)
+		read_spare(r);
+}
+
 /* Have the next chunks in the queue, *n of them, and the task done on each. */
 static int run_batch(struct rn_csv_reader *r, size_t *n, struct rn_err *e)
 {
-	RN_TRY(rn_csv_fill(r, batch_size(r), e));
+	size_t most = batch_size(r);
+	uint64_t total;
+
+	RN_TRY(rn_csv_fill(r, most, e));
+	rn_text_in_progress(rn_csv_scan_input(r->scan), &r->in_queue, &total);
 	*n = r->nqueue - r->head;
-	if (*n > batch_size(r))
-		*n = batch_size(r);
-	rn_team_run(r->ctx ? r->ctx->team : NULL, (uint32_t)*n, work, r);
+	if (*n > most)
+		*n = most;
+	RN_TRY(have_spare(r, most, e));
+	rn_team_run(r->ctx ? r->ctx->team : NULL, (uint32_t)*n + 1, work, r);
+	queue_spare(r);
 	return 0;
 }
 
@@ -347,6 +376,7 @@ static bool too_much(const struct rn_csv_reader *r, uint64_t kept, uint64_t limi
 	uint64_t done, total;
 
 	rn_text_in_progress(rn_csv_scan_input(r->scan), &done, &total);
+	done = r->in_queue;
 	return kept > limit ||
 	       (done < total && (double)kept * (double)total > (double)limit * (double)done);
 }
@@ -577,6 +607,10 @@ void rn_csv_close(struct rn_csv_reader *r)
 		free(r->queue[i]);
 	}
 	free(r->queue);
+	for (size_t i = 0; i < r->nspare; i++) {
+		rn_csv_chunk_clear(r->spare[i], true);
+		free(r->spare[i]);
+	}
 	for (size_t i = 0; i < r->nnull; i++)
 		free(r->null[i].text);
 	free(r->null);

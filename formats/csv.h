@@ -46,7 +46,7 @@ struct rn_csv_opt {
 	const char *const *type_names;
 	const enum rn_type *types;
 	uint32_t block_rows;    /* at most so many in a block; 0: 65536 */
-	size_t chunk;           /* bytes of text that are parsed at once; 0: 1 MiB */
+	size_t chunk;           /* bytes of text that are parsed at once; 0: 512 KiB */
 	bool first;             /* take the types from the first rows, whatever the input is */
 };
 
@@ -81,6 +81,7 @@ struct rn_text_opt {
 	bool no_header;
 	bool no_embedding;
 	struct rn_team *team; /* makes the text, in pieces; NULL: the calling thread */
+	uint64_t *no_number; /* JSON lines: infinities and NaNs, which are null, are added; or NULL */
 };
 RN_MUST_CHECK int rn_text_write_header(struct rn_io *io, const struct rn_schema *s,
 				       const struct rn_text_opt *opt, struct rn_err *e);

@@ -11,6 +11,7 @@
 enum {
 	RN_CSV_UNKNOWN = RN_NTYPES,   /* type of a column of NULLs only */
 	RN_CSV_BLOCK_BYTES = 16 << 20, /* of columns that one chunk may make */
+	RN_CSV_MAX_BATCH = 32,         /* chunks that are worked on at once */
 };
 
 struct rn_csv_column {
@@ -39,6 +40,10 @@ struct rn_csv_reader {
 	/* Chunks that were read, from `head` on; those before it are to be used again. */
 	struct rn_csv_chunk **queue;
 	size_t head, nqueue, queue_cap;
+	/* Where the next batch is read to, while that in the queue is worked on. */
+	struct rn_csv_chunk *spare[RN_CSV_MAX_BATCH];
+	size_t nspare, nread;
+	uint64_t in_queue; /* bytes of input before the chunks that are not in the queue */
 	bool ended;
 	bool widened; /* all of it was read once, for the types */
 	uint64_t line; /* on which queue[head] begins */

@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-	CHUNK = 1 << 20,
+	CHUNK = 512 << 10,
 	MIN_CHUNK = 4, /* more than a byte order mark */
 };
 

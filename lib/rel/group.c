@@ -41,12 +41,19 @@ static int one_group(uint64_t rows, struct rn_groups *g, struct rn_err *e)
 
 static int group(struct rn_team *t, const struct rn_key *k, struct rn_groups *g, struct rn_err *e)
 {
+	struct rn_keyset_rows rows = { 0 };
 	struct rn_keyset *s;
+	int rc;
 
 	RN_TRY(rn_buf_new_raw(k->rows * sizeof(uint32_t), "groups", &g->of, e));
-	RN_TRY(rn_keyset_new(t, k, true, false, g->of->data, &s, e));
+	rc = rn_keyset_new_rows(t, k, true, false, g->of->data, &s, &rows, e);
+	g->ptr = rows.ptr;
+	g->rows = rows.at;
+	RN_TRY(rc);
 	take_first(s, g);
 	rn_keyset_free(s);
+	if (g->rows)
+		return 0;
 	return rn_rows_by_number(t, g->of->data, k->rows, g->n, true, &g->ptr, &g->rows, e);
 }
 

@@ -11,31 +11,52 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum {
+	PIECES = 512,     /* as many as a part is well split into, */
+	OFFSET_BITS = 15, /* … unless a number and an offset would not fit 32 bits then */
+};
+_Static_assert(RN_PART_ROWS == 1 << OFFSET_BITS, "an offset is that of a row in its part");
+
 struct inverse {
 	const uint32_t *of;
 	uint64_t rows, n;
 	uint32_t *ptr, *at;
-	bool falls;      /* a number is followed by a smaller one (RN_NO_ROW is the largest) */
 	unsigned shift;  /* numbers of one piece have the same bits from here on */
 	uint32_t pieces;
-	struct rn_buf *number; /* uint32_t per row of the parts, split */
-	struct rn_buf *offset; /* uint16_t likewise: the row in its part */
+	struct rn_buf *word; /* uint32_t per row of the parts, split: its number in the piece, and
+			      * in the low OFFSET_BITS which row of the part it is */
 	struct rn_buf *from;   /* uint32_t[parts][pieces + 1] */
 	struct rn_buf *base;   /* uint32_t[pieces + 1]: where pieces start in the output */
 };
 
 /* ---- numbers that never fall ------------------------------------------------------- */
 
+struct look {
+	const uint32_t *of;
+	uint64_t rows;
+	bool falls;
+};
+
 static void look_for_fall(void *arg, uint32_t part)
 {
-	struct inverse *v = arg;
-	uint64_t from = rn_part_from(part), to = rn_part_to(part, v->rows);
+	struct look *l = arg;
+	uint64_t from = rn_part_from(part), to = rn_part_to(part, l->rows);
 	bool falls = false;
 
+	if (__atomic_load_n(&l->falls, __ATOMIC_RELAXED))
+		return; /* it is known by now */
 	for (uint64_t i = from ? from : 1; i < to; i++)
-		falls |= v->of[i] < v->of[i - 1];
+		falls |= l->of[i] < l->of[i - 1];
 	if (falls)
-		__atomic_store_n(&v->falls, true, __ATOMIC_RELAXED);
+		__atomic_store_n(&l->falls, true, __ATOMIC_RELAXED);
+}
+
+bool rn_numbers_fall(struct rn_team *t, const uint32_t *of, uint64_t rows)
+{
+	struct look l = { .of = of, .rows = rows };
+
+	rn_part_run(t, rows, look_for_fall, &l);
+	return l.falls;
 }
 
 /* Row i is the first of its number, and of those without rows that come before it. */
@@ -100,23 +121,21 @@ static void split_part(void *arg, uint32_t part)
 {
 	const struct inverse *v = arg;
 	uint64_t base = rn_part_from(part), n = rn_part_to(part, v->rows) - base;
-	uint32_t *number = (uint32_t *)v->number->data + base, at = 0;
-	uint16_t *offset = (uint16_t *)v->offset->data + base;
+	uint32_t *word = (uint32_t *)v->word->data + base;
+	uint32_t low = (uint32_t)(((uint64_t)1 << v->shift) - 1);
 	uint32_t *from = (uint32_t *)v->from->data + (uint64_t)part * (v->pieces + 1);
 
 	memset(from, 0, (v->pieces + 1) * sizeof *from);
 	for (uint64_t i = 0; i < n; i++)
 		if (v->of[base + i] != RN_NO_ROW)
 			from[v->of[base + i] >> v->shift]++;
-	sum_up(from, v->pieces + 1, at);
+	sum_up(from, v->pieces + 1, 0);
 	for (uint64_t i = 0; i < n; i++) {
 		uint32_t of = v->of[base + i];
 
 		if (of == RN_NO_ROW)
 			continue;
-		at = from[of >> v->shift]++;
-		number[at] = of;
-		offset[at] = (uint16_t)i;
+		word[from[of >> v->shift]++] = (of & low) << OFFSET_BITS | (uint32_t)i;
 	}
 	rewind_ptr(from, v->pieces + 1, 0);
 }
@@ -138,20 +157,19 @@ static void join_piece(void *arg, uint32_t piece)
 	memset(ptr, 0, (g1 - g0) * sizeof *ptr);
 	for (uint32_t part = 0; part < parts; part++) {
 		const uint32_t *from = piece_of(v, part, piece);
-		const uint32_t *number = (const uint32_t *)v->number->data + rn_part_from(part);
+		const uint32_t *word = (const uint32_t *)v->word->data + rn_part_from(part);
 
 		for (uint32_t i = from[0]; i < from[1]; i++)
-			ptr[number[i] - g0]++;
+			ptr[word[i] >> OFFSET_BITS]++;
 	}
 	sum_up(ptr, g1 - g0, base);
 	for (uint32_t part = 0; part < parts; part++) {
 		const uint32_t *from = piece_of(v, part, piece);
-		uint64_t row = rn_part_from(part);
-		const uint32_t *number = (const uint32_t *)v->number->data + row;
-		const uint16_t *offset = (const uint16_t *)v->offset->data + row;
+		uint32_t row = (uint32_t)rn_part_from(part);
+		const uint32_t *word = (const uint32_t *)v->word->data + row;
 
 		for (uint32_t i = from[0]; i < from[1]; i++)
-			v->at[ptr[number[i] - g0]++] = (uint32_t)(row + offset[i]);
+			v->at[ptr[word[i] >> OFFSET_BITS]++] = row + word[i] % RN_PART_ROWS;
 	}
 	rewind_ptr(ptr, g1 - g0, base);
 }
@@ -160,11 +178,10 @@ static int new_pieces(struct inverse *v, struct rn_err *e)
 {
 	uint64_t parts = rn_part_count(v->rows);
 
-	while (v->n && (v->n - 1) >> v->shift >= 512)
+	while (v->n && (v->n - 1) >> v->shift >= PIECES && v->shift < 32 - OFFSET_BITS)
 		v->shift++;
 	v->pieces = v->n ? (uint32_t)((v->n - 1) >> v->shift) + 1 : 0;
-	RN_TRY(rn_buf_new_raw(v->rows * sizeof(uint32_t), "row numbers", &v->number, e));
-	RN_TRY(rn_buf_new_raw(v->rows * sizeof(uint16_t), "row numbers", &v->offset, e));
+	RN_TRY(rn_buf_new_raw(v->rows * sizeof(uint32_t), "row numbers", &v->word, e));
 	RN_TRY(rn_buf_new_raw(parts * (v->pieces + 1) * sizeof(uint32_t), "row numbers", &v->from, e));
 	return rn_buf_new((v->pieces + 1) * sizeof(uint32_t), "row numbers", &v->base, e);
 }
@@ -197,8 +214,7 @@ static int sort_many(struct rn_team *t, struct inverse *v, struct rn_buf **at, s
 	v->ptr[v->n] = total;
 	rn_team_run(t, v->pieces, join_piece, v);
 out:
-	rn_buf_unref(v->number);
-	rn_buf_unref(v->offset);
+	rn_buf_unref(v->word);
 	rn_buf_unref(v->from);
 	rn_buf_unref(v->base);
 	return rc;
@@ -228,9 +244,7 @@ int rn_rows_by_number(struct rn_team *t, const uint32_t *of, uint64_t rows, uint
 	RN_TRY(rn_buf_new_raw((n + 1) * sizeof *v.ptr, "row numbers", &p, e));
 	v.ptr = p->data;
 	*at = NULL;
-	if (may_be_identity)
-		rn_part_run(t, rows, look_for_fall, &v);
-	if (may_be_identity && !v.falls) {
+	if (may_be_identity && !rn_numbers_fall(t, of, rows)) {
 		point_into_order(t, &v);
 		*ptr = p;
 		return 0;

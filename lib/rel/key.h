@@ -154,10 +154,11 @@ void rn_key_print(const struct rn_key *k, uint64_t i, struct rn_str *out);
  * numbered they take, per row, 4 (of) + 8 (word) + 2 (offset) and, per key, 12 (first rows)
  * and at most 48 in tables, which a group gives back one after another; an index keeps 20
  * of them.  Words that are dense take an array of up to 8 per row instead.  Then rows are
- * sorted by number, in 4 + 2 + 4 per row and 4 per key beside what is kept. */
+ * sorted by number, in 4 + 4 per row and 4 per key beside what is kept; those of a group
+ * without dense words in 4 per row, beside the words. */
 static inline uint64_t rn_group_bytes(uint64_t rows, uint64_t keys)
 {
-	return 16 * rows + 24 * keys + 72 * (keys < 1 << 18 ? keys : 1 << 18) + (1 << 17);
+	return 18 * rows + 24 * keys + 72 * (keys < 1 << 18 ? keys : 1 << 18) + (1 << 17);
 }
 static inline uint64_t rn_hash_index_bytes(uint64_t rows, uint64_t keys)
 {
@@ -168,10 +169,14 @@ static inline uint64_t rn_hash_index_kept(uint64_t rows, uint64_t keys)
 {
 	return 16 * rows + 56 * keys + (1 << 17);
 }
-/* Numbers of left rows, and two row maps; a full join marks keys and right rows. */
+/* Numbers of left rows, and two row maps; a full join marks keys and right rows.  Before
+ * there are maps, 2^21 words at a time are split by the tables of many right rows. */
 static inline uint64_t rn_join_bytes(uint64_t left, uint64_t right, uint64_t out)
 {
-	return 4 * left + 2 * right + 8 * out + (1 << 16);
+	uint64_t split = right < 1 << 16 ? 0 : 10 * (left < 1 << 21 ? left : 1 << 21) + (1 << 19);
+	uint64_t maps = 2 * right + 8 * out;
+
+	return 4 * left + (maps > split ? maps : split) + (1 << 16);
 }
 /* Two times 12 bytes of a word and its row, and the map; counts of parts. */
 static inline uint64_t rn_order_bytes(uint64_t rows)

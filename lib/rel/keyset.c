@@ -219,13 +219,16 @@ void rn_keyset_find(struct rn_team *t, const struct rn_keyset *s, const struct r
 {
 	struct search f = { .s = s, .own = own, .k = k, .of = of };
 
+	if (rn_keyset_find_split(t, s, k, of))
+		return;
 	rn_part_run(t, k->rows, find_part, &f);
 }
 
 /* ---- the set -------------------------------------------------------------------------- */
 
-int rn_keyset_new(struct rn_team *t, const struct rn_key *k, bool nulls, bool find, uint32_t *of,
-		  struct rn_keyset **out, struct rn_err *e)
+int rn_keyset_new_rows(struct rn_team *t, const struct rn_key *k, bool nulls, bool find,
+		       uint32_t *of, struct rn_keyset **out, struct rn_keyset_rows *rows,
+		       struct rn_err *e)
 {
 	struct rn_keyset *s;
 	int rc;
@@ -241,12 +244,18 @@ int rn_keyset_new(struct rn_team *t, const struct rn_key *k, bool nulls, bool fi
 	else if (s->kind == RN_KEYSET_ARRAY)
 		RN_GOTO(fail, rn_keyset_build_array(t, k, s, of, e));
 	else
-		RN_GOTO(fail, rn_keyset_build_tables(t, k, find, s, of, e));
+		RN_GOTO(fail, rn_keyset_build_tables(t, k, find, s, of, rows, e));
 	*out = s;
 	return 0;
 fail:
 	rn_keyset_free(s);
 	return rc;
+}
+
+int rn_keyset_new(struct rn_team *t, const struct rn_key *k, bool nulls, bool find, uint32_t *of,
+		  struct rn_keyset **out, struct rn_err *e)
+{
+	return rn_keyset_new_rows(t, k, nulls, find, of, out, NULL, e);
 }
 
 void rn_keyset_free(struct rn_keyset *s)

@@ -61,6 +61,14 @@ struct rn_keyset {
  * key, or RN_NO_ROW.  `find`: the set will be asked by rn_keyset_find. */
 RN_MUST_CHECK int rn_keyset_new(struct rn_team *t, const struct rn_key *k, bool nulls, bool find,
 				uint32_t *of, struct rn_keyset **out, struct rn_err *e);
+/* The same, and where that comes cheap the rows by number (below, at is not NULL); else
+ * *rows is left alone.  It is the caller's, also on failure. */
+struct rn_keyset_rows {
+	struct rn_buf *ptr, *at;
+};
+RN_MUST_CHECK int rn_keyset_new_rows(struct rn_team *t, const struct rn_key *k, bool nulls, bool find,
+				     uint32_t *of, struct rn_keyset **out,
+				     struct rn_keyset_rows *rows, struct rn_err *e);
 void rn_keyset_free(struct rn_keyset *s);
 
 /* Numbers of the keys of the rows of k, RN_NO_ROW where there is none; `own` is what
@@ -74,6 +82,9 @@ void rn_keyset_find(struct rn_team *t, const struct rn_keyset *s, const struct r
 RN_MUST_CHECK int rn_rows_by_number(struct rn_team *t, const uint32_t *of, uint64_t rows,
 				    uint64_t n, bool may_be_identity, struct rn_buf **ptr,
 				    struct rn_buf **at, struct rn_err *e);
+
+/* Is a number followed by a smaller one (RN_NO_ROW is the largest)? */
+bool rn_numbers_fall(struct rn_team *t, const uint32_t *of, uint64_t rows);
 
 /* RN_EBUG unless a and b have as many columns, of types that meet. */
 RN_MUST_CHECK int rn_key_check(const struct rn_key *a, const struct rn_key *b, struct rn_err *e);
@@ -114,11 +125,18 @@ static inline uint64_t rn_key_place(uint64_t hash, unsigned first_bits, uint64_t
 
 /* ---- building (keyset_build.c) ----------------------------------------------------- */
 
-/* Many rows: sets s->n and first, fills of, and makes what rn_keyset_find needs if `find`. */
+/* Many rows: sets s->n and first, fills of, and makes what rn_keyset_find needs if `find`.
+ * rows: NULL, or as in rn_keyset_new_rows. */
 RN_MUST_CHECK int rn_keyset_build_array(struct rn_team *t, const struct rn_key *k,
 					struct rn_keyset *s, uint32_t *of, struct rn_err *e);
 RN_MUST_CHECK int rn_keyset_build_tables(struct rn_team *t, const struct rn_key *k, bool find,
-					 struct rn_keyset *s, uint32_t *of, struct rn_err *e);
+					 struct rn_keyset *s, uint32_t *of,
+					 struct rn_keyset_rows *rows, struct rn_err *e);
+
+/* rn_keyset_find where the tables are larger than a cache and the rows many: they are split
+ * as for the building, some at a time.  False: it is not so, or there is no memory for it. */
+bool rn_keyset_find_split(struct rn_team *t, const struct rn_keyset *s, const struct rn_key *k,
+			  uint32_t *of);
 
 /* Move the keys of t to `size` slots, more than there are keys, at `to` (zeroed). */
 void rn_keyset_table_move(struct rn_keyset_table *t, unsigned first_bits,

@@ -7,7 +7,8 @@
  * Dense words: every row lowers the entry of its word to its own number, and what stays
  * is the first row.  Other words: each part of the rows is split by the first bits of
  * the words' hashes, in place and in the order of the rows; then all pieces of the same
- * bits are entered into one table that fits a cache.
+ * bits are entered into one table that fits a cache.  Where the rows of each key are
+ * wanted, they are dealt out from there.
  */
 #include "keyset.h"
 #include "part.h"
@@ -198,6 +199,8 @@ struct build {
 	uint32_t *of;
 	bool find;
 	unsigned bits; /* first bits */
+	uint64_t start; /* the row at which part 0 begins */
+	uint32_t parts;
 	struct rn_buf *words;  /* uint64_t per row; later uint32_t, the key's place in its bucket */
 	struct rn_buf *offset; /* uint16_t per row, in its part */
 	struct rn_buf *piece;  /* uint32_t: where the pieces of each part start, in the part; and end */
@@ -225,9 +228,10 @@ struct part_words {
 
 static void load_part(const struct build *b, uint32_t part, struct part_words *p)
 {
-	uint64_t from = rn_part_from(part), to = rn_part_to(part, b->k->rows);
+	uint64_t from = b->start + rn_part_from(part), to = from + RN_PART_ROWS;
 	struct rn_key_words w;
 
+	to = to < b->k->rows ? to : b->k->rows;
 	p->n = 0;
 	for (uint64_t at = from; at < to; at += RN_KEY_BATCH) {
 		size_t n = to - at < RN_KEY_BATCH ? to - at : RN_KEY_BATCH;
@@ -333,7 +337,7 @@ static void fill_bucket(void *arg, uint32_t number)
 	k->cap = 256;
 	k->first = malloc(k->cap * sizeof *k->first);
 	k->failed = !k->first;
-	for (uint32_t part = 0; !k->failed && part < rn_part_count(b->k->rows); part++) {
+	for (uint32_t part = 0; !k->failed && part < b->parts; part++) {
 		const uint32_t *from = pieces_of(b, part) + number;
 		uint64_t base = rn_part_from(part);
 		uint64_t *word = (uint64_t *)b->words->data + base + from[0];
@@ -402,19 +406,80 @@ static void number_part(void *arg, uint32_t part)
 	}
 }
 
+/* The rows of a bucket are split by key already, and in order: from them it is one step
+ * to the rows by number. */
+struct dealing {
+	const struct build *b;
+	uint32_t *ptr, *at; /* at NULL: rows are counted */
+};
+
+static void deal_bucket(void *arg, uint32_t number)
+{
+	const struct dealing *d = arg;
+	const uint32_t *of = d->b->bucket[number].first;
+	uint32_t *ptr = d->ptr;
+
+	for (uint32_t part = 0; part < d->b->parts; part++) {
+		const uint32_t *from = pieces_of(d->b, part) + number;
+		uint64_t base = rn_part_from(part), at = base + from[0];
+		const uint32_t *place = (const uint32_t *)((const uint64_t *)d->b->words->data + at);
+		const uint16_t *offset = (const uint16_t *)d->b->offset->data + at;
+		uint32_t n = from[1] - from[0];
+
+		for (uint32_t i = 0; !d->at && i < n; i++)
+			ptr[of[place[i]]]++;
+		for (uint32_t i = 0; d->at && i < n; i++)
+			d->at[ptr[of[place[i]]]++] = (uint32_t)(base + offset[i]);
+	}
+}
+
+static int deal_rows(struct rn_team *t, const struct build *b, struct rn_keyset_rows *r,
+		     struct rn_err *e)
+{
+	struct dealing d = { .b = b };
+	uint32_t start = 0, n = b->ranks.n;
+
+	RN_TRY(rn_buf_new((n + (size_t)1) * sizeof *d.ptr, "row numbers", &r->ptr, e));
+	d.ptr = r->ptr->data;
+	rn_team_run(t, 1u << b->bits, deal_bucket, &d);
+	for (uint32_t g = 0; g < n; g++) {
+		uint32_t count = d.ptr[g];
+
+		d.ptr[g] = start;
+		start += count;
+	}
+	RN_TRY(rn_buf_new_raw(start * sizeof *d.at, "row numbers", &r->at, e));
+	d.at = r->at->data;
+	rn_team_run(t, 1u << b->bits, deal_bucket, &d);
+	/* ptr[g] ran to the end of g, which is the start of g + 1. */
+	memmove(d.ptr + 1, d.ptr, n * sizeof *d.ptr);
+	d.ptr[0] = 0;
+	return 0;
+}
+
+/* Room for the words of so many parts. */
+static int new_pieces(struct build *b, uint32_t parts, struct rn_err *e)
+{
+	uint64_t rows = (uint64_t)parts * RN_PART_ROWS;
+
+	b->parts = parts;
+	rows = rows < b->k->rows ? rows : b->k->rows;
+	RN_TRY(rn_buf_new_raw(rows * sizeof(uint64_t), "a hash table", &b->words, e));
+	RN_TRY(rn_buf_new_raw(rows * sizeof(uint16_t), "a hash table", &b->offset, e));
+	return rn_buf_new_raw((uint64_t)parts * ((1u << b->bits) + 1) * sizeof(uint32_t),
+			      "a hash table", &b->piece, e);
+}
+
 static int new_build(struct build *b, struct rn_err *e)
 {
-	uint64_t parts = rn_part_count(b->k->rows), rows = b->k->rows;
+	uint64_t rows = b->k->rows;
 
 	/* Buckets of some 2^15 rows, and pieces of no fewer than 32. */
 	b->bits = 4;
 	while (b->bits < 10 && rows >> b->bits > 1 << 15)
 		b->bits++;
 	RN_TRY(new_ranks(rows, &b->ranks, e));
-	RN_TRY(rn_buf_new_raw(rows * sizeof(uint64_t), "a hash table", &b->words, e));
-	RN_TRY(rn_buf_new_raw(rows * sizeof(uint16_t), "a hash table", &b->offset, e));
-	RN_TRY(rn_buf_new_raw(parts * ((1u << b->bits) + 1) * sizeof(uint32_t), "a hash table",
-			      &b->piece, e));
+	RN_TRY(new_pieces(b, rn_part_count(rows), e));
 	return rn_calloc((size_t)1 << b->bits, sizeof *b->bucket, "a hash table", &b->bucket, e);
 }
 
@@ -455,7 +520,8 @@ static int check_buckets(struct build *b, struct rn_keyset *s, struct rn_err *e)
 }
 
 int rn_keyset_build_tables(struct rn_team *t, const struct rn_key *k, bool find,
-			   struct rn_keyset *s, uint32_t *of, struct rn_err *e)
+			   struct rn_keyset *s, uint32_t *of, struct rn_keyset_rows *rows,
+			   struct rn_err *e)
 {
 	struct build b = { .s = s, .k = k, .of = of, .find = find };
 	int rc;
@@ -467,8 +533,82 @@ int rn_keyset_build_tables(struct rn_team *t, const struct rn_key *k, bool find,
 	RN_GOTO(out, rank_first(t, &b.ranks, e));
 	rn_team_run(t, 1u << b.bits, number_bucket, &b);
 	rn_part_run(t, k->rows, number_part, &b);
+	if (rows && rn_numbers_fall(t, of, k->rows))
+		RN_GOTO(out, deal_rows(t, &b, rows, e));
 	give_first(&b.ranks, s);
 out:
 	free_build(&b);
 	return rc;
+}
+
+/* ---- the search for many rows --------------------------------------------------------------- */
+
+enum {
+	WINDOW = 64,            /* parts that are split before they are looked up */
+	CACHED_TABLES = 1 << 20, /* bytes of tables that are as well searched row by row */
+};
+
+static inline uint32_t find_word(const struct rn_keyset_table *t, unsigned first_bits, uint64_t word)
+{
+	uint64_t at = rn_key_place(rn_key_hash(word), first_bits, t->size);
+
+	while (t->slot[at].id && t->slot[at].word != word)
+		at = at + 1 == t->size ? 0 : at + 1;
+	return t->slot[at].id - 1;
+}
+
+/* The words of one table, which give way to numbers. */
+static void find_bucket(void *arg, uint32_t number)
+{
+	const struct build *b = arg;
+	const struct rn_keyset_table table = b->s->tables[number];
+
+	for (uint32_t part = 0; part < b->parts; part++) {
+		const uint32_t *from = pieces_of(b, part) + number;
+		uint64_t *word = (uint64_t *)b->words->data + rn_part_from(part) + from[0];
+		uint32_t *found = (uint32_t *)word, n = from[1] - from[0];
+
+		for (uint32_t i = 0; i < n; i++)
+			found[i] = find_word(&table, b->bits, word[i]);
+	}
+}
+
+static void give_numbers(void *arg, uint32_t part)
+{
+	const struct build *b = arg;
+	const uint64_t *words = (uint64_t *)b->words->data + rn_part_from(part);
+	const uint16_t *offset = (uint16_t *)b->offset->data + rn_part_from(part);
+	const uint32_t *from = pieces_of(b, part);
+	uint32_t *of = b->of + b->start + rn_part_from(part);
+
+	for (uint32_t k = 0; k < 1u << b->bits; k++) {
+		const uint32_t *found = (const uint32_t *)(words + from[k]);
+
+		for (uint32_t i = 0; i < from[k + 1] - from[k]; i++)
+			of[offset[from[k] + i]] = found[i];
+	}
+}
+
+bool rn_keyset_find_split(struct rn_team *t, const struct rn_keyset *s, const struct rn_key *k,
+			  uint32_t *of)
+{
+	struct build b = { .s = s, .k = k, .of = of, .bits = s->first_bits };
+	uint32_t left = rn_part_count(k->rows);
+	bool done = false;
+
+	if (s->kind != RN_KEYSET_WORD || !s->slots || s->slots->size < CACHED_TABLES ||
+	    k->rows < s->n)
+		return false;
+	if (!new_pieces(&b, left < WINDOW ? left : WINDOW, NULL)) {
+		for (; left; left -= b.parts) {
+			b.parts = left < WINDOW ? left : WINDOW;
+			rn_team_run(t, b.parts, split_part, &b);
+			rn_team_run(t, 1u << b.bits, find_bucket, &b);
+			rn_team_run(t, b.parts, give_numbers, &b);
+			b.start += (uint64_t)b.parts * RN_PART_ROWS;
+		}
+		done = true;
+	}
+	free_build(&b);
+	return done;
 }

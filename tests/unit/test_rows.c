@@ -491,6 +491,19 @@ static void test_keys(void)
 	}
 }
 
+/* A search that is split as the tables are: they are larger than a cache, and half of the keys
+ * are missing. */
+static void test_split_search(void)
+{
+	struct rn_column *a = column(UNIQUE, 2 * MANY, 5), *b = column(UNIQUE, MANY, 5);
+	struct rn_key ka = { .n = 1, .cols = &a, .rows = 2 * MANY };
+	struct rn_key kb = { .n = 1, .cols = &b, .rows = MANY };
+
+	T_OK(check_join(&ka, &kb, RN_JOIN_INNER), "joins with tables larger than a cache");
+	rn_column_unref(a);
+	rn_column_unref(b);
+}
+
 /* ---- conditions ------------------------------------------------------------------------- */
 
 /* Pairs whose sum of row numbers is even; from pair `bad` of a left row on, an error. */
@@ -897,6 +910,7 @@ int main(void)
 		T_CALL(rn_team_new(threads[t], &ctxs[t].team, &err), &err);
 	}
 	test_keys();
+	test_split_search();
 	test_conditions();
 	test_asof();
 	test_orders();
