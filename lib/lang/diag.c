@@ -78,17 +78,19 @@ static void add_source(struct rn_diag *d, uint32_t at, uint32_t end, uint32_t li
 static void add_frames(struct rn_diag *d)
 {
 	enum { SHOWN = 6 };
-	uint32_t n = d->depth, line, col;
+	const struct rn_diag_frame *last = NULL;
+	uint32_t line, col, shown = 0;
 
-	for (uint32_t i = n; i-- > 0;) {
-		if (n - i > SHOWN) {
-			rn_str_addf(&d->out, "  ... and %u more\n", i + 1);
+	for (const struct rn_diag_frame *f = d->top; f; f = f->up) {
+		if (last && f->at == last->at && !strcmp(f->what, last->what))
+			continue;
+		if (++shown > SHOWN) {
+			rn_str_addf(&d->out, "  ... and %u more\n", f->depth);
 			return;
 		}
-		const struct rn_diag_frame *f = &d->frames[i % RN_DIAG_FRAMES];
-
 		rn_diag_place(d, f->at, &line, &col);
 		rn_str_addf(&d->out, "  in %s, which line %u asks for\n", f->what, line);
+		last = f;
 	}
 }
 
@@ -145,7 +147,7 @@ int rn_diag_result(const struct rn_diag *d, struct rn_err *e)
 		return 0;
 	while (n && d->out.s[n - 1] == '\n')
 		n--;
-	if (n <= ROOM && d->errors <= RN_DIAG_MAX)
+	if (n <= ROOM && d->errors < RN_DIAG_MAX)
 		return rn_err_set(e, RN_EUSAGE, "%.*s", (int)n, d->out.s);
 	/* Cut before the message that does not fit: each begins with the file's name. */
 	if (n > ROOM) {
@@ -156,15 +158,13 @@ int rn_diag_result(const struct rn_diag *d, struct rn_err *e)
 				cut = i - 1;
 		n = cut ? cut : ROOM;
 	}
-	return rn_err_set(e, RN_EUSAGE, "%.*s\n... (%u errors in all)", (int)n, d->out.s, d->errors);
+	return rn_err_set(e, RN_EUSAGE, d->errors < RN_DIAG_MAX ? "%.*s\n... (%u errors in all)"
+								: "%.*s\n... (the first %u errors)",
+			  (int)n, d->out.s, d->errors < RN_DIAG_MAX ? d->errors : RN_DIAG_MAX);
 }
 
-void rn_diag_push(struct rn_diag *d, const char *what, uint32_t at)
+void rn_diag_push(struct rn_diag *d, struct rn_diag_frame *f, const char *what, uint32_t at)
 {
-	d->frames[d->depth++ % RN_DIAG_FRAMES] = (struct rn_diag_frame){ what, at };
-}
-
-void rn_diag_pop(struct rn_diag *d)
-{
-	d->depth--;
+	*f = (struct rn_diag_frame){ what, at, d->top ? d->top->depth + 1 : 1, d->top };
+	d->top = f;
 }

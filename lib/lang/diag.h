@@ -18,7 +18,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RN_DIAG_MAX = 20, RN_DIAG_FRAMES = 64 };
+enum { RN_DIAG_MAX = 20 };
+
+/* What asked for what is being made: the template stack, newest first. */
+struct rn_diag_frame {
+	const char *what; /* "H<Author,1>"; borrowed */
+	uint32_t at;      /* where it was asked for */
+	uint32_t depth;   /* 1 for the oldest */
+	const struct rn_diag_frame *up;
+};
 
 struct rn_diag {
 	const char *file;    /* as messages call it */
@@ -27,13 +35,7 @@ struct rn_diag {
 	uint32_t errors, warnings;
 	uint32_t warned[RN_DIAG_MAX]; /* where: an instance does not repeat another's warning */
 	struct rn_str out;   /* the messages, complete lines */
-	/* The template stack, its newest frames: pushed and popped by expand.c, printed under each
-	 * error.  Frame i is frames[i % RN_DIAG_FRAMES]. */
-	uint32_t depth;
-	struct rn_diag_frame {
-		const char *what; /* "H<'Author',1>"; borrowed */
-		uint32_t at;      /* where it was asked for */
-	} frames[RN_DIAG_FRAMES];
+	const struct rn_diag_frame *top; /* printed under each error; NULL: none */
 };
 
 void rn_diag_init(struct rn_diag *d, const char *file, const char *text, size_t len);
@@ -56,7 +58,7 @@ RN_MUST_CHECK int rn_diag_result(const struct rn_diag *d, struct rn_err *e);
 /* Line and column (in characters), both from 1, of an offset. */
 void rn_diag_place(const struct rn_diag *d, uint32_t at, uint32_t *line, uint32_t *col);
 
-void rn_diag_push(struct rn_diag *d, const char *what, uint32_t at);
-void rn_diag_pop(struct rn_diag *d);
+/* f (borrowed) is on top until d->top is f->up again. */
+void rn_diag_push(struct rn_diag *d, struct rn_diag_frame *f, const char *what, uint32_t at);
 
 #endif

@@ -216,7 +216,9 @@ static int resolve(struct rn_expander *x, const struct rn_env *env, const struct
 	bool found;
 
 	if (bound && bound->kind != RN_T_STR)
-		return rn_diag_error(x->d, r->at, r->end, "'%s' is a number here, and no relation", r->name);
+		return rn_diag_error(x->d, r->at, r->end, "'%s' is %s here, and no relation", r->name,
+				     bound->kind == RN_T_NONE ? "NULL" :
+				     bound->kind == RN_T_BOOL ? "a truth value" : "a number");
 	if (bound)
 		name = bound->str;
 	if (r->call)
@@ -306,8 +308,7 @@ static int make_places(struct making *m, const struct rn_env *env, struct rn_ato
 		}
 		if (strcmp(t->str, "_") && rn_is_constant(x, m->scope, t->str))
 			rn_diag_warn(x->d, t->at, t->end,
-				     "'%s' is a variable here and hides the constant of that name: write %s2, %s2 == %s "
-				     "to select by it", t->str, t->str, t->str, t->str);
+				     "'%s' is a variable here and hides the constant of that name", t->str);
 		for (uint32_t k = 0; k < m->names.nvars; k++)
 			known = known || !strcmp(m->names.vars[k], t->str);
 		if (!known && strcmp(t->str, "_") && a->mark != RN_ATOM_ANTI)
@@ -485,21 +486,6 @@ static int make_head(struct making *m)
 
 /* ---- instances --------------------------------------------------------------------------------------- */
 
-static int copy_frames(struct rn_expander *x, struct rn_rule_inst *inst)
-{
-	const struct rn_diag *d = x->d;
-	struct rn_diag_frame *f;
-
-	inst->nframes = d->depth < RN_DIAG_FRAMES ? d->depth : RN_DIAG_FRAMES;
-	f = rn_expand_alloc(x, inst->nframes * sizeof *f);
-	if (!f)
-		return no_memory(x);
-	for (uint32_t i = 0; i < inst->nframes; i++)
-		f[i] = d->frames[(d->depth - inst->nframes + i) % RN_DIAG_FRAMES];
-	inst->frames = f;
-	return 0;
-}
-
 static int make(struct rn_expander *x, const struct rn_stmt *s, const struct rn_rule *rule,
 		const struct rn_scope *scope, const struct rn_term *const *args, const char *name,
 		struct rn_rule_inst **out)
@@ -512,8 +498,8 @@ static int make(struct rn_expander *x, const struct rn_stmt *s, const struct rn_
 	m.env = scope ? scope->env : NULL;
 	if (s)
 		RN_TRY(rn_bind_params(x, m.env, s, args, &m.env));
-	*m.inst = (struct rn_rule_inst){ .name = name, .rule = rule, .by_union = rule->by_union };
-	RN_TRY(copy_frames(x, m.inst));
+	*m.inst = (struct rn_rule_inst){ .name = name, .rule = rule, .by_union = rule->by_union,
+					 .frames = x->d->top };
 	RN_TRY(make_items(&m));
 	if (!m.inst->natoms)
 		return rn_diag_error(x->d, rule->at, 0, "a body holds at least one relation");
@@ -541,6 +527,7 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	struct rn_rule_inst *inst;
 	uint32_t *slot, end = at + (uint32_t)strlen(s->name), number = 0;
 	bool fresh, framed = nargs || scope;
+	struct rn_diag_frame *frame;
 	char *name;
 	int rc;
 
@@ -560,16 +547,19 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	*out = *slot;
 	if (!fresh)
 		return 0;
-	if (x->depth >= MAX_RULE_DEPTH || (framed && x->d->depth >= RN_EXPAND_DEPTH))
+	if (x->depth >= MAX_RULE_DEPTH || (framed && x->d->top && x->d->top->depth >= RN_EXPAND_DEPTH))
 		return rn_diag_error(x->d, at, end, "'%s': more than %d %s rest on each other", name,
 				     framed ? RN_EXPAND_DEPTH : MAX_RULE_DEPTH,
 				     framed ? "templates" : "rules");
 	x->depth++;
+	frame = rn_expand_alloc(x, sizeof *frame);
+	if (!frame)
+		return no_memory(x);
 	if (framed)
-		rn_diag_push(x->d, name, at);
+		rn_diag_push(x->d, frame, name, at);
 	rc = make(x, s, s->rule, scope, args, name, &inst);
 	if (framed)
-		rn_diag_pop(x->d);
+		x->d->top = frame->up;
 	x->depth--;
 	if (!rc)
 		rc = add_inst(x, inst, &number);

@@ -50,8 +50,7 @@ struct rn_rule_inst {
 	const char *name;     /* "H1", "H<Author,1>", "F<16,7>(Papers,Citation).Out": stage name and
 				 prefix of the parameters of its anonymous modules */
 	const struct rn_rule *rule; /* for positions and the text of messages */
-	const struct rn_diag_frame *frames; /* the template stack that led here */
-	uint32_t nframes;
+	const struct rn_diag_frame *frames; /* the template stack that led here; NULL: none */
 	uint32_t nattrs;
 	struct rn_attr *attrs;      /* terms with constants and parameters put in */
 	struct rn_term *emb;        /* expanded; NULL: none */

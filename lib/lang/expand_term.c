@@ -235,6 +235,22 @@ int rn_try_constant(struct rn_expander *x, const struct rn_env *env, const struc
 	return constant(x, env, scope, t, out, false);
 }
 
+/* What in it is none? */
+static int no_constant(struct rn_expander *x, const struct rn_env *env,
+		       const struct rn_scope *scope, const struct rn_term *t)
+{
+	const struct rn_term *c;
+
+	if (t->kind == RN_T_NAME && !t->templated)
+		return rn_diag_error(x->d, t->at, t->end, "'%s' is no constant and no parameter here", t->str);
+	for (uint32_t i = 0; i < t->n && (t->kind == RN_T_BIN || t->kind == RN_T_NEG); i++) {
+		RN_TRY(rn_try_constant(x, env, scope, t->arg[i], &c));
+		if (!c)
+			return no_constant(x, env, scope, t->arg[i]);
+	}
+	return rn_diag_error(x->d, t->at, t->end, "this must be a constant");
+}
+
 int rn_constant(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
 		const struct rn_term *t, bool bare_names, const struct rn_term **out)
 {
@@ -249,9 +265,7 @@ int rn_constant(struct rn_expander *x, const struct rn_env *env, const struct rn
 		*out = s;
 		return 0;
 	}
-	if (t->kind == RN_T_NAME)
-		return rn_diag_error(x->d, t->at, t->end, "'%s' is no constant and no parameter here", t->str);
-	return rn_diag_error(x->d, t->at, t->end, "this must be a constant");
+	return no_constant(x, env, scope, t);
 }
 
 int rn_constants(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
@@ -403,8 +417,12 @@ static int apply(struct rn_expander *x, struct within *w, const struct rn_term *
 		 bool local, struct rn_term *arg, struct rn_term **out)
 {
 	struct within in = { .names = w->names, .scope = local ? w->scope : NULL, .arg = arg };
+	struct rn_diag_frame *frame = rn_expand_alloc(x, sizeof *frame);
 	struct rn_term *body, *call;
 	int rc;
+
+	if (!frame)
+		return no_memory(x);
 
 	if (x->depth >= RN_EXPAND_DEPTH)
 		return rn_diag_error(x->d, at->at, at->end, "transforms are nested more than %d deep: '%s'",
@@ -416,11 +434,11 @@ static int apply(struct rn_expander *x, struct within *w, const struct rn_term *
 				     def->name, def->name);
 	RN_TRY(full_name(x, in.scope, def->name, args, nargs, &in.own));
 	in.nmodules = count_modules(def->value);
-	rn_diag_push(x->d, in.own, at->at);
+	rn_diag_push(x->d, frame, in.own, at->at);
 	x->depth++;
 	rc = expand(x, &in, def->value, &body);
 	x->depth--;
-	rn_diag_pop(x->d);
+	x->d->top = frame->up;
 	if (rc)
 		return rc;
 	if (in.free || !arg) {
@@ -482,21 +500,22 @@ static int expand_name(struct rn_expander *x, struct within *w, const struct rn_
 	return rn_diag_error(x->d, t->at, t->end, "'%s' is bound nowhere in the body", t->str);
 }
 
-/* [a, Enc(8)(b)]: variables of the body, and encoders of them. */
+/* [a, Enc(8)(b)]: variables of the body, and encoders of them; `setting`: among an encoder's. */
 static int expand_bracket(struct rn_expander *x, struct within *w, const struct rn_term *t,
-			  struct rn_term **out)
+			  bool setting, struct rn_term **out)
 {
+	bool made = t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_CALL;
 	const struct rn_names *names = w->names;
 	const struct rn_term *c;
 
 	if (t->kind == RN_T_NAME) {
-		if (has(names->vars, names->nvars, t->str) && !t->templated) {
+		if (!setting && has(names->vars, names->nvars, t->str) && !t->templated) {
 			*out = (struct rn_term *)(uintptr_t)t;
 			return 0;
 		}
 		RN_TRY(rn_try_constant(x, w->env, w->scope, t, &c));
-		if (c) {
-			*out = (struct rn_term *)(uintptr_t)c;
+		if (c || (setting && !t->templated)) { /* a word: Cyclic(hour)(t) */
+			*out = (struct rn_term *)(uintptr_t)(c ? c : t);
 			return 0;
 		}
 		if (has(names->embs, names->nembs, t->str))
@@ -513,7 +532,8 @@ static int expand_bracket(struct rn_expander *x, struct within *w, const struct 
 		if (t->kind == RN_T_CALL && !i && t->arg[0]->kind == RN_T_NAME)
 			(*out)->arg[0] = t->arg[0];
 		else
-			RN_TRY(expand_bracket(x, w, t->arg[i], &(*out)->arg[i]));
+			RN_TRY(expand_bracket(x, w, t->arg[i], made ? !i : setting || (t->key && t->key[i]),
+					      &(*out)->arg[i]));
 	}
 	return 0;
 }
@@ -611,7 +631,7 @@ static int expand(struct rn_expander *x, struct within *w, const struct rn_term 
 	case RN_T_BRACKET:
 		if (w->own)
 			return rn_diag_error(x->d, t->at, t->end, "a transform knows no columns");
-		RN_TRY(expand_bracket(x, w, t, out));
+		RN_TRY(expand_bracket(x, w, t, false, out));
 		break;
 	case RN_T_NEG:
 	case RN_T_BIN:

@@ -56,7 +56,7 @@ int rn_lang_compile(const char *text, size_t len, const struct rn_lang_conf *c,
 		rc = d.errors ? RN_EUSAGE : compile(c, &d, prog, out, carried, e);
 	if (!rc)
 		log_warnings(c, &d);
-	else if (rc == RN_EUSAGE && d.errors)
+	else if (rc != RN_ENOMEM && d.errors)
 		rc = rn_diag_result(&d, e);
 	rn_program_free(prog);
 	rn_diag_fini(&d);

@@ -24,8 +24,8 @@ struct rn_lang_conf {
 };
 
 /* Compile.  *out owned, canonical; *carried (plan->nnodes entries, owned, its relations too):
- * rows of the sources that can be read only once, as pipes; NULL for others.  Warnings go to ctx->log.  RN_EUSAGE has all that is wrong
- * with the program, at most RN_DIAG_MAX messages; a source that cannot be read is
+ * rows of the sources that can be read only once, as pipes; NULL for others.  Warnings go to
+ * ctx->log.  RN_EUSAGE has all that is wrong with the program, at most RN_DIAG_MAX messages; a source that cannot be read is
  * RN_EIO or RN_EDATA as rn_source_open has it. */
 RN_MUST_CHECK int rn_lang_compile(const char *text, size_t len, const struct rn_lang_conf *c,
 				  struct rn_plan **out, struct rn_rel ***carried,

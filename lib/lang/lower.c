@@ -14,6 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 /* ---- memory --------------------------------------------------------------------------------- */
 
 int rn_lowering_nomem(const struct rn_lowering *l)
@@ -81,11 +84,9 @@ static int tell(struct rn_lowering *l, int rc, struct rn_err *mine, const struct
 	if (quote && !strncmp(quote + strlen(name), "': ", 3))
 		msg = quote + strlen(name) + 3;
 	find_place(msg, map, &at, &end);
-	for (uint32_t i = 0; inst && i < inst->nframes; i++)
-		rn_diag_push(l->d, inst->frames[i].what, inst->frames[i].at);
+	if (inst)
+		l->d->top = inst->frames;
 	rn_diag_error(l->d, at, end, "%s", msg);
-	for (uint32_t i = 0; inst && i < inst->nframes; i++)
-		rn_diag_pop(l->d);
 	return RN_EUSAGE;
 }
 
@@ -114,23 +115,65 @@ int rn_lowering_infer(struct rn_lowering *l, uint32_t node, const struct rn_rule
 	return rc ? tell(l, rc, &mine, inst, n->name, at, end, map) : 0;
 }
 
+/* The slot of a name: that of the node called so, or a free one. */
+static uint32_t *name_slot(struct rn_lowering *l, const char *name)
+{
+	size_t i = XXH3_64bits(name, strlen(name)) & (l->cap_names - 1);
+
+	while (l->names[i] && strcmp(l->plan->nodes[l->names[i] - 1].name, name))
+		i = (i + 1) & (l->cap_names - 1);
+	return &l->names[i];
+}
+
+/* Room for one more; *node is RN_NONE where none is called so. */
+static int find_name(struct rn_lowering *l, const char *name, uint32_t *node, struct rn_err *e)
+{
+	size_t cap = l->cap_names ? 2 * l->cap_names : 256;
+	uint32_t *new;
+
+	if (2 * ((size_t)l->plan->nnodes + 1) > l->cap_names) {
+		RN_TRY(rn_calloc(cap, sizeof *new, "names of stages", &new, e));
+		free(l->names);
+		l->names = new;
+		l->cap_names = cap;
+		for (uint32_t i = 0; i < l->plan->nnodes; i++)
+			*name_slot(l, l->plan->nodes[i].name) = i + 1;
+	}
+	*node = *name_slot(l, name) ? *name_slot(l, name) - 1 : RN_NONE;
+	return 0;
+}
+
 static int add_node(struct rn_lowering *l, const char *op, const char *name, json_t *opt,
 		    uint32_t *out, struct rn_err *mine)
 {
 	const struct rn_op *o = rn_op_find(op);
 	size_t old = l->cap_schemas;
+	uint32_t twin = RN_NONE;
 	int rc = rn_grow(&l->schemas, &l->cap_schemas, (size_t)l->plan->nnodes + 1, sizeof *l->schemas,
 			 "schemas", mine);
 
 	if (!rc)
 		memset(l->schemas + old, 0, (l->cap_schemas - old) * sizeof *l->schemas);
-	if (!rc && rn_plan_find(l->plan, name) >= 0)
+	if (!rc)
+		rc = find_name(l, name, &twin, mine);
+	if (!rc && twin != RN_NONE)
 		rc = rn_err_set(mine, RN_EUSAGE, "two stages are called '%s'", name);
 	if (rc) {
 		json_decref(opt);
 		return rc;
 	}
-	return rn_plan_add(l->plan, o, name, NULL, opt, out, mine);
+	RN_TRY(rn_plan_add(l->plan, o, name, NULL, opt, out, mine));
+	*name_slot(l, name) = *out + 1;
+	return 0;
+}
+
+/* The option of the operator that an input of this name belongs to: agg (R, keys=K). */
+static const char *input_option(const char *op, const char *as)
+{
+	const struct rn_op *type = rn_op_find(op);
+	const struct rn_opt *o = as ? rn_opt_find(type->opts, type->nopts, as) : NULL;
+
+	return o && o->type == RN_OPT_NODE ? o->name : NULL;
 }
 
 int rn_lowering_node(struct rn_lowering *l, const char *op, const char *name, json_t *opt,
@@ -146,8 +189,12 @@ int rn_lowering_node(struct rn_lowering *l, const char *op, const char *name, js
 		for (uint32_t i = 0; i < nin; i++)
 			inputs[i] = in[i];
 	rc = add_node(l, op, name, opt, &node, &mine);
-	for (uint32_t i = 0; i < nin && !rc; i++)
-		rc = rn_plan_add_input(l->plan, node, as ? as[i] : NULL, NULL, nin <= 2 ? inputs[i] : in[i], &mine);
+	for (uint32_t i = 0; i < nin && !rc; i++) {
+		const char *opt_in = as ? input_option(op, as[i]) : NULL;
+
+		rc = rn_plan_add_input(l->plan, node, as && !opt_in ? as[i] : NULL, opt_in,
+				       nin <= 2 ? inputs[i] : in[i], &mine);
+	}
 	if (rc)
 		return tell(l, rc, &mine, inst, name, at, end, map);
 	*out = node;
@@ -159,6 +206,7 @@ int rn_lowering_node(struct rn_lowering *l, const char *op, const char *name, js
 int rn_lower_settings(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_opt *rows,
 		      size_t nrows, const char *what, json_t *opt)
 {
+	uint32_t errors = l->d->errors;
 	struct rn_err mine = { 0 };
 
 	for (uint32_t i = 0; i < s->nsettings; i++) {
@@ -193,14 +241,16 @@ int rn_lower_settings(struct rn_lowering *l, const struct rn_stmt *s, const stru
 		if (!rc)
 			rc = rn_opt_put(opt, o, v, &mine);
 		if (rc == RN_EUSAGE)
-			rn_diag_error(l->d, x->value->at, x->value->end, "'%s': %s", x->name, mine.msg);
+			rn_diag_error(l->d, x->value->at, x->value->end,
+				      strncmp(mine.msg, "--", 2) ? "'%s': %s" : "%.0s%s", x->name,
+				      mine.msg + (strncmp(mine.msg, "--", 2) ? 0 : 2));
 		else if (rc) {
 			if (l->e)
 				*l->e = mine;
 			return rc;
 		}
 	}
-	return 0;
+	return l->d->errors > errors ? RN_EUSAGE : 0;
 }
 
 /* Options into table order, the required ones there. */
@@ -377,22 +427,30 @@ bool rn_lowering_is_source(void *arg, const char *name)
 
 /* ---- stages and rules ------------------------------------------------------------------------ */
 
-int rn_lower_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *out)
+static int unknown_operator(struct rn_lowering *l, const struct rn_stmt *s)
+{
+	struct rn_near near;
+	char hint[128];
+
+	rn_near_init(&near, s->op);
+	for (size_t i = 0; i < rn_op_count; i++)
+		if (!(rn_op_table[i]->flags & RN_OP_SOURCE))
+			rn_near_add(&near, rn_op_table[i]->name);
+	return rn_diag_error(l->d, s->name_at, s->name_at + (uint32_t)strlen(s->name), "no operator '%s'%s",
+			     s->op, rn_near_hint(&near, hint, sizeof hint));
+}
+
+static int make_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *out)
 {
 	uint32_t end = s->name_at + (uint32_t)strlen(s->name), node;
 	const struct rn_op *op = rn_op_find(s->op);
-	long there = rn_plan_find(l->plan, s->name);
 	struct rn_err mine = { 0 };
 	uint32_t *in;
 	json_t *opt;
 	int rc;
 
-	if (there >= 0) {
-		*out = (uint32_t)there;
-		return 0;
-	}
 	if (!op || op->flags & RN_OP_SOURCE)
-		return rn_diag_error(l->d, s->name_at, end, "no operator '%s'", s->op);
+		return unknown_operator(l, s);
 	in = rn_lowering_alloc(l, s->ninputs * sizeof *in);
 	if (!in)
 		return rn_lowering_nomem(l);
@@ -425,6 +483,64 @@ int rn_lower_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *out
 	return rn_lowering_infer(l, node, NULL, s->name_at, end, NULL);
 }
 
+static int push_stage(struct rn_lowering *l, const struct rn_stmt *s)
+{
+	for (uint32_t i = 0; i < l->npending; i++)
+		if (l->pending[i] == s)
+			return rn_diag_error(l->d, s->name_at, s->name_at + (uint32_t)strlen(s->name),
+					     "a cycle of stages: '%s' rests on itself", s->name);
+	RN_TRY(rn_grow(&l->pending, &l->cap_pending, (size_t)l->npending + 1, sizeof *l->pending, "stages",
+		       l->e));
+	l->pending[l->npending++] = s;
+	return 0;
+}
+
+/* A stage among the inputs of s that is not made yet, or NULL. */
+static int missing_input(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_stmt **out)
+{
+	*out = NULL;
+	for (uint32_t i = 0; i < s->ninputs; i++) {
+		struct rn_inst_atom a;
+		uint32_t node;
+
+		RN_TRY(rn_expand_ref(l->x, &s->inputs[i].ref, &a, l->e));
+		if (a.kind != RN_REL_STAGE)
+			continue;
+		RN_TRY(find_name(l, a.stage->name, &node, l->e));
+		if (node != RN_NONE)
+			continue;
+		*out = a.stage;
+		return 0;
+	}
+	return 0;
+}
+
+int rn_lower_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *out)
+{
+	uint32_t before = l->npending;
+	const struct rn_stmt *next;
+	int rc;
+
+	RN_TRY(find_name(l, s->name, out, l->e));
+	if (*out != RN_NONE)
+		return 0;
+	if (l->nested >= RN_LOWER_NESTED)
+		return rn_diag_error(l->d, s->name_at, 0, "more than %d stages and rules rest on each other",
+				     RN_LOWER_NESTED);
+	l->nested++;
+	rc = push_stage(l, s);
+	while (!rc && l->npending > before) {
+		rc = missing_input(l, l->pending[l->npending - 1], &next);
+		if (!rc && next)
+			rc = push_stage(l, next);
+		else if (!rc && !(rc = make_stage(l, l->pending[l->npending - 1], out)))
+			l->npending--;
+	}
+	l->npending = before;
+	l->nested--;
+	return rc;
+}
+
 int rn_lower_reserve(struct rn_lowering *l, uint32_t upto)
 {
 	size_t old = l->ninst;
@@ -440,13 +556,17 @@ static int lower_one(struct rn_lowering *l, uint32_t i)
 {
 	uint32_t *node = &l->inst_node[i], out = RN_NONE;
 	struct rn_made made = l->made; /* a ?stage may come between the stages of another rule */
+	const struct rn_diag_frame *top = l->d->top;
 	int rc;
 
 	if (*node == RN_LOWER_FAILED)
 		return RN_EUSAGE;
 	if (*node != RN_NONE)
 		return 0;
+	*node = RN_LOWER_BUSY; /* a stage that it rests on may have been numbered later */
+	l->d->top = rn_expander_inst(l->x, i)->frames;
 	rc = rn_lower_rule(l, rn_expander_inst(l->x, i), &out);
+	l->d->top = top;
 	l->made = made;
 	l->inst_node[i] = rc ? RN_LOWER_FAILED : out; /* the table may have moved */
 	return rc;
@@ -471,6 +591,11 @@ int rn_lower_instance(struct rn_lowering *l, uint32_t i, uint32_t *out)
 		RN_TRY(lower_one(l, i));
 	}
 	*out = l->inst_node[i];
+	if (*out == RN_LOWER_BUSY)
+		return rn_diag_error(l->d, rn_expander_inst(l->x, i)->rule->name_at,
+				     rn_rule_name_end(rn_expander_inst(l->x, i)),
+				     "a cycle of rules and stages: '%s' rests on itself",
+				     rn_expander_inst(l->x, i)->name);
 	return *out == RN_LOWER_FAILED ? RN_EUSAGE : 0;
 }
 
@@ -522,6 +647,8 @@ void rn_lowering_free(struct rn_lowering *l)
 	for (size_t i = 0; i < l->cap_schemas; i++)
 		rn_schema_fini(&l->schemas[i]);
 	free(l->schemas);
+	free(l->pending);
+	free(l->names);
 	free(l->sources);
 	free(l->inst_node);
 	rn_plan_free(l->plan);

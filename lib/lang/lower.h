@@ -34,7 +34,8 @@ bool rn_lowering_is_source(void *arg, const char *name);
 RN_MUST_CHECK int rn_lower_program(struct rn_lowering *l, struct rn_expander *x,
 				   const struct rn_program *prog, struct rn_plan **out,
 				   struct rn_err *e);
-/* Rows of the sources that can be read only once, and were, by node of the plan: *out owned (n entries, NULL where there are none), its relations too. */
+/* Rows of the sources that can be read only once, and were, by node of the plan: *out owned (an
+ * entry per node, NULL where there are none), its relations too. */
 RN_MUST_CHECK int rn_lowering_carried(struct rn_lowering *l, const struct rn_plan *plan,
 				      struct rn_rel ***out, struct rn_err *e);
 

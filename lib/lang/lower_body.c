@@ -301,6 +301,9 @@ static int join_body(struct rn_lowering *l, const struct rn_rule_inst *r, struct
 	j.done = rn_lowering_alloc(l, r->nconds * sizeof *j.done);
 	if (!j.done)
 		return rn_lowering_nomem(l);
+	if (r->natoms > RN_LOWER_ATOMS)
+		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r),
+				     "a body joins at most %d relations, and this one %u", RN_LOWER_ATOMS, r->natoms);
 	if (r->atoms[0].atom->mark != RN_ATOM_PLAIN)
 		return rn_diag_error(l->d, r->atoms[0].atom->at, r->atoms[0].atom->end,
 				     "the first atom of a body is neither optional nor negated");
@@ -372,15 +375,39 @@ static int union_input(struct rn_lowering *l, const struct rn_rule_inst *r,
 	return rn_lower_keep(l, r, v, n, names, mine, NULL);
 }
 
+/* The union of n relations; of unions, where there are more than the operator takes. */
+static int stack(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t n, uint32_t *in,
+		 uint32_t *out)
+{
+	uint32_t groups = 0;
+	const char *name;
+	json_t *opt;
+
+	if (n == 1) {
+		*out = *in;
+		return 0;
+	}
+	if (n > RN_MANY) {
+		for (uint32_t i = 0; i < n; i += RN_MANY, groups++)
+			RN_TRY(stack(l, r, n - i < RN_MANY ? n - i : RN_MANY, in + i, &in[groups]));
+		return stack(l, r, groups, in, out);
+	}
+	name = rn_stage_name(l, r, "union");
+	if (!name)
+		return rn_lowering_nomem(l);
+	RN_TRY(rn_new_options(l, &opt));
+	return rn_lowering_node(l, "union", name, opt, n, in, NULL, r, r->atoms[0].atom->at,
+				r->atoms[r->natoms - 1].atom->end, NULL, out);
+}
+
 static int union_body(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v)
 {
 	struct joining j = { .l = l, .r = r };
 	bool emb = r->atoms[0].emb || r->atoms[0].zero;
 	const struct rn_term **terms, **mine;
-	const char **names, *name;
+	const char **names;
 	struct rn_term *t;
 	uint32_t *in, n;
-	json_t *opt;
 
 	emb = emb && r->emb;
 	RN_TRY(rule_vars(l, r, &n, &names));
@@ -402,16 +429,7 @@ static int union_body(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 		RN_TRY(union_input(l, r, &r->atoms[i], n, names, terms, mine, emb, v));
 		in[i] = v->node;
 	}
-	if (r->natoms > 1) {
-		RN_TRY(rn_new_options(l, &opt));
-		name = rn_stage_name(l, r, "union");
-		if (!name) {
-			json_decref(opt);
-			return rn_lowering_nomem(l);
-		}
-		RN_TRY(rn_lowering_node(l, "union", name, opt, r->natoms, in, NULL, r, r->atoms[0].atom->at,
-					r->atoms[r->natoms - 1].atom->end, NULL, &v->node));
-	}
+	RN_TRY(stack(l, r, r->natoms, in, &v->node));
 	*v = (struct rn_view){ .node = v->node };
 	for (uint32_t i = 0; i < n; i++)
 		RN_TRY(rn_add_view_var(l, v, names[i], i));

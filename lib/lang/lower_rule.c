@@ -6,6 +6,7 @@
 #include "lowering.h"
 
 #include "../base/json.h"
+#include "../expr/encode.h"
 
 #include <string.h>
 
@@ -244,13 +245,13 @@ static const char *attr_name(struct rn_lowering *l, const struct rn_attr *a, uin
 	return rn_lowering_printf(l, "c%u", i);
 }
 
-/* A name that no column before it has. */
-static const char *unique(struct rn_lowering *l, const char *name, uint32_t n,
+/* A name that no column before it has: name, or name_k. */
+static const char *unique(struct rn_lowering *l, const char *name, unsigned k, uint32_t n,
 			  const char *const *names)
 {
-	const char *try = name;
+	const char *try = k < 2 ? name : rn_lowering_printf(l, "%s_%u", name, k);
 
-	for (unsigned k = 2; try; k++) {
+	for (k = k < 2 ? 2 : k + 1; try; k++) {
 		bool taken = false;
 
 		for (uint32_t i = 0; i < n; i++)
@@ -265,13 +266,18 @@ static const char *unique(struct rn_lowering *l, const char *name, uint32_t n,
 static int sort_attrs(struct rn_lowering *l, const struct rn_rule_inst *r, struct head *h)
 {
 	const char **all = rn_lowering_alloc(l, r->nattrs * sizeof *all);
+	const char **raw = rn_lowering_alloc(l, r->nattrs * sizeof *raw);
 	uint32_t nall = 0;
 
-	if (!all)
+	if (!all || !raw)
 		return rn_lowering_nomem(l);
+	if (r->nattrs > RN_LOWER_COLUMNS)
+		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r),
+				     "a head has at most %d columns, and this one %u", RN_LOWER_COLUMNS, r->nattrs);
 	for (uint32_t i = 0; i < r->nattrs; i++) {
 		const struct rn_attr *a = &r->attrs[i];
 		const char *name;
+		unsigned same = 1;
 
 		if (r->rule->attrs[i].term->kind == RN_T_BRACKET)
 			continue; /* decoded: the run's matter */
@@ -280,7 +286,10 @@ static int sort_attrs(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 			for (uint32_t k = 0; k < nall; k++)
 				if (!strcmp(all[k], name))
 					return rn_diag_error(l->d, a->at, 0, "two columns are called '%s'", name);
-		name = name ? unique(l, name, nall, all) : NULL;
+		for (uint32_t k = 0; name && k < nall; k++)
+			same += !strcmp(raw[k], name);
+		raw[nall] = name;
+		name = name ? unique(l, name, same, nall, all) : NULL;
 		if (!name)
 			return rn_lowering_nomem(l);
 		all[nall++] = name;
@@ -318,7 +327,7 @@ static int add_extras(struct rn_lowering *l, struct head *h, uint32_t room)
 		if (!t)
 			return rn_lowering_nomem(l);
 		*t = (struct rn_term){ .kind = RN_T_NAME, .str = vars[i] };
-		h->names[h->nkeep] = unique(l, vars[i], h->nkeep, h->names);
+		h->names[h->nkeep] = unique(l, vars[i], 1, h->nkeep, h->names);
 		if (!h->names[h->nkeep])
 			return rn_lowering_nomem(l);
 		h->terms[h->nkeep++] = t;
@@ -382,6 +391,82 @@ static bool is_part(const struct rn_lowering *l, const struct rn_view *v, const 
 	       rn_view_part(v, t->str);
 }
 
+/* A name that no part has. */
+static const char *new_part(struct rn_lowering *l, uint32_t node)
+{
+	const struct rn_schema *s = rn_lowering_schema(l, node);
+	const char *name;
+	bool taken = true;
+
+	for (unsigned k = 1; taken; k++) {
+		name = rn_lowering_printf(l, "enc%u", k);
+		if (!name)
+			return NULL;
+		taken = false;
+		for (size_t i = 0; i < s->nparts; i++)
+			taken = taken || !strcmp(s->parts[i].name, name);
+	}
+	return name;
+}
+
+/* The stage of one bracket. */
+static int encode_stage(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
+			const struct rn_term *t, const char *text)
+{
+	const char *part = new_part(l, v->node), *name = rn_stage_name(l, r, "encode");
+	struct rn_view_enc *encs = rn_lowering_alloc(l, (v->nencs + 1) * sizeof *encs);
+	json_t *opt;
+	int rc;
+
+	if (!part || !name || !encs)
+		return rn_lowering_nomem(l);
+	RN_TRY(rn_new_options(l, &opt));
+	rc = rn_set_option(l, opt, "expr", json_string(text));
+	if (!rc)
+		rc = rn_set_option(l, opt, "as", json_string(part));
+	if (rc) {
+		json_decref(opt);
+		return rc;
+	}
+	RN_TRY(rn_lowering_node(l, "encode", name, opt, 1, &v->node, NULL, r, t->at, t->end, NULL,
+				&v->node));
+	if (v->nencs)
+		memcpy(encs, v->encs, v->nencs * sizeof *encs);
+	encs[v->nencs++] = (struct rn_view_enc){ t, part };
+	v->encs = encs;
+	return 0;
+}
+
+int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
+		      const struct rn_term *t)
+{
+	struct rn_str text = RN_STR_INIT;
+	struct rn_encoders es;
+	bool calls = false;
+	int rc = 0;
+
+	if (t->kind != RN_T_BRACKET) {
+		for (uint32_t i = 0; i < t->n; i++)
+			RN_TRY(rn_lower_encoders(l, r, v, t->arg[i]));
+		return 0;
+	}
+	for (uint32_t i = 0; i < t->n; i++)
+		calls = calls || t->arg[i]->kind == RN_T_CALL;
+	if (!calls)
+		return 0;
+	rc = rn_text_encoders(l, v, t, &text);
+	if (!rc && text.failed)
+		rc = rn_lowering_nomem(l);
+	/* What is wrong with the text is told where it is used. */
+	if (!rc && !rn_encoders_parse(text.s, &es, NULL)) {
+		if (rn_encoders_fit_any(&es))
+			rc = encode_stage(l, r, v, t, text.s);
+		rn_encoders_fini(&es);
+	}
+	rn_str_fini(&text);
+	return rc;
+}
+
 int rn_lower_map(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
 		 const struct rn_term *t, const char *name)
 {
@@ -391,6 +476,7 @@ int rn_lower_map(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_
 
 	if (is_part(l, v, t))
 		return 0;
+	RN_TRY(rn_lower_encoders(l, r, v, t));
 	rc = rn_text_emb(l, v, t, &text, &map);
 	if (!rc && text.failed)
 		rc = rn_lowering_nomem(l);
@@ -509,6 +595,8 @@ int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t 
 	}
 	if (!named_right(l, &v, &h))
 		RN_TRY(rn_lower_keep(l, r, &v, h.nkeep, h.names, h.terms, NULL));
+	if (h.emb)
+		RN_TRY(rn_lower_encoders(l, r, &v, h.emb));
 	RN_TRY(rn_new_options(l, &opt));
 	rc = agg_options(l, r, &h, &v, opt, &map);
 	if (rc) {

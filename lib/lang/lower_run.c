@@ -108,8 +108,14 @@ static int lower_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint3
 
 /* ---- predictions --------------------------------------------------------------------------------- */
 
-/* ?pred P(x, [ArgMax(z)]): the column is what the run makes of the logits z. */
-static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_rule_inst *copy)
+/* The column that a ?pred makes of its embedding. */
+struct decoded {
+	const char *how, *as; /* NULL: none */
+};
+
+/* ?pred P(x, [ArgMax(z)]): the column is what the run makes of the logits z; [z]: the number. */
+static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_rule_inst *copy,
+		   struct decoded *d)
 {
 	*copy = *r;
 	for (uint32_t i = 0; i < r->nattrs; i++) {
@@ -123,8 +129,13 @@ static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct r
 		if (t->kind == RN_T_CALL && t->n == 2 &&
 		    ((t->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->str, "ArgMax")) ||
 		     (t->arg[0]->kind == RN_T_CALL && t->arg[0]->n == 1 &&
-		      t->arg[0]->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->arg[0]->str, "ArgMax"))))
+		      t->arg[0]->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->arg[0]->str, "ArgMax")))) {
 			t = t->arg[1];
+			d->how = "class";
+		} else {
+			d->how = "value";
+		}
+		d->as = r->attrs[i].name ? r->attrs[i].name : "prediction";
 		copy->emb = t;
 	}
 	return 0;
@@ -132,8 +143,20 @@ static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct r
 
 /* ---- runs ------------------------------------------------------------------------------------------ */
 
-static int run_options(struct rn_lowering *l, const struct rn_stmt *s, json_t *opt,
-		       struct rn_err *mine)
+/* What the head says, unless a setting says more. */
+static int decode_options(struct rn_lowering *l, const struct decoded *d, json_t *opt)
+{
+	if (!json_object_get(opt, "decode"))
+		RN_TRY(rn_json_set_text(opt, "decode", d->how, l->e));
+	if (!json_object_get(opt, "as"))
+		RN_TRY(rn_json_set_text(opt, "as", d->as, l->e));
+	if (!json_object_get(opt, "embedding"))
+		RN_TRY(rn_json_set(opt, "embedding", json_false(), l->e));
+	return 0;
+}
+
+static int run_options(struct rn_lowering *l, const struct rn_stmt *s, const struct decoded *d,
+		       json_t *opt, struct rn_err *mine)
 {
 	enum rn_run_kind kind = run_kind(s->kind);
 	const struct rn_run_type *type = &rn_run_types[kind];
@@ -141,11 +164,13 @@ static int run_options(struct rn_lowering *l, const struct rn_stmt *s, json_t *o
 	RN_TRY(rn_lower_settings(l, s, type->opts, type->nopts, type->name, opt));
 	if ((kind == RN_RUN_EVAL || kind == RN_RUN_PRED) && !json_object_get(opt, "name"))
 		RN_TRY(rn_json_set_text(opt, "name", s->name, l->e));
+	if (kind == RN_RUN_PRED && d->how)
+		RN_TRY(decode_options(l, d, opt));
 	return rn_opt_finish(opt, type->opts, type->nopts, mine);
 }
 
 /* The relation of a run that is written as a rule. */
-static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *node)
+static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, struct decoded *d, uint32_t *node)
 {
 	const struct rn_rule_inst *r;
 	struct rn_rule_inst copy;
@@ -154,10 +179,10 @@ static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *no
 	RN_TRY(rn_expand_run(l->x, s, &inst, l->e));
 	r = rn_expander_inst(l->x, inst);
 	RN_TRY(rn_lower_before(l, inst));
+	RN_TRY(decoded(l, r, &copy, d));
 	if (l->inst_node[inst] == RN_NONE) {
 		/* Told or not, a later run does not come back to it. */
 		l->inst_node[inst] = RN_LOWER_FAILED;
-		RN_TRY(decoded(l, r, &copy));
 		RN_TRY(s->kind == RN_S_FIT ? lower_loss(l, r, node) : rn_lower_rule(l, &copy, node));
 		l->inst_node[inst] = *node;
 	}
@@ -165,22 +190,42 @@ static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *no
 	return *node == RN_LOWER_FAILED ? RN_EUSAGE : 0;
 }
 
+/* The column of the true values is one of the head's. */
+static int check_target(struct rn_lowering *l, const struct rn_stmt *s, uint32_t node,
+			const json_t *opt)
+{
+	const char *target = json_string_value(json_object_get(opt, "target"));
+	struct rn_err mine = { 0 };
+	size_t col;
+
+	if (!target || !rn_schema_find(rn_lowering_schema(l, node), target, &col, &mine))
+		return 0;
+	for (uint32_t i = 0; i < s->nsettings; i++)
+		if (!strcmp(s->settings[i].name, "target"))
+			return rn_diag_error(l->d, s->settings[i].value->at, s->settings[i].value->end,
+					     "%s", mine.msg);
+	return 0;
+}
+
 static int lower_run(struct rn_lowering *l, const struct rn_stmt *s)
 {
 	uint32_t end = s->name_at + (uint32_t)strlen(s->name), node;
 	struct rn_inst_atom a;
 	struct rn_err mine = { 0 };
+	struct decoded d = { 0 };
 	json_t *opt;
 	int rc;
 
 	if (s->rule) {
-		RN_TRY(run_rule(l, s, &node));
+		RN_TRY(run_rule(l, s, &d, &node));
 	} else {
 		RN_TRY(rn_expand_ref(l->x, &s->inputs->ref, &a, l->e));
 		RN_TRY(rn_lower_target(l, &a, &node));
 	}
 	RN_TRY(rn_json_object(&opt, l->e));
-	rc = run_options(l, s, opt, &mine);
+	rc = run_options(l, s, &d, opt, &mine);
+	if (!rc)
+		rc = check_target(l, s, node, opt);
 	if (!rc)
 		rc = rn_plan_add_run(l->plan, run_kind(s->kind), node, opt, &mine);
 	else

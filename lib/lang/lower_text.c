@@ -113,12 +113,18 @@ static void put_string(const char *s, struct rn_str *out)
 
 static int put(struct emb *p, const struct rn_term *t, int least);
 
-/* In brackets names are columns, and calls are encoders. */
-static int put_bracket(struct emb *p, const struct rn_term *t)
+/* In brackets names are columns, and calls are encoders; names among the settings of an
+ * encoder, Cyclic(hour)(t) and scale=none, are words. */
+static int put_bracket(struct emb *p, const struct rn_term *t, bool setting)
 {
+	bool made = t->kind == RN_T_CALL && t->arg[0]->kind != RN_T_NAME;
 	long col;
 
 	RN_TRY(note(p, t));
+	if (t->kind == RN_T_NAME && setting) {
+		rn_str_add(p->out, t->str);
+		return 0;
+	}
 	if (t->kind == RN_T_NAME) {
 		col = rn_view_var(p->v, t->str);
 		if (col < 0)
@@ -131,13 +137,13 @@ static int put_bracket(struct emb *p, const struct rn_term *t)
 	if (t->arg[0]->kind == RN_T_NAME)
 		rn_str_add(p->out, t->arg[0]->str);
 	else
-		RN_TRY(put_bracket(p, t->arg[0]));
+		RN_TRY(put_bracket(p, t->arg[0], true));
 	rn_str_addc(p->out, '(');
 	for (uint32_t i = 1; i < t->n; i++) {
 		rn_str_add(p->out, i > 1 ? ", " : "");
 		if (t->key && t->key[i])
 			rn_str_addf(p->out, "%s=", t->key[i]);
-		RN_TRY(put_bracket(p, t->arg[i]));
+		RN_TRY(put_bracket(p, t->arg[i], (setting && !made) || (t->key && t->key[i])));
 	}
 	rn_str_addc(p->out, ')');
 	return 0;
@@ -166,7 +172,7 @@ static int put_call(struct emb *p, const struct rn_term *t)
 		}
 		if (key && !strcmp(key, "per") && t->arg[i]->kind == RN_T_NAME) { /* Linear(…, per=rel) */
 			rn_str_add(p->out, "per=");
-			RN_TRY(put_bracket(p, t->arg[i]));
+			RN_TRY(put_bracket(p, t->arg[i], false));
 			continue;
 		}
 		if (key)
@@ -202,6 +208,22 @@ static int put_name(struct emb *p, const struct rn_term *t)
 	return 0;
 }
 
+static int put_brackets(struct emb *p, const struct rn_term *t)
+{
+	for (uint32_t i = 0; i < p->v->nencs; i++)
+		if (p->v->encs[i].bracket == t) {
+			rn_str_add(p->out, p->v->encs[i].part);
+			return 0;
+		}
+	rn_str_addc(p->out, '[');
+	for (uint32_t i = 0; i < t->n; i++) {
+		rn_str_add(p->out, i ? ", " : "");
+		RN_TRY(put_bracket(p, t->arg[i], false));
+	}
+	rn_str_addc(p->out, ']');
+	return 0;
+}
+
 static int put(struct emb *p, const struct rn_term *t, int least)
 {
 	int mine = level(t), rc = 0;
@@ -224,14 +246,7 @@ static int put(struct emb *p, const struct rn_term *t, int least)
 		rn_str_add(p->out, signs[t->op]);
 		rc = put(p, t->arg[1], t->op == RN_TOP_POW ? 3 : mine + 1);
 		break;
-	case RN_T_BRACKET:
-		rn_str_addc(p->out, '[');
-		for (uint32_t i = 0; i < t->n; i++) {
-			rn_str_add(p->out, i ? ", " : "");
-			RN_TRY(put_bracket(p, t->arg[i]));
-		}
-		rn_str_addc(p->out, ']');
-		break;
+	case RN_T_BRACKET: rc = put_brackets(p, t); break;
 	default:
 		rc = rn_diag_error(p->l->d, t->at, t->end, "this cannot stand in an embedding expression");
 	}
@@ -245,6 +260,21 @@ int rn_text_emb(struct rn_lowering *l, const struct rn_view *v, const struct rn_
 	struct emb p = { l, v, out, map };
 
 	return put(&p, t, 0);
+}
+
+int rn_text_encoders(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *bracket,
+		     struct rn_str *out)
+{
+	struct emb p = { l, v, out, NULL };
+
+	for (uint32_t i = 0; i < bracket->n; i++) {
+		bool raw = bracket->arg[i]->kind == RN_T_NAME;
+
+		rn_str_addf(out, "%s%s", i ? ", " : "", raw ? "raw(" : "");
+		RN_TRY(put_bracket(&p, bracket->arg[i], false));
+		rn_str_add(out, raw ? ")" : "");
+	}
+	return 0;
 }
 
 /* ---- content expressions ------------------------------------------------------------------------ */
@@ -339,10 +369,28 @@ static int add_var(struct rn_lowering *l, const char *name, uint32_t *n, uint32_
 	return 0;
 }
 
+/* The columns of an encoder: words among its settings are none. */
+static int encoder_vars(struct rn_lowering *l, const struct rn_term *t, uint32_t *n, uint32_t *cap,
+			const char ***names)
+{
+	if (t->kind == RN_T_NAME)
+		return add_var(l, t->str, n, cap, names);
+	for (uint32_t i = 1; t->kind == RN_T_CALL && i < t->n; i++)
+		if (!t->key || !t->key[i])
+			RN_TRY(encoder_vars(l, t->arg[i], n, cap, names));
+	return 0;
+}
+
 int rn_text_vars(struct rn_lowering *l, const struct rn_term *t, bool emb, uint32_t *n,
 		 uint32_t *cap, const char ***names)
 {
 	bool call = t->kind == RN_T_CALL;
+
+	if (t->kind == RN_T_BRACKET) {
+		for (uint32_t i = 0; i < t->n; i++)
+			RN_TRY(encoder_vars(l, t->arg[i], n, cap, names));
+		return 0;
+	}
 
 	if (t->kind == RN_T_NAME)
 		return emb ? 0 : add_var(l, t->str, n, cap, names);
@@ -350,7 +398,7 @@ int rn_text_vars(struct rn_lowering *l, const struct rn_term *t, bool emb, uint3
 		const char *key = call && t->key ? t->key[i] : NULL;
 		bool column = key && (*key == ';' || !strcmp(key, "per"));
 
-		RN_TRY(rn_text_vars(l, t->arg[i], emb && t->kind != RN_T_BRACKET && !column, n, cap, names));
+		RN_TRY(rn_text_vars(l, t->arg[i], emb && !column, n, cap, names));
 	}
 	return 0;
 }

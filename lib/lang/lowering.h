@@ -10,7 +10,13 @@
 
 #include "../exec/exec.h"
 
-enum { RN_LOWER_FAILED = UINT32_MAX - 1 }; /* what was wrong was told */
+enum {
+	RN_LOWER_FAILED = UINT32_MAX - 1, /* what was wrong was told */
+	RN_LOWER_BUSY = UINT32_MAX - 2,   /* under way */
+	RN_LOWER_ATOMS = 500,             /* that one body joins */
+	RN_LOWER_COLUMNS = 4096,          /* of one head */
+	RN_LOWER_NESTED = 100,            /* stages of rules of stages of rules … */
+};
 
 struct rn_lang_source {
 	const char *name;           /* borrowed from the program, or owned by --source */
@@ -26,6 +32,8 @@ struct rn_lowering {
 	struct rn_expander *x;
 	struct rn_arena arena;
 	struct rn_plan *plan;
+	size_t cap_names;           /* a power of two, or 0 */
+	uint32_t *names;            /* node + 1 by hash of its name; 0: free */
 	struct rn_schema *schemas;  /* by node */
 	size_t cap_schemas;
 	uint32_t nsources;
@@ -33,6 +41,10 @@ struct rn_lowering {
 	struct rn_lang_source *sources;
 	uint32_t *inst_node;        /* by instance; RN_NONE: not lowered; RN_LOWER_FAILED */
 	size_t ninst;
+	/* Stages that wait for their inputs: no recursion, however long a chain of them is. */
+	uint32_t npending, nested;
+	size_t cap_pending;
+	const struct rn_stmt **pending;
 	struct rn_made {
 		const char *rule; /* whose stages are counted here */
 		struct { const char *what; unsigned n; } kinds[8];
@@ -54,6 +66,11 @@ struct rn_view {
 		const char *name;    /* as the rule's expression knows it */
 		const char *part;    /* of the node */
 	} *embs;
+	uint32_t nencs;
+	struct rn_view_enc {
+		const struct rn_term *bracket; /* of fitted encoders */
+		const char *part;    /* of the node: their stage's */
+	} *encs;
 };
 
 const struct rn_schema *rn_lowering_schema(const struct rn_lowering *l, uint32_t node);
@@ -99,6 +116,10 @@ int rn_lower_body(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn
 
 /* The whole rule; its last stage is called r->name. */
 int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t *out);
+/* A stage of its own for each bracket of `t` that holds a fitted encoder; its part is the
+ * bracket's value for rn_text_emb. */
+int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
+		      const struct rn_term *t);
 /* The expression `t` as the view's sole part, by a map where one is needed.  name NULL:
  * a stage of the rule, whose parameters are the rule's all the same. */
 int rn_lower_map(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
@@ -135,6 +156,9 @@ struct rn_text_map {
 /* An embedding expression in the spelling of rn-map, over the view's parts and columns. */
 int rn_text_emb(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
 		struct rn_str *out, struct rn_text_map *map);
+/* What stands in a bracket in the spelling of rn-encode. */
+int rn_text_encoders(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *bracket,
+		     struct rn_str *out);
 /* A content expression in the spelling of rn-filter, over the view's columns. */
 int rn_text_content(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
 		    struct rn_str *out);

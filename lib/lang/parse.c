@@ -4,6 +4,8 @@
  */
 #include "parser.h"
 
+#include "../base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -309,7 +311,7 @@ static bool at_line_start(const struct rn_parser *p)
 
 static bool end_statement(struct rn_parser *p, uint32_t *end)
 {
-	if (!rn_at(p, '.') && at_line_start(p)) {
+	if (!rn_at(p, '.') && (at_line_start(p) || p->t.kind == RN_TOK_END)) {
 		rn_diag_error(p->d, p->last_end, 0, "expected '.' at the end of the statement");
 		return false;
 	}
@@ -379,6 +381,8 @@ static bool parse_run(struct rn_parser *p, struct rn_stmt *s)
 		return false;
 	s->name = s->rule->name;
 	s->name_at = s->rule->name_at;
+	if (s->rule->ntparams)
+		rn_diag_error(p->d, s->name_at, s->rule->tparams[0]->end, "a run is no template");
 	return true;
 }
 
@@ -472,6 +476,7 @@ static bool parse_schema(struct rn_parser *p, struct rn_param_decl *d)
 }
 
 static bool parse_statement(struct rn_parser *p, struct rn_stmt *s, bool inside);
+static bool parse_function(struct rn_parser *p, struct rn_stmt *s);
 
 /* Go on behind the next `.`, or at the next line that is not indented. */
 static void skip_statement(struct rn_parser *p, uint32_t from)
@@ -571,7 +576,13 @@ static bool parse_statement(struct rn_parser *p, struct rn_stmt *s, bool inside)
 	s->at = p->t.at;
 	if (inside && (rn_at(p, '?') || rn_at_word(p, "def"))) {
 		rn_diag_error(p->d, p->t.at, p->t.end, "a function holds rules and definitions only");
-		return false;
+		return rn_at_word(p, "def") && parse_function(p, s); /* over its enddef */
+	}
+	if (rn_at_word(p, "enddef")) {
+		rn_diag_error(p->d, p->t.at, p->t.end, "this enddef has no def");
+		rn_next(p);
+		s->kind = RN_S_FUNCTION;
+		return true;
 	}
 	if (rn_at(p, '?'))
 		return parse_question(p, s);
@@ -594,6 +605,19 @@ static bool parse_statement(struct rn_parser *p, struct rn_stmt *s, bool inside)
 	return true;
 }
 
+/* Names and strings go into JSON, and end with a NUL. */
+static bool check_text(struct rn_diag *d)
+{
+	const char *nul = memchr(d->text, '\0', d->len);
+	size_t n = nul ? (size_t)(nul - d->text) : d->len;
+	size_t good = rn_utf8_prefix(d->text, n);
+
+	if (good == d->len)
+		return true;
+	rn_diag_error(d, (uint32_t)good, 0, "byte 0x%02x is no UTF-8 here", (unsigned char)d->text[good]);
+	return false;
+}
+
 int rn_parse_program(struct rn_diag *d, struct rn_program **out, struct rn_err *e)
 {
 	struct rn_program *prog;
@@ -605,6 +629,8 @@ int rn_parse_program(struct rn_diag *d, struct rn_program **out, struct rn_err *
 		rn_diag_error(d, 0, 0, "the program is longer than %d bytes", RN_PARSE_MAX);
 		return 0;
 	}
+	if (!check_text(d))
+		return 0;
 	p = (struct rn_parser){ .d = d, .arena = &prog->arena, .e = e };
 	rn_next(&p);
 	parse_statements(&p, &prog->stmts, &prog->nstmts, false);

@@ -40,8 +40,11 @@ void *rn_fail(struct rn_parser *p, const char *want)
 		return NULL;
 	if (p->t.kind == RN_TOK_BAD && strchr("\"'`", text[p->t.at]))
 		rn_diag_error(p->d, p->t.at, 0, "the %c is not closed on its line", text[p->t.at]);
+	else if (p->t.kind == RN_TOK_BAD && text[p->t.at] > ' ' && text[p->t.at] < 0x7F)
+		rn_diag_error(p->d, p->t.at, 0, "expected %s, and nothing begins with '%c'", want, text[p->t.at]);
 	else if (p->t.kind == RN_TOK_BAD)
-		rn_diag_error(p->d, p->t.at, 0, "no token begins with this character");
+		rn_diag_error(p->d, p->t.at, 0, "expected %s, and nothing begins with byte 0x%02x", want,
+			      (unsigned char)text[p->t.at]);
 	else
 		rn_diag_error(p->d, p->t.at, p->t.end, "expected %s, not %s", want,
 			      rn_tok_label(text, &p->t, buf, sizeof buf));

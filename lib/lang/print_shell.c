@@ -230,11 +230,21 @@ static const char *run_node(const char *kind, const json_t *opt)
 	return json_string_value(json_object_get(opt, strcmp(kind, "fit") ? "in" : "loss"));
 }
 
+/* What rn-train says once for all runs of a kind. */
+static const char *const once[] = { "metric", "target", "group", "decode", "as", "embedding" };
+enum { NONCE = sizeof once / sizeof *once, SCORE_ONCE = 3 }; /* the first ones are of metrics */
+
+/* A run that does not say a prediction's column has the usual one. */
+static bool same_setting(const json_t *a, const json_t *b)
+{
+	return (!a && !b) || (a && b && rn_json_equal(a, b));
+}
+
 /* rn-train has one loss, one metric and one target. */
 static int check_runs(const struct shell *s)
 {
-	const json_t *metric = NULL, *target = NULL, *opt;
-	unsigned fits = 0, vals = 0;
+	const json_t *seen[NONCE] = { 0 }, *opt;
+	unsigned fits = 0, vals = 0, preds = 0;
 	const char *kind;
 	json_t *r;
 	size_t i;
@@ -243,15 +253,17 @@ static int check_runs(const struct shell *s)
 		opt = run_of(r, &kind);
 		fits += !strcmp(kind, "fit");
 		vals += !strcmp(kind, "val");
-		for (int k = 0; k < 2; k++) {
-			const json_t **seen = k ? &target : &metric;
-			const json_t *v = json_object_get(opt, k ? "target" : "metric");
+		for (int k = 0; k < NONCE; k++) {
+			const json_t *v = json_object_get(opt, once[k]);
+			bool pred = k >= SCORE_ONCE && !strcmp(kind, "pred");
 
-			if (v && *seen && !rn_json_equal(*seen, v))
-				return rn_err_set(s->e, RN_EUSAGE, "a pipeline has one metric and one target, and this "
-						  "plan several: write it as a spec or as a program");
-			*seen = v ? v : *seen;
+			if ((v && seen[k] && !rn_json_equal(seen[k], v)) ||
+			    (pred && preds && !same_setting(seen[k], v)))
+				return rn_err_set(s->e, RN_EUSAGE, "a pipeline has one %s, and this plan several: "
+						  "write it as a spec or as a program", once[k]);
+			seen[k] = v ? v : seen[k];
 		}
+		preds += !strcmp(kind, "pred");
 	}
 	if (fits != 1 || vals > 1)
 		return rn_err_set(s->e, RN_EUSAGE, "a pipeline ends in one fit with at most one validation, and this "
@@ -261,7 +273,7 @@ static int check_runs(const struct shell *s)
 
 static int put_train(const struct shell *s)
 {
-	const json_t *opt, *metric = NULL, *target = NULL, *patience = NULL, *every = NULL;
+	const json_t *opt, *said[NONCE] = { 0 }, *patience = NULL, *every = NULL;
 	struct rn_str *out = s->out, fit = RN_STR_INIT;
 	const char *kind;
 	json_t *r;
@@ -285,18 +297,19 @@ static int put_train(const struct shell *s)
 			}
 		}
 		put_file(s, find(s, run_node(kind, opt)), out);
-		metric = json_object_get(opt, "metric") ? json_object_get(opt, "metric") : metric;
-		target = json_object_get(opt, "target") ? json_object_get(opt, "target") : target;
+		for (int k = 0; k < NONCE; k++)
+			said[k] = json_object_get(opt, once[k]) ? json_object_get(opt, once[k]) : said[k];
 		patience = json_object_get(opt, "patience") ? json_object_get(opt, "patience") : patience;
 		every = json_object_get(opt, "every") ? json_object_get(opt, "every") : every;
 	}
 	rn_str_add(out, " \\\n ");
-	if (metric)
-		rn_str_addf(out, " --metric %s", json_string_value(metric));
-	if (target) {
-		rn_str_add(out, " --target ");
-		quote(json_string_value(target), out);
-	}
+	for (int k = 0; k < NONCE; k++)
+		if (json_is_string(said[k])) {
+			rn_str_addf(out, " --%s ", once[k]);
+			quote(json_string_value(said[k]), out);
+		} else if (said[k]) {
+			rn_str_addf(out, json_is_true(said[k]) ? " --%s" : " --no-%s", once[k]);
+		}
 	if (patience)
 		rn_str_addf(out, " --patience %lld", (long long)json_integer_value(patience));
 	if (every)

@@ -43,6 +43,13 @@ setup_file() {
 		  {"eval": {"name": "test", "in": "test", "metric": "accuracy", "target": "label"}},
 		  {"pred": {"name": "all", "in": "out", "to": "pred.csv"}}]}
 	END
+	cat >model.relnn <<-'END'
+		?source Paper = "paper.csv" <key="paper_id"> .
+		H(p; ReLU()(Linear(1, 16)([year] / 1000))) :- Paper(p, year: year) .
+		Out(p; Linear(16, 3)(z)) :- H(p; z) .
+		?fit <epochs=50> Loss(; CrossEntropyLoss()(z, [c])) :- Out(p; z), Paper(p, c, "train") .
+		?pred Class(p, [ArgMax(z)]) :- Out(p; z) .
+	END
 	rn-scan paper.csv --key paper_id -o papers.er
 	rn-scan cites.csv --emb ones:1 -o adj.er
 	rn-scan cites.csv -o cites.er

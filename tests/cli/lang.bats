@@ -1,0 +1,604 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# What query programs mean: every construct by small relations and a ?pred, which
+# makes rn-train a plain query engine.  Messages are in lang_errors.bats.
+
+load lib
+
+# n: four nodes with a label.  e: weighted edges, one with a NULL end.
+graph() {
+	printf 'n,label\n1,x\n2,y\n3,x\n4,z\n' >n.csv
+	printf 'a,b,w\n1,2,0.5\n1,3,1.5\n2,3,2\n3,3,4\n4,,1\n' >e.csv
+}
+
+# Without the decoded column that predictions of a trained relation have besides.
+undecoded() {
+	awk -F , 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "prediction") drop = i }
+		{ line = ""; for (i = 1; i <= NF; i++) if (i != drop) line = line (line == "" ? "" : ",") $i; print line }' "$1"
+}
+
+# gives CSV PROGRAM [OPTION]...: what its ?pred P writes.
+gives() {
+	local want=$1
+	printf '%s\n' "$2" >q.relnn
+	shift 2
+	[ -e n.csv ] || graph
+	rm -f P.csv
+	run --separate-stderr rn-train q.relnn -q --source N=n.csv --source E=e.csv "$@"
+	if [ "$status" != 0 ] || { [ "$(cat P.csv)" != "$want" ] && [ "$(undecoded P.csv)" != "$want" ]; }; then
+		printf 'of  %s\nexit status %s\nP.csv is  %s\ninstead of %s\nstderr: %s\n' "$(cat q.relnn)" \
+			"$status" "$(cat P.csv)" "$want" "$stderr"
+		return 1
+	fi
+}
+
+# ---- atoms -----------------------------------------------------------------------------------
+
+@test "an atom binds columns by position, and surplus columns are dropped" {
+	gives $'n,l\n1,x\n2,y\n3,x\n4,z' '?pred P(n, l) :- N(n, l) .'
+	gives $'q\n1\n2\n3\n4' '?pred P(q) :- E(q) .'
+}
+
+@test "an atom binds columns by name, in any order" {
+	gives $'l,k\nx,1\ny,2\nx,3\nz,4' '?pred P(l, k) :- N(label: l, n: k) .'
+	gives $'w\n0.5\n1.5\n2\n4\n1' '?pred P(w) :- E(w: w) .'
+	gives $'a,w\n1,0.5\n1,1.5\n2,2\n3,4\n4,1' '?pred P(a, w) :- E(a, w: w) .'
+}
+
+@test "constants select, repeated variables test equality, _ is fresh each time" {
+	gives $'n\n1\n3' '?pred P(n) :- N(n, "x") .'
+	gives $'n\n1\n3' "?pred P(n) :- N(n, label: 'x') ."
+	gives $'b\n2\n3' '?pred P(b) :- E(1, b, _) .'
+	gives $'a\n3' '?pred P(a) :- E(a, a, _) .'
+	gives $'a\n4' '?pred P(a) :- E(a, None, _) .'
+	gives $'a\n2' '?pred P(a) :- E(a, _, 4 / 2) .'
+	gives $'b\n3' '?pred P(b) :- E(1 + 1, b, _) .'
+	gives $'a\n1\n2\n3\n4' '?pred P(a) :- E(a, _, _) .'
+	gives $'a\n3' '?pred P(a) :- E(a, b, _), E(b, a, _) .'
+}
+
+@test "backquotes make a name of anything" {
+	printf 'node id,in\n1,5\n2,6\n' >odd.csv
+	gives $'my x,in\n1,5\n2,6' '?pred P(`my x`, `in`) :- Odd(`node id`: `my x`, `in`: `in`) .' \
+		--source Odd=odd.csv
+	gives $'x\n2' '?pred P(x) :- Odd(x, `in`), `in` > 5 .' --source Odd=odd.csv
+}
+
+# ---- joins -----------------------------------------------------------------------------------
+
+@test "a comma joins on shared variables, rows in the order of the atoms" {
+	gives $'a,l,b,m\n1,x,2,y\n1,x,3,x\n2,y,3,x\n3,x,3,x' '?pred P(a, l, b, m) :- E(a, b, _), N(a, l), N(b, m) .'
+	gives $'x,y,z\n1,2,3\n1,3,3\n2,3,3\n3,3,3' '?pred P(x, y, z) :- E(x, y, _), E(y, z, _) .'
+}
+
+@test "joins keep duplicates, a rule without an embedding is distinct" {
+	printf 'k\n1\n1\n2\n' >d.csv
+	gives $'k\n1\n2' '?pred P(k) :- D(k) .' --source D=d.csv
+	gives $'k,n\n1,4\n2,1' '?pred P(k, n: count(*)) :- D(k), D(k) .' --source D=d.csv
+	gives $'k,n\n1,1\n2,1' $'?pred P(k, n: count(*)) :- U(k) .\nU(k) :- D(k) .' --source D=d.csv
+}
+
+@test "comparisons filter, between atoms too" {
+	gives $'x,y\n1,3' '?pred P(x, y) :- N(x, l), N(y, l), x < y .'
+	gives $'a,b\n1,2\n1,3\n2,3' '?pred P(a, b) :- E(a, b, w), a != b .'
+	gives $'a,w\n1,1.5\n2,2\n3,4' '?pred P(a, w) :- E(a, _, w), w * 2 >= a + 2 .'
+	gives $'a,v,w\n1,0.5,1.5' '?pred P(a, v, w) :- E(a, _, v), E(a, _, w), v < w, v + w == 2 .'
+	gives $'n\n3' '?pred P(n) :- N(n, l), l <= "x", n ** 2 > 4 .'
+	gives $'x,y\n2,1\n3,1\n3,2\n4,1\n4,2\n4,3' '?pred P(x, y) :- N(x, _), N(y, _), y < x .'
+}
+
+@test "atoms that share nothing give a cross product, and a warning" {
+	gives $'n,m\n1,2\n3,2' '?pred P(n, m) :- N(n, "x"), N(m, "y") .'
+	printf '?pred P(n, m) :- N(n, "x"), N(m, "y") .\n' >q.relnn
+	run --separate-stderr rn-train q.relnn --source N=n.csv
+	[[ $stderr == "rn-train: warning: q.relnn:1:29: 'N' shares no variable with what stands before it: a cross product"* ]]
+}
+
+@test "NULL keys do not match" {
+	gives $'a,l\n1,y\n1,x\n2,x\n3,x' '?pred P(a, l) :- E(a, b, _), N(b, l) .'
+	printf 'k\n1\n\n' >d.csv
+	gives $'k\n1' '?pred P(k) :- D(k), D(k) .' --source D=d.csv
+}
+
+@test "?R keeps rows without a match: NULL variables, a zero embedding" {
+	gives $'n,b\n1,2\n1,3\n2,3\n3,3\n4,' '?pred P(n, b) :- N(n, _), ?E(n, b, _) .'
+	gives $'n,z\n1,0\n2,0\n3,5\n4,0' \
+		$'X(n; [n] + 2) :- N(n, _), n == 3 .\n?pred P(n; z) :- N(n, _), ?X(n; z) .'
+	gives $'n,z0,z1\n1,1,0\n2,2,4\n3,3,0\n4,4,0' \
+		$'A(n; [n]) :- N(n, _) .\nX(n; [n] * 2) :- N(n, "y") .\n?pred P(n; Concat(a, b)) :- A(n; a), ?X(n; b) .'
+	gives $'n\n4' '?pred P(n) :- N(n, _), ?E(n, b, _), ?N(b, l), n > 3 .'
+}
+
+@test "a comparison behind an optional atom filters what was kept" {
+	gives $'n,b\n1,3\n2,3\n3,3' '?pred P(n, b) :- N(n, _), ?E(n, b, _), b > 2 .'
+}
+
+@test "!R keeps what has no match" {
+	gives $'n\n4' '?pred P(n) :- N(n, _), !E(_, n, _), n > 1 .'
+	gives $'n\n2\n3\n4' '?pred P(n) :- N(n, _), !E(n, 2, _) .'
+	gives $'a,b\n1,2\n2,3' $'S(1, 3) :- N(1, _) .\n?pred P(a, b) :- E(a, b, _), !S(a, b), a != b .'
+}
+
+# ---- unions ----------------------------------------------------------------------------------
+
+@test "a bar stacks by variable name" {
+	gives $'u,v\n1,2\n1,3\n2,3\n3,3\n2,1\n3,1\n3,2' '?pred P(u, v) :- F(u, v) | F(v, u) .
+		F(u, v) :- E(u, v, _), v > 0 .'
+	gives $'u,n\n1,2\n2,2\n3,4\n4,1\n,1' '?pred P(u, n: count(*)) :- E(u, _, _) | E(_, u, _) .'
+	gives $'l,n\nx,1\ny,2\nx,3\nz,4' '?pred P(l, n) :- N(n, l) | N(label: l, n: n) .'
+}
+
+@test "a union keeps duplicates and groups by its head" {
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' $'A(n; [n]) :- N(n, _) .\n?pred P(n; sum(z)) :- A(n; z) | A(n; y) .'
+	gives $'n,z\n1,2\n2,2\n3,2\n4,2' $'A(n; [n]) :- N(n, _) .\n?pred P(n; count(z)) :- A(n; z) | A(n; y) .'
+}
+
+@test "whatever the head calls the stacked embedding, and atoms theirs" {
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' $'A(n; [n]) :- N(n, _) .\n?pred P(n; mean(q * 2)) :- A(n; z) | A(n; y) .'
+	gives $'n,z\n1,1\n2,2\n3,3\n4,4' $'A(n; [n]) :- N(n, _) .\n?pred P(n; max(y)) :- A(n; z) | A(n; y) .'
+}
+
+@test "comparisons behind a union hold for all of it" {
+	gives $'n\n3\n4' '?pred P(n) :- N(n, _) | E(_, n, _), n > 2 .'
+}
+
+@test "R(x; 0) gives rows with a zero embedding" {
+	gives $'n,z\n1,2\n2,2\n3,4\n4,1' '?pred P(n; sum(z)) :- Z(n; 0) | Q(n; z) .
+		Q(n; [w]) :- E(n, b, w) .
+		Z(n; [n]) :- N(n, _) .'
+	gives $'n,z\n1,-1\n2,0\n3,0\n4,0' '?pred P(n; sum(z)) :- Z(n; 0) | Q(n; z) .
+		Q(n; -[n]) :- N(n, _), n < 2 .
+		Z(n; [n]) :- N(n, _) .'
+}
+
+# ---- heads -----------------------------------------------------------------------------------
+
+@test "a head holds variables, constants and expressions, which may be named" {
+	gives $'l,c1,c\nx,k,2\ny,k,1\nz,k,1' '?pred P(l, "k", c: count(*)) :- N(n, l) .'
+	gives $'n,k,up,c3\n1,3,X,3.5\n2,5,Y,3.5\n3,7,X,3.5\n4,9,Z,3.5' \
+		'?pred P(n: n, k: n * 2 + 1, up: upper(l), 7 / 2) :- N(n, l) .'
+	gives $'n,n_2\n1,1\n2,2\n3,3\n4,4' '?pred P(n, n) :- N(n, _) .'
+	gives $'odd\ntrue\nfalse' '?pred P(odd: (n - 1) * (n - 3) == 0) :- N(n, _) .'
+}
+
+@test "content aggregates group by the other attributes" {
+	gives $'a,s,c\n1,2,2\n2,2,1\n3,4,1\n4,1,1' '?pred P(a, s: sum(w), c: count(*)) :- E(a, b, w) .'
+	gives $'a,lo,hi,m\n1,0.5,1.5,1\n2,2,2,2\n3,4,4,4\n4,1,1,1' \
+		'?pred P(a, lo: min(w), hi: max(w), m: avg(w)) :- E(a, b, w) .'
+	gives $'count,sum\n5,9' '?pred P(count(*), sum(w)) :- E(_, _, w) .'
+	gives $'a,count\n1,2\n2,1\n3,1\n4,0' '?pred P(a, count(b)) :- E(a, b, _) .'
+	gives $'a,d,z\n1,2,2\n2,1,2\n3,1,4\n4,1,1' '?pred P(a, d: count(*); sum([w])) :- E(a, _, w) .'
+}
+
+@test "an embedding is grouped by the head's attributes: sum, mean, max, min, count" {
+	for agg in 'sum:2 2 4 1' 'add:2 2 4 1' 'mean:1 2 4 1' 'avg:1 2 4 1' 'max:1.5 2 4 1' \
+		'min:0.5 2 4 1' 'count:2 1 1 1'; do
+		read -r a b c d <<<"${agg#*:}"
+		gives $'a,z\n'"1,$a"$'\n'"2,$b"$'\n'"3,$c"$'\n'"4,$d" "?pred P(a; ${agg%:*}([w])) :- E(a, _, w) ."
+	done
+	gives $'a,z\n1,2\n2,2\n3,4\n4,1' '?pred P(a; [w]) :- E(a, _, w) .'
+	gives $'z\n9' '?pred P(; sum([w])) :- E(_, _, w) .'
+	gives $'z\n2' '?pred P(; [w]) :- E(_, _, w), w != 1 .'
+}
+
+@test "where the head is a key nothing is grouped, and nothing changes" {
+	graph
+	gives $'n,z\n1,1\n2,2\n3,3\n4,4' $'?source K = "n.csv" <key="n"> .\n?pred P(n; [n]) :- K(n, _) .'
+	printf '?source K = "n.csv" <key="n"> .\n?pred P(n; [n]) :- K(n, _) .\n' >q.relnn
+	[ "$(rn-compile q.relnn | grep -c '"op": "agg"')" = 0 ]
+	printf '?source K = "n.csv" .\n?pred P(n; [n]) :- K(n, _) .\n' >q.relnn
+	[ "$(rn-compile q.relnn | grep -c '"op": "agg"')" = 1 ]
+}
+
+# ---- embedding expressions -------------------------------------------------------------------
+
+@test "columns become embeddings in brackets" {
+	gives $'n,z0,z1\n1,1,2\n2,2,4\n3,3,6\n4,4,8' '?pred P(n; Concat([n], [n] * 2)) :- N(n, _) .'
+	gives $'a,z0,z1\n1,2,2\n2,2,2\n3,3,4\n4,4,1' '?pred P(a; [a, w]) :- E(a, _, w) .'
+	gives $'n,z\n1,1\n2,2\n3,3\n4,4' '?pred P(n; ReLU()([n])) :- N(n, _) .'
+	gives $'n,z\n1,1\n2,2\n3,3\n4,4' '?pred P(n; ReLU([n])) :- N(n, _) .'
+}
+
+@test "precedence: == below + - below * / @ below minus below **" {
+	gives $'n,z\n2,-4' '?pred P(n; -[n] ** 2) :- N(n, "y") .'
+	gives $'n,z\n2,0.25' '?pred P(n; [n] ** -2) :- N(n, "y") .'
+	gives $'n,z\n2,1' '?pred P(n; [n] + 1 == 5 - [n]) :- N(n, "y") .'
+	gives $'n,z\n2,-3' '?pred P(n; 1 - [n] - [n]) :- N(n, "y") .'
+	gives $'n,z\n2,1' '?pred P(n; 8 / [n] / 4) :- N(n, "y") .'
+	gives $'n,z\n2,512' '?pred P(n; [n] ** 3 ** 2) :- N(n, "y") .'
+	gives $'n,z\n2,6' '?pred P(n; dot(Concat([n], [n]), Concat([n], 1 * [n] / 2))) :- N(n, "y") .'
+}
+
+@test "parameters: Tensor begins at 0, or at its fill" {
+	local fit='?fit <epochs=1, lr=1e-30> L(; z * z) :- A(n; z) .'
+	gives $'n,z\n2,0' "A(n; [n] * Tensor(1)) :- N(n, 'y') . $fit ?pred P(n; z) :- A(n; z) ."
+	gives $'n,z\n2,0' "A(n; [n] * Tensor(1, 1)) :- N(n, 'y') . $fit ?pred P(n; z) :- A(n; z) ."
+	gives $'n,z\n2,3' "A(n; [n] * Tensor(1, 1, 1.5)) :- N(n, 'y') . $fit ?pred P(n; z) :- A(n; z) ."
+	gives $'n,z0,z1\n2,2,2' "k = 4 / 2 . T = Tensor(k, k, 0.5) . M(n; [n, n] @ T) :- N(n, 'y') .
+		A(n; rowsum(z)) :- M(n; z) . $fit ?pred P(n; z) :- M(n; z) ."
+}
+
+@test "softmax over the rows that share a variable, before the grouping" {
+	gives $'a,z\n1,0.5\n2,1\n3,1\n4,1' '?pred P(a; max(softmax([w] * 0; a))) :- E(a, _, w) .'
+	gives $'b,z\n2,1\n3,0.33333334\n,1' '?pred P(b; max(softmax([w] * 0; b))) :- E(a, b, w) .'
+	gives $'a,z\n1,0.5\n2,1\n3,1\n4,1' '?pred P(a; max(softmax([w] * 0))) :- E(a, _, w) .'
+	gives $'a,z\n1,1.3333334\n2,0.33333334\n3,0.33333334' \
+		'?pred P(a; sum(softmax([w] * 0; b))) :- E(a, b, w), b > 0 .'
+}
+
+# ---- transforms ------------------------------------------------------------------------------
+
+@test "a transform's one free variable, of any name, is its argument" {
+	gives $'n,z\n1,3\n2,5\n3,7\n4,9' $'F = 2 * x + 1 .\n?pred P(n; F([n])) :- N(n, _) .'
+	gives $'n,z\n1,9\n2,25\n3,49\n4,81' $'F = 2 * x + 1 .\nG = F(inp) ** 2 .\n?pred P(n; G([n])) :- N(n, _) .'
+	gives $'n,z\n1,3\n2,4\n3,5\n4,6' $'F<k> = x + k .\n?pred P(n; F<2>([n])) :- N(n, _) .'
+	gives $'n,z\n1,5\n2,6\n3,7\n4,8' $'F<k> = x + k .\nG<k> = F<k>(F<k + 1>(y) - 1) .\n?pred P(n; G<2>([n])) :- N(n, _) .'
+	gives $'n,z\n1,1\n2,2\n3,3\n4,4' $'F = ReLU() .\n?pred P(n; F([n])) :- N(n, _) .'
+}
+
+@test "a transform's parameters have its name, wherever it is used" {
+	cat >q.relnn <<-'END'
+		K<i> = Linear(1, 2) .
+		M<i> = Linear(2, 1)(ReLU()(K<i>(x))) .
+		A(n; M<1>([n])) :- N(n, _) .
+		B(n; M<2>([n])) :- N(n, _) .
+		?fit <epochs=1> L(; MSELoss()(z, [n])) :- A(n; z) .
+		?fit <epochs=1> L(; MSELoss()(z, [n])) :- B(n; z) .
+		?pred P(n; z) :- A(n; z) .
+		?pred Q(n; M<1>([n])) :- N(n, _) .
+		?pred R(n; M<2>([n])) :- N(n, _) .
+	END
+	graph
+	run -0 --separate-stderr rn-train q.relnn --json --source N=n.csv --weights-out w
+	[ "$(member parameters <<<"$output")" = 14 ] # 4 + 3, twice
+	diff <(cd w && printf '%s\n' *.npy) - <<-'END'
+		K<1>.bias.npy
+		K<1>.weight.npy
+		K<2>.bias.npy
+		K<2>.weight.npy
+		M<1>.bias.npy
+		M<1>.weight.npy
+		M<2>.bias.npy
+		M<2>.weight.npy
+	END
+	cmp P.csv Q.csv
+	run ! cmp -s P.csv R.csv
+}
+
+@test "modules of a rule have the rule's name" {
+	cat >q.relnn <<-'END'
+		A(n; Linear(4, 1)(ReLU()(Linear(1, 4)([n])))) :- N(n, _) .
+		?fit <epochs=1> L(; MSELoss()(z, [n])) :- A(n; z) .
+	END
+	graph
+	rn-train q.relnn -q --source N=n.csv --weights-out w
+	(cd w && printf '%s\n' *.npy) >names
+	[ "$(wc -l <names)" = 4 ]
+	[ "$(grep -c '^A\.' names)" = 4 ]
+}
+
+# ---- templates -------------------------------------------------------------------------------
+
+@test "the most specific definition wins, and base cases end a recursion" {
+	gives $'n,z\n1,16\n2,32\n3,48\n4,64' 'H<0>(n; [n]) :- N(n, _) .
+		H<i>(n; z * 2) :- H<i - 1>(n; z) .
+		?pred P(n; z) :- H<4>(n; z) .'
+	gives $'n,w\n1,both' 'H<a, b>(n, w: "none") :- N(n, _), n == 1 .
+		H<a, 1>(n, w: "one") :- N(n, _), n == 1 .
+		H<"k", b>(n, w: "k") :- N(n, _), n == 1 .
+		H<"k", 1>(n, w: "both") :- N(n, _), n == 1 .
+		?pred P(n, w) :- H<"k", 1>(n, w) .'
+	gives $'n,w\n1,k' 'H<a, b>(n, w: "none") :- N(n, _), n == 1 .
+		H<"k", b>(n, w: "k") :- N(n, _), n == 1 .
+		?pred P(n, w) :- H<k, 2>(n, w) .'
+	gives $'n,w\n1,same' 'H<a, b>(n, w: "other") :- N(n, _), n == 1 .
+		H<1, 1>(n, w: "same") :- N(n, _), n == 1 .
+		?pred P(n, w) :- H<1, 2 - 1>(n, w) .'
+}
+
+@test "transforms specialise, too" {
+	gives $'n,z\n1,105\n2,106\n3,107\n4,108' $'F<i> = x + i .\nF<3> = x + 100 .\n?pred P(n; F<3>(F<4>([n]))) :- N(n, _) .'
+}
+
+@test "a parameter may be a relation, and stands in the head as its name" {
+	gives $'c0,s,t\nCites,1,2\nCites,1,3\nCites,2,3\nCites,3,3' 'Cites(a, b) :- E(a, b, _), b > 0 .
+		Of<r>(r, s, t) :- r(s, t) .
+		?pred P(c0, s, t) :- Of<Cites>(c0, s, t) .'
+	gives $'n\n1\n2\n3\n4' $'Of<r>(x) :- r(x, _) .\n?pred P(n) :- Of<N>(n) .'
+	gives $'n\n1\n2\n3\n4' $'Of<r>(x) :- r(x, _) .\n?pred P(n) :- Of<"N">(n) .'
+}
+
+@test "a constant of the program is an argument" {
+	gives $'n,z\n1,3\n2,4\n3,5\n4,6' $'k = 2 .\nF<i>(n; [n] + i) :- N(n, _) .\n?pred P(n; z) :- F<k>(n; z) .'
+}
+
+# ---- bounded sets ----------------------------------------------------------------------------
+
+W='W<i>(n; [n] * i) :- N(n, _) .'
+
+@test "a join over integers: z_1 … z_h, and *z for all of them" {
+	gives $'n,z0,z1,z2\n1,1,2,3\n2,2,4,6\n3,3,6,9\n4,4,8,12' \
+		"$W"$'\n?pred P(n; Concat(*z)) :- Join(Set(W<i>(n; z) | 1 <= i, i <= 3)) .'
+	gives $'n,z\n1,5\n2,10\n3,15\n4,20' \
+		"$W"$'\nh = 3 .\n?pred P(n; z_1 + z_2 * 2) :- Join(Set(W<i>(n; z) | 0 < i, i < h)) .'
+	gives $'n,z\n1,5\n2,10\n3,15\n4,20' \
+		"$W"$'\n?pred P(n; z<1> + z<2> * 2) :- Join(Set(W<i>(n; z) | 1 <= i, 2 >= i)) .'
+	gives $'n,z0,z1,z2\n1,0.5,1,2\n2,1,2,4\n3,1.5,3,6\n4,2,4,8' \
+		"$W"$'\nH(n; [n] / 2) :- N(n, _) .\n?pred P(n; Concat(y, *z)) :- H(n; y), Join(Set(W<i>(n; z) | 1 <= i, i <= 2)) .'
+}
+
+@test "a union over integers, and conditions beside the bounds" {
+	gives $'n,z\n1,6\n2,12\n3,18\n4,24' \
+		"$W"$'\n?pred P(n; sum(z)) :- Union(Set(W<i>(n; z) | 1 <= i, i <= 3)) .'
+	gives $'n,z\n1,9\n2,18\n3,27\n4,36' \
+		"$W"$'\n?pred P(n; sum(z)) :- Union(Set(W<i>(n; z) | 1 <= i, i <= 5, i != 3, i ** 2 != 4, i != 1)) .'
+	gives $'i,z\n1,10\n2,20\n3,30' \
+		"$W"$'\n?pred P(i; sum(z)) :- Union(Set(W<i>(n; z) | 1 <= i, i <= 3)) .'
+}
+
+@test "a set with one element is that element" {
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' "$W"$'\n?pred P(n; z) :- Join(Set(W<i>(n; z) | i == 2, i < 9, i > 0)) .'
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' "$W"$'\n?pred P(n; Concat(*z)) :- Join(Set(W<i>(n; z) | 2 <= i, i <= 2)) .'
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' "$W"$'\n?pred P(n; z_1) :- Join(Set(W<i>(n; z) | 2 <= i, i <= 2)) .'
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' "$W"$'\n?pred P(n; sum(z)) :- Union(Set(W<i>(n; z) | 2 <= i, i <= 2)) .'
+}
+
+@test "sets over relations: one element per row, constants and conditions select" {
+	printf 'ts,rel,tt\nA,W,B\nB,W,A\nA,V,A\n' >meta.csv
+	local rules='V(n, l) :- N(n, l) .
+		W(n, l) :- N(n, l), n < 3 .
+		M<s, r, t>(s, r, t, n; [n]) :- r(n, _) .'
+	gives $'s,r,t,n,z\nA,W,B,1,1\nA,W,B,2,2\nB,W,A,1,1\nB,W,A,2,2\nA,V,A,1,1\nA,V,A,2,2\nA,V,A,3,3\nA,V,A,4,4' \
+		"$rules"' ?pred P(s, r, t, n; z) :- Union(Set(M<s, r, t>(s, r, t, n; z) | Meta(s, r, t))) .' --source Meta=meta.csv
+	gives $'r,n,z\nW,1,1\nW,2,2\nV,1,1\nV,2,2\nV,3,3\nV,4,4' \
+		"$rules"' Q<t>(r, n; z) :- Union(Set(M<a, r, t>(a, r, t, n; z) | Meta(a, r, t))) .
+		?pred P(r, n; z) :- Q<"A">(r, n; z) .' --source Meta=meta.csv
+	gives $'r,n,z\nW,1,1\nW,2,2' \
+		"$rules"' ?pred P(r, n; z) :- Union(Set(M<a, r, "A">(a, r, t, n; z) | Meta(a, r, "A"), a != "A")) .' --source Meta=meta.csv
+	# Two guards are joined: A-W-B meets one row, B-W-A and A-V-A two each.
+	gives $'n,z\n1,5\n2,10\n3,6\n4,8' \
+		"$rules"' ?pred P(n; sum(z)) :- Union(Set(M<a, r, b>(a, r, b, n; z) | Meta(a, r, b), Meta(b, q, c))) .' --source Meta=meta.csv
+	gives $'r,n\nW,1\nW,3\nV,1\nV,3' \
+		"V(n) :- N(n, _), n < 2 . W(n) :- N(n, 'x') . A(n, r: 'V') :- N(n, _), n == 3 .
+		?pred P(r, n) :- Union(Set(r(n) | Meta(s, r, 'A'))) | A(n: n, r: r) ." --source Meta=meta.csv
+}
+
+@test "a guard's columns may be named, and its rows read from a pipe" {
+	printf 'x,i\nq,1\nq,3\n' >g.csv
+	gives $'n,z\n1,4\n2,8\n3,12\n4,16' "$W"'?pred P(n; sum(z)) :- Union(Set(W<k>(n; z) | G(i: k))) .' --source G=g.csv
+	printf '%s\n' "$W"'?pred P(n; sum(z)) :- Union(Set(W<k>(n; z) | G(i: k), G(i: k))) .' >q.relnn
+	rn-train q.relnn -q --source N=<(cat n.csv) --source G=<(cat g.csv)
+	[ "$(cat P.csv)" = $'n,z\n1,4\n2,8\n3,12\n4,16' ]
+}
+
+# ---- functions -------------------------------------------------------------------------------
+
+@test "a function's last rule is its value, and its rules have names of their own" {
+	gives $'n,z\n1,3\n2,6\n3,9\n4,12' 'def F<k>(In: (int; T), G) -> (int; T):
+			A(x; z * k) :- In(x; z) .
+			B(x; z) :- A(x; z), G(x, _) .
+		enddef
+		W(x; [x]) :- N(x, l) .
+		?pred P(n: x; z) :- F<3>(W, N)(x; z) .'
+	gives $'x,z\n1,6\n2,12\n3,18\n4,24' 'def F<k>(In):
+			A(x; z * k) :- In(x; z) .
+		enddef
+		A(x; [x]) :- N(x, l) .
+		?pred P(x; z) :- F<3>(F<2>(A))(x; z) .'
+	gives $'x,z\n1,7\n2,14\n3,21\n4,28' 'def F<k>(In):
+			A(x; z * k) :- In(x; z) .
+		enddef
+		def G(In):
+			B(x; y + z) :- F<3>(In)(x; y), F<4>(In)(x; z) .
+		enddef
+		A(x; [x]) :- N(x, l) .
+		?pred P(x; z) :- G(A)(x; z) .'
+}
+
+@test "a function without relations is called like a template, and specialises with rules" {
+	gives $'n,z\n1,7\n2,14\n3,21\n4,28' "H<'a', 0>(n; [n]) :- N(n, _) .
+		def Twice<t, i>():
+			Out(n; z * 2) :- H<t, i>(n; z) .
+		enddef
+		def H<t, i>():
+			More(n; y + z) :- Twice<t, i - 1>(n; y), H<'a', 0>(n; z) .
+			Out(n; z) :- More(n; z) .
+		enddef
+		?pred P(n; z) :- H<'a', 2>(n; z) ."
+	gives $'n\n1\n3' 'def Some(): Out(n) :- N(n, "x") . enddef
+		?pred P(n) :- Some(n), Some()(n) .'
+}
+
+@test "a function holds constants and transforms, and sees those of the program" {
+	gives $'x,z\n1,111\n2,112\n3,113\n4,114' 'k = 100 . c = 5 .
+		def F(In):
+			c = 10 .
+			Add<i> = z + i + c .
+			A(x; Add<k>(y)) :- In(x; y) .
+		enddef
+		W(x; [x]) :- N(x, l) .
+		?pred P(x; z) :- F(W)(x; z) .'
+}
+
+@test "two calls of a function with parameters have two sets of them, one call used twice has one" {
+	cat >q.relnn <<-'END'
+		def Layer<i>(In):
+			A(x; Linear(1, 1)(z)) :- In(x; z) .
+		enddef
+		X(n; [n]) :- N(n, _) .
+		Y(n; [n]) :- N(n, _) .
+		?pred A(n; z) :- Layer<1>(X)(n; z) .
+		?pred B(n; z) :- Layer<1>(X)(n; z) .
+		?pred C(n; z) :- Layer<2>(X)(n; z) .
+		?pred D(n; z) :- Layer<1>(Y)(n; z) .
+		?fit <epochs=1> L(; (x + y + z) * z) :-
+			Layer<1>(Layer<2>(X))(n; z), Layer<1>(Y)(n; y), Layer<1>(X)(n; x) .
+	END
+	graph
+	run -0 --separate-stderr rn-train q.relnn --json --source N=n.csv
+	[ "$(member parameters <<<"$output")" = 8 ]
+	cmp A.csv B.csv
+	run ! cmp -s A.csv C.csv
+	run ! cmp -s A.csv D.csv
+}
+
+# ---- constants and sources -------------------------------------------------------------------
+
+@test "constants: arithmetic, strings, and --set" {
+	local p='a = 3 . b = a * 2 + 1 . c = -b / 2 . name = "x" .
+		?pred P(n; [n] * b + c) :- N(n, l), l == name .'
+	gives $'n,z\n1,3.5\n3,17.5' "$p"
+	gives $'n,z\n1,1.5\n3,7.5' "$p" --set a=1
+	gives $'n,z\n2,10.5' "$p" --set name=y
+	fails_with 2 rn-train q.relnn --source N=n.csv --set nam=y
+	says "rn-train: --set nam=y: q.relnn has no constant 'nam'; did you mean 'name'?"
+	fails_with 2 rn-train q.relnn --source N=n.csv --set name
+	says "rn-train: --set wants NAME=VALUE, not 'name'"
+}
+
+@test "?source: a path beside the program, settings of rn-scan, and --source overrides" {
+	mkdir -p sub
+	printf 'id,f0,f1,l\n1,0.5,2,a\n2,1,3,b\n' >sub/x.csv
+	printf '?source X = "x.csv" <key="id", emb="f*"> .\n?pred P(i, l; z) :- X(i, l; z) .\n' >sub/q.relnn
+	rn-train sub/q.relnn -q
+	[ "$(cat P.csv sub/P.csv 2>/dev/null)" = $'i,l,z0,z1\n1,a,0.5,2\n2,b,1,3' ]
+	printf 'id,f0,f1,l\n9,1,1,c\n' >y.csv
+	rn-train sub/q.relnn -q --source X=y.csv --output-dir .
+	[ "$(cat P.csv)" = $'i,l,z0,z1\n9,c,1,1' ]
+	printf '?source X .\n?pred P(i) :- X(i) .\n' >q.relnn
+	rn-train q.relnn -q --source X=y.csv
+	[ "$(cat P.csv)" = $'i\n9' ]
+}
+
+@test "?source: a query of a database" {
+	command -v sqlite3 >/dev/null || skip "sqlite3 is not installed"
+	sqlite3 g.db 'create table t(a integer, b text); insert into t values (1, "p"), (2, "q"), (3, "p")'
+	gives $'a\n1\n3' $'?source T = "sqlite:g.db" <query="select a from t where b = \'p\'"> .\n?pred P(a) :- T(a) .'
+}
+
+@test "a source may be a pipe" {
+	graph
+	printf '?pred P(a, l) :- E(a, b, _), N(b, l), N(a, _) .\n' >q.relnn
+	rn-train q.relnn -q --source N=<(cat n.csv) --source E=<(rn-scan e.csv)
+	[ "$(cat P.csv)" = $'a,l\n1,y\n1,x\n2,x\n3,x' ]
+}
+
+@test "embeddings of a stream are those of its atom" {
+	graph
+	rn-scan n.csv | rn-encode 'raw(n)' -o x.er
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' '?pred P(n; z * 2) :- X(n, _; z) .' --source X=x.er
+	gives $'n\n1\n2\n3\n4' '?pred P(n) :- X(n, _) .' --source X=x.er
+}
+
+@test "?stage is any operator, over sources, stages and rules" {
+	gives $'l,n\nx,1\ny,2\nx,3\nz,4' '?stage S = project <cols=["l=label", "n"]> (N) .
+		?pred P(l, n) :- S(l, n) .'
+	gives $'n\n4\n3\n2\n1' '?stage S = sort <by="n desc"> (R) .
+		R(n) :- N(n, _) .
+		?pred P(n) :- S(n) .'
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' '?stage X = encode <expr="raw(n)"> (N) .
+		?stage Y = map <expr="x + y"> (J) .
+		?stage J = join <on="n"> (x=X, y=X) .
+		?pred P(n; z) :- Y(n; z) .'
+}
+
+# ---- runs ------------------------------------------------------------------------------------
+
+@test "a result of ?pred is a relation of later statements" {
+	gives $'n,z\n1,4\n2,8\n3,12\n4,16' $'?pred M(n; [n] * 2) :- N(n, _) .\n?pred P(n; z * 2) :- M(n; z) .'
+	[ "$(cat M.csv)" = $'n,z\n1,2\n2,4\n3,6\n4,8' ]
+}
+
+line() {
+	awk 'BEGIN { print "id,x,y"; for (i = 0; i < 20; i++) print i "," i / 10 "," 3 * i / 10 - 1 }' >line.csv
+}
+
+@test "a second fit goes on from the weights of the first" {
+	line
+	local fit='L(; MSELoss()(z, [y])) :- O(i; z), D(i, _, y) .' o='O(i; Linear(1, 1)([x])) :- D(i, x, _) .'
+	local pred='?pred P(i; z) :- O(i; z) .'
+	printf '%s\n' "$o" "?fit <epochs=10, lr=0.1, optimizer=\"sgd\"> $fit" "$pred" >one.relnn
+	printf '%s\n' "$o" "?fit <epochs=4, lr=0.1, optimizer=\"sgd\"> $fit" \
+		"?fit <epochs=6, lr=0.1, optimizer=\"sgd\"> $fit" "$pred" >two.relnn
+	rn-train one.relnn -q --source D=line.csv --output-dir one
+	rn-train two.relnn -q --source D=line.csv --output-dir two
+	cmp one/P.csv two/P.csv
+}
+
+# ---- spellings -------------------------------------------------------------------------------
+
+# A program over points.csv that uses a constant, a template, a join and dropout.
+program() {
+	cat >m.relnn <<-'END'
+		hidden = 8 .
+		?source points = "points.csv" <key="id"> .
+		T<i> = Linear(hidden, hidden)(ReLU()(x)) .
+		H<0>(i; Linear(2, hidden)([a, b])) :- points(i, a, b, _, _) .
+		H<l>(i; Dropout(0.2)(T<l>(z))) :- H<l - 1>(i; z) .
+		Near(i, j) :- points(i, a, b, _, s), points(j, c, d, _, s), a < c, b < d, c - a < 1 / 10 .
+		Out(i; Linear(hidden, 2)(z)) :- H<2>(i; z) .
+		Mean(i; mean(z)) :- Near(i, j), H<1>(j; z) .
+		Both(i; z + Linear(hidden, 2, False)(m)) :- Out(i; z), ?Mean(i; m) .
+		?fit <epochs=20, lr=0.02> Loss(; CrossEntropyLoss()(z, [y])) :- Both(i; z), points(i, _, _, y, "train") .
+		?val <metric="accuracy", target="y"> Val(i, y; z) :- Both(i; z), points(i, _, _, y, "val") .
+		?eval <name="test", metric="accuracy", target="y"> Test(i, y; z) :- Both(i; z), points(i, _, _, y, "test") .
+		?pred P(i, [ArgMax(z)]) :- Both(i; z) .
+	END
+}
+
+bits() {
+	"$@" --json | member bits
+}
+
+@test "a program, its JSON, its flat program and its pipeline have the same bits" {
+	points
+	program
+	rn-compile m.relnn -o m.json
+	rn-compile m.relnn --to relnn -o flat.relnn
+	rn-compile m.relnn --to sh -o m.sh
+	want=$(bits rn-train m.relnn)
+	[ -n "$want" ]
+	for other in m.json flat.relnn; do
+		[ "$(bits rn-train "$other")" = "$want" ]
+	done
+	cp P.csv want.csv
+	[ "$(bits bash m.sh)" = "$want" ]
+	diff P.csv want.csv
+	rn-compile flat.relnn | diff m.json -
+	rn-compile m.json --to relnn | diff flat.relnn -
+}
+
+@test "staged or fused, on one thread or two: the same bits" {
+	points
+	program
+	want=$(bits rn-train m.relnn)
+	[ "$(bits rn-train m.relnn --placement staged)" = "$want" ]
+	[ "$(bits rn-train m.relnn -t 2)" = "$want" ]
+	[ "$(bits rn-train m.relnn --source points=<(cat points.csv))" = "$want" ]
+}
+
+@test "rn-predict and rn-eval take a program's model" {
+	points
+	program
+	rn-train m.relnn --json -o m.rnm >result.json
+	cp P.csv want.csv
+	rn-predict m.rnm -o again.csv
+	diff again.csv want.csv
+	rn-eval m.rnm --json >again.json
+	[ "$(member test <again.json)" = "$(member test <result.json)" ]
+	rn-explain m.relnn | grep -q 'H<1>'
+	rn-compile m.rnm --to relnn | grep -q '^?stage `H<1>`'
+}
+
+@test "rn-compile: constants, sources and a limit from the command line" {
+	points
+	program
+	rn-compile m.relnn --set hidden=4 | grep -q 'Linear(2, 4)'
+	rn-compile m.relnn --source points=/dev/null 2>/dev/null && return 1
+	cp points.csv other.csv
+	rn-compile m.relnn --source points=other.csv | grep -q '"from": "other.csv"'
+	fails_with 2 rn-compile m.relnn --max-instances 3
+	[[ $stderr == *"the program expands to more than 3 instances (--max-instances)"* ]]
+	rn-compile - <m.relnn | diff - <(rn-compile m.relnn)
+}
