@@ -142,6 +142,23 @@ negated() {
 	verdict
 }
 
+@test "losses as modules: each row's, the derivative of their mean" {
+	blocks module_loss.txt
+	while read -r n what src expr; do
+		[ "$src" = logits ] && dim=3 || dim=1
+		case $what in
+		row) rn-scan "$GOLDEN/$src.csv" --emb 'x*' | rn-map -- "$expr" | rn-cat --no-header ;;
+		gradient)
+			rn-train "$GOLDEN/value.json" --set "source=$src" --set "dim=$dim" --set "expr=$expr" \
+				--weights-out w -q >/dev/null
+			matrix w/p.weight.npy "$n" | negated "$dim"
+			;;
+		esac | agrees each 0 "$n.csv" "$what $src $expr"
+	done <blocks
+	[ "$(wc -l <blocks)" = 32 ]
+	verdict
+}
+
 @test "Linear, Tanh, Linear: ten epochs with each loss and optimizer" {
 	blocks mlp_start.txt
 	while read -r n outputs param; do
@@ -189,6 +206,31 @@ negated() {
 			curve log
 			;;
 		esac | agrees norm 0 "$n.csv" "$what $expr"
+	done <blocks
+	verdict
+}
+
+@test "batch normalisation, schedules, clipping: ten epochs" {
+	blocks step.txt
+	while read -r n what rest; do
+		[[ $what == start:* ]] && continue
+		options=${rest%% | *} expr=${rest#* | }
+		case $what in
+		end:*) matrix "w/${what#end:}.npy" "$n" ;;
+		loss)
+			rm -rf start w && mkdir start
+			while read -r k header; do
+				name=${header%% *}
+				if [[ $name == start:* && ${header#* } == "$rest" ]]; then
+					weights "$k" "start/${name#start:}.npy"
+				fi
+			done <blocks
+			read -ra words <<<"$options"
+			rn-train "$GOLDEN/fit.json" --set "expr=$expr" "${words[@]}" \
+				--weights-in start --weights-out w --log log -q >/dev/null 2>err
+			curve log
+			;;
+		esac | agrees norm 0 "$n.csv" "$what $rest"
 	done <blocks
 	verdict
 }
@@ -245,5 +287,69 @@ negated() {
 			--set "target=$target" --set "metric=$metric" --json -q >result
 		member score <result | agrees each 0 "$n.csv" "$src $kind $target $metric"
 	done <blocks
+	verdict
+}
+
+# model GOLDEN EXAMPLE TABLES OPTION...: the example's network, narrow and on small tables, against
+# models/GOLDEN.txt.  A step of SGD with a rate of 1 << 30 leaves nothing but the gradient.
+model() {
+	local golden=$1 program=$RN_ROOT/examples/$2/model.relnn tables=$GOLDEN/models/$3 args=() atol f n p
+	shift 3
+	for f in "$@"; do
+		case $f in
+		*.csv) args+=(--source "${f/=/=$tables/}") ;;
+		*) args+=(--set "$f") ;;
+		esac
+	done
+	mkdir -p "$golden/start"
+	cd "$golden" || return 1
+	blocks "models/$golden.txt"
+	while read -r n p; do
+		case $p in
+		start:*) weights "$n" "start/${p#start:}.npy" ;;
+		outputs) sort -g "$n.csv" >outputs ;;
+		esac
+	done <blocks
+	rn-train "$program" "${args[@]}" --weights-in start --weights-out same --epochs 1 --optimizer sgd \
+		--lr 1e-30 --weight-decay 0 --log log --output-dir . -q >/dev/null
+	curve log | agrees norm 0 "$(block loss).csv" "$golden: loss"
+	tail -n +2 pred.csv | cut -d, -f1,3- | sort -g | agrees norm 0 outputs "$golden: outputs"
+	rn-train "$program" "${args[@]}" --weights-in start --weights-out w --epochs 1 --optimizer sgd \
+		--lr 1073741824 --weight-decay 0 --output-dir . -q >/dev/null 2>&1 || true
+	[ "$(find w -type f | wc -l)" = "$(find start -type f | wc -l)" ]
+	# Where sums are standardised, gradients cancel: 1e-5 is of the largest in the network then, as
+	# PyTorch's own in float32 are no nearer.
+	atol=1e-8
+	if [[ $golden == dhn-* ]]; then
+		atol=$(while read -r n p; do [[ $p != gradient:* ]] || cat "$n.csv"; done <blocks | tr ', ' '\n\n' |
+			awk '{ x = $1 < 0 ? -$1 : $1 + 0; if (x > most) most = x } END { print 1e-5 * most }')
+	fi
+	while read -r n p; do
+		[[ $p == gradient:* ]] || continue
+		matrix "w/${p#gradient:}.npy" "$n" |
+			awk -F, -v OFS=, '{ for (i = 2; i <= NF; i++) $i /= -1073741824 } 1' |
+			agrees norm "$atol" "$n.csv" "$golden: $p"
+	done <blocks
+	cat largest >>../largest
+	[ ! -e deviations ] || cat deviations >>../deviations
+	cd .. || return 1
+}
+
+@test "the networks of the examples: outputs and gradients" {
+	dblp=(Author=author.csv Paper=paper.csv Term=term.csv Conference=conference.csv AuthorWord=author_word.csv
+		PaperWord=paper_word.csv Writes=writes.csv HasTerm=has_term.csv PublishedIn=published_in.csv
+		d=4 author_words=5 paper_words=7 term_width=3 classes=3)
+	hypergraph=(Node=node.csv InEdge=in_edge.csv HasWord=has_word.csv TrainNode=train_node.csv
+		words=6 classes=3 drop=0)
+	graphs=(Node=node.csv Edge=edge.csv Graph=graph.csv d=3 h=4)
+	model hgt-1l hgt-dblp-1l dblp "${dblp[@]}"
+	model hgt-2l hgt-dblp-2l dblp "${dblp[@]}"
+	model hgt-2l-norm hgt-dblp-2l dblp "${dblp[@]}" norm=1
+	model hgnn hgnn-cocitation-cora hypergraph "${hypergraph[@]}" hidden=4
+	model hygnn hygnn-coauthorship-cora hypergraph "${hypergraph[@]}" d=4 q=3
+	model dhn-csl dhn-csl csl "${graphs[@]}" most=4 fold=0
+	model dhn-exp dhn-exp exp "${graphs[@]}" most=4 fold=0
+	model dhn-sr25 dhn-sr25 sr25 "${graphs[@]}"
+	model rgcn rgcn rdf Triple=triple.csv Relation=relation.csv Node=node.csv nodes=8 d=3 bases=2 classes=3
 	verdict
 }

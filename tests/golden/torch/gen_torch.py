@@ -115,7 +115,7 @@ ELEMENTWISE = [
     ("pow(z, 1.5)", lambda x: torch.pow(x, 1.5), 0), ("2 ** z", lambda x: 2 ** x, 0),
     ("1 / z", lambda x: 1 / x, 0), ("-z / 3 + 1", lambda x: -x / 3 + 1, 0),
     ("z * exp(-abs(z))", lambda x: x * torch.exp(-x.abs()), 0),
-    ("(z == 1) + 0 * z", lambda x: (x == 1).to(D) + 0 * x, 0),
+    ("(z == 1) + 2 * z", lambda x: (x == 1).to(D) + 2 * x, 0),
 ]
 LAST = -1
 OVER_FEATURES = [
@@ -196,6 +196,56 @@ def losses():
             out.add(f"row {src} {kind} {t}", f(x))
             out.add(f"mean {src} {kind} {t}", f(x).mean())
             out.add(f"gradient {src} {kind} {t}", gradient(lambda x: f(x).mean(), x))
+
+
+def module_losses():
+    """The modules, over the tables of losses() and over probabilities."""
+    out = Blocks("module_loss.txt", "Losses of rows, the mean's gradient: = WHAT INPUT EXPRESSION")
+    z = exact([[0, 0, 0], [1, 2, 3], [3, 2, 1], [100, -100, 0], [-100, 100, 0], [1e4, 0, -1e4],
+               [0.1, 0.2, 0.3], [-5, -5.5, 80]])
+    c = torch.tensor([0, 2, 2, 1, 1, 0, 1, 2])
+    v = exact([0, 0.5, -0.5, 20, -20, 120, -120, 1e4]).reshape(-1, 1)
+    b = torch.tensor([1, 0, 1, 0, 1, 1, 0, 1]).to(D).reshape(-1, 1)
+    y = exact([0, 0.25, 1e-3, 19.5, 20, 120, -119, -1e4]).reshape(-1, 1)
+    p = exact([0, 0, 1, 1, 0.5, 0.25, 0.875, 1e-20]).reshape(-1, 1)
+    t = torch.tensor([0, 1, 0, 1, 1, 0, 1, 1]).to(D).reshape(-1, 1)
+    table("prob.csv", {"id": range(8), "x": p.flatten().tolist(), "bit": t.flatten().long().tolist()})
+    ids = torch.arange(8).to(D)
+    three = torch.stack([c.to(D), ids, -ids], 1)
+    soft = F.softmax(three / 4, 1)
+    for src, x, expr, f in [
+            ("logits", z, "CrossEntropyLoss()(z, [class])", lambda x: F.cross_entropy(x, c, reduction="none")),
+            ("logits", z, "CrossEntropyLoss()(z, relu([class]))",
+             lambda x: F.cross_entropy(x, c, reduction="none")),
+            ("logits", z, "CrossEntropyLoss(label_smoothing=0.2)(z, [class])",
+             lambda x: F.cross_entropy(x, c, reduction="none", label_smoothing=0.2)),
+            ("logits", z, "CrossEntropyLoss()(z, Softmax(Concat([class], [id], -[id]) / 4))",
+             lambda x: F.cross_entropy(x, soft, reduction="none")),
+            ("logits", z, "CrossEntropyLoss(label_smoothing=0.2)(z, Softmax(Concat([class], [id], -[id]) / 4))",
+             lambda x: F.cross_entropy(x, soft, reduction="none", label_smoothing=0.2)),
+            ("logits", z, "NLLLoss()(LogSoftmax(z), [class])",
+             lambda x: F.nll_loss(F.log_softmax(x, 1), c, reduction="none")),
+            ("logits", z, "MSELoss()(z, Concat([class], [id], -[id]))",
+             lambda x: F.mse_loss(x, three, reduction="none").mean(1)),
+            ("value", v, "BCEWithLogitsLoss()(z, [bit])",
+             lambda x: F.binary_cross_entropy_with_logits(x, b, reduction="none")),
+            ("value", v, "BCEWithLogitsLoss(pos_weight=3)(z, [bit])",
+             lambda x: F.binary_cross_entropy_with_logits(x, b, reduction="none",
+                                                          pos_weight=torch.tensor([3.0]))),
+            ("prob", p, "BCELoss()(z, [bit])",
+             lambda x: F.binary_cross_entropy(x, t, reduction="none")),
+            ("value", v, "MSELoss()(z, [real])", lambda x: F.mse_loss(x, y, reduction="none")),
+            ("value", v, "L1Loss()(z, [real])", lambda x: F.l1_loss(x, y, reduction="none")),
+            ("value", v, "SmoothL1Loss()(z, [real])",
+             lambda x: F.smooth_l1_loss(x, y, reduction="none")),
+            ("value", v, "SmoothL1Loss(beta=0.25)(z, [real])",
+             lambda x: F.smooth_l1_loss(x, y, reduction="none", beta=0.25)),
+            ("value", v, "HuberLoss(delta=0.3)(z, [real])",
+             lambda x: F.huber_loss(x, y, reduction="none", delta=0.3)),
+            ("value", v, "MarginRankingLoss(margin=0.5)(z, [real], 1 - 2 * [bit])",
+             lambda x: F.margin_ranking_loss(x, y, 1 - 2 * b, margin=0.5, reduction="none"))]:
+        out.add(f"row {src} {expr}", f(x))
+        out.add(f"gradient {src} {expr}", gradient(lambda x: f(x).mean(), x).to(torch.float32))
 
 
 # ---- training -----------------------------------------------------------------------------------
@@ -434,15 +484,88 @@ def metrics():
         out.add(f"scored1 mse real {m}", v)
 
 
+def steps(x, y):
+    """Batch normalisation with its running statistics, schedules and clipping: 10 epochs."""
+    out = Blocks("step.txt", "10 epochs: = loss|start:PARAMETER|end:PARAMETER OPTIONS | EXPRESSION")
+    lin = "Linear(4, 1, name='a')(z)"
+    flat = dict(a_weight=(4, 1), a_bias=(1,))
+    sgd = torch.optim.SGD
+    sched = torch.optim.lr_scheduler
+    norm = "Linear(3, 1, name='b')(BatchNorm1d(3{}, name='n')(Linear(4, 3, name='a')(z)))"
+    deep = dict(a_weight=(4, 3), a_bias=(3,), n_weight=(3,), n_bias=(3,), b_weight=(3, 1), b_bias=(1,))
+    plain = {k: s for k, s in deep.items() if not k.startswith("n_")}
+
+    def linear(p):
+        return F.linear(x, p["a_weight"].T, p["a_bias"])
+
+    def normed(run, **args):
+        def f(p):
+            h = F.batch_norm(linear(p), run["n_running_mean"], run["n_running_var"],
+                             p.get("n_weight"), p.get("n_bias"), training=True, **args)
+            return F.linear(h, p["b_weight"].T, p["b_bias"])
+        return f
+
+    def fresh_run():
+        return {"n_running_mean": torch.zeros(3), "n_running_var": torch.ones(3)}
+
+    run1, run2 = fresh_run(), fresh_run()
+    cases = [
+        ("--optimizer sgd --lr 0.02", norm.format(""), deep, normed(run1), run1, {}),
+        ("--optimizer sgd --lr 0.02", norm.format(", 0.01, momentum=0.3, affine=False"), plain,
+         normed(run2, eps=0.01, momentum=0.3), run2, {}),
+        ("--optimizer sgd --lr 0.05 --schedule step --period 3 --gamma 0.5", lin, flat, linear, {},
+         dict(sched=lambda o: sched.StepLR(o, 3, 0.5))),
+        ("--optimizer sgd --lr 0.05 --momentum 0.9 --schedule exponential --gamma 0.8", lin, flat,
+         linear, {}, dict(momentum=0.9, sched=lambda o: sched.ExponentialLR(o, 0.8))),
+        ("--optimizer adamw --lr 0.05 --weight-decay 0.1 --schedule cosine", lin, flat, linear, {},
+         dict(adamw=True, sched=lambda o: sched.CosineAnnealingLR(o, 10))),
+        ("--optimizer sgd --lr 0.05 --schedule cosine --period 5 --warmup 4", lin, flat, linear, {},
+         dict(sched=lambda o: sched.LambdaLR(o, lambda e: min(1, (e + 1) / 4) *
+                                             (1 + math.cos(math.pi * e / 5)) / 2))),
+        ("--optimizer sgd --lr 0.05 --clip 0.5", lin, flat, linear, {}, dict(clip=0.5)),
+        ("--optimizer adam --lr 0.05 --clip-value 0.1 --clip 1", lin, flat, linear, {},
+         dict(adam=True, clip=1.0, value=0.1)),
+    ]
+    for options, expr, shapes, f, run, how in cases:
+        lr = float(options.split("--lr ")[1].split()[0])
+        p = fresh({n: weight(*s) for n, s in shapes.items()})
+        first = {n: t.detach().clone() for n, t in p.items()}
+        opt = (torch.optim.AdamW(p.values(), lr=lr, weight_decay=0.1) if how.get("adamw") else
+               torch.optim.Adam(p.values(), lr=lr) if how.get("adam") else
+               sgd(p.values(), lr=lr, momentum=how.get("momentum", 0)))
+        plan = how["sched"](opt) if "sched" in how else None
+        curve = []
+        for _ in range(10):
+            opt.zero_grad()
+            loss = F.mse_loss(f(p), y.reshape(-1, 1))
+            loss.backward()
+            if "clip" in how:
+                torch.nn.utils.clip_grad_norm_(p.values(), how["clip"])
+            if "value" in how:
+                torch.nn.utils.clip_grad_value_(p.values(), how["value"])
+            opt.step()
+            if plan:
+                plan.step()
+            curve.append(loss.item())
+        out.add(f"loss {options} | {expr}", torch.tensor(curve))
+        for n, t in {**p, **run}.items():
+            name = n.replace("_", ".", 1)
+            if n in first:
+                out.add(f"start:{name} {options} | {expr}", first[n], 9)
+            out.add(f"end:{name} {options} | {expr}", t)
+
+
 def main():
     functions()
     losses()
+    module_losses()
     x, k, c, b, y = points()
     mlps(x, c, b, y)
     layers(x, k, y)
     initial()
     gcn()
     metrics()
+    steps(x, y)
 
 
 if __name__ == "__main__":

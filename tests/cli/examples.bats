@@ -1,0 +1,125 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# The examples: programs compile, their model.json is what they compile to and has the same bits, the number
+# of parameters, and the same bits staged.  With RN_DATA, the folder of data sets, or ../shared/data.
+
+load lib
+
+DATA=${RN_DATA:-$RN_ROOT/../shared/data}
+
+# The examples in a tree of their own, as their sources are ../../../shared/data.
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return 1
+	mkdir -p main shared
+	cp -r "$RN_ROOT/examples" main/examples
+	ln -s "$(realpath -m "$DATA")" shared/data
+	cd main/examples || return 1
+}
+
+needs() {
+	[ -e "$DATA/$1" ] || skip "no $DATA/$1: set RN_DATA to the folder of data sets"
+}
+
+# bits FILE OPTION...: of two epochs
+bits() {
+	rn-train "$@" --epochs 2 --threads 1 --output-dir . --json -q >out && member bits <out
+}
+
+# example NAME DATA-FOLDER PARAMETERS
+example() {
+	[ "$2" = - ] || needs "$2"
+	cd "$1" || return 1
+	if ! grep -q '"constants"' model.json; then # it is compiled, and not written by hand
+		rn-compile model.relnn | diff model.json -
+	fi
+	want=$(bits model.relnn)
+	[ "$(member parameters <out)" = "$3" ]
+	[ "$(bits model.json)" = "$want" ]
+	[ "$(bits model.relnn --placement staged --stages 4)" = "$want" ]
+	cd .. || return 1
+}
+
+# run_make NAME TARGET: the bits of its JSON line
+run_make() {
+	make -s -C "$1" "$2" BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tail -n 1 | member bits
+}
+
+# The pipeline has the bits of the program.
+spellings_agree() {
+	[ "$(run_make "$1" pipeline)" = "$(run_make "$1" train)" ]
+}
+
+@test "gcn-cora, gcn-citeseer: the three spellings have the same bits" {
+	for i in cora:23040 citeseer:59344; do
+		example "gcn-${i%:*}" "${i%:*}" "${i#*:}"
+		spellings_agree "gcn-${i%:*}"
+	done
+}
+
+@test "hgt-dblp-1l: one edge type reaches the authors" {
+	example hgt-dblp-1l dblp 313287
+}
+
+@test "hgt-dblp-2l: a softmax over all types" {
+	example hgt-dblp-2l dblp 382993
+}
+
+@test "hgt-dblp-best" {
+	example hgt-dblp-best dblp 384145
+}
+
+@test "hgnn, three hypergraphs" {
+	example hgnn-coauthorship-cora hypergraph/coauthorship_cora 46119
+	example hgnn-cocitation-cora hypergraph/cocitation_cora 46119
+	example hgnn-cocitation-citeseer hypergraph/cocitation_citeseer 118726
+	for i in coauthorship-cora cocitation-cora cocitation-citeseer; do
+		spellings_agree "hgnn-$i"
+	done
+}
+
+@test "hygnn-coauthorship-cora" {
+	example hygnn-coauthorship-cora hypergraph/coauthorship_cora 251527
+	spellings_agree hygnn-coauthorship-cora
+}
+
+@test "rgcn" {
+	example rgcn - 33716
+	cp rgcn/*.csv .
+	rgcn/generate.sh
+	for i in triple node relation; do
+		cmp "$i.csv" "rgcn/$i.csv"
+	done
+}
+
+@test "dhn-csl: three signatures with walks of 4 steps" {
+	needs csl
+	example dhn-csl csl 25610
+	[ "$(rn-train dhn-csl/model.relnn --set most=4 --epochs 30 --threads 1 --output-dir . --json -q |
+		member train)" = 0.3 ]
+	want=$(rn-train dhn-csl/model.relnn --set most=3 --epochs 2 --threads 1 --output-dir . --json -q | member bits)
+	(cd dhn-csl && MOST=3 EPOCHS=2 RN_DATA=$DATA ./pipeline.sh | member bits) >got
+	[ "$(cat got)" = "$want" ]
+}
+
+@test "dhn-exp" {
+	example dhn-exp exp 13402
+}
+
+@test "dhn-sr25" {
+	example dhn-sr25 sr25 24345
+}
+
+@test "gcn-csl, gcn-exp, gcn-sr25: at chance" {
+	needs csl
+	needs exp
+	needs sr25
+	example gcn-csl csl 1018
+	example gcn-exp exp 882
+	example gcn-sr25 sr25 1103
+	[ "$(make -s -C gcn-csl BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tail -n 1 | member test)" = 0.1 ]
+	[ "$(make -s -C gcn-exp BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" MORE='--epochs 3' |
+		tail -n 1 | member test)" = 0.5 ]
+	[[ $(make -s -C gcn-sr25 BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tail -n 1 |
+		member train) == 0.0666* ]]
+}
