@@ -321,10 +321,14 @@ static int apply_common(struct rn_cli *c, struct rn_err *e)
 	return 0;
 }
 
-static int check_terminal(const struct rn_cli *c, struct rn_err *e)
+/* A stream is not for a terminal, nor for a file that would be read as something else. */
+static int check_output(const struct rn_cli *c, struct rn_err *e)
 {
-	if (!(c->tool->flags & RN_TOOL_STREAM) || c->force || strcmp(c->output, "-") ||
-	    !isatty(STDOUT_FILENO))
+	if (!(c->tool->flags & RN_TOOL_STREAM) || c->force)
+		return 0;
+	if (strcmp(c->output, "-"))
+		return rn_sink_check_stream(c->output, e);
+	if (!isatty(STDOUT_FILENO))
 		return 0;
 	return rn_err_set(e, RN_EUSAGE,
 			  "the output is a binary stream, and standard output is a terminal: "
@@ -369,14 +373,14 @@ static int begin(struct rn_cli *c, int argc, char **argv, int *info, struct rn_e
 	if (*info)
 		return inform(c, *info, e);
 	RN_TRY(apply_common(c, e));
-	return check_terminal(c, e);
+	return check_output(c, e);
 }
 
 /* Wrong usage in the middle of a pipeline: what reads us shall print the cause, and
  * not that its input is truncated. */
 static void refuse_downstream(const struct rn_cli *c, int argc, char **argv, const char *message)
 {
-	if (!(c->tool->flags & RN_TOOL_STREAM))
+	if (!(c->tool->flags & (RN_TOOL_STREAM | RN_TOOL_PIPED)))
 		return;
 	for (int i = 1; i < argc; i++)
 		if (!strncmp(argv[i], "-o", 2) || !strncmp(argv[i], "--output", 8))

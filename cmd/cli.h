@@ -21,6 +21,7 @@ enum rn_cli_opt_flag {
 	RN_CLI_BARE = 0x100,  /* the value is optional, and attached: --stats, --stats=json */
 	RN_CLI_RAW = 0x200,   /* LIST: each argument is one item, commas and all */
 	RN_CLI_NAMED = 0x400, /* NODE: NAME=FILE, and the name is required */
+	RN_CLI_BRIEF = 0x1000, /* --help names it, and leaves the rest to the man page */
 	RN_CLI_ALONE = 0x800, /* without an input (rn-train --schema) */
 };
 
@@ -30,6 +31,7 @@ enum rn_tool_flag {
 	RN_TOOL_MODEL = 4,  /* takes --model */
 	RN_TOOL_SOURCE = 8, /* its first positional operand is the input, a FILE */
 	RN_TOOL_CPUS = 16,  /* uses all processors unless told otherwise */
+	RN_TOOL_PIPED = 32, /* writes a stream to a pipe, and text to a terminal */
 };
 
 struct rn_tool {

@@ -60,11 +60,12 @@ struct group {
 	size_t n;
 	const char *title; /* NULL: none */
 	bool common, further;
+	bool brief; /* those that are told by name alone */
 };
 
 static bool shown(const struct group *g, const struct rn_opt *o)
 {
-	return !(o->flags & RN_OPT_HIDDEN) && !(g->common && !rn_cli_takes(g->tool, o)) &&
+	return !(o->flags & RN_OPT_HIDDEN) && !(o->flags & RN_CLI_BRIEF) == !g->brief && !(g->common && !rn_cli_takes(g->tool, o)) &&
 	       !(g->further && o->type == RN_OPT_NODE);
 }
 
@@ -148,9 +149,13 @@ static void print_help(const struct rn_tool *t, int brevity, struct rn_str *out)
 	const struct group common = { .tool = t, .opts = rn_cli_common, .n = rn_cli_ncommon,
 				      .title = "common options", .common = true };
 
+	const struct group brief = { .tool = t, .opts = t->opts, .n = t->nopts, .title = "also",
+				     .brief = true };
+
 	rn_str_addf(out, "usage: %s [OPTION]... %s\n", t->name, t->usage);
 	rn_str_addf(out, "%c%s.\n\n", toupper((unsigned char)t->what[0]), t->what + 1);
 	print_rows(&own, out);
+	print_short(&brief, out);
 	if (brevity < 2)
 		print_rows(&further, out);
 	else
@@ -230,11 +235,13 @@ static void dump(const struct group *g, const char *whose, struct rn_str *out)
 int rn_cli_dump(const struct rn_tool *t, struct rn_str *out, struct rn_err *e)
 {
 	const struct group own = { .tool = t, .opts = t->opts, .n = t->nopts };
+	const struct group brief = { .tool = t, .opts = t->opts, .n = t->nopts, .brief = true };
 	const struct group further = { .tool = t, .opts = t->more, .n = t->nmore, .further = true };
 	const struct group common = { .tool = t, .opts = rn_cli_common, .n = rn_cli_ncommon,
 				      .common = true };
 
 	dump(&own, "own", out);
+	dump(&brief, "own", out);
 	dump(&further, "own", out);
 	dump(&common, "common", out);
 	return rn_str_check(out, e);

@@ -55,6 +55,13 @@ static int write_table(const struct rn_cli *c, const char *to, struct rn_err *e)
 	return rn_rows_to_table(c, to, rn_cli_flag(c, "append"), e);
 }
 
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), k = strlen(end);
+
+	return n > k && !strcmp(s + n - k, end);
+}
+
 /* Does --format, or a terminal, ask for a table? */
 static bool wants_grid(const struct rn_cli *c)
 {
@@ -95,6 +102,11 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 		return rn_err_set(e, RN_EUSAGE,
 				  "'%s' would be a stream, and rn-cat writes text: name a "
 				  "--format, or use rn-head",
+				  c->output);
+	if (ends_with(c->output, ".npz"))
+		return rn_err_set(e, RN_EUSAGE,
+				  "'%s' would be an archive of matrices, which is not written: name "
+				  "an .npy file",
 				  c->output);
 	if (form == RN_FORM_NPY && text.no_embedding)
 		return rn_err_set(e, RN_EUSAGE,

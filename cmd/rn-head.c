@@ -34,6 +34,7 @@ static const struct rn_tool tool = {
 	.examples = examples,
 	.see_also = "rn-cat(1), rn-filter(1)",
 	RN_CLI_OPTS(opts),
+	.flags = RN_TOOL_PIPED,
 	.min_in = 1,
 	.max_in = 1,
 };
@@ -110,21 +111,33 @@ out:
 	return rc;
 }
 
+static int check(bool random, int64_t n, const struct rn_cli *c, struct rn_err *e)
+{
+	if (n < 0)
+		return rn_err_set(e, RN_EUSAGE, "--%s must be 0 or more, not %" PRId64,
+				  random ? "random" : "rows", n);
+	if (random && (rn_cli_json(c, "order") || json_object_get(c->opt, "rows")))
+		return rn_err_set(e, RN_EUSAGE, "give --random N alone, or --rows N and --order");
+	return 0;
+}
+
 static int run(const struct rn_cli *c, struct rn_err *e)
 {
 	bool terminal = !strcmp(c->output, "-") && !c->force && isatty(STDOUT_FILENO);
 	enum rn_form form = rn_form_of("auto", c->output, RN_FORM_STREAM);
 	bool random = json_object_get(c->opt, "random");
 	int64_t n = rn_cli_int(c, random ? "random" : "rows");
+	int rc;
 	struct rn_head_conf conf = { .rows = (uint64_t)n, .by = rn_cli_json(c, "by"),
 				     .order = rn_cli_json(c, "order"), .random = random,
 				     .seed = c->ctx.seed };
 
-	if (n < 0)
-		return rn_err_set(e, RN_EUSAGE, "--%s must be 0 or more, not %" PRId64,
-				  random ? "random" : "rows", n);
-	if (random && (conf.order || json_object_get(c->opt, "rows")))
-		return rn_err_set(e, RN_EUSAGE, "give --random N alone, or --rows N and --order");
+	rc = check(random, n, c, e);
+	if (rc) {
+		if (!terminal && form == RN_FORM_STREAM)
+			rn_sink_refuse(c, e->msg);
+		return rc;
+	}
 	if (random || conf.order || conf.by)
 		return choose(c, terminal, form, &conf, e);
 	if (terminal)

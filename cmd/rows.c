@@ -6,9 +6,11 @@
 
 #include "../formats/npy.h"
 #include "../formats/database.h"
+#include "../formats/text_out.h"
 #include "../lib/base/json.h"
 #include "../lib/exec/stream.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -104,15 +106,16 @@ enum rn_form rn_form_of(const char *format, const char *path, enum rn_form dflt)
 	} forms[] = {
 		{ "csv", ".csv", RN_FORM_CSV },       { "tsv", ".tsv", RN_FORM_TSV },
 		{ "jsonl", ".jsonl", RN_FORM_JSONL }, { "npy", ".npy", RN_FORM_NPY },
-		{ "er", ".er", RN_FORM_STREAM },
+		{ "er", ".er", RN_FORM_STREAM },      { "ndjson", ".ndjson", RN_FORM_JSONL },
 	};
-	size_t n = strlen(path);
+	size_t n;
 
+	rn_codec_of(path, &n); /* x.csv.gz goes by .csv */
 	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
 		size_t k = strlen(forms[i].end);
 
 		if (strcmp(format, "auto") ? !strcmp(format, forms[i].name)
-					   : n > k && !strcmp(path + n - k, forms[i].end))
+					   : n > k && !memcmp(path + n - k, forms[i].end, k))
 			return forms[i].form;
 	}
 	return dflt;
@@ -166,15 +169,33 @@ static int check_npy(const struct rn_schema *schema, struct rn_sink *s, struct r
 	return 0;
 }
 
+/* Text goes by the name of its file: .gz and .zst compress it. */
+static int open_text(const struct rn_cli *c, struct rn_sink *s, struct rn_err *e)
+{
+	size_t n;
+	enum rn_codec codec = rn_codec_of(c->output, &n);
+	int rc;
+
+	if (codec != RN_CODEC_PLAIN && s->form == RN_FORM_NPY)
+		return rn_err_set(e, RN_EUSAGE, "'%s': an .npy file is not compressed: leave out '%s'",
+				  c->output, c->output + n);
+	RN_TRY(rn_io_open_write(c->output, &s->io, e));
+	rc = rn_io_compress(codec, &s->io, e);
+	if (rc)
+		s->io = NULL;
+	return rc;
+}
+
 int rn_sink_open(const struct rn_cli *c, enum rn_form form, const struct rn_text_opt *text,
 		 const struct rn_schema *schema, const json_t *history, struct rn_sink *s,
 		 struct rn_err *e)
 {
 	int rc;
 
-	*s = (struct rn_sink){ .form = form };
+	*s = (struct rn_sink){ .form = form, .cli = c };
 	if (text)
 		s->text = *text;
+	s->text.no_number = &s->no_number;
 	s->text.kind = form == RN_FORM_TSV     ? RN_TEXT_TSV
 		       : form == RN_FORM_JSONL ? RN_TEXT_JSONL
 					       : RN_TEXT_CSV;
@@ -183,7 +204,7 @@ int rn_sink_open(const struct rn_cli *c, enum rn_form form, const struct rn_text
 	else if (form == RN_FORM_NPY && check_npy(schema, s, e))
 		rc = e->code;
 	else
-		rc = rn_io_open_write(c->output, &s->io, e);
+		rc = open_text(c, s, e);
 	if (!rc && form != RN_FORM_STREAM && form != RN_FORM_NPY)
 		rc = rn_text_write_header(s->io, schema, &s->text, e);
 	return rc ? rn_sink_close(s, rc, e) : 0;
@@ -238,7 +259,24 @@ int rn_sink_close(struct rn_sink *s, int rc, struct rn_err *e)
 		rc = s->io->ops->close(s->io, e);
 	s->writer = NULL;
 	s->io = NULL;
+	if (!rc && s->no_number)
+		rn_log(&s->cli->ctx, RN_LOG_WARN,
+		       "%" PRIu64 " infinities and NaNs are null, as JSON has no such numbers",
+		       s->no_number);
 	return rc;
+}
+
+int rn_sink_check_stream(const char *path, struct rn_err *e)
+{
+	enum rn_form form = rn_form_of("auto", path, RN_FORM_STREAM);
+	size_t n = strlen(path);
+
+	if (form == RN_FORM_STREAM && (n < 5 || strcmp(path + n - 4, ".npz")))
+		return 0;
+	return rn_err_set(e, RN_EUSAGE,
+			  "'%s' would be a stream, and is no name of one: pipe it into rn-cat -o %s, "
+			  "or insist with -f",
+			  path, form == RN_FORM_STREAM ? "NAME.npy" : path);
 }
 
 void rn_sink_refuse(const struct rn_cli *c, const char *message)

@@ -41,6 +41,7 @@ enum rn_form { RN_FORM_STREAM, RN_FORM_CSV, RN_FORM_TSV, RN_FORM_JSONL, RN_FORM_
 enum rn_form rn_form_of(const char *format, const char *path, enum rn_form dflt);
 
 struct rn_sink {
+	const struct rn_cli *cli;
 	enum rn_form form;
 	struct rn_text_opt text;
 	struct rn_io *io;
@@ -50,6 +51,7 @@ struct rn_sink {
 	struct rn_rel **blocks;
 	size_t nblocks, cap;
 	uint64_t rows;
+	uint64_t no_number; /* values that JSON lines cannot hold */
 };
 /* Rows of this schema to the output of c.  history: of the input, or NULL. */
 RN_MUST_CHECK int rn_sink_open(const struct rn_cli *c, enum rn_form form,
@@ -58,6 +60,9 @@ RN_MUST_CHECK int rn_sink_open(const struct rn_cli *c, enum rn_form form,
 RN_MUST_CHECK int rn_sink_rows(struct rn_sink *s, const struct rn_rel *r, struct rn_err *e);
 /* Publish, or where rc is not 0 give up and tell downstream why; returns the code. */
 RN_MUST_CHECK int rn_sink_close(struct rn_sink *s, int rc, struct rn_err *e);
+
+/* May a stream be written under this name?  Not where its end says that it is text. */
+RN_MUST_CHECK int rn_sink_check_stream(const char *path, struct rn_err *e);
 
 /* The rows of a stream could not even be begun: what reads our output through a pipe
  * gets the reason. */

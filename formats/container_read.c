@@ -13,6 +13,7 @@
 #include "block_read.h"
 #include "hash.h"
 #include "lanes.h"
+#include "npy.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -70,6 +71,11 @@ static int bad_magic(struct rn_reader *r, const uint8_t *p, struct rn_err *e)
 	if (memcmp(p, RN_ER_MAGIC, 4) == 0)
 		return rn_input_bad(&r->in, 4, e,
 				    "line ends were converted: copy the stream as binary");
+	if (rn_npy_magic(p, RN_ER_FIXED))
+		return rn_err_set(e, RN_EDATA,
+				  "'%s' is a matrix and no RN stream: give it to a table, as in "
+				  "rn-scan TABLE --emb FILE",
+				  r->in.io->name);
 	return rn_err_set(e, RN_EDATA,
 			  "'%s' is not an RN stream: it has no magic at offset 0 (rn-scan reads "
 			  "text)",

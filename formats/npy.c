@@ -333,6 +333,12 @@ out:
 	return 0;
 }
 
+bool rn_npy_magic(const void *p, size_t n)
+{
+	return (n >= sizeof MAGIC - 1 && !memcmp(p, MAGIC, sizeof MAGIC - 1)) ||
+	       (n >= 4 && !memcmp(p, "PK\3\4", 4));
+}
+
 int rn_npy_read(struct rn_io *io, struct rn_tensor **out, struct rn_err *e)
 {
 	struct header h = { 0 };

@@ -9,6 +9,8 @@
 #include "../lib/rel/rel.h"
 #include "io.h"
 
+/* Do these bytes begin an .npy file, or the archive that an .npz file is? */
+bool rn_npy_magic(const void *p, size_t n);
 /* Takes io.  *out owned. */
 RN_MUST_CHECK int rn_npy_read(struct rn_io *io, struct rn_tensor **out, struct rn_err *e);
 /* Header for `rows` rows of `shape`, then rows by rn_npy_write_rows, as many

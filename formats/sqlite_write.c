@@ -287,18 +287,39 @@ static void finish(struct writer *w)
 	free(w);
 }
 
+/* A database that we made, and what SQLite keeps beside one while it writes: a
+ * rollback for which the disk is too full leaves its journal. */
+static void remove_files(const char *path)
+{
+	static const char *const ends[] = { "", "-journal", "-wal", "-shm" };
+	struct rn_str name = RN_STR_INIT;
+
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		rn_str_clear(&name);
+		rn_str_add(&name, path);
+		rn_str_add(&name, ends[i]);
+		if (!name.failed)
+			unlink(name.s);
+	}
+	rn_str_fini(&name);
+}
+
 static void roll_back(struct rn_db_writer *db)
 {
 	struct writer *w = (struct writer *)db;
+	char *path = w->s.path;
+	bool made = w->made;
 
 	if (w->insert)
 		w->s.api.finalize(w->insert);
 	w->insert = NULL;
 	/* If there is no transaction any more, there is nothing to undo. */
 	w->s.api.exec(w->s.db, "ROLLBACK", NULL, NULL, NULL);
-	if (w->made)
-		unlink(w->s.path);
+	w->s.path = NULL; /* closing the database frees its name */
 	finish(w);
+	if (made)
+		remove_files(path);
+	free(path);
 }
 
 static int commit(struct rn_db_writer *db, struct rn_err *e)

@@ -573,6 +573,30 @@ static int write_batch(const struct text *t, uint64_t *row, struct rn_err *e)
 	return b.rc;
 }
 
+/* ---- what JSON cannot hold -------------------------------------------------------------- */
+
+/* Infinities and NaNs, which are written as null. */
+static uint64_t count_no_number(const struct text *t)
+{
+	uint64_t n = 0;
+
+	for (size_t c = 0; c < t->rel->schema.ncols; c++) {
+		const struct rn_column *col = t->rel->cols[c];
+
+		for (uint64_t i = 0; col->type == RN_FLOAT64 && i < t->rel->rows; i++)
+			n += !isfinite(col->f64[i]) && !rn_column_is_null(col, i);
+	}
+	for (size_t k = 0; k < t->nparts; k++) {
+		const struct rn_tensor *z = t->parts[k];
+		uint64_t from = z->sparse ? z->ptr[0] : 0;
+		uint64_t to = z->sparse ? z->ptr[z->rows] : z->rows * rn_shape_width(&z->shape);
+
+		for (uint64_t i = from; i < to; i++)
+			n += !isfinite(z->data[i]);
+	}
+	return n;
+}
+
 int rn_text_write_rows(struct rn_io *io, const struct rn_rel *r, const struct rn_text_opt *opt,
 		       struct rn_err *e)
 {
@@ -586,6 +610,8 @@ int rn_text_write_rows(struct rn_io *io, const struct rn_rel *r, const struct rn
 		RN_GOTO(out, rn_rel_flat_part(r, t.nparts, &t.parts[t.nparts], e));
 	if (opt->kind == RN_TEXT_JSONL)
 		RN_GOTO(out, json_keys(&t, e));
+	if (opt->kind == RN_TEXT_JSONL && opt->no_number && r->rows)
+		*opt->no_number += count_no_number(&t);
 	t.fixed = fixed_bytes(&t);
 	rc = 0;
 	for (uint64_t row = 0; row < r->rows && !rc;)

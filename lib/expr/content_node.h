@@ -248,6 +248,9 @@ rn_cx_kernel rn_cx_arithmetic, rn_cx_compare, rn_cx_distinct, rn_cx_between, rn_
 rn_cx_kernel rn_cx_concat, rn_cx_like, rn_cx_convert;
 rn_cx_kernel rn_cx_time_part, rn_cx_epoch, rn_cx_to_timestamp, rn_cx_date_trunc;
 rn_cx_kernel rn_cx_strftime, rn_cx_strptime;
+/* Are the constant unit or format of date_trunc, strftime, strptime, try_strptime right? */
+RN_MUST_CHECK int rn_cx_check_time(const struct rn_cexpr *x, const struct rn_cx_node *n,
+				   struct rn_err *e);
 rn_cx_kernel rn_cx_text_facts, rn_cx_text_pieces, rn_cx_text_copies, rn_cx_regexp;
 rn_cx_kernel rn_cx_number_function;
 enum { RN_CX_KERNEL_KIDS = 3 }; /* at most */

@@ -176,6 +176,8 @@ static const struct {
 	{ "minute", RN_CX_MINUTE }, { "second", RN_CX_SECOND },
 };
 
+#define NO_UNIT "'%.*s' is no year, quarter, month, week, day, hour, minute or second"
+
 static bool find_unit(const struct rn_cx_text *s, enum rn_cx_op *out)
 {
 	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
@@ -231,8 +233,7 @@ int rn_cx_date_trunc(struct rn_cx_state *s, const struct rn_cx_node *x,
 		if (!rn_cx_counts(out->null, active, i))
 			continue;
 		if (!find_unit(name, &unit))
-			return rn_cx_row_fail(s, x, i, e, "'%.*s' is no year, quarter, month, week, "
-					      "day, hour, minute or second",
+			return rn_cx_row_fail(s, x, i, e, NO_UNIT,
 					      name->n > 30 ? 30 : (int)name->n, name->s);
 		if (!truncate_time(unit, kids[1].i[i], &to[i]))
 			return rn_cx_row_fail(s, x, i, e, "its %.*s starts before the first timestamp",
@@ -518,15 +519,18 @@ static bool parse_time(struct rn_cx_text s, const struct rn_cx_text *format, int
 	return !s.n && put_together(&p, out);
 }
 
-/* What stands behind the first % that is no part of a format, or 0. */
-static char bad_part(const struct rn_cx_text *format)
+/* The parts of a format that is read, and of one that is written. */
+static const char scanned[] = "YymbBdjaAHIpMSfzsFT%", printed[] = "YymbBdjaAHIpMSfzsFT%uwV";
+
+/* What stands behind the first % that is none of these parts of a format, or 0. */
+static char bad_part(const struct rn_cx_text *format, const char *parts)
 {
 	for (size_t i = 0; i < format->n; i++) {
 		if (format->s[i] != '%')
 			continue;
 		if (++i == format->n)
 			return '%';
-		if (!format->s[i] || !strchr("YymbBdjaAHIpMSfzsFT%", format->s[i]))
+		if (!format->s[i] || !strchr(parts, format->s[i]))
 			return format->s[i] ? format->s[i] : '?';
 	}
 	return 0;
@@ -548,7 +552,7 @@ int rn_cx_strptime(struct rn_cx_state *s, const struct rn_cx_node *x, const stru
 			continue;
 		}
 		t->null[i] = !parse_time(*text, format, &t->i[i]);
-		bad = t->null[i] ? bad_part(format) : 0;
+		bad = t->null[i] ? bad_part(format, scanned) : 0;
 		if (bad)
 			return rn_cx_row_fail(s, x, i, e, "there is no %%%c in a format that is read",
 					      bad > ' ' && bad < 127 ? bad : '?');
@@ -560,4 +564,26 @@ int rn_cx_strptime(struct rn_cx_state *s, const struct rn_cx_node *x, const stru
 	out->i = t->i;
 	out->null = t->null;
 	return 0;
+}
+
+/* ---- constants --------------------------------------------------------------------------- */
+
+/* A constant that would fail in every row is wrong in the expression. */
+int rn_cx_check_time(const struct rn_cexpr *x, const struct rn_cx_node *n, struct rn_err *e)
+{
+	bool truncates = n->op == RN_CX_DATE_TRUNC;
+	const struct rn_cx_node *k = n->kids[truncates ? 0 : 1];
+	const struct rn_cx_text *s = &k->lit.s;
+	enum rn_cx_op unit;
+	char bad;
+
+	if (k->op != RN_CX_LITERAL || k->lit.null)
+		return 0;
+	if (truncates)
+		return find_unit(s, &unit) ? 0 : rn_cx_fail(e, RN_EUSAGE, x->text, k->pos, NO_UNIT,
+							    s->n > 30 ? 30 : (int)s->n, s->s);
+	bad = bad_part(s, n->op == RN_CX_STRFTIME ? printed : scanned);
+	return !bad ? 0 : rn_cx_fail(e, RN_EUSAGE, x->text, k->pos, "there is no %%%c in a format%s",
+				     bad > ' ' && bad < 127 ? bad : '?',
+				     n->op == RN_CX_STRFTIME ? "" : " that is read");
 }

@@ -355,6 +355,8 @@ static int check_function(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_er
 	n->fails = n->fails || f->fails || (n->op == RN_CX_ABS && n->type == RN_INT64);
 	if (n->op >= RN_CX_REGEXP_MATCHES && n->op <= RN_CX_REGEXP_REPLACE)
 		return compile_pattern(x, n, e);
+	if (n->op >= RN_CX_DATE_TRUNC && n->op <= RN_CX_TRY_STRPTIME)
+		return rn_cx_check_time(x, n, e);
 	return 0;
 }
 

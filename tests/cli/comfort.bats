@@ -287,3 +287,15 @@ completes() {
 		grep -q "d/usr/share/$f" plan
 	done
 }
+
+@test "rn-head in a pipeline: its wrong usage is what the next program reports" {
+	printf 'a\n1\n' >x.csv
+	for wrong in '-n 12x' '-n -1' '--zzz' '--random 1 -n 5'; do
+		# shellcheck disable=SC2086 # several words
+		want=$(rn-head $wrong x.csv 2>&1 >/dev/null | sed 's/^rn-head: //')
+		[ -n "$want" ]
+		# shellcheck disable=SC2086
+		got=$(rn-head $wrong x.csv 2>/dev/null | rn-cat 2>&1 || :)
+		[ "$got" = "rn-cat: standard input: $want" ]
+	done
+}

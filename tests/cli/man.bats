@@ -41,7 +41,18 @@ letters() {
 
 @test "the pages are good mdoc" {
 	command -v mandoc >/dev/null || skip "mandoc is not installed"
-	mandoc -T lint -W error "$RN_ROOT"/cmd/*.[17] "$RN_ROOT"/formats/*.5
+	mandoc -T lint -W warning "$RN_ROOT"/cmd/*.[17] "$RN_ROOT"/formats/*.5
+}
+
+@test "groff has nothing to say about the pages" {
+	command -v groff >/dev/null || skip "groff is not installed"
+	for page in "$RN_ROOT"/cmd/*.[17] "$RN_ROOT"/formats/*.5; do
+		run --separate-stderr groff -man -Tutf8 -ww "$page"
+		[ -z "$stderr" ]
+	done
+	groff -man -Tascii -P-c "$RN_ROOT/cmd/rn.7" >rn.txt
+	grep -qF '%Y %y %m %b %B %d' rn.txt
+	grep -qF 'length(s), lower(s), upper(s), reverse(s)' rn.txt
 }
 
 @test "a page has the sections that all pages have, and refers to pages that exist" {

@@ -160,3 +160,16 @@ sides() {
 	fails_with 2 rn-filter 'length(x) > 1' x.csv
 	[[ $stderr == "rn-filter: "*"'length' needs a string here, this is float64"* ]]
 }
+
+@test "expressions: a constant that no row could use is wrong before the first row" {
+	printf 's,t\n' >none.csv
+	for x in "date_trunc('foo', cast(s as timestamp))" "strftime(cast(s as timestamp), '%Q')" \
+		"strptime(cast(s as string), '%u')" "try_strptime(cast(s as string), '5%')"; do
+		fails_with 2 rn-project none.csv --cols "x=$x" -o x.er
+		[[ $stderr == *^ ]]
+	done
+	fails_with 2 rn-project none.csv --cols "x=date_trunc('foo', cast(s as timestamp))" -o x.er
+	says "rn-project: column 'x': 'foo' is no year, quarter, month, week, day, hour, minute or second
+rn-project:   date_trunc('foo', cast(s as timestamp))
+rn-project:              ^"
+}

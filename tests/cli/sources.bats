@@ -165,6 +165,53 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	[ ! -e x.er ]
 }
 
+@test "text is compressed by the name of the output; a stream has no name of text" {
+	printf 'a,b\n1,x\n2,y\n' >s.csv
+	{
+		echo a
+		seq 200000
+	} >l.csv
+	for end in csv.gz csv.zst tsv.gz jsonl.zst ndjson.gz; do
+		for t in s l; do
+			rn-cat $t.csv -o "o.$end"
+			rn-cat "o.$end" | diff $t.csv -
+		done
+	done
+	gzip -t o.ndjson.gz
+	zstd -qt o.jsonl.zst
+	rn-head -n 1 s.csv -o h.csv.gz
+	[ "$(zcat h.csv.gz)" = $'a,b\n1,x' ]
+	fails_with 2 rn-cat s.csv -o o.npz
+	fails_with 2 rn-cat <(rn-scan s.csv --emb a) -o o.npy.gz
+	says "rn-cat: 'o.npy.gz': an .npy file is not compressed: leave out '.gz'"
+	for name in y.csv y.tsv.gz y.jsonl.zst y.npy; do
+		fails_with 2 rn-filter a=1 s.csv -o $name
+		says "rn-filter: '$name' would be a stream, and is no name of one: pipe it into rn-cat -o $name, or insist with -f"
+		[ ! -e $name ]
+	done
+	rn-filter a=1 s.csv -f -o y.csv
+	prints $'a,b\n1,x' pipeline 'rn-cat <y.csv'
+}
+
+@test "JSON lines: infinities are null, with a warning that counts them" {
+	printf 'a,b\n1,inf\n2,-1e400\n3,\n4,5\n' >x.csv
+	prints $'a,b\n1,inf\n2,-inf\n3,\n4,5' rn-cat x.csv
+	prints $'{"a": 1, "b": null}\n{"a": 2, "b": null}\n{"a": 3, "b": null}\n{"a": 4, "b": 5}' \
+		rn-cat x.csv --format jsonl
+	says 'rn-cat: warning: 2 infinities and NaNs are null, as JSON has no such numbers'
+	rn-scan x.csv --emb b -q | rn-cat --format jsonl >/dev/null 2>warning
+	grep -qx 'rn-cat: warning: 2 infinities and NaNs are null, as JSON has no such numbers' warning
+}
+
+@test "a matrix is no table, and the error says whose it is" {
+	printf 'v\n0.5\n1\n' | rn-scan --emb v | rn-cat -o m.npy
+	fails_with 2 rn-scan m.npy
+	says "rn-scan: '$PWD/m.npy' is a matrix and no table: give it to one, as in rn-scan TABLE --emb $PWD/m.npy"
+	fails_with 2 rn-scan <m.npy
+	fails_with 3 rn-cat m.npy
+	says "rn-cat: 'm.npy' is a matrix and no RN stream: give it to a table, as in rn-scan TABLE --emb FILE"
+}
+
 @test "JSON lines: types, missing keys, what is nested, and back" {
 	cat >x.jsonl <<-'END'
 		{"id": 1, "s": "a\"b\u00e9\ud83d\ude00\n", "t": "2024-01-02T03:04:05Z", "b": true}
@@ -282,6 +329,12 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	[ "$(sqlite3 x.db '.tables')" = t ]
 	fails_with 3 rn-cat - --to 'sqlite:new.db?table=u' < <(rn-scan <bad.csv 2>/dev/null)
 	[ ! -e new.db ]
+	seq 70000 | sed '1i a' >long.csv
+	(
+		ulimit -f 100 # a disk that is too full also to roll back
+		fails_with 1 rn-cat long.csv --to 'sqlite:new.db?table=u'
+	)
+	[ -z "$(compgen -G 'new.db*')" ]
 	rn-scan x.csv --key id | rn-cat --to 'sqlite:k.db?table=t'
 	fails_with 1 rn-cat x.csv --to 'sqlite:k.db?table=t' --append
 	[ "$(sqlite3 k.db 'SELECT count(*) FROM t')" = 1 ]
