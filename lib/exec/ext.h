@@ -65,9 +65,9 @@ RN_MUST_CHECK int rn_ext_add_col(const struct rn_rel *r, const char *name, struc
 /* r without column `col`; key: a schema whose key the result has, or NULL. */
 RN_MUST_CHECK int rn_ext_drop_col(const struct rn_rel *r, size_t col, const struct rn_schema *key,
 				  struct rn_rel **out, struct rn_err *e);
-/* A column name that no column of s, or of t (which may be NULL), has. */
-void rn_ext_free_name(const struct rn_schema *s, const struct rn_schema *t, const char *like,
-		      char buf[64]);
+/* A column name that no column of s or t and no member of `taken` has; each may be NULL. */
+void rn_ext_free_name(const struct rn_schema *s, const struct rn_schema *t, const json_t *taken,
+		      const char *like, char buf[64]);
 
 /* ---- piles: temporary data that are written once, and read once or twice ----------------- */
 
@@ -85,13 +85,18 @@ struct rn_parts {
 	size_t n, nkeys;
 	const size_t *keys;  /* columns; borrowed */
 	bool spread_nulls;   /* rows with a NULL in the key go anywhere */
-	unsigned level;      /* of partitions of partitions: other bits of the hash */
+	unsigned level;      /* of partitions of partitions: another hash */
 	struct rn_pile **piles;
 };
 enum { RN_EXT_PARTS = 64, RN_EXT_LEVELS = 6 };
+/* So many that what takes `bytes` comes to take less than `room`, 2 … RN_EXT_PARTS. */
+size_t rn_parts_count(uint64_t bytes, uint64_t room);
+/* p->n piles.  One block of each waits in memory until rn_parts_end. */
 RN_MUST_CHECK int rn_parts_open(struct rn_ext *x, const struct rn_schema *s, struct rn_parts *p,
 				struct rn_err *e);
 RN_MUST_CHECK int rn_parts_add(struct rn_parts *p, const struct rn_rel *r, struct rn_err *e);
+/* After the last: what waits is written. */
+RN_MUST_CHECK int rn_parts_end(struct rn_parts *p, struct rn_err *e);
 void rn_parts_close(struct rn_parts *p);
 
 /* ---- merging (ext_merge.c) ---------------------------------------------------------------- */

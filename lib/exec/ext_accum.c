@@ -47,8 +47,8 @@ int rn_accum_open(struct rn_ext *x, const struct rn_schema *schema, const size_t
 	a->by = by;
 	a->nby = nby;
 	a->number = number;
-	rn_ext_free_name(schema, NULL, "run", a->chunk);
-	rn_ext_free_name(schema, NULL, "mean", a->mean);
+	rn_ext_free_name(schema, NULL, NULL, "run", a->chunk);
+	rn_ext_free_name(schema, NULL, NULL, "mean", a->mean);
 	RN_GOTO(out, rn_schema_copy(schema, &a->schema, e));
 	RN_GOTO(out, rn_calloc(json_object_size(cols), sizeof *a->items, "aggregates", &a->items, e));
 	json_object_foreach(cols, name, v)

@@ -95,10 +95,20 @@ static int open_columns(struct agg *a, struct rn_err *e)
 	return rc;
 }
 
-/* Do rows of so many bytes fit with all that grouping them takes? */
+/* What rows of so many bytes take with all that grouping them takes. */
+static uint64_t needs(const struct agg *a, uint64_t bytes, uint64_t rows)
+{
+	return 2 * bytes + a->row_bytes * rows;
+}
+
+static uint64_t room(const struct agg *a)
+{
+	return rn_ext_mem(a->x->ctx) / 8 * 5;
+}
+
 static bool fits(const struct agg *a, uint64_t bytes, uint64_t rows)
 {
-	return 2 * bytes + a->row_bytes * rows <= rn_ext_mem(a->x->ctx) / 8 * 5;
+	return needs(a, bytes, rows) <= room(a);
 }
 
 /* ---- a group that is too large ----------------------------------------------------------- */
@@ -375,8 +385,14 @@ out:
 
 /* ---- partitions ---------------------------------------------------------------------------- */
 
+/* What was divided: its rows, and the partitions that they came into. */
+struct above {
+	uint64_t rows;
+	size_t parts;
+};
+
 static int group_pile(struct agg *a, struct rn_pile **pile, struct rn_pile **keys, unsigned level,
-		      uint64_t above, struct rn_err *e);
+		      const struct above *above, struct rn_err *e);
 
 static int split(struct agg *a, struct rn_pile **pile, bool is_keys, unsigned level,
 		 struct rn_parts *p, struct rn_err *e)
@@ -385,7 +401,9 @@ static int split(struct agg *a, struct rn_pile **pile, bool is_keys, unsigned le
 	struct rn_rel *b;
 	int rc;
 
-	*p = (struct rn_parts){ .nkeys = a->ncut, .keys = is_keys ? a->keys_cut : a->cut, .level = level };
+	p->nkeys = a->ncut;
+	p->keys = is_keys ? a->keys_cut : a->cut;
+	p->level = level;
 	RN_TRY(rn_parts_open(a->x, is_keys ? &a->keys_in : &a->in, p, e));
 	RN_TRY(rn_pile_end(*pile, &from, e));
 	for (size_t i = 0; i < rn_spool_blocks(from); i++) {
@@ -396,21 +414,22 @@ static int split(struct agg *a, struct rn_pile **pile, bool is_keys, unsigned le
 	}
 	rn_pile_free(*pile);
 	*pile = NULL;
-	return 0;
+	return rn_parts_end(p, e);
 }
 
 static int group_parts(struct agg *a, struct rn_parts *rows, struct rn_parts *keys, unsigned level,
 		       uint64_t above, struct rn_err *e)
 {
 	for (size_t i = 0; i < rows->n; i++)
-		RN_TRY(group_pile(a, &rows->piles[i], keys ? &keys->piles[i] : NULL, level, above, e));
+		RN_TRY(group_pile(a, &rows->piles[i], keys ? &keys->piles[i] : NULL, level,
+				  &(struct above){ .rows = above, .parts = rows->n }, e));
 	return 0;
 }
 
 static int group_again(struct agg *a, struct rn_pile **pile, struct rn_pile **keys, unsigned level,
-		       uint64_t rows, struct rn_err *e)
+		       uint64_t rows, size_t parts, struct rn_err *e)
 {
-	struct rn_parts p = { 0 }, k = { 0 };
+	struct rn_parts p = { .n = parts }, k = { .n = parts };
 	int rc = split(a, pile, false, level, &p, e);
 
 	if (!rc && keys)
@@ -422,9 +441,10 @@ static int group_again(struct agg *a, struct rn_pile **pile, struct rn_pile **ke
 	return rc;
 }
 
-/* Group and free a partition; above: the rows that were divided into it and others. */
+/* Group and free a partition.  Where it got all rows of `above`, though the most partitions
+ * were made, they have one key, or as good as. */
 static int group_pile(struct agg *a, struct rn_pile **pile, struct rn_pile **keys, unsigned level,
-		      uint64_t above, struct rn_err *e)
+		      const struct above *above, struct rn_err *e)
 {
 	struct rn_spool *s, *k = NULL;
 	uint64_t bytes, rows;
@@ -438,10 +458,13 @@ static int group_pile(struct agg *a, struct rn_pile **pile, struct rn_pile **key
 		a->parts++;
 		if (fits(a, bytes, rows))
 			RN_TRY(group_whole(a, s, keys ? *keys : NULL, e));
-		else if (level == RN_EXT_LEVELS || rows == above)
+		else if (level == RN_EXT_LEVELS ||
+			 (rows == above->rows && above->parts == RN_EXT_PARTS))
 			RN_TRY(group_pieces(a, s, keys ? *keys : NULL, e));
 		else
-			RN_TRY(group_again(a, pile, keys, level, rows, e));
+			RN_TRY(group_again(a, pile, keys, level, rows,
+					   rows > above->rows / 4 * 3 ? RN_EXT_PARTS :
+					   rn_parts_count(needs(a, bytes, rows), room(a)), e));
 	}
 	rn_pile_free(*pile);
 	*pile = NULL;
@@ -458,12 +481,12 @@ static int group_pile(struct agg *a, struct rn_pile **pile, struct rn_pile **key
 static int open_parts(struct agg *a, struct rn_err *e)
 {
 	struct rn_str s = RN_STR_INIT;
-	char name[80];
 	json_t *cols;
 	int rc;
 
-	rn_ext_free_name(a->x->schema[0], a->keys >= 0 ? a->x->schema[a->keys] : NULL, "row",
-			 a->number);
+	/* A name that the result does not have either. */
+	rn_ext_free_name(a->x->schema[0], a->keys >= 0 ? a->x->schema[a->keys] : NULL,
+			 rn_node_json(a->x->node, "cols"), "row", a->number);
 	RN_TRY(rn_schema_copy(a->x->schema[0], &a->in, e));
 	RN_TRY(rn_schema_add_col(&a->in, a->number, NULL, RN_INT64, e));
 	if (a->keys >= 0) {
@@ -478,14 +501,10 @@ static int open_parts(struct agg *a, struct rn_err *e)
 		RN_TRY(rn_json_object(&cols, e));
 		RN_TRY(rn_json_set(a->node.opt, "cols", cols, e));
 	}
-	/* A name that the result does not have either. */
-	snprintf(name, sizeof name, "%s", a->number);
-	while (json_object_get(cols, name))
-		strcat(name, "'");
 	rn_str_addf(&s, a->keys >= 0 ? "count(*)" : "min(`%s`)", a->number);
 	rc = rn_str_check(&s, e);
 	if (!rc)
-		rc = rn_json_set_text(cols, name, s.s, e);
+		rc = rn_json_set_text(cols, a->number, s.s, e);
 	rn_str_fini(&s);
 	return rc;
 }
@@ -586,8 +605,8 @@ static int strip(void *arg, const struct rn_rel *r, struct rn_err *e)
 static int in_parts(struct agg *a, struct rn_spool *keys, struct rn_err *e)
 {
 	struct rn_merge m = { .keys = order_keys, .arg = a, .n = 1 };
-	struct rn_parts p = { .nkeys = a->ncut, .keys = a->cut };
-	struct rn_parts k = { .nkeys = a->ncut, .keys = a->keys_cut };
+	struct rn_parts p = { .n = RN_EXT_PARTS, .nkeys = a->ncut, .keys = a->cut };
+	struct rn_parts k = { .n = RN_EXT_PARTS, .nkeys = a->ncut, .keys = a->keys_cut };
 	int rc;
 
 	if (!a->ncut)
@@ -598,9 +617,11 @@ static int in_parts(struct agg *a, struct rn_spool *keys, struct rn_err *e)
 	RN_TRY(open_parts(a, e));
 	RN_GOTO(out, rn_parts_open(a->x, &a->in, &p, e));
 	RN_GOTO(out, divide_rows(a, &p, e));
+	RN_GOTO(out, rn_parts_end(&p, e));
 	if (keys) {
 		RN_GOTO(out, rn_parts_open(a->x, &a->keys_in, &k, e));
 		RN_GOTO(out, divide_keys(a, keys, &k, e));
+		RN_GOTO(out, rn_parts_end(&k, e));
 	}
 	RN_GOTO(out, group_parts(a, &p, keys ? &k : NULL, 1, a->rows + a->keys_rows, e));
 	rn_log(a->x->ctx, RN_LOG_INFO, "grouped in %zu partitions, %" PRIu64 " bytes of temporary data",

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NUMBER_BYTES = 9 }; /* that the number of a row takes */
+
 struct grace {
 	struct rn_ext *x;
 	enum rn_join_kind kind;
@@ -333,8 +335,14 @@ out:
 
 /* ---- partitions ------------------------------------------------------------------------------ */
 
+/* What was divided: its right rows, and the partitions that they came into. */
+struct above {
+	uint64_t rows;
+	size_t parts;
+};
+
 static int join_pair(struct grace *g, struct rn_pile **left, struct rn_pile **right, unsigned level,
-		     uint64_t above, struct rn_err *e);
+		     const struct above *above, struct rn_err *e);
 
 /* All rows of a pile to partitions of the next level. */
 static int split(struct grace *g, struct rn_pile **pile, const struct rn_schema *s,
@@ -344,7 +352,10 @@ static int split(struct grace *g, struct rn_pile **pile, const struct rn_schema 
 	struct rn_rel *b;
 	int rc;
 
-	*p = (struct rn_parts){ .nkeys = g->keys.n, .keys = keys, .spread_nulls = true, .level = level };
+	p->nkeys = g->keys.n;
+	p->keys = keys;
+	p->spread_nulls = true;
+	p->level = level;
 	RN_TRY(rn_parts_open(g->x, s, p, e));
 	RN_TRY(rn_pile_end(*pile, &from, e));
 	for (size_t i = 0; i < rn_spool_blocks(from); i++) {
@@ -355,23 +366,36 @@ static int split(struct grace *g, struct rn_pile **pile, const struct rn_schema 
 	}
 	rn_pile_free(*pile);
 	*pile = NULL;
-	return 0;
+	return rn_parts_end(p, e);
 }
 
 static int join_parts(struct grace *g, struct rn_parts *l, struct rn_parts *r, unsigned level,
 		      uint64_t above, struct rn_err *e)
 {
 	for (size_t i = 0; i < l->n; i++)
-		RN_TRY(join_pair(g, &l->piles[i], &r->piles[i], level, above, e));
+		RN_TRY(join_pair(g, &l->piles[i], &r->piles[i], level,
+				 &(struct above){ .rows = above, .parts = l->n }, e));
 	return 0;
 }
 
-/* Join and free a partition of both sides; above: the right rows that were cut into it and
- * others.  Where it got all of them they have one key, or as good as. */
+/* Is it no use to divide a partition of `rows` again?  Where it got seven eighths of what
+ * was divided into many, most of them have one key: chunks of them pass the left rows no
+ * more often than dividing would.  A join that cannot go by chunks goes on. */
+static bool stuck(const struct grace *g, unsigned level, uint64_t rows, const struct above *above)
+{
+	bool asof = json_object_size(rn_node_json(g->x->node, "asof")) > 0;
+
+	if (!g->keys.n || level == RN_EXT_LEVELS)
+		return true;
+	return above->parts == RN_EXT_PARTS && rows >= above->rows - (asof ? 0 : above->rows / 8);
+}
+
+/* Join and free a partition of both sides. */
 static int join_pair(struct grace *g, struct rn_pile **left, struct rn_pile **right, unsigned level,
-		     uint64_t above, struct rn_err *e)
+		     const struct above *above, struct rn_err *e)
 {
 	struct rn_parts l = { 0 }, r = { 0 };
+	uint64_t need;
 	struct rn_spool *ls, *rs;
 	uint64_t rows;
 	int rc;
@@ -381,12 +405,14 @@ static int join_pair(struct grace *g, struct rn_pile **left, struct rn_pile **ri
 	rows = rn_spool_rows(rs);
 	if (rn_spool_rows(ls) || (g->kind == RN_JOIN_FULL && rows)) {
 		g->parts++;
-		if (rn_probe_bytes(rn_spool_bytes(rs), rows) <= rn_probe_room(g->x->ctx)) {
+		need = rn_probe_bytes(rn_spool_bytes(rs), rows);
+		if (need <= rn_probe_room(g->x->ctx)) {
 			RN_TRY(join_whole(g, *left, *right, e));
-		} else if (!g->keys.n || level == RN_EXT_LEVELS ||
-			   rows == above) {
+		} else if (stuck(g, level, rows, above)) {
 			RN_TRY(join_chunks(g, *left, *right, e));
 		} else {
+			l.n = r.n = rows > above->rows / 4 * 3 ? RN_EXT_PARTS :
+				    rn_parts_count(need, rn_probe_room(g->x->ctx));
 			rc = split(g, left, &g->left, g->keys.left, level, &l, e);
 			if (!rc)
 				rc = split(g, right, &g->right, g->keys.right, level, &r, e);
@@ -452,11 +478,16 @@ static int by_keys(struct grace *g, struct rn_spool *right, struct rn_err *e)
 {
 	struct rn_parts l = { .nkeys = g->keys.n, .keys = g->keys.left, .spread_nulls = true };
 	struct rn_parts r = { .nkeys = g->keys.n, .keys = g->keys.right, .spread_nulls = true };
+	uint64_t rows = rn_spool_rows(right), bytes = rn_spool_bytes(right) + NUMBER_BYTES * rows;
 	int rc;
+
+	l.n = r.n = rn_parts_count(rn_probe_bytes(bytes, rows), rn_probe_room(g->x->ctx));
 
 	RN_GOTO(out, rn_parts_open(g->x, &g->left, &l, e));
 	RN_GOTO(out, rn_parts_open(g->x, &g->right, &r, e));
 	RN_GOTO(out, read_inputs(g, right, &l, &r, NULL, NULL, e));
+	RN_GOTO(out, rn_parts_end(&l, e));
+	RN_GOTO(out, rn_parts_end(&r, e));
 	rc = join_parts(g, &l, &r, 1, g->nright, e);
 out:
 	rn_parts_close(&l);
@@ -472,7 +503,7 @@ static int without_keys(struct grace *g, struct rn_spool *right, struct rn_err *
 	RN_GOTO(out, rn_pile_new(g->x, &g->left, &l, e));
 	RN_GOTO(out, rn_pile_new(g->x, &g->right, &r, e));
 	RN_GOTO(out, read_inputs(g, right, NULL, NULL, l, r, e));
-	rc = join_pair(g, &l, &r, 0, g->nright, e);
+	rc = join_pair(g, &l, &r, 0, &(struct above){ .rows = g->nright, .parts = 1 }, e);
 out:
 	rn_pile_free(l);
 	rn_pile_free(r);
@@ -500,8 +531,8 @@ int rn_ext_grace(struct rn_ext *x, struct rn_spool *right, struct rn_err *e)
 	struct rn_schema out = { 0 };
 	int rc;
 
-	rn_ext_free_name(x->schema[0], x->schema[1], "left row", g.lname);
-	rn_ext_free_name(x->schema[0], x->schema[1], "right row", g.rname);
+	rn_ext_free_name(x->schema[0], x->schema[1], NULL, "left row", g.lname);
+	rn_ext_free_name(x->schema[0], x->schema[1], NULL, "right row", g.rname);
 	RN_GOTO(out, number_schema(x->schema[0], g.lname, &g.left, e));
 	RN_GOTO(out, number_schema(x->schema[1], g.rname, &g.right, e));
 	g.schema[0] = &g.left;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OUT_ROWS = 65536, LEAST_FAN = 8, MOST_FAN = 512 };
+enum { OUT_ROWS = 65536, LEAST_FAN = 64, MOST_FAN = 512 };
 
 /* A pile that is being read. */
 struct cursor {

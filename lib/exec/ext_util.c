@@ -9,7 +9,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { LEAST_MEM = 64 << 10, LEAST_BLOCK = 8 << 10, MOST_BLOCK = 1 << 20, HASH_BITS = 6 };
+enum { LEAST_MEM = 64 << 10, LEAST_BLOCK = 32 << 10, MOST_BLOCK = 1 << 20 };
 
 uint64_t rn_ext_mem(const struct rn_ctx *c)
 {
@@ -132,14 +132,14 @@ static bool has_name(const struct rn_schema *s, const char *name)
 	return false;
 }
 
-void rn_ext_free_name(const struct rn_schema *s, const struct rn_schema *t, const char *like,
-		      char buf[64])
+void rn_ext_free_name(const struct rn_schema *s, const struct rn_schema *t, const json_t *taken,
+		      const char *like, char buf[64])
 {
 	unsigned k = 0;
 
 	do
 		snprintf(buf, 64, "%s %u", like, k++);
-	while (has_name(s, buf) || has_name(t, buf));
+	while (has_name(s, buf) || has_name(t, buf) || json_object_get(taken, buf));
 }
 
 /* ---- piles ----------------------------------------------------------------------- */
@@ -240,6 +240,10 @@ int rn_pile_add(struct rn_pile *r, const struct rn_rel *rel, struct rn_err *e)
 int rn_pile_end(struct rn_pile *r, struct rn_spool **out, struct rn_err *e)
 {
 	RN_TRY(flush_pile(r, e));
+	free(r->pending);
+	r->pending = NULL;
+	r->cap = 0;
+	rn_spool_rest(r->spool);
 	*out = r->spool;
 	return 0;
 }
@@ -287,12 +291,28 @@ static void hash_rows(const struct rn_parts *p, const struct rn_rel *r, uint64_t
 	}
 }
 
+size_t rn_parts_count(uint64_t bytes, uint64_t room)
+{
+	/* A quarter more than by size alone: hashes do not divide evenly. */
+	uint64_t n = bytes / 4 * 5 / (room + 1) + 2;
+
+	return n < RN_EXT_PARTS ? (size_t)n : RN_EXT_PARTS;
+}
+
 int rn_parts_open(struct rn_ext *x, const struct rn_schema *s, struct rn_parts *p, struct rn_err *e)
 {
-	p->n = RN_EXT_PARTS;
 	RN_TRY(rn_calloc(p->n, sizeof(struct rn_pile *), "partitions", &p->piles, e));
 	for (size_t i = 0; i < p->n; i++)
 		RN_TRY(rn_pile_new(x, s, &p->piles[i], e));
+	return 0;
+}
+
+int rn_parts_end(struct rn_parts *p, struct rn_err *e)
+{
+	struct rn_spool *done;
+
+	for (size_t i = 0; i < p->n; i++)
+		RN_TRY(rn_pile_end(p->piles[i], &done, e));
 	return 0;
 }
 
@@ -302,6 +322,15 @@ void rn_parts_close(struct rn_parts *p)
 		rn_pile_free(p->piles[i]);
 	free(p->piles);
 	p->piles = NULL;
+}
+
+/* The partition, of p->n, of a row; each level hashes anew, so that any number divides what
+ * any number before it left together. */
+static uint64_t part_of(const struct rn_parts *p, uint64_t h)
+{
+	h = (h ^ (p->level + 1) * 0x9E3779B97F4A7C15) * 0xBF58476D1CE4E5B9;
+	h = (h ^ h >> 31) * 0x94D049BB133111EB;
+	return (h >> 32) * p->n >> 32;
 }
 
 int rn_parts_add(struct rn_parts *p, const struct rn_rel *r, struct rn_err *e)
@@ -314,16 +343,16 @@ int rn_parts_add(struct rn_parts *p, const struct rn_rel *r, struct rn_err *e)
 	RN_GOTO(out, rn_calloc(r->rows, sizeof *map, "partitions", &map, e));
 	hash_rows(p, r, h);
 	for (uint64_t i = 0; i < r->rows; i++) {
-		h[i] = h[i] >> (HASH_BITS * p->level) & (RN_EXT_PARTS - 1);
+		h[i] = part_of(p, h[i]);
 		count[h[i] + 1]++;
 	}
-	for (size_t k = 0; k < RN_EXT_PARTS; k++) {
+	for (size_t k = 0; k < p->n; k++) {
 		at[k] = count[k];
 		count[k + 1] += count[k];
 	}
 	for (uint64_t i = 0; i < r->rows; i++)
 		map[at[h[i]]++] = (uint32_t)i;
-	for (size_t k = 0; k < RN_EXT_PARTS; k++) {
+	for (size_t k = 0; k < p->n; k++) {
 		struct rn_rel *piece;
 
 		if (count[k + 1] == count[k])

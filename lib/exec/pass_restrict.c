@@ -201,6 +201,10 @@ static int need_of(struct restr *q, const struct rn_inst *i)
 					       ? need_same(q, i->in[k].val, o)
 					       : touch(q, i->in[k].val));
 		return 0;
+	case RN_P_GGEMM:
+		RN_TRY(need_same(q, a, o));
+		need_all(q, i->in[1].val);
+		return 0;
 	case RN_P_VIEW:
 		if (q->rows[a] == q->rows[o])
 			return need_same(q, a, o);
@@ -575,6 +579,27 @@ static int restrict_gather(struct restr *q, struct rn_inst *i)
 	return 0;
 }
 
+/* The bounds of the segments over the rows that are left. */
+static int restrict_ggemm(struct restr *q, struct rn_inst *i)
+{
+	uint32_t cls = q->cls[i->out], n = q->p->idx[i->idx[0]].n, at = 0, *x;
+	const uint32_t *b = rn_prog_idx_data(q->p, i->idx[0]);
+	struct rn_buf *buf;
+
+	RN_TRY(align(q, &i->in[0], cls));
+	if (cls == ALL)
+		return 0;
+	RN_TRY(rn_buf_new((size_t)n * sizeof *x, "segments", &buf, q->e));
+	x = buf->data;
+	for (uint32_t s = 0; s + 1 < n; s++) {
+		for (uint32_t k = b[s]; k < b[s + 1]; k++)
+			at += has(q->classes[cls].bits, k);
+		x[s + 1] = at;
+	}
+	i->idx[0] = rn_prog_idx(q->p, buf, n, q->e);
+	return i->idx[0] == RN_NONE ? q->e->code : 0;
+}
+
 static int restrict_inst(struct restr *q, struct rn_inst *i)
 {
 	uint32_t cls = q->cls[i->out];
@@ -594,6 +619,8 @@ static int restrict_inst(struct restr *q, struct rn_inst *i)
 		return restrict_densify(q, i);
 	case RN_P_ATCSR:
 		return restrict_atcsr(q, i);
+	case RN_P_GGEMM:
+		return restrict_ggemm(q, i);
 	case RN_P_PICK: /* its rows are the SEGARG's */
 		return 0;
 	default:

@@ -5,6 +5,7 @@
 #include "../../formats/container.h"
 #include "../../formats/csv.h"
 #include "../../formats/database.h"
+#include "../../formats/npy.h"
 #include "../../formats/peek.h"
 #include "source.h"
 #include "stream.h"
@@ -334,8 +335,9 @@ static int check_text_options(const struct rn_node *n, const char *path, bool js
 	return 0;
 }
 
-/* What has no name that says its format, as standard input: is it a stream? */
-static int sniff(struct rn_io **io, enum format *format, struct rn_err *e)
+/* What has no name that says its format, as standard input: is it a stream?  A matrix is
+ * no table, but what --emb reads. */
+static int sniff(struct rn_io **io, const char *path, enum format *format, struct rn_err *e)
 {
 	char magic[8];
 	size_t n = sizeof magic;
@@ -343,7 +345,14 @@ static int sniff(struct rn_io **io, enum format *format, struct rn_err *e)
 	RN_TRY(rn_io_peek(io, magic, &n, e));
 	if (n == sizeof magic && rn_container_magic(magic, n))
 		*format = ER;
-	return 0;
+	if (!rn_npy_magic(magic, n))
+		return 0;
+	(*io)->ops->abort(*io);
+	return rn_err_set(e, RN_EUSAGE,
+			  "'%s' is a matrix and no table: give it to one, as in rn-scan TABLE --emb "
+			  "%s",
+			  strcmp(path, "-") ? path : "standard input",
+			  strcmp(path, "-") ? path : "FILE");
 }
 
 int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *path, bool first,
@@ -368,7 +377,7 @@ int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *p
 		types = (json_t *)rn_node_json(n, "types");
 	RN_TRY(rn_io_open_read(path, &io, e));
 	if (unnamed)
-		RN_TRY(sniff(&io, &format, e));
+		RN_TRY(sniff(&io, path, &format, e));
 	if (unnamed && format == ER) {
 		int rc = check_text_options(n, path, false, e);
 

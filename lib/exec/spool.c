@@ -137,6 +137,12 @@ int rn_spool_add(struct rn_spool *s, const struct rn_rel *r, struct rn_err *e)
 	return 0;
 }
 
+void rn_spool_rest(struct rn_spool *s)
+{
+	rn_spill_io_free(s->out);
+	s->out = NULL;
+}
+
 /* ---- out ------------------------------------------------------------------------- */
 
 /* A number that the adding thread may be changing. */

@@ -28,6 +28,9 @@ const struct rn_schema *rn_spool_schema(const struct rn_spool *s);
 /* Add rows (kept by reference where they stay in memory). */
 RN_MUST_CHECK int rn_spool_add(struct rn_spool *s, const struct rn_rel *r, struct rn_err *e);
 
+/* Nothing is added for now: what encoding keeps from block to block is given back. */
+void rn_spool_rest(struct rn_spool *s);
+
 size_t rn_spool_blocks(const struct rn_spool *s);
 uint64_t rn_spool_rows(const struct rn_spool *s);
 uint64_t rn_spool_bytes(const struct rn_spool *s); /* that all of it takes in memory */

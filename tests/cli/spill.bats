@@ -91,6 +91,7 @@ spills() {
 	spills rn-agg l.er --by k
 	spills rn-agg 'mean(z)' l.er --cols 'v=stddev(x),n=count(x)'
 	spills rn-agg 'sum(z)' l.er --by k --keys r.er
+	spills rn-agg l.er --by k --cols "$(printf '`row %d`=count(*),' {0..150})\`row 0'\`=sum(t)"
 	# One key of r has 2,700 rows and more.
 	rn-union r.er r.er r.er -o r3.er
 	spills rn-agg 'sum(z)' r3.er --by k --cols 'a=avg(y),v=var(y),hi=max(s)'

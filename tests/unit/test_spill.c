@@ -545,6 +545,49 @@ static void test_more_aggs(void)
 	T_OK(run(&x, &stats, &e) == RN_ENOMEM && strstr(e.msg, "softmax"), "%s", e.msg);
 }
 
+/* Names of --cols that are those which the operator would like for its own. */
+static void test_agg_names(void)
+{
+	struct rn_rel *r = relation("r", 5000, 2000, 0, 3, false);
+	char opt[8000] = "{\"by\": \"k\", \"cols\": {";
+	const char *lists[] = { "row %d", "row 0%.*s" };
+	char ticks[101];
+
+	memset(ticks, '\'', 100);
+	save(r, "r.er", 300);
+	rn_rel_unref(r);
+	for (size_t k = 0; k < 2; k++) {
+		size_t n = strlen("{\"by\": \"k\", \"cols\": {");
+
+		for (int i = 0; i < 100; i++) {
+			n += (size_t)snprintf(opt + n, sizeof opt - n, "%s\"", i ? ", " : "");
+			n += (size_t)(k ? snprintf(opt + n, sizeof opt - n, lists[k], i, ticks) :
+					  snprintf(opt + n, sizeof opt - n, lists[k], i));
+			n += (size_t)snprintf(opt + n, sizeof opt - n, "\": \"count(*)\"");
+		}
+		snprintf(opt + n, sizeof opt - n, "}}");
+		check("agg", opt, "r.er", NULL, MEM, true);
+	}
+}
+
+/* A join cuts into as many parts as its size asks for, not into parts of parts of a few rows. */
+static void test_fan(void)
+{
+	struct rn_rel *l = relation("l", 9000, 4000, 0, 3, false), *r = relation("r", 9000, 4000, 0, 3, false);
+	const char *parts;
+
+	save(l, "l.er", 300);
+	save(r, "r.er", 300);
+	rn_rel_unref(l);
+	rn_rel_unref(r);
+	for (uint64_t mem = MEM / 4; mem <= 4 * MEM; mem *= 4) {
+		check("join", "{\"on\": \"k\"}", "l.er", "r.er", mem, true);
+		parts = strstr(logged, "joined in ");
+		T_OK(parts && strtoul(parts + 10, NULL, 10) * mem < (uint64_t)9000 * 1000,
+		     "--mem %" PRIu64 ": %.30s", mem, parts ? parts : "not cut");
+	}
+}
+
 static void test_sorts(unsigned rounds)
 {
 	static const char *const sorts[] = {
@@ -738,6 +781,8 @@ int main(void)
 	test_sorts(rounds);
 	test_aggs(rounds);
 	test_more_aggs();
+	test_agg_names();
+	test_fan();
 	test_cross();
 	test_pieces(rounds);
 	test_joins(rounds);
