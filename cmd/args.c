@@ -352,6 +352,29 @@ static void operands_first(struct rn_cli *c, size_t nopt)
 	}
 }
 
+/* Where an input's option stands in the table; options that may be repeated keep their order. */
+static size_t option_place(const struct rn_tool *t, const char *opt)
+{
+	for (size_t i = 0; i < t->nopts; i++)
+		if (t->opts[i].name == opt)
+			return t->opts[i].flags & RN_OPT_MULTI ? 0 : i;
+	return 0;
+}
+
+/* The last n inputs, which are options', in the order in which a plan has them. */
+static void options_in_order(struct rn_cli *c, size_t n)
+{
+	struct rn_operand *in = c->in + c->nin - n, x;
+
+	for (size_t i = 1; i < n; i++) {
+		size_t k = i;
+
+		for (x = in[i]; k && option_place(c->tool, in[k - 1].opt) > option_place(c->tool, x.opt); k--)
+			in[k] = in[k - 1];
+		in[k] = x;
+	}
+}
+
 static int check_inputs(const struct rn_cli *c, struct rn_err *e)
 {
 	const struct rn_tool *t = c->tool;
@@ -405,6 +428,8 @@ static int inputs(struct rn_cli *c, char **operands, size_t n, struct rn_err *e)
 	c->noperands = c->nin - nopt;
 	if (c->nin > c->noperands && c->noperands)
 		operands_first(c, nopt);
+	if (c->tool->max_in == 1)
+		options_in_order(c, nopt);
 	return check_inputs(c, e);
 }
 

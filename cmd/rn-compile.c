@@ -34,7 +34,7 @@ static const struct rn_tool tool = {
 	.what = "turn a query program, a JSON spec or a model's plan into another spelling",
 	.usage = "[FILE]",
 	.examples = examples,
-	.see_also = "rn-explain(1), rn-train(1), rn(7)",
+	.see_also = "rn-explain(1), rn-train(1)",
 	RN_CLI_OPTS(opts),
 	.min_in = 1,
 	.max_in = 1,

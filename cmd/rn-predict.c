@@ -67,25 +67,40 @@ static int choose(const struct rn_cli *c, const struct rn_plan *p, uint32_t *nod
 	return 0;
 }
 
+/* Options of our run: what the model's pred run of the node says of its columns. */
+static int run_options(const struct rn_plan *p, uint32_t node, json_t **out, struct rn_err *e)
+{
+	static const char *const kept[] = { "decode", "as", "embedding" };
+
+	RN_TRY(rn_json_object(out, e));
+	for (uint32_t i = 0; i < p->nruns; i++)
+		for (size_t k = 0; k < 3 && p->runs[i].kind == RN_RUN_PRED && p->runs[i].node == node; k++) {
+			json_t *v = json_object_get(p->runs[i].opt, kept[k]);
+
+			if (v && rn_json_set(*out, kept[k], json_incref(v), e))
+				return e->code;
+		}
+	return rn_json_set_text(*out, "name", "prediction", e);
+}
+
 static int predict(const struct rn_cli *c, struct rn_applied *a, struct rn_rel **out,
 		   struct rn_err *e)
 {
 	struct rn_plan *plan = a->planned.plan;
 	struct rn_task task;
 	uint32_t node;
-	json_t *opt;
+	json_t *opt = NULL;
 
 	RN_TRY(choose(c, plan, &node, e));
-	rn_applied_clear_runs(a);
-	RN_TRY(rn_json_object(&opt, e));
-	if (rn_json_set_text(opt, "name", "prediction", e)) {
+	if (run_options(plan, node, &opt, e)) {
 		json_decref(opt);
 		return e->code;
 	}
+	rn_applied_clear_runs(a);
 	RN_TRY(rn_plan_add_run(plan, RN_RUN_PRED, node, opt, e));
 	RN_TRY(rn_applied_bind(c, a, e));
-	return rn_predict(a->binding, plan, plan->runs[0].node, &a->model.params,
-			  rn_applied_task(a, &task) ? &task : NULL, out, e);
+	return rn_predict_run(a->binding, plan, &plan->runs[0], &a->model.params,
+			      rn_applied_task(a, &task) ? &task : NULL, out, e);
 }
 
 static int write_out(const struct rn_cli *c, enum rn_form form, const struct rn_rel *rel,

@@ -27,6 +27,13 @@ static const struct rn_opt opts[] = {
 	  .help = "accuracy, f1_macro, roc_auc, mae, ..." },
 	{ .name = "target", .type = RN_OPT_STRING, .meta = "COL",
 	  .help = "column of the true values" },
+	{ .name = "group", .type = RN_OPT_STRING, .flags = RN_CLI_BRIEF, .meta = "COL",
+	  .help = "column of the query that hits@k, mrr and map@k rank within" },
+	{ .name = "decode", .type = RN_OPT_STRING, .flags = RN_CLI_BRIEF, .meta = "HOW",
+	  .help = "column of a prediction: auto, class, value, none" },
+	{ .name = "as", .type = RN_OPT_STRING, .flags = RN_CLI_BRIEF, .meta = "NAME", .help = "name of that column" },
+	{ .name = "embedding", .type = RN_OPT_FLAG, .flags = RN_CLI_BRIEF, .dflt = "true",
+	  .help = "predictions have the embedding, too" },
 	{ .name = "patience", .type = RN_OPT_INT, .meta = "N",
 	  .help = "stop after N validations without a better one" },
 	{ .name = "val-every", .type = RN_OPT_INT, .meta = "N", .help = "validate every N epochs" },
@@ -80,7 +87,8 @@ static const struct rn_opt *run_row(enum rn_run_kind kind, const char *name)
 /* Options of ours that runs of this kind have too replace the run's. */
 static int override(const struct rn_cli *c, enum rn_run_kind kind, json_t *opt, struct rn_err *e)
 {
-	static const char *const names[] = { "metric", "target", "patience" };
+	static const char *const names[] = { "metric", "target", "group", "patience",
+					     "decode", "as", "embedding" };
 	const char *key;
 	json_t *v;
 

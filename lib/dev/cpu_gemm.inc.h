@@ -279,6 +279,132 @@ static void F(run_gemm_tn1)(const struct rn_kargs *a, uint32_t part)
 		    a->out);
 }
 
+/* ---- a product per segment: out[i] = x[i]·W[segment of i] ---------------------------------- */
+
+static uint32_t F(ggemm_rows)(const struct rn_kargs *a)
+{
+	double n = 2e6 / (2.0 * in_of(a, 0)->width * out_of(a)->width + 64);
+
+	return n >= PANEL_ROWS ? PANEL_ROWS : n < 24 ? 24 : (uint32_t)n / 24 * 24;
+}
+
+static size_t F(scratch_ggemm)(const struct rn_kargs *a)
+{
+	const struct rn_val *w = in_of(a, 1);
+
+	return a->inst->flags & RN_F_TRANS ? (size_t)w->rows * w->width * sizeof(real) : 0;
+}
+
+static uint32_t F(parts_ggemm0)(const struct rn_kargs *a)
+{
+	const struct rn_val *w = in_of(a, 1);
+
+	if (!(a->inst->flags & RN_F_TRANS))
+		return 0;
+	return parts_for(4.0 * w->rows * w->width * sizeof(real), w->rows);
+}
+
+/* Each Wᵀ that has rows into the scratch: W is [m, k]. */
+static void F(run_ggemm0)(const struct rn_kargs *a, uint32_t part)
+{
+	uint32_t k = in_of(a, 0)->width, m = out_of(a)->width;
+	struct range r = part_range(in_of(a, 1)->rows, F(parts_ggemm0)(a), part);
+	const uint32_t *ptr = a->idx[0];
+
+	for (uint64_t s = r.from; s < r.to; s++) {
+		const real *w = (const real *)a->in[1] + s * k * m;
+		real *t = (real *)a->scratch + s * k * m;
+
+		if (ptr[s] == ptr[s + 1])
+			continue;
+		for (uint64_t l = 0; l < k; l++)
+			for (uint64_t j = 0; j < m; j++)
+				t[l * m + j] = w[j * k + l];
+	}
+}
+
+static uint32_t F(parts_ggemm)(const struct rn_kargs *a)
+{
+	uint32_t n = out_of(a)->rows, step = F(ggemm_rows)(a);
+
+	return out_of(a)->width ? n / step + (n % step != 0) : 0;
+}
+
+/* The segment that holds row i. */
+static uint32_t F(segment_of)(const uint32_t *ptr, uint32_t n, uint32_t i)
+{
+	uint32_t lo = 0, hi = n - 1;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo + 1) / 2;
+
+		if (ptr[mid] <= i)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return lo;
+}
+
+static void F(run_ggemm)(const struct rn_kargs *a, uint32_t part)
+{
+	uint32_t n = out_of(a)->rows, k = in_of(a, 0)->width, m = out_of(a)->width;
+	uint32_t step = F(ggemm_rows)(a), i = part * step, end = n - i < step ? n : i + step;
+	const real *w = a->inst->flags & RN_F_TRANS ? a->scratch : a->in[1];
+	const uint32_t *ptr = a->idx[0];
+	uint32_t s = F(segment_of)(ptr, in_of(a, 1)->rows, i);
+
+	for (; i < end; s++) {
+		uint32_t stop = ptr[s + 1] < end ? ptr[s + 1] : end;
+		struct F(mul) g = { .b = w + (size_t)s * k * m, .c = (real *)a->out + (size_t)i * m,
+				    .as = k, .al = 1, .ldb = m, .ldc = m };
+
+		if (stop <= i)
+			continue;
+		for (uint32_t l = 0; l == 0 || l < k; l += F(BLOCK_K)) {
+			g.a = (const real *)a->in[0] + (size_t)i * k + l;
+			g.add = l > 0;
+			g.terms = k - l < F(BLOCK_K) ? k - l : (uint32_t)F(BLOCK_K);
+			F(mul_block)(&g, stop - i, m);
+			g.b += (size_t)F(BLOCK_K) * m;
+		}
+		i = stop;
+	}
+}
+
+/* out[s] = xᵀ·y over the rows of a segment */
+static uint32_t F(parts_ggemm_tn)(const struct rn_kargs *a)
+{
+	const struct rn_val *x = in_of(a, 0), *o = out_of(a);
+
+	return parts_for(((double)x->rows + o->rows) * o->width * sizeof(real),
+			 o->width ? o->rows : 0);
+}
+
+static void F(run_ggemm_tn)(const struct rn_kargs *a, uint32_t part)
+{
+	uint32_t k = in_of(a, 0)->width, m = in_of(a, 1)->width;
+	const uint32_t *ptr = a->idx[0];
+	struct range r = segment_range(ptr, out_of(a)->rows, F(parts_ggemm_tn)(a), part);
+
+	for (uint64_t s = r.from; s < r.to; s++) {
+		struct F(mul) g = { .c = (real *)a->out + s * k * m, .as = 1, .al = k, .ldb = m,
+				    .ldc = m };
+
+		if (ptr[s] == ptr[s + 1])
+			memset(g.c, 0, (size_t)k * m * sizeof(real));
+		for (uint32_t i = ptr[s]; i < ptr[s + 1]; i += F(BLOCK_K)) {
+			uint32_t left = ptr[s + 1] - i;
+
+			g.a = (const real *)a->in[0] + (size_t)i * k;
+			g.b = (const real *)a->in[1] + (size_t)i * m;
+			g.add = i > ptr[s];
+			g.terms = left < F(BLOCK_K) ? left : (uint32_t)F(BLOCK_K);
+			F(mul_block)(&g, k, m);
+		}
+	}
+}
+
 /* ---- a product per row ----------------------------------------------------------------- */
 
 static uint32_t F(parts_matmul)(const struct rn_kargs *a)

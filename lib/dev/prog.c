@@ -55,6 +55,7 @@ void rn_prog_fini(struct rn_prog *p)
 	for (uint32_t i = 0; i < p->nidx; i++)
 		rn_buf_unref(p->idx[i].data);
 	free(p->vals);
+	free(p->updates);
 	free(p->insts);
 	free(p->idx);
 	rn_arena_fini(&p->arena);
@@ -548,6 +549,42 @@ uint32_t rn_prog_gemm_tn(struct rn_prog *p, uint32_t x, uint32_t y, struct rn_er
 	if (!have(p, i.op, (uint32_t[]){ x, y }, 2, 0, e))
 		return RN_NONE;
 	return rn_prog_add(p, &i, 1, 2, (uint32_t[]){ p->vals[x].width, p->vals[y].width }, e);
+}
+
+int rn_prog_update(struct rn_prog *p, uint32_t param, uint32_t delta, double rate,
+		   struct rn_err *e)
+{
+	RN_TRY(rn_grow(&p->updates, &p->cap_updates, p->nupdates + 1, sizeof *p->updates, "buffers",
+		       e));
+	p->updates[p->nupdates++] = (struct rn_update){ param, delta, rate };
+	p->vals[delta].keep = true;
+	return 0;
+}
+
+uint32_t rn_prog_ggemm(struct rn_prog *p, uint32_t x, uint32_t w, uint32_t ptr, bool trans,
+		       struct rn_err *e)
+{
+	struct rn_inst i = inst_of(RN_P_GGEMM, (uint32_t[]){ x, w }, 2);
+	uint32_t d[4];
+
+	if (!have(p, i.op, (uint32_t[]){ x, w }, 2, 0, e))
+		return RN_NONE;
+	i.idx[0] = ptr;
+	i.flags = trans ? RN_F_TRANS : 0;
+	padded_dims(&p->vals[w], d);
+	return rn_prog_add(p, &i, p->vals[x].rows, 1, (uint32_t[]){ trans ? d[0] : d[1] }, e);
+}
+
+uint32_t rn_prog_ggemm_tn(struct rn_prog *p, uint32_t x, uint32_t y, uint32_t ptr,
+			  struct rn_err *e)
+{
+	struct rn_inst i = inst_of(RN_P_GGEMM_TN, (uint32_t[]){ x, y }, 2);
+
+	if (!have(p, i.op, (uint32_t[]){ x, y }, 2, 0, e))
+		return RN_NONE;
+	i.idx[0] = ptr;
+	return rn_prog_add(p, &i, p->idx[ptr].n - 1, 2,
+			   (uint32_t[]){ p->vals[x].width, p->vals[y].width }, e);
 }
 
 uint32_t rn_prog_matmul(struct rn_prog *p, uint32_t a, uint32_t b, bool ta, bool tb,

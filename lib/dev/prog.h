@@ -47,6 +47,11 @@ enum rn_prim {
 	               * RN_NONE; flag RN_F_TRANS: W is [m,k] and out = x·Wᵀ */
 	RN_P_GEMM_TN, /* out (one row, shape [k,m]) = xᵀ·y: partial products of 4,096 rows added
 	               * in a fixed tree */
+	RN_P_GGEMM,   /* out[i] = x[i]·W[s], s the segment of idx0 that holds row i: x [n,k], W
+	               * [segments, of shape [k,m]]; flag RN_F_TRANS: W is [m,k] and out = x·Wᵀ.
+	               * idx0 begins with 0 and ends with n. */
+	RN_P_GGEMM_TN, /* out[s] (shape [k,m]) = sum over the rows i of segment s of x[i]ᵀ·y[i], one
+	                * after the other; idx0 likewise */
 	RN_P_MATMUL,  /* per row: a [p,q] · b [q,r] -> [p,r]; flags RN_F_TRANS_A, RN_F_TRANS_B:
 	               * the operand is stored transposed; an operand of one row is broadcast */
 
@@ -81,12 +86,16 @@ enum rn_inst_flag {
 	RN_F_TRANS_B = 4,
 	RN_F_MIN = 8,
 	RN_F_DECOUPLED = 16, /* RN_P_ADAM: AdamW */
+	RN_F_BUFFER = 32,    /* RN_P_SGD: of a struct rn_update, no parameter's */
 };
 
 /* Scalars of an optimizer step; those marked * are set before each step. */
 enum rn_adam_f { RN_A_LR, RN_A_BETA1, RN_A_BETA2, RN_A_EPS, RN_A_DECAY, RN_A_BC1, RN_A_BC2 };
 /*               *                                               *1-β1^t  *1-β2^t          */
 enum rn_sgd_f { RN_S_LR, RN_S_MOMENTUM, RN_S_DECAY, RN_S_FIRST /* * 1: buffer = gradient */ };
+
+/* Both: how the learning rate goes with the number of the step (lib/learn/optim.h). */
+enum rn_step_f { RN_F_SCHEDULE = 8, RN_F_PERIOD, RN_F_GAMMA, RN_F_WARMUP, RN_STEP_F };
 
 /* Scalar functions of RN_P_EW and RN_P_ELEM. */
 enum rn_ew {
@@ -157,7 +166,7 @@ struct rn_inst {
 	double imm;    /* RN_P_EW: RN_EW_IMM, RN_EW_DROPMASK */
 	struct rn_drop drop;
 	struct rn_elem elem;
-	double f[8];    /* optimizer scalars */
+	double f[RN_STEP_F]; /* optimizer scalars */
 	uint32_t stage; /* number of the plan node that it works for */
 };
 
@@ -188,6 +197,13 @@ struct rn_idx {
 	bool fmap; /* a feature map; equal ones are one array */
 };
 
+/* A buffer, which training moves without a gradient: param -= rate * delta after each epoch.
+ * The trainer makes a step of it (BatchNorm1d's running statistics). */
+struct rn_update {
+	uint32_t param, delta; /* values; delta is kept */
+	double rate;
+};
+
 struct rn_prog {
 	struct rn_arena arena;
 	uint32_t nvals, ninsts, nidx;
@@ -195,6 +211,8 @@ struct rn_prog {
 	struct rn_val *vals;
 	struct rn_inst *insts;
 	struct rn_idx *idx;
+	size_t nupdates, cap_updates;
+	struct rn_update *updates;
 	uint32_t stage; /* given to instructions that are added */
 	bool open;      /* only shapes are wanted, and a dim of 0 is one that is not known yet */
 };
@@ -249,6 +267,10 @@ uint32_t rn_prog_sddmm(struct rn_prog *p, uint32_t n, uint32_t a, uint32_t ai, u
 uint32_t rn_prog_gemm(struct rn_prog *p, uint32_t x, uint32_t w, uint32_t b, bool trans,
 		      struct rn_err *e);
 uint32_t rn_prog_gemm_tn(struct rn_prog *p, uint32_t x, uint32_t y, struct rn_err *e);
+uint32_t rn_prog_ggemm(struct rn_prog *p, uint32_t x, uint32_t w, uint32_t ptr, bool trans,
+		       struct rn_err *e);
+uint32_t rn_prog_ggemm_tn(struct rn_prog *p, uint32_t x, uint32_t y, uint32_t ptr,
+			  struct rn_err *e);
 uint32_t rn_prog_matmul(struct rn_prog *p, uint32_t a, uint32_t b, bool ta, bool tb,
 			struct rn_err *e);
 uint32_t rn_prog_colsum(struct rn_prog *p, uint32_t x, struct rn_err *e);
@@ -258,6 +280,9 @@ uint32_t rn_prog_fsum(struct rn_prog *p, uint32_t x, const uint32_t *fmap, uint3
 uint32_t rn_prog_view(struct rn_prog *p, uint32_t x, uint32_t rows, uint32_t rank,
 		      const uint32_t *dim, struct rn_err *e);
 uint32_t rn_prog_concat(struct rn_prog *p, const uint32_t *xs, uint32_t n, struct rn_err *e);
+
+RN_MUST_CHECK int rn_prog_update(struct rn_prog *p, uint32_t param, uint32_t delta, double rate,
+				 struct rn_err *e);
 
 /* The program as text, an instruction a line (rn-explain --program, tests). */
 struct rn_str;

@@ -26,6 +26,8 @@ static const struct prim {
 	[RN_P_UNPICK] = { "unpick", 2, 2, 0, 0, 0 },
 	[RN_P_GEMM] = { "gemm", 2, 3, 4, 0, 0 },
 	[RN_P_GEMM_TN] = { "gemm_tn", 2, 2, 0, 0, 0 },
+	[RN_P_GGEMM] = { "ggemm", 2, 2, 0, 1, 0 },
+	[RN_P_GGEMM_TN] = { "ggemm_tn", 2, 2, 0, 1, 0 },
 	[RN_P_MATMUL] = { "matmul", 2, 2, 0, 0, 0 },
 	[RN_P_COLSUM] = { "colsum", 1, 1, 0, 0, 0 },
 	[RN_P_FSUM] = { "fsum", 1, 1, 0, 0, 1 },
@@ -217,6 +219,21 @@ static bool check_gemm(const struct rn_prog *p, const struct rn_inst *i)
 	       x->width == (t ? d1 : d0) && o->width == (t ? d0 : d1);
 }
 
+static bool check_ggemm(const struct rn_prog *p, const struct rn_inst *i)
+{
+	const struct rn_val *o = &p->vals[i->out], *x = &p->vals[i->in[0].val];
+	const struct rn_val *y = &p->vals[i->in[1].val];
+	uint32_t d0 = y->rank > 0 ? y->dim[0] : 1, d1 = y->rank > 1 ? y->dim[1] : 1;
+	uint64_t segments = (uint64_t)p->idx[i->idx[0]].n;
+	bool t = i->flags & RN_F_TRANS;
+
+	if (i->op == RN_P_GGEMM_TN)
+		return x->rows == y->rows && o->rows + 1ull == segments &&
+		       (uint64_t)x->width * y->width == o->width;
+	return y->rows + 1ull == segments && (uint64_t)d0 * d1 == y->width && x->rows == o->rows &&
+	       x->width == (t ? d1 : d0) && o->width == (t ? d0 : d1);
+}
+
 static bool check_matmul(const struct rn_prog *p, const struct rn_inst *i)
 {
 	const struct rn_val *v[3] = { &p->vals[i->in[0].val], &p->vals[i->in[1].val],
@@ -285,6 +302,10 @@ int rn_inst_check(const struct rn_prog *p, const struct rn_inst *i, struct rn_er
 	case RN_P_GEMM_TN:
 		ok = a->rows == b->rows && o->rows == 1 &&
 		     (uint64_t)a->width * b->width == o->width;
+		break;
+	case RN_P_GGEMM:
+	case RN_P_GGEMM_TN:
+		ok = check_ggemm(p, i);
 		break;
 	case RN_P_MATMUL:
 		ok = check_matmul(p, i);
@@ -410,6 +431,10 @@ static bool check_contents(const struct rn_prog *p, struct fact *facts, const st
 	case RN_P_ATCSR:
 		return segments(p, facts, i->idx[0], o->rows, &n) && n == o->rows &&
 		       within(p, facts, i->idx[1], n, a->width, false);
+	case RN_P_GGEMM:
+	case RN_P_GGEMM_TN:
+		return segments(p, facts, i->idx[0], a->rows, &n) && n == a->rows &&
+		       !rn_prog_idx_data(p, i->idx[0])[0];
 	case RN_P_CE:
 	case RN_P_CE_GRAD:
 		return within(p, facts, i->idx[0], 0, a->width, true);

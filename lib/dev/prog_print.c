@@ -178,10 +178,15 @@ void rn_inst_cost(const struct rn_prog *p, const struct rn_inst *i, double *flop
 		break;
 	case RN_P_SDDMM:
 	case RN_P_GEMM:
+	case RN_P_GGEMM:
 		per = 2.0 * p->vals[i->in[0].val].width;
 		break;
 	case RN_P_GEMM_TN:
 		per = 2.0 * p->vals[i->in[0].val].rows;
+		break;
+	case RN_P_GGEMM_TN:
+		terms = 2.0 * p->vals[i->in[0].val].rows * p->vals[i->in[0].val].width *
+			p->vals[i->in[1].val].width;
 		break;
 	case RN_P_MATMUL: {
 		const struct rn_val *a = &p->vals[i->in[0].val];

@@ -83,6 +83,7 @@ struct rn_param_spec {
 	enum rn_init init;
 	double arg;
 	uint32_t fan_in, fan_out;
+	bool buffer; /* moved by rn_prog_update, and no parameter to gradients */
 	/* A table with a row per key (rn-embed): the key columns of the rows asked for, dim[0] of
 	 * them, distinct.  Where the table exists already (a model, another stage of that
 	 * name), rows[i] is set to the table's row of key i, or RN_NO_ROW for a key that it lacks. */
@@ -128,6 +129,12 @@ RN_MUST_CHECK int rn_lpart_dense(struct rn_prog *p, const struct rn_lpart *in, u
 RN_MUST_CHECK int rn_lower_linear(const struct rn_lower_env *env, const struct rn_lpart *x,
 				  uint32_t out_features, bool bias, enum rn_init init, double arg,
 				  const char *prefix, struct rn_lpart *out, struct rn_err *e);
+/* x·W[value of `col`] + b, W combined of `bases` matrices or (0) one per value:
+ * "STAGE.weight" or "STAGE.basis" and "STAGE.coef", by value; "STAGE.bias". */
+RN_MUST_CHECK int rn_lower_linear_per(const struct rn_lower_env *env, const struct rn_lpart *x,
+				      const char *col, uint32_t bases, uint32_t out_features,
+				      bool bias, enum rn_init init, double arg,
+				      struct rn_lpart *out, struct rn_err *e);
 /* softmax of each feature over the rows of each segment, stabilised by its maximum, which
  * gradients take as a constant.  ptr, pos: the segments as in struct rn_groups (pos
  * RN_NONE: k itself); of: each row's segment (RN_NO_ROW: 0 there). */

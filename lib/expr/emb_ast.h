@@ -48,7 +48,7 @@ struct rn_enode {
 	struct rn_enode **cfg;
 	const char **kw;  /* keyword of each cfg, or NULL */
 	const char *own;  /* name="…" of a parameterised module */
-	uint32_t nby;     /* RN_E_COLS: the columns; softmax(a; s, t) */
+	uint32_t nby;     /* RN_E_COLS: the columns; softmax(a; s, t); Linear(per=s) */
 	const char **by;
 };
 
@@ -95,7 +95,10 @@ struct rn_elower {
 };
 
 /* One declared argument of a function and what a call gives for it. */
-enum rn_eargtype { RN_A_END, RN_A_SIZE, RN_A_INT, RN_A_NUM, RN_A_FLAG, RN_A_STR, RN_A_SIZES };
+enum rn_eargtype {
+	RN_A_END, RN_A_SIZE, RN_A_INT, RN_A_NUM, RN_A_FLAG, RN_A_STR, RN_A_SIZES,
+	RN_A_COL, /* a content column: a name, or a string */
+};
 enum { RN_A_MAX = 8 };
 struct rn_eargdecl {
 	const char *name;
@@ -182,6 +185,15 @@ RN_MUST_CHECK int rn_elower_reshape(struct rn_elower *l, uint32_t x, uint32_t ra
 RN_MUST_CHECK int rn_elower_linear(const struct rn_lower_env *env, const struct rn_elv *x,
 				   uint32_t out_features, bool bias, enum rn_init init, double arg,
 				   const char *prefix, struct rn_elv *out, struct rn_err *e);
+/* The same with a matrix per value of a content column (module_per.c). */
+struct rn_per {
+	const char *col;
+	uint32_t bases; /* of which the matrices are combinations; 0: each on its own */
+};
+RN_MUST_CHECK int rn_elower_linear_per(const struct rn_lower_env *env, const struct rn_elv *x,
+				       const struct rn_per *per, uint32_t in, uint32_t out_features,
+				       bool bias, enum rn_init init, double arg, bool scratch,
+				       const char *prefix, struct rn_elv *out, struct rn_err *e);
 /* A parameter PREFIX.WHAT; its first and last dims are the fans. */
 RN_MUST_CHECK int rn_elower_param(const struct rn_lower_env *env, const char *prefix,
 				  const char *what, uint32_t rank, const uint32_t *dim,

@@ -6,7 +6,8 @@
  * A value is a number known from the text, a dense value of the program, or a
  * sparse one (stored values beside a CSR).  One without a row dimension (a
  * parameter, a number) is `one`: it broadcasts over rows, whatever their number.
- * 0 times anything is 0 in a sparse operand, also 0 times infinity.
+ * 0 times anything is 0 in a sparse operand, also 0 times infinity.  The number 0 times an
+ * embedding is zeros of its shape, whatever it holds: nothing depends on it.
  */
 #include "emb_ast.h"
 #include "encode.h"
@@ -187,6 +188,41 @@ static int ew2_sparse(struct rn_elower *l, enum rn_ew fn, const struct rn_elv *a
 	return 0;
 }
 
+/* Zeros of v's shape: missing rows of a table, or rows without stored values. */
+static int zeros_like(struct rn_elower *l, const struct rn_elv *v, struct rn_elv *out,
+		      struct rn_err *e)
+{
+	uint32_t one = 1, rows, map, rank, dim[RN_MAX_RANK];
+	size_t width = 1;
+	struct rn_buf *b;
+
+	if (v->kind == RN_LV_SPARSE) {
+		*out = (struct rn_elv){ .kind = RN_LV_SPARSE, .width = v->width };
+		RN_TRY(rn_buf_new(((size_t)sparse_rows(l, v) + 1) * sizeof one, "zeros", &b, e));
+		RN_VAL(&out->ptr, rn_prog_idx(l->p, b, sparse_rows(l, v) + 1, e));
+		RN_TRY(rn_buf_new(0, "zeros", &b, e));
+		RN_VAL(&out->col, rn_prog_idx(l->p, b, 0, e));
+		RN_TRY(rn_buf_new(0, "zeros", &b, e));
+		RN_VAL(&out->val, rn_prog_const(l->p, 0, 1, &one, b, e));
+		return 0;
+	}
+	rows = l->p->vals[v->val].rows;
+	rank = l->p->vals[v->val].rank;
+	memcpy(dim, l->p->vals[v->val].dim, sizeof dim);
+	for (uint32_t i = 0; i < rank; i++)
+		width *= dim[i];
+	RN_TRY(rn_buf_new(width * sizeof(float), "zeros", &b, e));
+	RN_VAL(&out->val, rn_prog_const(l->p, 1, rank, dim, b, e));
+	if (!v->one) {
+		RN_TRY(rn_buf_new((size_t)rows * sizeof map, "zeros", &b, e));
+		memset(b->data, 0xFF, (size_t)rows * sizeof map);
+		RN_VAL(&map, rn_prog_idx(l->p, b, rows, e));
+		RN_VAL(&out->val, rn_prog_gather(l->p, out->val, map, e));
+	}
+	*out = rn_elv_dense(out->val, v->one);
+	return 0;
+}
+
 int rn_elower_ew2(struct rn_elower *l, enum rn_ew fn, const struct rn_elv *a,
 		  const struct rn_elv *b, struct rn_elv *out, struct rn_err *e)
 {
@@ -197,6 +233,9 @@ int rn_elower_ew2(struct rn_elower *l, enum rn_ew fn, const struct rn_elv *a,
 		*out = rn_elv_num(fold(fn, a->num, b->num));
 		return 0;
 	}
+	if (fn == RN_EW_MUL && ((a->kind == RN_LV_NUM && a->num == 0) ||
+				(b->kind == RN_LV_NUM && b->num == 0)))
+		return zeros_like(l, a->kind == RN_LV_NUM ? b : a, out, e);
 	if ((a->kind == RN_LV_SPARSE || b->kind == RN_LV_SPARSE) && keeps_sparse(l, fn, a, b))
 		return ew2_sparse(l, fn, a, b, out, e);
 	if (x.kind == RN_LV_SPARSE)
@@ -626,6 +665,8 @@ int rn_eexpr_lower(const struct rn_eexpr *x, const struct rn_lower_env *env, str
 
 static int scratch_param(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e)
 {
+	for (uint32_t i = 0; s->keys && i < s->dim[0]; i++)
+		s->rows[i] = i;
 	RN_VAL(val, rn_prog_param(arg, RN_V_PARAM, 0, s->rank, s->dim, e));
 	return 0;
 }

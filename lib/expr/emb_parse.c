@@ -466,6 +466,17 @@ static int number_calls(struct rn_eexpr *x, struct rn_enode *n, struct calls *c,
 	return 0;
 }
 
+/* Linear(…, per=s): a column that the call reads. */
+static int note_per(struct parser *p, struct rn_enode *n)
+{
+	for (uint32_t i = 0; i < n->ncfg && n->fn->flags & RN_FN_PARAMS; i++)
+		if (n->kw[i] && !strcmp(n->kw[i], "per") && n->cfg[i]->str) {
+			RN_TRY(push(p, &n->by, n->nby, n->cfg[i]->str));
+			n->nby++;
+		}
+	return 0;
+}
+
 static int parse_call(struct parser *p, const char *name, size_t pos, struct rn_enode **out)
 {
 	const struct rn_efunc *f = rn_efunc_find(name);
@@ -496,6 +507,7 @@ static int parse_call(struct parser *p, const char *name, size_t pos, struct rn_
 	RN_TRY(split(p, n, g, ngroups));
 	own = f->flags & RN_FN_PARAMS ? own_name(n) : NULL;
 	n->own = own ? own->str : NULL;
+	RN_TRY(note_per(p, n));
 	*out = n;
 	return deepen(p, n);
 }

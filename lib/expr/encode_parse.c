@@ -8,8 +8,8 @@
  *   arg      = column | number | option "=" ( number | word | string )
  *
  * Columns come first, then the size that some kinds want, then options; or the columns
- * have parentheses of their own, text(64)(title), as modules have.  A column alone, which
- * only expressions may have, is raw.  A name that is no word stands in backquotes.
+ * have parentheses of their own, text(64)(title), as modules have, and a kind may be called
+ * like one, Text(64)(title).  A column alone, which only expressions may have, is raw.  A name that is no word stands in backquotes.
  */
 #include "emb_ast.h"
 #include "encode_impl.h"
@@ -35,24 +35,25 @@ enum {
 };
 
 static const struct kind {
-	const char *name, *form;
+	const char *name, *module; /* as a module is called: OneHot(min=5)(color) */
+	const char *form;
 	unsigned opts;
 	bool one;  /* a single column (and what follows it) */
 	bool size; /* a whole number behind the columns */
 } kinds[RN_NENCS] = {
-	[RN_ENC_RAW] = { "raw", "raw(col, ...)", 0, false, false },
-	[RN_ENC_INDEX] = { "index", "index(col, N)", 0, true, true },
-	[RN_ENC_NUMERIC] = { "numeric", "numeric(col, ...)", O_NUMBER, false, false },
-	[RN_ENC_ONEHOT] = { "onehot", "onehot(col, ...)", O_VOCABULARY, false, false },
-	[RN_ENC_CATEGORY] = { "category", "category(col, ..., D)", O_VOCABULARY | O_INIT, false,
+	[RN_ENC_RAW] = { "raw", "Raw", "raw(col, ...)", 0, false, false },
+	[RN_ENC_INDEX] = { "index", "Index", "index(col, N)", 0, true, true },
+	[RN_ENC_NUMERIC] = { "numeric", "Numeric", "numeric(col, ...)", O_NUMBER, false, false },
+	[RN_ENC_ONEHOT] = { "onehot", "OneHot", "onehot(col, ...)", O_VOCABULARY, false, false },
+	[RN_ENC_CATEGORY] = { "category", "Category", "category(col, ..., D)", O_VOCABULARY | O_INIT, false,
 			      true },
-	[RN_ENC_TEXT] = { "text", "text(col, ..., N)", O_NGRAMS | O_CHARS | O_IDF | O_SIGN | O_NORM,
+	[RN_ENC_TEXT] = { "text", "Text", "text(col, ..., N)", O_NGRAMS | O_CHARS | O_IDF | O_SIGN | O_NORM,
 			  false, true },
-	[RN_ENC_CYCLIC] = { "cyclic", "cyclic(col, PART, ...) or cyclic(col, period=P)", O_PERIOD,
+	[RN_ENC_CYCLIC] = { "cyclic", "Cyclic", "cyclic(col, PART, ...) or cyclic(col, period=P)", O_PERIOD,
 			    true, false },
-	[RN_ENC_TIME] = { "time", "time(col, ...)", O_NULL | O_SCALE, false, false },
-	[RN_ENC_SINCE] = { "since", "since(col, ref)", O_NUMBER, true, false },
-	[RN_ENC_NULL] = { "null", "null(col, ...)", 0, false, false },
+	[RN_ENC_TIME] = { "time", "Time", "time(col, ...)", O_NULL | O_SCALE, false, false },
+	[RN_ENC_SINCE] = { "since", "Since", "since(col, ref)", O_NUMBER, true, false },
+	[RN_ENC_NULL] = { "null", "Null", "null(col, ...)", 0, false, false },
 };
 
 const char *const rn_enc_parts[RN_NPARTS] = {
@@ -493,7 +494,8 @@ static int parse_call(struct parser *p, struct rn_encoders *es)
 		free(kind.text);
 		return rc;
 	}
-	while (!rc && k < RN_NENCS && strcmp(kinds[k].name, kind.text))
+	while (!rc && k < RN_NENCS && strcmp(kinds[k].name, kind.text) &&
+	       strcmp(kinds[k].module, kind.text))
 		k++;
 	if (!rc && k == RN_NENCS)
 		rc = no_kind(p, &kind);

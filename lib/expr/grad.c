@@ -555,6 +555,38 @@ static int grad_gemm_tn(struct grad *q, const struct rn_inst *i, uint32_t g)
 	return 0;
 }
 
+/* y[i] = x[i]·W[s]:  dx[i] = g[i]·W[s]ᵀ, dW[s] = xᵀ·g over the segment */
+static int grad_ggemm(struct grad *q, const struct rn_inst *i, uint32_t g)
+{
+	uint32_t x = i->in[0].val, w = i->in[1].val, d;
+	bool trans = i->flags & RN_F_TRANS;
+
+	if (wanted(q, x)) {
+		VAL(&d, rn_prog_ggemm(q->p, g, w, i->idx[0], !trans, q->e));
+		RN_TRY(give(q, x, d));
+	}
+	if (!wanted(q, w))
+		return 0;
+	VAL(&d, rn_prog_ggemm_tn(q->p, trans ? g : x, trans ? x : g, i->idx[0], q->e));
+	return give(q, w, d);
+}
+
+/* out[s] = xᵀ·y:  dx[i] = y[i]·g[s]ᵀ, dy[i] = x[i]·g[s] */
+static int grad_ggemm_tn(struct grad *q, const struct rn_inst *i, uint32_t g)
+{
+	uint32_t x = i->in[0].val, y = i->in[1].val, d;
+
+	if (wanted(q, x)) {
+		VAL(&d, rn_prog_ggemm(q->p, y, g, i->idx[0], true, q->e));
+		RN_TRY(give(q, x, d));
+	}
+	if (wanted(q, y)) {
+		VAL(&d, rn_prog_ggemm(q->p, x, g, i->idx[0], false, q->e));
+		RN_TRY(give(q, y, d));
+	}
+	return 0;
+}
+
 /* Towards a right operand that all rows share: one product over rows times p. */
 static int grad_shared(struct grad *q, const struct rn_inst *i, uint32_t g, bool *done)
 {
@@ -674,6 +706,8 @@ static int (*const rules[])(struct grad *q, const struct rn_inst *i, uint32_t g)
 	[RN_P_UNPICK] = grad_dual,
 	[RN_P_GEMM] = grad_gemm,
 	[RN_P_GEMM_TN] = grad_gemm_tn,
+	[RN_P_GGEMM] = grad_ggemm,
+	[RN_P_GGEMM_TN] = grad_ggemm_tn,
 	[RN_P_MATMUL] = grad_matmul,
 	[RN_P_COLSUM] = grad_sum,
 	[RN_P_FSUM] = grad_sum,

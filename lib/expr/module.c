@@ -97,6 +97,7 @@ static int bad_arg(const struct rn_eexpr *x, const struct rn_enode *call,
 		[RN_A_FLAG] = "True or False",
 		[RN_A_STR] = "a string",
 		[RN_A_SIZES] = "whole numbers, 1 or more",
+		[RN_A_COL] = "the name of a content column",
 	};
 
 	return rn_eexpr_fail(x, arg, e, "'%s' of %s must be %s", d->name, call->fn->name,
@@ -124,6 +125,11 @@ static int bind_one(const struct rn_eexpr *x, const struct rn_enode *call,
 		break;
 	case RN_A_FLAG:
 		number = number && (a->num == 0 || a->num == 1);
+		break;
+	case RN_A_COL:
+		if (n->kind == RN_E_NAME)
+			a->str = n->str;
+		number = a->str != NULL;
 		break;
 	case RN_A_STR:
 		number = a->str != NULL;

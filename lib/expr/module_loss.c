@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* ---- arithmetic -------------------------------------------------------------------------------- */
+/* ---- arithmetic ------------------------------------------------------------------- */
 
 /* out = fn(a, b) */
 static int op2(struct rn_elower *l, enum rn_ew fn, struct rn_elv a, struct rn_elv b,
@@ -89,7 +89,7 @@ static int same_shape(const struct rn_elower *l, const struct rn_enode *n, const
 	return 0;
 }
 
-/* ---- classes -------------------------------------------------------------------------------------- */
+/* ---- classes ---------------------------------------------------------------------- */
 
 /* 0, 1, …, n-1 as one row. */
 static int counting(struct rn_elower *l, uint32_t n, struct rn_elv *out, struct rn_err *e)
@@ -211,7 +211,7 @@ RN_LOWER(lower_class_loss)
 	return class_loss(l, n, x, target, smooth, out, e);
 }
 
-/* ---- binary ----------------------------------------------------------------------------------------- */
+/* ---- binary ----------------------------------------------------------------------- */
 
 /* (1 - y) z + w (log(1 + exp(-|z|)) + max(-z, 0)), w = 1 + (pos_weight - 1) y.  The maximum is
  * (|z| - z) / 2, which has the derivative -1/2 at 0, so that the gradient there is 1/2 - y. */
@@ -289,7 +289,7 @@ RN_LOWER(lower_bce)
 	return row_mean(l, t, out, e);
 }
 
-/* ---- distances ---------------------------------------------------------------------------------------- */
+/* ---- distances -------------------------------------------------------------------- */
 
 enum { MSE, L1, SMOOTH_L1, HUBER };
 
@@ -333,11 +333,11 @@ RN_LOWER(lower_ranking)
 	RN_TRY(op2(l, RN_EW_SUB, a[1], a[0], &d, e));
 	RN_TRY(op2(l, RN_EW_MUL, d, a[2], &d, e));
 	RN_TRY(op_num(l, RN_EW_ADD, d, cfg[1].num, &d, e));
-	RN_TRY(op_num(l, RN_EW_MAX, d, 0, &d, e));
+	RN_TRY(op2(l, RN_EW_MAX, rn_elv_num(0), d, &d, e)); /* a tie has no gradient, as there */
 	return row_mean(l, d, out, e);
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------ */
+/* ---- the table -------------------------------------------------------------------- */
 
 #define REDUCTION { "reduction", RN_A_STR, false, 0 }
 

@@ -322,7 +322,18 @@ RN_LOWER(lower_linear)
 
 	RN_TRY(check_width(l, n, a, cfg[0].num, e));
 	RN_TRY(initialiser(&cfg[3], &init, &arg, e));
+	if (cfg[6].given && !cfg[5].given)
+		return rn_err_set(e, RN_EUSAGE, "Linear: bases are of the matrices per=COL");
 	RN_TRY(rn_elower_prefix(l, n, &prefix, e));
+	if (cfg[5].given) {
+		struct rn_per per = { cfg[5].str, (uint32_t)cfg[6].num };
+
+		rc = rn_elower_linear_per(l->env, a, &per, (uint32_t)cfg[0].num,
+					  (uint32_t)cfg[1].num, cfg[2].num != 0, init, arg,
+					  l->scratch, prefix, out, e);
+		free(prefix);
+		return rc;
+	}
 	rc = rn_elower_linear(l->env, a, (uint32_t)cfg[1].num, cfg[2].num != 0, init, arg, prefix,
 			      out, e);
 	free(prefix);
@@ -409,6 +420,80 @@ RN_LOWER(lower_layer_norm)
 			break;
 		RN_TRY(param(l, n, k ? "bias" : "weight", 1, &d, RN_INIT_FILL, !k, &w, e));
 		RN_TRY(rn_elower_reshape(l, w, r.rank, wide, &w, e));
+		x = ew2(l, k ? RN_EW_ADD : RN_EW_MUL, x, w, e);
+	}
+	return result(a, x, out, e);
+}
+
+static int buffer(struct rn_elower *l, const char *prefix, const char *what, uint32_t dim,
+		  double fill, uint32_t *val, struct rn_err *e)
+{
+	struct rn_param_spec s = { .rank = 1, .dim = { dim }, .init = RN_INIT_FILL, .arg = fill,
+				   .fan_in = dim, .fan_out = 1, .buffer = true };
+	struct rn_str name = RN_STR_INIT;
+	int rc;
+
+	rn_str_addf(&name, "%s.%s", prefix, what);
+	s.name = name.s;
+	rc = rn_str_check(&name, e);
+	if (!rc)
+		rc = l->env->param(l->env->param_arg, &s, val, e);
+	rn_str_fini(&name);
+	return rc;
+}
+
+/* The mean and the variance of each feature over the rows, and what they make of the running
+ * ones: those forget at the rate of the momentum, and take the variance of a sample. */
+static int batch_statistics(struct rn_elower *l, uint32_t x, const uint32_t running[2],
+			    double momentum, uint32_t *mean, uint32_t *var, struct rn_err *e)
+{
+	double n = l->p->vals[x].rows;
+	uint32_t d, v[2];
+
+	RN_VAL(mean, with(l, RN_EW_DIV, rn_prog_colsum(l->p, x, e), n > 0 ? n : 1, e));
+	RN_VAL(&d, ew2(l, RN_EW_SUB, x, *mean, e));
+	d = ew2(l, RN_EW_MUL, d, d, e);
+	RN_VAL(&d, d);
+	RN_VAL(var, with(l, RN_EW_DIV, rn_prog_colsum(l->p, d, e), n > 0 ? n : 1, e));
+	if (n < 2 && !l->scratch)
+		rn_log(l->env->ctx, RN_LOG_WARN, "%s: BatchNorm1d over %g row%s, which have no variance",
+		       l->env->stage, n, n == 1 ? "" : "s");
+	for (unsigned k = 0; k < 2 && running[0] != RN_NONE && n >= 2; k++) {
+		v[k] = k ? with(l, RN_EW_MUL, *var, n / (n - 1), e) : *mean;
+		RN_VAL(&v[k], ew2(l, RN_EW_SUB, running[k], v[k], e));
+		RN_TRY(rn_prog_update(l->p, running[k], v[k], momentum, e));
+	}
+	return 0;
+}
+
+/* (x - mean) / sqrt(var + eps) * weight + bias, of the rows in training, of the running ones after */
+RN_LOWER(lower_batch_norm)
+{
+	uint32_t x = a->val, d = (uint32_t)cfg[0].num, running[2] = { RN_NONE, RN_NONE }, stat[2], w;
+	bool track = cfg[4].num != 0;
+	char *prefix;
+	int rc = 0;
+
+	RN_TRY(check_width(l, n, a, cfg[0].num, e));
+	if (a->one || l->p->vals[x].rank != 1)
+		return rn_err_set(e, RN_EUSAGE, "BatchNorm1d is for an embedding of shape [n] of each row");
+	if (!(cfg[1].num > 0) || !(cfg[2].num >= 0 && cfg[2].num <= 1))
+		return rn_err_set(e, RN_EUSAGE, "BatchNorm1d: eps is above 0, and momentum from 0 to 1");
+	RN_TRY(rn_elower_prefix(l, n, &prefix, e));
+	if (track)
+		rc = buffer(l, prefix, "running_mean", d, 0, &running[0], e);
+	if (track && !rc)
+		rc = buffer(l, prefix, "running_var", d, 1, &running[1], e);
+	free(prefix);
+	RN_TRY(rc);
+	memcpy(stat, running, sizeof stat);
+	if (l->env->training || !track)
+		RN_TRY(batch_statistics(l, x, running, cfg[2].num, &stat[0], &stat[1], e));
+	x = ew2(l, RN_EW_SUB, x, stat[0], e);
+	x = ew2(l, RN_EW_DIV, x,
+		ew1(l, RN_EW_SQRT, with(l, RN_EW_ADD, stat[1], cfg[1].num, e), e), e);
+	for (unsigned k = 0; k < 2 && cfg[3].num != 0 && x != RN_NONE; k++) {
+		RN_TRY(param(l, n, k ? "bias" : "weight", 1, &d, RN_INIT_FILL, !k, &w, e));
 		x = ew2(l, k ? RN_EW_ADD : RN_EW_MUL, x, w, e);
 	}
 	return result(a, x, out, e);
@@ -528,7 +613,8 @@ static const struct rn_eargdecl
 	linear_cfg[] = { { "in_features", RN_A_SIZE, true, 0 },
 			 { "out_features", RN_A_SIZE, true, 0 },
 			 { "bias", RN_A_FLAG, false, 1 }, { "init", RN_A_STR, false, 0 },
-			 { "name", RN_A_STR, false, 0 }, { 0 } },
+			 { "name", RN_A_STR, false, 0 }, { "per", RN_A_COL, false, 0 },
+			 { "bases", RN_A_SIZE, false, 0 }, { 0 } },
 	bilinear_cfg[] = { { "in1_features", RN_A_SIZE, true, 0 },
 			   { "in2_features", RN_A_SIZE, true, 0 },
 			   { "out_features", RN_A_SIZE, true, 0 },
@@ -539,6 +625,10 @@ static const struct rn_eargdecl
 		       { "eps", RN_A_NUM, false, 1e-5 },
 		       { "elementwise_affine", RN_A_FLAG, false, 1 },
 		       { "bias", RN_A_FLAG, false, 1 }, { "name", RN_A_STR, false, 0 }, { 0 } },
+	batch_cfg[] = { { "num_features", RN_A_SIZE, true, 0 }, { "eps", RN_A_NUM, false, 1e-5 },
+			{ "momentum", RN_A_NUM, false, 0.1 }, { "affine", RN_A_FLAG, false, 1 },
+			{ "track_running_stats", RN_A_FLAG, false, 1 },
+			{ "name", RN_A_STR, false, 0 }, { 0 } },
 	tensor_cfg[] = { { "sizes", RN_A_SIZES, true, 0 }, { "fill", RN_A_NUM, false, 0 },
 			 { "init", RN_A_STR, false, 0 }, { "name", RN_A_STR, false, 0 }, { 0 } },
 	embedding_cfg[] = { { "num_embeddings", RN_A_SIZE, true, 0 },
@@ -577,6 +667,7 @@ const struct rn_efunc rn_efuncs_net[] = {
 	  lower_linear },
 	{ "Bilinear", RN_FORM_CURRIED, 2, 2, RN_FN_PARAMS, bilinear_cfg, 0, lower_bilinear },
 	{ "LayerNorm", RN_FORM_CURRIED, 1, 1, RN_FN_PARAMS, norm_cfg, 0, lower_layer_norm },
+	{ "BatchNorm1d", RN_FORM_CURRIED, 1, 1, RN_FN_PARAMS, batch_cfg, 0, lower_batch_norm },
 	{ "Embedding", RN_FORM_CURRIED, 1, 1, RN_FN_PARAMS, embedding_cfg, 0, lower_lookup },
 	{ "NodeLookup", RN_FORM_CURRIED, 1, 1, RN_FN_PARAMS, lookup_cfg, 1, lower_lookup },
 	{ "Tensor", RN_FORM_SOURCE, 0, 0, RN_FN_PARAMS, tensor_cfg, 0, lower_tensor },

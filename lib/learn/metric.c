@@ -5,6 +5,8 @@
  */
 #include "metric.h"
 
+#include "../base/num.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,8 @@ static const struct metric_info {
 	bool lower;       /* lower is better */
 	bool binary_only; /* wants two classes */
 	bool value;       /* over values, not classes */
+	bool query;       /* ranks within queries */
+	bool at;          /* name@K */
 } metric_info[RN_NMETRICS] = {
 	[RN_METRIC_ACCURACY] = { .name = "accuracy" },
 	[RN_METRIC_F1_MACRO] = { .name = "f1_macro" },
@@ -21,6 +25,9 @@ static const struct metric_info {
 	[RN_METRIC_F1_BINARY] = { .name = "f1_binary", .binary_only = true },
 	[RN_METRIC_ROC_AUC] = { .name = "roc_auc", .binary_only = true },
 	[RN_METRIC_AVERAGE_PRECISION] = { .name = "average_precision", .binary_only = true },
+	[RN_METRIC_HITS] = { .name = "hits", .binary_only = true, .query = true, .at = true },
+	[RN_METRIC_MRR] = { .name = "mrr", .binary_only = true, .query = true },
+	[RN_METRIC_MAP] = { .name = "map", .binary_only = true, .query = true, .at = true },
 	[RN_METRIC_MAE] = { .name = "mae", .lower = true, .value = true },
 	[RN_METRIC_RMSE] = { .name = "rmse", .lower = true, .value = true },
 	[RN_METRIC_LOSS] = { .name = "loss", .lower = true, .value = true },
@@ -49,23 +56,52 @@ static bool same_name(const char *a, const char *b)
 	return *a == *b;
 }
 
-int rn_metric_parse(const char *name, enum rn_metric *out, struct rn_err *e)
+bool rn_metric_by_query(enum rn_metric m)
+{
+	return metric_info[m].query;
+}
+
+/* "name", or "name@K" for a metric that has a K. */
+static bool is_metric(const char *name, const struct metric_info *info, uint32_t *k)
+{
+	size_t n = strlen(info->name);
+	int64_t at = 0;
+
+	*k = 0;
+	if (!info->at)
+		return same_name(name, info->name);
+	if (strncmp(name, info->name, n) || name[n] != '@' ||
+	    !rn_int64_parse(name + n + 1, strlen(name + n + 1), &at) || at < 1 || at > INT32_MAX)
+		return false;
+	*k = (uint32_t)at;
+	return true;
+}
+
+int rn_metric_parse_at(const char *name, enum rn_metric *out, uint32_t *k, struct rn_err *e)
 {
 	struct rn_str all = RN_STR_INIT;
 
 	if (!strcmp(name, "f1"))
 		name = metric_info[RN_METRIC_F1_MACRO].name;
 	for (unsigned m = 0; m < RN_NMETRICS; m++) {
-		if (same_name(name, metric_info[m].name)) {
+		if (is_metric(name, &metric_info[m], k)) {
 			*out = (enum rn_metric)m;
 			return 0;
 		}
 	}
 	for (unsigned m = 0; m < RN_NMETRICS; m++)
-		rn_str_addf(&all, m ? ", %s" : "%s", metric_info[m].name);
+		rn_str_addf(&all, "%s%s%s", m ? ", " : "", metric_info[m].name,
+			    metric_info[m].at ? "@K" : "");
 	rn_err_set(e, RN_EUSAGE, "there is no metric '%s' (there are %s)", name, all.s);
 	rn_str_fini(&all);
 	return RN_EUSAGE;
+}
+
+int rn_metric_parse(const char *name, enum rn_metric *out, struct rn_err *e)
+{
+	uint32_t k;
+
+	return rn_metric_parse_at(name, out, &k, e);
 }
 
 /* ---- truth ---------------------------------------------------------------------- */
@@ -279,6 +315,106 @@ out:
 	return rc;
 }
 
+/* ---- of rankings within queries ------------------------------------------------------- */
+
+/* The rows of one query. */
+struct query {
+	struct ranked *r; /* in row order */
+	uint64_t n, npos;
+};
+
+/* Sums over a query's positive rows, or (map) the query's average precision. */
+static double query_sum(enum rn_metric m, uint32_t k, const struct query *q, const struct ranked **sorted)
+{
+	uint64_t tp = 0, neg = 0;
+	double sum = 0;
+
+	if (m == RN_METRIC_MAP) {
+		for (uint64_t i = 0; i < q->n && i < k; i++)
+			if (sorted[i]->positive)
+				sum += (double)++tp / (double)(i + 1);
+		return sum / (double)(q->npos < k ? q->npos : k);
+	}
+	for (uint64_t i = 0, j; i < q->n; i = j) {
+		uint64_t pos = 0, ties = 0;
+		double rank;
+
+		for (j = i; j < q->n && sorted[j]->score == sorted[i]->score; j++) {
+			pos += sorted[j]->positive;
+			ties += !sorted[j]->positive;
+		}
+		rank = 1 + (double)neg + 0.5 * (double)ties;
+		sum += (double)pos * (m == RN_METRIC_MRR ? 1 / rank : rank <= k);
+		neg += ties;
+	}
+	return sum;
+}
+
+/* By falling score, equal ones in row order. */
+static int by_falling(const void *a, const void *b)
+{
+	const struct ranked *x = *(const struct ranked *const *)a, *y = *(const struct ranked *const *)b;
+
+	return x->score != y->score ? (x->score < y->score) - (x->score > y->score) : (x > y) - (x < y);
+}
+
+/* The labelled rows of query g. */
+static int read_query(const struct rn_task *task, const struct rn_scored *s, uint64_t g, struct query *q,
+		      const char **why, struct rn_err *e)
+{
+	const uint32_t *ptr = s->groups ? s->groups->ptr->data : NULL;
+	const uint32_t *rows = s->groups && s->groups->rows ? s->groups->rows->data : NULL;
+	uint64_t from = ptr ? ptr[g] : 0, to = ptr ? ptr[g + 1] : s->rows;
+
+	q->n = q->npos = 0;
+	for (uint64_t k = from; k < to; k++) {
+		uint64_t i = rows ? rows[k] : k;
+		const float *z = s->pred + i * s->width;
+
+		if (rn_column_is_null(s->target, i))
+			continue;
+		RN_TRY(truth(task, s, i, &q->r[q->n].positive, e));
+		if (q->r[q->n].positive > 1)
+			continue;
+		q->r[q->n].score = task->kind == RN_LOSS_CE ? (double)z[1] - (double)z[0] : z[0];
+		if (isnan(q->r[q->n].score))
+			*why = "a prediction is not a number";
+		q->npos += q->r[q->n++].positive;
+	}
+	return 0;
+}
+
+static int query_metric(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+			double *out, const char **why, struct rn_err *e)
+{
+	uint64_t ngroups = s->groups ? s->groups->n : 1, n = 0;
+	const struct ranked **sorted = NULL;
+	struct query q = { 0 };
+	double sum = 0;
+	int rc;
+
+	RN_TRY(rn_calloc(s->rows, sizeof *q.r, "a metric", &q.r, e));
+	RN_GOTO(out, rn_calloc(s->rows, sizeof *sorted, "a metric", &sorted, e));
+	for (uint64_t g = 0; g < ngroups && !*why; g++) {
+		RN_GOTO(out, read_query(task, s, g, &q, why, e));
+		for (uint64_t i = 0; i < q.n; i++)
+			sorted[i] = &q.r[i];
+		if (q.n > 1)
+			qsort(sorted, q.n, sizeof *sorted, by_falling);
+		if (q.npos)
+			sum += query_sum(m, s->k, &q, sorted);
+		n += m == RN_METRIC_MAP ? q.npos > 0 : q.npos;
+	}
+	if (!*why && !n)
+		*why = "there is no row with a label of 1";
+	if (!*why)
+		*out = sum / (double)n;
+out:
+	free(sorted);
+	free(q.r);
+	return rc;
+}
+
 /* ---- of values ------------------------------------------------------------------------- */
 
 static void value_metric(enum rn_metric m, const struct rn_scored *s, double *out,
@@ -353,6 +489,10 @@ int rn_metric_compute(enum rn_metric m, const struct rn_task *task, const struct
 
 	if (!why)
 		why = &none;
+	if (metric_info[m].query && (task->kind == RN_LOSS_MSE || task->kind == RN_LOSS_L1)) {
+		of_width.kind = RN_LOSS_BCE; /* any score ranks */
+		task = &of_width;
+	}
 	if (task->kind == RN_LOSS_VALUE && !metric_info[m].value) {
 		of_width.kind = s->width == 1 ? RN_LOSS_BCE : RN_LOSS_CE;
 		of_width.classes = &own;
@@ -361,6 +501,8 @@ int rn_metric_compute(enum rn_metric m, const struct rn_task *task, const struct
 	*why = NULL;
 	*out = NAN;
 	RN_TRY(check(m, task, s, e));
+	if (metric_info[m].query)
+		return query_metric(m, task, s, out, why, e);
 	if (metric_info[m].value)
 		value_metric(m, s, out, why);
 	else if (m == RN_METRIC_ROC_AUC || m == RN_METRIC_AVERAGE_PRECISION)

@@ -12,6 +12,11 @@
  *   roc_auc      area under the ROC curve, ties by mid-rank (two classes only)
  *   average_precision
  *                sum of recall step × precision, ties as one threshold (two classes only)
+ *   hits@K       share of the positive rows that are among the first K of their query: fewer
+ *                than K of its negative rows rank before them, one of equal score by half
+ *   mrr          mean over the positive rows of 1 / rank, counted likewise
+ *   map@K        mean over the queries with a positive row of the average precision of the
+ *                first K, by min(K, positive rows); equal scores rank in row order
  *   mae, rmse    over values
  *   loss         mean of the rows of a loss
  *
@@ -22,6 +27,7 @@
 #define RN_METRIC_H
 
 #include "../op/op.h"
+#include "../rel/key.h"
 
 enum rn_metric {
 	RN_METRIC_ACCURACY,
@@ -30,6 +36,9 @@ enum rn_metric {
 	RN_METRIC_F1_BINARY,
 	RN_METRIC_ROC_AUC,
 	RN_METRIC_AVERAGE_PRECISION,
+	RN_METRIC_HITS,
+	RN_METRIC_MRR,
+	RN_METRIC_MAP,
 	RN_METRIC_MAE,
 	RN_METRIC_RMSE,
 	RN_METRIC_LOSS,
@@ -39,6 +48,10 @@ enum rn_metric {
 const char *rn_metric_name(enum rn_metric m);
 /* By name, '-' and '_' the same; RN_EUSAGE lists the metrics. */
 RN_MUST_CHECK int rn_metric_parse(const char *name, enum rn_metric *out, struct rn_err *e);
+/* The same, and the K of "hits@10" (0: it has none). */
+RN_MUST_CHECK int rn_metric_parse_at(const char *name, enum rn_metric *out, uint32_t *k,
+				     struct rn_err *e);
+bool rn_metric_by_query(enum rn_metric m); /* hits, mrr, map: takes a group */
 bool rn_metric_higher_is_better(enum rn_metric m);
 bool rn_metric_needs_target(enum rn_metric m); /* all but loss */
 
@@ -54,6 +67,8 @@ struct rn_scored {
 	uint32_t width;
 	const struct rn_column *target; /* NULL for RN_METRIC_LOSS */
 	const char *target_name;        /* for messages */
+	uint32_t k;                     /* of hits, map */
+	const struct rn_groups *groups; /* the rows of each query; NULL: all are of one */
 };
 
 /* *out is NaN where the metric is not defined for these rows (no rows, AUC of one

@@ -45,6 +45,15 @@ uint64_t rn_params_count(const struct rn_params *p)
 	return n;
 }
 
+uint64_t rn_params_learned(const struct rn_params *p)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < p->n; i++)
+		n += p->items[i].buffer ? 0 : p->items[i].count;
+	return n;
+}
+
 static void print_dims(uint32_t rank, const uint32_t *dim, struct rn_str *out)
 {
 	rn_str_addc(out, '[');
@@ -104,6 +113,7 @@ static int add(struct rn_params *p, const struct rn_param_spec *s, struct rn_err
 	it->arg = s->arg;
 	it->fan_in = s->fan_in;
 	it->fan_out = s->fan_out;
+	it->buffer = s->buffer;
 	it->name = strdup(s->name);
 	if (!it->name)
 		return rn_err_nomem(e, strlen(s->name) + 1, "the name of a parameter");

@@ -20,6 +20,7 @@ struct rn_param {
 	uint32_t fan_in, fan_out;
 	struct rn_rel *keys; /* a table by key (rn_param_spec): keys of its rows; or NULL */
 	float *value; /* host copy [count]; zero until initialised or loaded */
+	bool buffer;  /* no parameter to gradients: a running statistic */
 	bool loaded;  /* value came from a model or a file: rn_params_init keeps it */
 };
 
@@ -40,6 +41,7 @@ long rn_params_find(const struct rn_params *p, const char *name);
  * the XXH64 of its key as text, so that a key's vector does not depend on the other keys. */
 RN_MUST_CHECK int rn_params_init(struct rn_params *p, uint64_t seed, struct rn_err *e);
 uint64_t rn_params_count(const struct rn_params *p); /* all values */
+uint64_t rn_params_learned(const struct rn_params *p); /* those of no buffer */
 
 /* One parameter as a .npy file in a folder, NAME.npy; all of them in and out. */
 RN_MUST_CHECK int rn_params_save_npy(const struct rn_params *p, const char *dir, struct rn_err *e);

@@ -17,6 +17,8 @@ static const struct rn_opt opts[] = {
 	  .meta = "ENCODERS", .help = "numeric(age), onehot(color), text(title, 1024), ..." },
 	{ .name = "fit-where", .type = RN_OPT_STRING, .meta = "PREDICATE",
 	  .help = "fit on these rows, not on those that training uses" },
+	{ .name = "as", .type = RN_OPT_STRING, .meta = "NAME",
+	  .help = "keep the embedding and add this as part NAME" },
 };
 
 static const char *const examples[] = {
@@ -60,9 +62,25 @@ static int predicate(const struct rn_node *n, const struct rn_schema *s, struct 
 	return RN_EUSAGE;
 }
 
+/* The parts that --as keeps. */
+static int copy_parts(const struct rn_schema *in, const char *as, struct rn_schema *out,
+		      struct rn_err *e)
+{
+	for (size_t i = 0; i < in->nparts; i++) {
+		const struct rn_part_info *p = &in->parts[i];
+
+		if (!strcmp(p->name, as))
+			return rn_err_set(e, RN_EUSAGE, "--as %s: the embedding has a part of that "
+					  "name already", as);
+		RN_TRY(rn_schema_add_part(out, p->name, &p->shape, p->sparse, e));
+	}
+	return 0;
+}
+
 static int infer(const struct rn_node *n, const struct rn_schema *const *in, struct rn_schema *out,
 		 struct rn_err *e)
 {
+	const char *as = rn_node_string(n, "as");
 	struct rn_encoders es;
 	struct rn_einfo info;
 	struct rn_cexpr *x;
@@ -75,7 +93,9 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 		rn_cexpr_free(x);
 	}
 	RN_GOTO(out, rn_op_copy_columns(in[0], out, e));
-	rc = rn_schema_add_part(out, "z", &info.shape, info.sparse, e);
+	rc = as ? copy_parts(in[0], as, out, e) : 0;
+	if (!rc)
+		rc = rn_schema_add_part(out, as ? as : "z", &info.shape, info.sparse, e);
 out:
 	rn_encoders_fini(&es);
 	return rc;
@@ -296,6 +316,22 @@ static int lower_blocks(const struct rn_lower *lw, const char *stage,
 	return rc;
 }
 
+/* All parts of the input, and z. */
+static int beside(const struct rn_lrel *in, const char *as, const struct rn_lpart *z,
+		  struct rn_lrel *out, struct rn_err *e)
+{
+	RN_TRY(rn_op_alloc_parts(out, in->nparts + 1, e));
+	for (size_t i = 0; i <= in->nparts; i++) {
+		const char *name = i < in->nparts ? in->parts[i].name : as;
+
+		out->parts[i] = i < in->nparts ? in->parts[i] : *z;
+		out->parts[i].name = strdup(name);
+		if (!out->parts[i].name)
+			return rn_err_nomem(e, strlen(name) + 1, "a name");
+	}
+	return 0;
+}
+
 static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
 		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
 {
@@ -304,12 +340,13 @@ static int lower(const struct rn_lower *lw, const struct rn_node *n, const void 
 	struct rn_lpart z;
 	int rc;
 
-	(void)in;
 	RN_TRY(parse(n, &es, e));
 	rc = lower_blocks(lw, n->name ? n->name : n->op->name, &es, n, &st->x,
 			  (uint32_t)out->rel->rows, &z, e);
 	rn_encoders_fini(&es);
-	return rc ? rc : rn_op_sole_part(out, "z", &z, e);
+	if (rc || !rn_node_string(n, "as"))
+		return rc ? rc : rn_op_sole_part(out, "z", &z, e);
+	return beside(&in[0], rn_node_string(n, "as"), &z, out, e);
 }
 
 static void close_state(void *state)

@@ -99,6 +99,10 @@ static const struct rn_opt linear_opts[] = {
 	{ .name = "out", .type = RN_OPT_INT, .flags = RN_OPT_POSITIONAL | RN_OPT_REQUIRED, .meta = "N",
 	  .help = "output features" },
 	{ .name = "bias", .type = RN_OPT_FLAG, .dflt = "true", .help = "add a learned bias" },
+	{ .name = "per", .type = RN_OPT_STRING, .meta = "COL",
+	  .help = "a weight matrix for each value of this column" },
+	{ .name = "bases", .type = RN_OPT_INT, .meta = "N", .dflt = "0",
+	  .help = "... combined of N matrices; 0: each on its own" },
 	{ .name = "init", .type = RN_OPT_STRING, .meta = "NAME", .dflt = "default",
 	  .help = "initial weights: default, glorot, kaiming_uniform, zeros, ..." },
 	{ .name = "param", .type = RN_OPT_STRING, .meta = "NAME",
@@ -120,6 +124,11 @@ static int linear_check(const struct rn_node *n, bool *learns, struct rn_err *e)
 	if (rn_node_int(n, "out") < 1 || rn_node_int(n, "out") > 1 << 24)
 		return rn_err_set(e, RN_EUSAGE, "out must be between 1 and %d, not %lld", 1 << 24,
 				  (long long)rn_node_int(n, "out"));
+	if (rn_node_int(n, "bases") < 0 || rn_node_int(n, "bases") > 1 << 24)
+		return rn_err_set(e, RN_EUSAGE, "bases must be between 0 and %d, not %lld", 1 << 24,
+				  (long long)rn_node_int(n, "bases"));
+	if (rn_node_int(n, "bases") && !rn_node_string(n, "per"))
+		return rn_err_set(e, RN_EUSAGE, "--bases are of the matrices --per COL");
 	return rn_init_parse(rn_node_string(n, "init"), &init, &arg, e);
 }
 
@@ -127,10 +136,13 @@ static int linear_infer(const struct rn_node *n, const struct rn_schema *const *
 			struct rn_schema *out, struct rn_err *e)
 {
 	struct rn_shape shape = { 1, { (uint32_t)rn_node_int(n, "out") } };
+	const char *per = rn_node_string(n, "per");
 	struct rn_str s = RN_STR_INIT;
-	size_t part;
+	size_t part, col;
 
 	RN_TRY(rn_schema_find_part(in[0], NULL, &part, e));
+	if (per)
+		RN_TRY(rn_schema_find(in[0], per, &col, e));
 	if (in[0]->parts[part].shape.rank != 1) {
 		rn_shape_print(&in[0]->parts[part].shape, &s);
 		rn_err_set(e, RN_EUSAGE, "linear wants an embedding of shape [n], not %s", s.s);
@@ -152,9 +164,15 @@ static int linear_lower(const struct rn_lower *lw, const struct rn_node *n, cons
 	(void)state;
 	RN_TRY(rn_init_parse(rn_node_string(n, "init"), &init, &arg, e));
 	RN_TRY(rn_lpart_flatten(lw->prog, &in[0].parts[0], env.rows, &flat, e));
-	RN_TRY(rn_lower_linear(&env, &flat, (uint32_t)rn_node_int(n, "out"),
-			       rn_node_flag(n, "bias"), init, arg,
-			       env.param_prefix ? env.param_prefix : env.stage, &z, e));
+	if (rn_node_string(n, "per"))
+		RN_TRY(rn_lower_linear_per(&env, &flat, rn_node_string(n, "per"),
+					   (uint32_t)rn_node_int(n, "bases"),
+					   (uint32_t)rn_node_int(n, "out"), rn_node_flag(n, "bias"),
+					   init, arg, &z, e));
+	else
+		RN_TRY(rn_lower_linear(&env, &flat, (uint32_t)rn_node_int(n, "out"),
+				       rn_node_flag(n, "bias"), init, arg,
+				       env.param_prefix ? env.param_prefix : env.stage, &z, e));
 	return rn_op_sole_part(out, "z", &z, e);
 }
 

@@ -30,17 +30,34 @@ static const struct rn_opt fit_opts[] = {
 	  .help = "decay of adam's second moment" },
 	{ .name = "eps", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "1e-8",
 	  .help = "added to adam's denominator" },
+	{ .name = "schedule", .type = RN_OPT_CHOICE, .meta = "NAME", .dflt = "constant",
+	  .choices = "constant|step|exponential|cosine", .help = "how the learning rate goes on" },
+	{ .name = "period", .type = RN_OPT_INT, .meta = "N", .dflt = "0",
+	  .help = "epochs of a step (0: 30) and of a half cosine (0: all)" },
+	{ .name = "gamma", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0",
+	  .help = "factor of a step (0: 0.1), of an epoch in exponential (0: 0.95)" },
+	{ .name = "warmup", .type = RN_OPT_INT, .meta = "N", .dflt = "0",
+	  .help = "epochs in which the learning rate rises to its value" },
+	{ .name = "clip", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0",
+	  .help = "largest norm of all gradients together; 0: any" },
+	{ .name = "clip-value", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0",
+	  .help = "largest absolute value in a gradient; 0: any" },
 };
 
-#define METRICS "accuracy|f1|f1_macro|f1_micro|f1_binary|roc_auc|average_precision|mae|rmse"
+/* Beside hits@K and map@K. */
+#define METRICS "accuracy|f1|f1_macro|f1_micro|f1_binary|roc_auc|average_precision|mrr|mae|rmse"
+#define GROUP                                                                                     \
+	{ .name = "group", .type = RN_OPT_STRING, .meta = "COL",                                  \
+	  .help = "column of the query that hits@K, mrr and map@K rank within; all rows are one" }
 
 static const struct rn_opt val_opts[] = {
 	{ .name = "in", .type = RN_OPT_NODE, .flags = RN_OPT_REQUIRED, .meta = "STAGE",
 	  .help = "relation of predictions and targets" },
-	{ .name = "metric", .type = RN_OPT_CHOICE, .flags = RN_OPT_REQUIRED, .meta = "METRIC",
-	  .choices = METRICS, .help = "what selects the epoch (f1 is f1_macro)" },
+	{ .name = "metric", .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED, .meta = "METRIC",
+	  .help = "what selects the epoch: accuracy, f1, roc_auc, hits@10, ..." },
 	{ .name = "target", .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED, .meta = "COL",
 	  .help = "column of the true values" },
+	GROUP,
 	{ .name = "patience", .type = RN_OPT_INT, .meta = "N", .dflt = "0",
 	  .help = "stop after N validations without a better one; 0: never" },
 	{ .name = "every", .type = RN_OPT_INT, .meta = "N", .dflt = "1",
@@ -52,10 +69,11 @@ static const struct rn_opt eval_opts[] = {
 	  .help = "what the report calls it" },
 	{ .name = "in", .type = RN_OPT_NODE, .flags = RN_OPT_REQUIRED, .meta = "STAGE",
 	  .help = "relation of predictions and targets" },
-	{ .name = "metric", .type = RN_OPT_CHOICE, .flags = RN_OPT_REQUIRED, .meta = "METRIC",
-	  .choices = METRICS, .help = "what is reported (f1 is f1_macro)" },
+	{ .name = "metric", .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED, .meta = "METRIC",
+	  .help = "what is reported: accuracy, f1, roc_auc, hits@10, ..." },
 	{ .name = "target", .type = RN_OPT_STRING, .flags = RN_OPT_REQUIRED, .meta = "COL",
 	  .help = "column of the true values" },
+	GROUP,
 };
 
 static const struct rn_opt pred_opts[] = {
@@ -65,6 +83,14 @@ static const struct rn_opt pred_opts[] = {
 	  .help = "relation to predict" },
 	{ .name = "to", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "file that predictions are written to" },
+	{ .name = "decode", .type = RN_OPT_CHOICE, .meta = "HOW", .dflt = "auto",
+	  .choices = "auto|class|value|none",
+	  .help = "the embedding as a column: what the loss says, the largest logit's class, "
+		  "one number" },
+	{ .name = "as", .type = RN_OPT_STRING, .meta = "NAME", .dflt = "prediction",
+	  .help = "name of that column" },
+	{ .name = "embedding", .type = RN_OPT_FLAG, .dflt = "true",
+	  .help = "write the embedding, too" },
 };
 
 #define ROWS(table) .opts = (table), .nopts = sizeof(table) / sizeof((table)[0])
@@ -157,7 +183,34 @@ static int check_fit(const struct rn_run *r, struct rn_err *e)
 	RN_TRY(check_number(r, "momentum", false, 1, e));
 	RN_TRY(check_number(r, "beta1", false, 1, e));
 	RN_TRY(check_number(r, "beta2", false, 1, e));
-	return check_number(r, "eps", true, HUGE_VAL, e);
+	RN_TRY(check_number(r, "eps", true, HUGE_VAL, e));
+	RN_TRY(check_int(r, "period", 0, e));
+	RN_TRY(check_number(r, "gamma", false, HUGE_VAL, e));
+	RN_TRY(check_int(r, "warmup", 0, e));
+	RN_TRY(check_number(r, "clip", false, HUGE_VAL, e));
+	return check_number(r, "clip-value", false, HUGE_VAL, e);
+}
+
+/* One of the list, '-' and '_' the same, or hits@K, map@K. */
+static int check_metric(const struct rn_run *r, struct rn_err *e)
+{
+	const char *name = rn_run_string(r, "metric"), *at = strchr(name, '@'), *p = METRICS;
+	int64_t k = 0;
+
+	if (at && (!strncmp(name, "hits@", 5) || !strncmp(name, "map@", 4)) &&
+	    rn_int64_parse(at + 1, strlen(at + 1), &k) && k >= 1 && k <= INT32_MAX)
+		return 0;
+	while (*p) {
+		size_t n = strcspn(p, "|"), i = 0;
+
+		while (i < n && (name[i] == p[i] || (name[i] == '-' && p[i] == '_')))
+			i++;
+		if (i == n && !name[n])
+			return 0;
+		p += n + (p[n] == '|');
+	}
+	return rn_err_set(e, RN_EUSAGE, "there is no metric '%s': there are accuracy, f1 (f1_macro), f1_micro, "
+			  "f1_binary, roc_auc, average_precision, hits@K, mrr, map@K, mae and rmse", name);
 }
 
 int rn_run_check(const struct rn_run *r, struct rn_err *e)
@@ -165,7 +218,10 @@ int rn_run_check(const struct rn_run *r, struct rn_err *e)
 	switch (r->kind) {
 	case RN_RUN_FIT:
 		return check_fit(r, e);
+	case RN_RUN_EVAL:
+		return check_metric(r, e);
 	case RN_RUN_VAL:
+		RN_TRY(check_metric(r, e));
 		RN_TRY(check_int(r, "patience", 0, e));
 		return check_int(r, "every", 1, e);
 	default:

@@ -73,6 +73,27 @@ static uint32_t owner(const struct rn_prog *p, uint32_t param)
 	return p->stage;
 }
 
+/* Is the value a buffer, which has no gradient? */
+static bool is_buffer(const struct rn_prog *p, uint32_t val)
+{
+	for (size_t k = 0; k < p->nupdates; k++)
+		if (p->updates[k].param == val)
+			return true;
+	return false;
+}
+
+/* The steps of buffers, behind those of parameters. */
+static int add_updates(struct rn_prog *p, struct rn_err *e)
+{
+	for (size_t k = 0; k < p->nupdates; k++) {
+		const struct rn_update *u = &p->updates[k];
+
+		p->stage = owner(p, u->param);
+		RN_TRY(rn_optim_append_update(p, u, e));
+	}
+	return 0;
+}
+
 /* Gradients and steps of all parameters of the program, in the order of the table. */
 static int add_steps(struct rn_fit *f, struct rn_backend *b, const struct rn_params *params,
 		     struct rn_err *e)
@@ -90,8 +111,8 @@ static int add_steps(struct rn_fit *f, struct rn_backend *b, const struct rn_par
 		while (v < p->nvals &&
 		       (p->vals[v].kind != RN_V_PARAM || p->vals[v].param != i))
 			v++;
-		if (v == p->nvals)
-			continue; /* another fit's */
+		if (v == p->nvals || is_buffer(p, v))
+			continue; /* another fit's, or no parameter */
 		val[n] = v;
 		stage[n++] = owner(p, v);
 	}
@@ -101,6 +122,7 @@ static int add_steps(struct rn_fit *f, struct rn_backend *b, const struct rn_par
 		goto out;
 	}
 	RN_GOTO(out, rn_prog_grad(p, f->loss, val, n, grad, e));
+	RN_GOTO(out, rn_optim_clip(&f->optim, p, n, grad, stage, e));
 	RN_GOTO(out, rn_store_new(b, RN_F32, &f->states, e));
 	for (uint32_t k = 0; k < n; k++) {
 		const char *name = params->items[p->vals[val[k]].param].name;
@@ -108,6 +130,7 @@ static int add_steps(struct rn_fit *f, struct rn_backend *b, const struct rn_par
 		p->stage = stage[k];
 		RN_GOTO(out, rn_optim_append(&f->optim, p, val[k], grad[k], name, f->states, e));
 	}
+	rc = add_updates(p, e);
 out:
 	free(val);
 	return rc;

@@ -32,7 +32,7 @@ static int backward(struct rn_runner *r, uint32_t epoch, struct rn_err *e)
 static int step(struct rn_runner *r, uint64_t t, struct rn_err *e)
 {
 	const struct rn_prog *p = &r->fit->prog;
-	double f[8];
+	double f[RN_STEP_F];
 
 	for (uint32_t i = r->fit->nback; i < p->ninsts; i++) {
 		rn_optim_scalars(&p->insts[i], t, f);

@@ -46,7 +46,7 @@ struct rn_image_inst {
 	uint32_t first_step, nsteps, first_drop, ndrops; /* RN_P_ELEM */
 	double imm;
 	struct rn_drop drop;
-	double f[8];
+	double f[RN_STEP_F];
 };
 
 /* Where each table begins. */

@@ -128,7 +128,7 @@ static int validate(struct loop *l, double *val, struct rn_err *e)
 	if (isnan(*val) && !l->warned) {
 		l->warned = true;
 		rn_log(&l->s->ctx, RN_LOG_WARN, "val of '%s': %s is not defined: %s", l->val->node,
-		       rn_metric_name(l->val->metric), why);
+		       l->val->metric_name, why);
 	}
 	order = compare_with_best(l, *val);
 	st->stale = order > 0 ? 0 : st->stale + 1;
@@ -157,7 +157,7 @@ static void tell(const struct loop *l, double loss, double val, double seconds)
 		.epoch = s->state.epoch,
 		.epochs = l->epochs,
 		.loss = loss,
-		.metric = l->val ? rn_metric_name(l->val->metric) : NULL,
+		.metric = l->val ? l->val->metric_name : NULL,
 		.val = val,
 		.best = s->state.best_val,
 		.rows_per_second = seconds > 0 ? (double)l->fit->rows / seconds : 0,

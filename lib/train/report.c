@@ -304,7 +304,7 @@ static int fill(struct rn_session *s, json_t *o, struct rn_err *e)
 	RN_TRY(rn_json_set(o, "seconds_fit", seconds(s->seconds_fit), e));
 	RN_TRY(rn_json_set(o, "seconds_total", seconds(rn_now() - s->start), e));
 	RN_TRY(rn_json_set(o, "parameters",
-			   json_integer((json_int_t)rn_params_count(&s->params)), e));
+			   json_integer((json_int_t)rn_params_learned(&s->params)), e));
 	RN_TRY(rn_json_set(o, "peak_bytes", json_integer((json_int_t)peak_bytes(s)), e));
 	RN_TRY(rn_json_set_text(o, "device", s->backend->name, e));
 	RN_TRY(all_bits(s, o, e));

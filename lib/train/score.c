@@ -92,6 +92,27 @@ void rn_forward_fini(struct rn_forward *f)
 
 /* ---- metrics ------------------------------------------------------------------------- */
 
+/* The rows of each query. */
+static int find_queries(const struct rn_rel *rel, const struct rn_run *run, struct rn_score *s,
+			struct rn_err *e)
+{
+	const char *name = rn_run_string(run, "group");
+	struct rn_ctx quiet = { .threads = 1 };
+	size_t col;
+
+	if (!name)
+		return 0;
+	if (!rn_metric_by_query(s->metric))
+		return rn_err_set(e, RN_EUSAGE, "metric '%s' has no group: hits@K, mrr and map@K have",
+				  s->metric_name);
+	RN_TRY(rn_schema_find(&rel->schema, name, &col, e));
+	struct rn_key k = { .n = 1, .cols = (struct rn_column *const *)&rel->cols[col],
+			    .rows = rel->rows };
+	RN_TRY(rn_group(&quiet, &k, &s->groups, e));
+	s->grouped = true;
+	return 0;
+}
+
 int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_plan *plan,
 		 const struct rn_run *run, const struct rn_task *task, struct rn_params *params,
 		 struct rn_score *s, struct rn_err *e)
@@ -103,19 +124,25 @@ int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 	memset(s, 0, sizeof *s);
 	s->node = plan->nodes[run->node].name;
 	s->task = *task;
-	RN_GOTO(out, rn_metric_parse(rn_run_string(run, "metric"), &s->metric, e));
+	s->metric_name = rn_run_string(run, "metric");
+	RN_GOTO(out, rn_metric_parse_at(s->metric_name, &s->metric, &s->k, e));
 	s->target_name = rn_run_string(run, "target");
 	if (rn_metric_needs_target(s->metric)) {
 		if (!s->target_name) {
 			rc = rn_err_set(e, RN_EUSAGE, "metric '%s' wants a --target column",
-					rn_metric_name(s->metric));
+					s->metric_name);
 			goto out;
 		}
 		RN_GOTO(out, rn_schema_find(&rel->schema, s->target_name, &col, e));
 		s->target = rel->cols[col];
 	}
+	RN_GOTO(out, find_queries(rel, run, s, e));
 	rc = rn_forward_new(x, b, plan, run->node, params, &s->forward, e);
 out:
+	if (rc && s->grouped)
+		rn_groups_fini(&s->groups);
+	if (rc)
+		s->grouped = false;
 	if (rc)
 		rn_err_prefix(e, rc, "%s of '%s'", rn_run_types[run->kind].name, s->node);
 	return rc;
@@ -137,6 +164,8 @@ int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *stor
 		.width = f->width,
 		.target = s->target,
 		.target_name = s->target_name,
+		.k = s->k,
+		.groups = s->grouped ? &s->groups : NULL,
 	};
 	rc = rn_metric_compute(s->metric, &s->task, &in, out, why, e);
 	return rc ? rn_err_prefix(e, rc, "'%s'", s->node) : 0;
@@ -144,6 +173,8 @@ int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *stor
 
 void rn_score_fini(struct rn_score *s)
 {
+	if (s->grouped)
+		rn_groups_fini(&s->groups);
 	rn_forward_fini(&s->forward);
 	memset(s, 0, sizeof *s);
 }
@@ -170,8 +201,15 @@ int rn_params_from_store(struct rn_params *p, struct rn_store *s, struct rn_err 
 
 /* ---- predictions --------------------------------------------------------------------------- */
 
+/* What becomes of the embedding. */
+struct decode {
+	enum { AUTO, CLASS, VALUE, NONE } how;
+	const char *as; /* the column */
+	bool embedding; /* stays */
+};
+
 static int add_labels(struct rn_rel *out, const struct rn_tensor *t, const struct rn_task *task,
-		      struct rn_err *e)
+		      const char *as, struct rn_err *e)
 {
 	uint32_t width = rn_shape_width(&t->shape), *codes;
 	const struct rn_classes *classes = task->classes;
@@ -186,13 +224,13 @@ static int add_labels(struct rn_rel *out, const struct rn_tensor *t, const struc
 	}
 	rc = rn_classes_column(classes, codes, t->rows, &c, e);
 	if (!rc)
-		rc = rn_rel_add_col(out, "prediction", NULL, c, e);
+		rc = rn_rel_add_col(out, as, NULL, c, e);
 	free(codes);
 	return rc;
 }
 
 static int add_binary(struct rn_rel *out, const struct rn_tensor *t, const struct rn_task *task,
-		      struct rn_err *e)
+		      const char *as, struct rn_err *e)
 {
 	struct rn_column *c, *p = NULL;
 	int rc;
@@ -207,7 +245,7 @@ static int add_binary(struct rn_rel *out, const struct rn_tensor *t, const struc
 		c->b[i] = (uint8_t)rn_predicted_class(task, t->data + i, 1);
 		p->f64[i] = 1 / (1 + exp(-(double)t->data[i]));
 	}
-	rc = rn_rel_add_col(out, "prediction", NULL, c, e);
+	rc = rn_rel_add_col(out, as, NULL, c, e);
 	if (rc) {
 		rn_column_unref(p);
 		return rc;
@@ -215,35 +253,63 @@ static int add_binary(struct rn_rel *out, const struct rn_tensor *t, const struc
 	return rn_rel_add_col(out, "probability", NULL, p, e);
 }
 
-static int add_values(struct rn_rel *out, const struct rn_tensor *t, struct rn_err *e)
+static int add_values(struct rn_rel *out, const struct rn_tensor *t, const char *as,
+		      struct rn_err *e)
 {
 	struct rn_column *c;
 
 	RN_TRY(rn_column_new(RN_FLOAT64, t->rows, &c, e));
 	for (uint64_t i = 0; i < t->rows; i++)
 		c->f64[i] = t->data[i];
-	return rn_rel_add_col(out, "prediction", NULL, c, e);
+	return rn_rel_add_col(out, as, NULL, c, e);
+}
+
+/* What was asked for: the class of the largest logit, or the number. */
+static int add_asked(struct rn_rel *out, const struct rn_tensor *t, const struct rn_task *task,
+		     const struct decode *d, struct rn_err *e)
+{
+	struct rn_classes own = { .n = rn_shape_width(&t->shape), .own = true };
+	struct rn_task plain = { .kind = RN_LOSS_CE, .classes = &own };
+
+	if (d->how == VALUE)
+		return own.n == 1 ? add_values(out, t, d->as, e) :
+				    rn_err_set(e, RN_EUSAGE, "column '%s' is one number, and the "
+					       "embedding has %u", d->as, own.n);
+	if (own.n < 2)
+		return rn_err_set(e, RN_EUSAGE, "column '%s' is the class of the largest logit, and "
+				  "there is one number", d->as);
+	if (task && task->kind == RN_LOSS_CE && task->classes->n == own.n)
+		return add_labels(out, t, task, d->as, e);
+	return add_labels(out, t, &plain, d->as, e);
 }
 
 static int add_prediction(struct rn_rel *out, const struct rn_tensor *t,
-			  const struct rn_task *task, struct rn_err *e)
+			  const struct rn_task *task, const struct decode *d, struct rn_err *e)
 {
 	uint32_t width = rn_shape_width(&t->shape);
 
+	if (d->how == CLASS || d->how == VALUE)
+		return add_asked(out, t, task, d, e);
+	if (!task || d->how == NONE)
+		return 0;
 	if (task->kind == RN_LOSS_CE)
-		return width == task->classes->n ? add_labels(out, t, task, e) : 0;
+		return width == task->classes->n ? add_labels(out, t, task, d->as, e) : 0;
 	if (width != 1)
 		return 0;
-	return task->kind == RN_LOSS_BCE ? add_binary(out, t, task, e) : add_values(out, t, e);
+	return task->kind == RN_LOSS_BCE ? add_binary(out, t, task, d->as, e) :
+					   add_values(out, t, d->as, e);
 }
 
 /* A name of ours must not hide a column of the user's. */
-static int check_names(const struct rn_rel *r, const char *node, struct rn_err *e)
+static int check_names(const struct rn_rel *r, const char *node, const struct decode *d,
+		       struct rn_err *e)
 {
+	if (d->how == NONE)
+		return 0;
 	for (size_t i = 0; i < r->schema.ncols; i++) {
 		const char *name = r->schema.cols[i].name;
 
-		if (!strcmp(name, "prediction") || !strcmp(name, "probability"))
+		if (!strcmp(name, d->as) || (d->how == AUTO && !strcmp(name, "probability")))
 			return rn_err_set(e, RN_EUSAGE,
 					  "'%s' has a column '%s' already: rename it with a "
 					  "project before it is predicted",
@@ -252,9 +318,9 @@ static int check_names(const struct rn_rel *r, const char *node, struct rn_err *
 	return 0;
 }
 
-int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
-	       struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
-	       struct rn_err *e)
+static int predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
+		   struct rn_params *params, const struct rn_task *task, const struct decode *d,
+		   struct rn_rel **out, struct rn_err *e)
 {
 	struct rn_rel *in = NULL, *r = NULL;
 	struct rn_tensor *t;
@@ -262,20 +328,21 @@ int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
 
 	RN_TRY(rn_binding_predict(x, node, params, &in, e));
 	RN_GOTO(fail, rn_rel_new(in->schema.name, in->rows, &r, e));
-	RN_GOTO(fail, check_names(in, plan->nodes[node].name, e));
+	RN_GOTO(fail, check_names(in, plan->nodes[node].name, d, e));
 	for (size_t i = 0; i < in->schema.ncols; i++)
 		RN_GOTO(fail, rn_rel_add_col(r, in->schema.cols[i].name, in->schema.cols[i].qual,
 					     rn_column_ref(in->cols[i]), e));
 	for (size_t i = 0; i < in->schema.nparts; i++) {
 		RN_GOTO(fail, rn_rel_flat_part(in, i, &t, e));
 		rc = 0;
-		if (task && in->schema.nparts == 1 && !t->sparse)
-			rc = add_prediction(r, t, task, e);
-		if (rc) {
+		if (in->schema.nparts == 1 && !t->sparse)
+			rc = add_prediction(r, t, task, d, e);
+		if (rc || !d->embedding)
 			rn_tensor_unref(t);
+		if (rc)
 			goto fail;
-		}
-		RN_GOTO(fail, rn_rel_add_part(r, in->schema.parts[i].name, t, NULL, e));
+		if (d->embedding)
+			RN_GOTO(fail, rn_rel_add_part(r, in->schema.parts[i].name, t, NULL, e));
 	}
 	rn_rel_unref(in);
 	*out = r;
@@ -284,6 +351,29 @@ fail:
 	rn_rel_unref(in);
 	rn_rel_unref(r);
 	return rc;
+}
+
+int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
+	       struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
+	       struct rn_err *e)
+{
+	static const struct decode usual = { .how = AUTO, .as = "prediction", .embedding = true };
+
+	return predict(x, plan, node, params, task, &usual, out, e);
+}
+
+int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struct rn_run *run,
+		   struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
+		   struct rn_err *e)
+{
+	const char *how = rn_run_string(run, "decode");
+	struct decode d = {
+		.how = *how == 'c' ? CLASS : *how == 'v' ? VALUE : *how == 'n' ? NONE : AUTO,
+		.as = rn_run_string(run, "as"),
+		.embedding = rn_run_flag(run, "embedding"),
+	};
+
+	return predict(x, plan, run->node, params, task, &d, out, e);
 }
 
 static bool ends_in(const char *s, const char *end)

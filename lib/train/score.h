@@ -35,6 +35,10 @@ void rn_forward_fini(struct rn_forward *f);
 struct rn_score {
 	struct rn_forward forward;
 	enum rn_metric metric;
+	const char *metric_name; /* "hits@10", borrowed from the run */
+	uint32_t k;
+	struct rn_groups groups; /* queries */
+	bool grouped;
 	struct rn_task task;
 	const char *node; /* name, borrowed from the plan */
 	const struct rn_column *target;
@@ -66,6 +70,13 @@ RN_MUST_CHECK int rn_params_from_store(struct rn_params *p, struct rn_store *s, 
 RN_MUST_CHECK int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
 			     struct rn_params *params, const struct rn_task *task,
 			     struct rn_rel **out, struct rn_err *e);
+
+/* The same as a pred run says: which column is made of the embedding, its name, and whether
+ * the embedding stays. */
+RN_MUST_CHECK int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan,
+				 const struct rn_run *run, struct rn_params *params,
+				 const struct rn_task *task, struct rn_rel **out,
+				 struct rn_err *e);
 
 /* Write a relation to a file; the form is that of its extension: .csv, .tsv, .jsonl, .er
  * (.csv for any other). */

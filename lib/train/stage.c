@@ -86,7 +86,7 @@ static int check_range(const struct stage *s, const struct rn_msg *m, struct rn_
 
 static int run(struct stage *s, const struct rn_msg *m, struct rn_err *e)
 {
-	double f[8];
+	double f[RN_STEP_F];
 
 	RN_TRY(check_range(s, m, e));
 	for (uint32_t i = m->from; m->t && i < m->to; i++) {

@@ -223,7 +223,7 @@ static int run_evals(struct rn_session *s, double *out, struct rn_err *e)
 		RN_TRY(rn_score_run(v, s->backend, s->store, &out[i], &why, e));
 		if (isnan(out[i]))
 			rn_log(&s->ctx, RN_LOG_WARN, "eval of '%s': %s is not defined: %s", v->node,
-			       rn_metric_name(v->metric), why);
+			       v->metric_name, why);
 	}
 	return 0;
 }
@@ -381,8 +381,8 @@ static int write_prediction(struct rn_session *s, const struct rn_run *r, struct
 	struct rn_rel *rel;
 	int rc;
 
-	RN_TRY(rn_predict(s->binding, s->plan, r->node, &s->params,
-			  s->nfits ? task_of(s, r->node) : NULL, &rel, e));
+	RN_TRY(rn_predict_run(s->binding, s->plan, r, &s->params,
+			      s->nfits ? task_of(s, r->node) : NULL, &rel, e));
 	rc = prediction_path(s, r, &path, e);
 	if (!rc)
 		rc = rn_rel_save(&s->ctx, rel, path.s, e);

@@ -114,8 +114,8 @@ edit() {
 	refuses 2 "rn-join: --how wants inner, left, full, semi or anti, not 'outer'" rn-join --how outer --on id e.er p.er -o x.er
 	refuses 2 "rn-linear: --out wants an integer, not '12x'" rn-linear 12x p.er -o x.er
 	refuses 2 "rn-linear: out must be between 1 and 16777216, not 0" rn-linear 0 p.er -o x.er
-	refuses 2 "rn-loss: --kind wants cross-entropy, bce, mse or l1, not 'hinge'" rn-loss hinge --target x p.er -o x.er
-	refuses 2 "rn-loss: --target COL is missing: label column" rn-loss mse p.er -o x.er
+	refuses 2 "rn-loss: --kind wants cross-entropy, bce, mse, l1 or value, not 'hinge'" rn-loss hinge --target x p.er -o x.er
+	refuses 2 "rn-loss: mse wants a --target column" rn-loss mse p.er -o x.er
 	refuses 2 "rn-agg: nothing to do: give an expression, --by or --cols" rn-agg p.er -o x.er
 	refuses 2 "rn-join: give the key columns with --on COL or --on L=R" rn-join e.er p.er -o x.er
 }

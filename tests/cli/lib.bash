@@ -17,7 +17,7 @@ unset RN_SHM
 mapfile -t PROGRAMS < <(cd "$RN_BIN" && printf '%s\n' rn-*)
 # shellcheck disable=SC2034
 STREAM_PROGRAMS=(rn-scan rn-filter rn-project rn-join rn-agg rn-union rn-sort rn-map rn-linear rn-embed
-	rn-encode rn-loss)
+	rn-encode rn-loss rn-negative)
 export PROGRAMS
 
 setup() {

@@ -89,6 +89,12 @@ static void emb_z(const struct trial *t, const uint32_t *rows, double *out)
 		out[f] = at(t, rows, 0, 0, f);
 }
 
+static void emb_zero(const struct trial *t, const uint32_t *rows, double *out)
+{
+	(void)rows;
+	memset(out, 0, width(t, 0, 0) * sizeof *out);
+}
+
 static void emb_twice(const struct trial *t, const uint32_t *rows, double *out)
 {
 	for (uint32_t f = 0; f < width(t, 0, 0); f++)
@@ -170,6 +176,44 @@ static void affine(const struct trial *t, const uint32_t *rows, uint32_t input, 
 		out[j] = b ? (double)b[j] : 0;
 		for (uint32_t f = 0; f < in; f++)
 			out[j] += at(t, rows, input, 0, f) * (double)w[f * n + j];
+	}
+}
+
+/* The row of a table by value that holds the row's value of column k. */
+static uint64_t value_row(const struct trial *t, const char *name, uint64_t row)
+{
+	const struct rn_param *p = &t->params.items[rn_params_find(&t->params, name)];
+	uint64_t v = 0;
+
+	while (!cell_equal(p->keys->cols[0], v, col_of(t->in[0], "k"), row))
+		v++;
+	return v;
+}
+
+static void emb_per(const struct trial *t, const uint32_t *rows, double *out)
+{
+	const float *w = trial_param(t, "weight"), *b = trial_param(t, "bias");
+	uint32_t in = width(t, 0, 0);
+
+	w += value_row(t, "n.weight", rows[0]) * in * 3;
+	for (size_t j = 0; j < 3; j++) {
+		out[j] = (double)b[j];
+		for (uint32_t f = 0; f < in; f++)
+			out[j] += at(t, rows, 0, 0, f) * (double)w[f * 3 + j];
+	}
+}
+
+/* Two matrices of a basis. */
+static void emb_bases(const struct trial *t, const uint32_t *rows, double *out)
+{
+	const float *basis = trial_param(t, "basis"), *c = trial_param(t, "coef");
+	uint32_t in = width(t, 0, 0);
+
+	c += value_row(t, "n.coef", rows[0]) * 2;
+	for (size_t j = 0; j < 3; j++) {
+		out[j] = 0;
+		for (uint32_t f = 0; f < 2 * in; f++)
+			out[j] += at(t, rows, 0, 0, f % in) * (double)c[f / in] * (double)basis[f * 3 + j];
 	}
 }
 
@@ -405,6 +449,10 @@ const struct op_case op_cases[] = {
 	  IN("r(k:i; z:s5)"), .emb = emb_twice },
 	{ "agg", "max of sparse rows", "{\"expr\": \"max(z)\", \"by\": \"k\"}", IN("r(k:i; z:s5)"),
 	  .emb = emb_z },
+	{ "agg", "sum of zeros", "{\"expr\": \"sum(0 * z)\", \"by\": \"k\"}", IN("r(k:i; z:3)"),
+	  .emb = emb_zero },
+	{ "agg", "sum of encoders", "{\"expr\": \"sum([Index(5)(n)])\", \"by\": \"k\"}", IN("r(k:i n:n)"),
+	  .emb = emb_index },
 	{ "agg", "sum with a column", "{\"expr\": \"sum([f] * z)\", \"by\": \"k\"}",
 	  IN("r(k:i f:f; z:3)"), .emb = emb_times_f },
 	{ "agg", "weighted sum", "{\"expr\": \"sum(a * h)\", \"by\": \"k\"}", IN("r(k:i; a:1 h:3)"),
@@ -473,11 +521,36 @@ const struct op_case op_cases[] = {
 	{ MAP("minimum(z, w) * maximum(z, 2 * w) + (z > w) * z - (z <= 0.5)", "r(k:i; z:4 w:4)") },
 	{ MAP("rowmax(z) * rowmean(z) + dot(z, z) + ArgMax(z)", "r(k:i; z:4)") },
 
+	{ MAP("CrossEntropyLoss()(z, [n])", "r(n:n; z:5)") },
+	{ MAP("CrossEntropyLoss(label_smoothing=0.1)(z, Softmax(w)) + NLLLoss()(LogSoftmax(z), relu([n]))",
+	      "r(n:n; z:5 w:5)") },
+	{ MAP("BCEWithLogitsLoss(pos_weight=2)(z, sigmoid(w)) + BCELoss()(sigmoid(w), sigmoid(z))",
+	      "r(k:i; z:3 w:3)") },
+	{ MAP("SmoothL1Loss(beta=0.5)(z, w) + HuberLoss(delta=0.5)(z, w) + MSELoss()(z, w) * L1Loss()(z, w)",
+	      "r(k:i; z:3 w:3)") },
+	{ MAP("MarginRankingLoss(margin=0.2)(z, w, sign(v))", "r(k:i; z:1 w:1 v:1)") },
+
+	{ MAP("Concat(0 * z, z * 0 + w, 0 * tanh(z) + [f])", "r(f:f; z:3 w:3)") },
+	{ MAP("0 * z", "r(k:i; z:s5)"), .emb = emb_zero },
+	{ MAP("0 * z", "r(k:i; z:2x3)"), .emb = emb_zero },
+
 	{ "linear", "with a bias", "{\"out\": 3}", IN("r(u:u k:i; z:4)"), .emb = emb_linear },
 	{ "linear", "without", "{\"out\": 2, \"bias\": false, \"init\": \"glorot\"}",
 	  IN("r(k:i; z:4)"), .emb = emb_linear_plain },
 	{ "linear", "wide", "{\"out\": 37}", IN("r(k:i; z:65)"), .emb = emb_linear },
 	{ "linear", "sparse rows", "{\"out\": 3}", IN("r(k:i; z:s6)"), .emb = emb_linear },
+
+	{ MAP("Linear(4, 3, per=k)(z)", "r(k:i; z:4)"), .emb = emb_per },
+	{ MAP("Linear(5, 3, per=k)(z)", "r(k:s; z:s5)"), .emb = emb_per },
+	{ MAP("Linear(4, 3, False, per=k, bases=2)(z)", "r(k:f; z:4)"), .emb = emb_bases },
+	{ MAP("Linear(5, 3, False, per=k, bases=2)(z)", "r(k:b; z:s5)"), .emb = emb_bases },
+	{ MAP("Linear(4, 4, per=`k`, name='a')(Linear(4, 4, per=s, name='b')(z)) * z", "r(k:i s:s; z:4)") },
+	{ "linear", "a matrix per value", "{\"out\": 3, \"per\": \"k\"}", IN("r(k:i; z:4)"),
+	  .emb = emb_per },
+	{ "linear", "combined of a basis", "{\"out\": 3, \"per\": \"k\", \"bases\": 2, \"bias\": false}",
+	  IN("r(k:s; z:s6)"), .emb = emb_bases },
+	{ "agg", "sum with matrices per value", "{\"expr\": \"sum(Linear(3, 2, per=s)(h) * a)\", \"by\": \"k\"}",
+	  IN("r(k:i s:s; h:3 a:1)") },
 
 	{ "embed", "one column", "{\"dim\": 3, \"by\": \"k\"}", IN("r(k:i s:s; z:2)") },
 	{ "embed", "two columns", "{\"dim\": 2, \"by\": [\"k\", \"s\"], \"init\": \"uniform\"}",
@@ -489,6 +562,12 @@ const struct op_case op_cases[] = {
 	{ "encode", "index", "{\"expr\": \"index(n, 5)\"}", IN("r(n:n; z:2)"), .emb = emb_index },
 	{ "encode", "both", "{\"expr\": \"raw(f), index(n, 6), raw(b)\"}", IN("r(n:n f:f b:b)"),
 	  .emb = emb_mixed },
+	{ "encode", "called as modules", "{\"expr\": \"Raw(f), Index(6)(n), Raw()(b)\"}",
+	  IN("r(n:n f:f b:b)"), .emb = emb_mixed },
+	{ "encode", "beside the parts", "{\"expr\": \"OneHot(min=2)(i), raw(f)\", \"as\": \"e\"}",
+	  IN("r(i:i f:f; p:s4 q:2x2)") },
+	{ "encode", "beside nothing", "{\"expr\": \"Index(5)(n)\", \"as\": \"e\"}", IN("r(n:n)"),
+	  .emb = emb_index },
 	{ "encode", "numeric", "{\"expr\": \"numeric(f, i, b, null=true)\"}",
 	  IN("r(u:u i:i f:f b:b)"), .emb = emb_numeric },
 	{ "encode", "scales, logarithms, NULLs",
@@ -512,6 +591,12 @@ const struct op_case op_cases[] = {
 	  "{\"expr\": \"cyclic(t, month, hour, yearday, weekday), cyclic(f, period=3)\"}",
 	  IN("r(t:t f:f)"), .emb = emb_cyclic },
 
+	{ "negative", "one for each", "{\"col\": \"k\"}",
+	  IN("r(s:s k:i; z:3)", "--candidates g(k:i s:s)") },
+	{ "negative", "several, known ones beside", "{\"col\": \"k\", \"by\": \"s\", \"per\": 3, "
+	  "\"label\": \"y\", \"draw\": 7}",
+	  IN("r(s:s f:f k:i; p:s4 q:2x2)", "--candidates g(u:u k:i; z:2)", "--known h(k:i s:s)") },
+
 	{ "loss", "cross-entropy, labels that are codes",
 	  "{\"kind\": \"cross-entropy\", \"target\": \"y\"}", IN("r(u:u y:c; z:3)"),
 	  .keep = keep_label, .emb = emb_ce },
@@ -525,6 +610,7 @@ const struct op_case op_cases[] = {
 	  .keep = keep_label },
 	{ "loss", "bce", "{\"kind\": \"bce\", \"target\": \"y\"}", IN("r(y:b; z:1)"),
 	  .keep = keep_label, .emb = emb_bce },
+	{ "loss", "value", "{\"kind\": \"value\"}", IN("r(k:i s:s; z:1)"), .emb = emb_z },
 	{ "loss", "mse", "{\"kind\": \"mse\", \"target\": \"y\"}", IN("r(y:f; z:1)"),
 	  .keep = keep_label, .emb = emb_mse },
 	{ "loss", "l1", "{\"kind\": \"l1\", \"target\": \"y\"}", IN("r(y:i; z:1)"),

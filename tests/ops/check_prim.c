@@ -180,6 +180,23 @@ static uint32_t build_gemm_tn(struct model *m, struct rnd *r)
 	return need(rn_prog_gemm_tn(&m->p, x, y, &e), &e);
 }
 
+static uint32_t build_ggemm(struct model *m, struct rnd *r)
+{
+	bool trans = rnd_below(r, 2);
+	uint32_t x = dense(m, r, 6, 1, 4, 0), w = dense(m, r, 3, 2, trans ? 2 : 4, trans ? 4 : 2);
+	struct rn_err e;
+
+	return need(rn_prog_ggemm(&m->p, x, w, bounds(m, r, 3, 6), trans, &e), &e);
+}
+
+static uint32_t build_ggemm_tn(struct model *m, struct rnd *r)
+{
+	uint32_t x = dense(m, r, 6, 1, 4, 0), y = dense(m, r, 6, 1, 3, 0);
+	struct rn_err e;
+
+	return need(rn_prog_ggemm_tn(&m->p, x, y, bounds(m, r, 3, 6), &e), &e);
+}
+
 static uint32_t build_matmul(struct model *m, struct rnd *r)
 {
 	bool ta = rnd_below(r, 2), tb = rnd_below(r, 2);
@@ -264,6 +281,8 @@ static const struct {
 	[RN_P_UNPICK] = { build_unpick, NULL },
 	[RN_P_GEMM] = { build_gemm, NULL },
 	[RN_P_GEMM_TN] = { build_gemm_tn, NULL },
+	[RN_P_GGEMM] = { build_ggemm, NULL },
+	[RN_P_GGEMM_TN] = { build_ggemm_tn, NULL },
 	[RN_P_MATMUL] = { build_matmul, NULL },
 	[RN_P_COLSUM] = { build_colsum, NULL },
 	[RN_P_FSUM] = { build_fsum, NULL },

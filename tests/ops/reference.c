@@ -669,6 +669,53 @@ static bool ref_embed(const struct trial *t, struct rows *r)
 	return ok;
 }
 
+/* ---- negative ---------------------------------------------------------------------------- */
+
+/* Are u's row i and a value v a row of r (the pair's other column is `rest`)? */
+static bool is_pair(const struct rn_rel *r, const char *rest, const struct rn_column *u, uint64_t i,
+		    const struct rn_column *v, uint64_t j)
+{
+	for (uint64_t k = 0; k < r->rows; k++)
+		if (cell_equal(col_of(r, rest), k, u, i) && cell_equal(col_of(r, "k"), k, v, j))
+			return true;
+	return false;
+}
+
+/* Every pair in order, each behind its label of 1; and behind it what no pair is and a candidate
+ * is, as many as were asked for, or fewer where there is none at all. */
+static bool ref_negative(const struct trial *t, struct rows *r)
+{
+	bool several = t->nin == 3;
+	uint64_t per = several ? 3 : 1, o = 0;
+	const struct rn_column *k = col_of(t->out, "k"), *u = col_of(t->out, "s"), *cand = col_of(t->in[1], "k");
+	const struct rn_column *y = col_of(t->out, several ? "y" : "label");
+
+	(void)r;
+
+	for (uint64_t i = 0; i < t->in[0]->rows; i++, o++) {
+		bool any = false;
+
+		if (o >= t->out->rows || y->i64[o] != 1 || !cell_equal(k, o, col_of(t->in[0], "k"), i))
+			return fail("pair %llu is not there", (unsigned long long)i);
+		for (uint64_t c = 0; c < cand->rows && !any; c++)
+			any = !is_pair(t->in[0], "s", col_of(t->in[0], "s"), i, cand, c) &&
+			      !(several && is_pair(t->in[2], "s", col_of(t->in[0], "s"), i, cand, c));
+		for (uint64_t n = 0; n < per && any; n++) {
+			bool there = false;
+
+			if (++o >= t->out->rows || y->i64[o] || !cell_equal(u, o, col_of(t->in[0], "s"), i))
+				return fail("pair %llu lacks a negative", (unsigned long long)i);
+			for (uint64_t c = 0; c < cand->rows; c++)
+				there = there || cell_equal(cand, c, k, o);
+			if (!there || is_pair(t->in[0], "s", u, o, k, o) ||
+			    (several && is_pair(t->in[2], "s", u, o, k, o)))
+				return fail("row %llu is no candidate, or a known pair", (unsigned long long)o);
+		}
+	}
+	return o == t->out->rows || fail("%llu rows instead of %llu", (unsigned long long)t->out->rows,
+					 (unsigned long long)o);
+}
+
 /* ---- the table --------------------------------------------------------------------------- */
 
 bool check_reference(struct trial *t)
@@ -680,7 +727,7 @@ bool check_reference(struct trial *t)
 		{ "filter", ref_filter }, { "project", ref_project }, { "join", ref_join },
 		{ "agg", ref_agg },	  { "union", ref_union },     { "map", ref_rows },
 		{ "linear", ref_rows },	  { "embed", ref_embed },     { "encode", ref_rows },
-		{ "loss", ref_rows },	  { "sort", ref_sort },
+		{ "loss", ref_rows },	  { "sort", ref_sort },	      { "negative", ref_negative },
 	};
 	struct rows r = { 0 };
 

@@ -289,6 +289,25 @@ static void ref_products(const struct view *v, struct ref *r)
 					gain(r, l * v->b->width + j,
 					     v->xa[i * k + l] * v->xb[i * v->b->width + j]);
 		break;
+	case RN_P_GGEMM:
+		for (size_t s = 0; s < v->b->rows; s++)
+			for (size_t i = v->i0[s]; i < v->i0[s + 1]; i++)
+				for (size_t j = 0; j < w; j++)
+					for (size_t l = 0; l < k; l++)
+						gain(r, i * w + j,
+						     v->xa[i * k + l] *
+							 v->xb[s * k * w + (v->i->flags & RN_F_TRANS
+										? j * k + l
+										: l * w + j)]);
+		break;
+	case RN_P_GGEMM_TN:
+		for (size_t s = 0; s < n; s++)
+			for (size_t i = v->i0[s]; i < v->i0[s + 1]; i++)
+				for (size_t l = 0; l < k; l++)
+					for (size_t j = 0; j < v->b->width; j++)
+						gain(r, s * w + l * v->b->width + j,
+						     v->xa[i * k + l] * v->xb[i * v->b->width + j]);
+		break;
 	default: { /* RN_P_MATMUL */
 		size_t p = v->o->dim[0], q, t = v->o->dim[1];
 		bool ta = v->i->flags & RN_F_TRANS_A, tb = v->i->flags & RN_F_TRANS_B;

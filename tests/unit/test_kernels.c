@@ -85,7 +85,7 @@ static void test_products(void)
 		{ 1030, 65, 129 }, { 9000, 5, 6 },   { 4100, 80, 70 }, { 1030, 70, 260 },
 		{ 4100, 257, 66 },
 	};
-	bool gemm = true, tn = true, mm = true;
+	bool gemm = true, tn = true, mm = true, grouped = true;
 
 	for (unsigned s = 0; s < sizeof sizes / sizeof *sizes; s++) {
 		uint32_t n = sizes[s][0], k = sizes[s][1], m = sizes[s][2], x;
@@ -103,6 +103,19 @@ static void test_products(void)
 		need(rn_prog_gemm_tn(&p, flat(&p, n, k), flat(&p, n, m), &e));
 		tn &= check(&p, 2e-6);
 
+		for (unsigned f = 0; f < 2; f++) {
+			uint32_t at[] = { 0, n / 3, n / 3, n - n / 4, n }, ptr, dim[2];
+
+			rn_prog_init(&p);
+			ptr = need(rn_prog_idx_copy(&p, at, 5, &e));
+			x = flat(&p, n, k);
+			dim[f] = k % 90;
+			dim[!f] = m % 70;
+			need(rn_prog_ggemm(&p, flat(&p, n, k % 90), constant(&p, 4, 2, dim), ptr, f, &e));
+			need(rn_prog_ggemm_tn(&p, flat(&p, n, k % 90), flat(&p, n, m % 70), ptr, &e));
+			grouped &= check(&p, 2e-6);
+		}
+
 		for (unsigned f = 0; f < 4; f++) {
 			uint32_t q = k % 40, r = m % 40, a, b;
 
@@ -117,6 +130,7 @@ static void test_products(void)
 	}
 	T_OK(gemm, "gemm, narrow and wide, transposed, with and without bias");
 	T_OK(tn, "gemm_tn");
+	T_OK(grouped, "ggemm and ggemm_tn: a matrix per segment");
 	T_OK(mm, "matmul, transposed and broadcast");
 }
 
@@ -242,7 +256,7 @@ static bool steps_agree(unsigned kind, uint32_t n, unsigned level, enum rn_dtype
 	if (rn_machine_new(&p, b, t, params, states, NULL, &mach, &e))
 		die("machine");
 	for (unsigned s = 1; s <= 5; s++) {
-		double f[8] = { 0.01, 0.9, 0.999, 1e-8, 0.05, 1 - pow(0.9, s), 1 - pow(0.999, s) };
+		double f[RN_STEP_F] = { 0.01, 0.9, 0.999, 1e-8, 0.05, 1 - pow(0.9, s), 1 - pow(0.999, s) };
 
 		if (kind >= 2) {
 			f[RN_S_DECAY] = 0.05;

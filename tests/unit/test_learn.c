@@ -211,7 +211,7 @@ static void by_machine(const struct rn_optim *o, double w[N])
 	struct rn_machine *m = NULL;
 	struct rn_prog p;
 	uint32_t dim = N, val, grad, number;
-	double g[N], f[8];
+	double g[N], f[RN_STEP_F];
 
 	T_CALL(rn_cpu_backend(1, &b, &err), &err);
 	T_CALL(rn_store_new(b, RN_F64, &params, &err), &err);
@@ -243,11 +243,13 @@ static void by_machine(const struct rn_optim *o, double w[N])
 static void test_steps(void)
 {
 	static const struct rn_optim row[] = {
-		{ RN_OPTIM_ADAM, 0.01, 0, 0.9, 0.999, 1e-8, 0, NULL },
-		{ RN_OPTIM_ADAM, 0.05, 0, 0.8, 0.99, 1e-6, 0.1, NULL },
-		{ RN_OPTIM_ADAMW, 0.01, 0, 0.9, 0.999, 1e-8, 0.3, NULL },
-		{ RN_OPTIM_SGD, 0.1, 0, 0, 0, 0, 0, NULL },
-		{ RN_OPTIM_SGD, 0.1, 0.9, 0, 0, 0, 0.01, NULL },
+		{ .kind = RN_OPTIM_ADAM, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8 },
+		{ .kind = RN_OPTIM_ADAM, .lr = 0.05, .beta1 = 0.8, .beta2 = 0.99, .eps = 1e-6,
+		  .weight_decay = 0.1 },
+		{ .kind = RN_OPTIM_ADAMW, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
+		  .weight_decay = 0.3 },
+		{ .kind = RN_OPTIM_SGD, .lr = 0.1 },
+		{ .kind = RN_OPTIM_SGD, .lr = 0.1, .momentum = 0.9, .weight_decay = 0.01 },
 	};
 
 	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {

@@ -134,6 +134,42 @@ static void test_values(void)
 	rn_column_unref(c);
 }
 
+/* Queries of three and four rows, one of which ties; and one without a positive row. */
+static void test_queries(void)
+{
+	static const int64_t y[] = { 1, 0, 0, 1, 0, 1, 0, 0 }, u[] = { 1, 1, 1, 2, 2, 2, 2, 3 };
+	static const float s[] = { .9f, .95f, .3f, .5f, .5f, .4f, .1f, 7 };
+	static const struct { const char *name; double want, all; } cases[] = {
+		/* ranks among the negatives of the query: 2; 1.5, 2.  Of all: 3; 3.5, 4 */
+		{ "hits@1", 0, 0 }, { "hits@2", 1, 0 }, { "hits@3", 1, 1.0 / 3 }, { "hits@4", 1, 1 },
+		{ "mrr", (0.5 + 1 / 1.5 + 0.5) / 3, (1.0 / 3 + 1 / 3.5 + 0.25) / 3 },
+		{ "map@1", 0.5, 0 }, { "map@2", 0.5, 0 },
+		{ "map@3", (0.5 + (1 + 2.0 / 3) / 2) / 2, 1.0 / 9 },
+	};
+	struct rn_task tasks[] = { { RN_LOSS_BCE, NULL }, { RN_LOSS_MSE, NULL }, { RN_LOSS_VALUE, NULL } };
+	struct rn_column *t = ints(y, 8), *q = ints(u, 8);
+	struct rn_ctx c = { .threads = 1 };
+	struct rn_key key = { .n = 1, .cols = &q, .rows = 8 };
+	struct rn_groups g;
+	double got;
+
+	T_CALL(rn_group(&c, &key, &g, &err), &err);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (unsigned k = 0; k < 6; k++) {
+			struct rn_scored in = { .pred = s, .rows = 8, .width = 1, .target = t,
+						.target_name = "y", .groups = k % 2 ? NULL : &g };
+			enum rn_metric m;
+
+			T_CALL(rn_metric_parse_at(cases[i].name, &m, &in.k, &err), &err);
+			T_CALL(rn_metric_compute(m, &tasks[k / 2], &in, &got, &why, &err), &err);
+			T_OK(near(got, k % 2 ? cases[i].all : cases[i].want), "%s%s: %g", cases[i].name,
+			     k % 2 ? " of all rows" : "", got);
+		}
+	rn_groups_fini(&g);
+	rn_column_unref(t);
+	rn_column_unref(q);
+}
+
 static void test_undefined(void)
 {
 	static const int64_t ones[] = { 1, 1, 1 }, zeros[] = { 0, 0, 0 }, odd[] = { 0, 2, 1 };
@@ -177,6 +213,7 @@ int main(void)
 	test_classes();
 	test_binary();
 	test_values();
+	test_queries();
 	test_undefined();
 	return t_done();
 }
