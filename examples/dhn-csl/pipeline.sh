@@ -28,7 +28,7 @@ cycle() {
       rn-project --cols r,w=dst | rn-agg 'sum(z * m)' --by r,w >"$t/walk$p.$k"
   done
   rn-join z="$t/walk$p.$((p - 1))" "$t/edge.er" --on w=src,r=dst | rn-agg 'sum(z)' --by r |
-    rn-join m=<(map "$p" 0) z=- --on n=r --how left | rn-project --cols r=n | rn-agg 'sum(m * z)' --by r
+    rn-join m=<(map "$p" 0) z=- --on n=r --how left | rn-project --cols r=n | rn-map 'm * z'
 }
 cycle 2 >"$t/all2"
 names=z2
@@ -38,14 +38,14 @@ for ((p = 3; p <= MOST; p++)); do
 done
 
 # the logarithm, standardised over the nodes of the training graphs
-rn-agg "sum(Concat($names))" --by r "$t/all$MOST" | rn-map 'sign(z) * log(1 + abs(z))' |
+rn-map "Concat($names)" "$t/all$MOST" | rn-map 'sign(z) * log(1 + abs(z))' |
   rn-project --cols c=0,n=r -o "$t/log.er"
 rn-join z="$t/log.er" <(rn-join "$t/node.er" "$t/trained.er" --on graph_id |
-  rn-project --cols n=node_id) --on n | rn-agg 'sum(z)' --by c,n -o "$t/fit.er"
+  rn-project --cols n=node_id) --on n | rn-project --cols c,n -o "$t/fit.er"
 rn-agg 'mean(z)' --by c "$t/fit.er" -o "$t/mean.er"
 rn-join z="$t/fit.er" m="$t/mean.er" --on c | rn-agg 'mean((z - m) ** 2)' --by c -o "$t/var.er"
 rn-join z="$t/log.er" m="$t/mean.er" --on c | rn-join - v="$t/var.er" --on c |
-  rn-agg 'sum((z - m) / sqrt(v + 1e-5))' --by n | rn-project --cols r=n |
+  rn-map '(z - m) / sqrt(v + 1e-5)' | rn-project --cols r=n |
   rn-map "Linear(20, 10)(ReLU(Linear(20, 20)(ReLU(Linear(10 * ($MOST - 1), 20)(z)))))" --name H |
   rn-join - "$t/node.er" --on r=node_id |
   rn-agg 'sum(z)' --by graph_id --name Sum |
