@@ -220,6 +220,9 @@ static int residual(struct joining *j, const struct rn_inst_atom *a, struct rn_v
 		rc = take_conds(j, v, &cond);
 	if (!rc && cond.len)
 		rc = cond.failed ? rn_lowering_nomem(j->l) : rn_set_option(j->l, n->opt, "and", json_string(cond.s));
+	if (!rc && cond.len) /* is it right? */
+		rc = rn_lowering_infer(j->l, v->node, j->r, first_cond_at(j->r, false),
+				       first_cond_at(j->r, true), NULL);
 	rn_str_fini(&cond);
 	return rc;
 }

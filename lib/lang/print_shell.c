@@ -179,8 +179,8 @@ static int put_input(void *arg, const char *as, const struct rn_opt *opt, struct
 			rn_str_addf(o->text, "%s=-", as);
 		else if (!o->only)
 			rn_str_addc(o->text, '-');
-		else
-			o->text->s[--o->text->len] = '\0'; /* the blank */
+		else if (o->text->len) /* the blank; there is none where memory ran out */
+			o->text->s[--o->text->len] = '\0';
 		return 0;
 	}
 	snprintf(deeper, sizeof deeper, "%s  ", o->indent);
