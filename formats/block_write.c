@@ -493,3 +493,14 @@ uint64_t rn_block_raw(const struct rn_rel *r, uint64_t from, uint64_t n)
 		raw += part_raw(&r->parts[i], from, n);
 	return raw;
 }
+
+uint64_t rn_block_least_raw(const struct rn_schema *s)
+{
+	uint64_t raw = 0;
+
+	for (size_t i = 0; i < s->ncols; i++)
+		raw += s->cols[i].type == RN_BOOL ? 1 : 8;
+	for (size_t i = 0; i < s->nparts; i++)
+		raw += s->parts[i].sparse ? 8 : 4 * rn_shape_width(&s->parts[i].shape);
+	return raw;
+}

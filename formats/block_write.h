@@ -48,5 +48,7 @@ void rn_block_scratch_fini(struct rn_block_scratch *s);
 
 /* Bytes that rows from … from + n-1 of r take in memory as a block (no NULL flags). */
 uint64_t rn_block_raw(const struct rn_rel *r, uint64_t from, uint64_t n);
+/* The bytes of it that each row takes, whatever its values are. */
+uint64_t rn_block_least_raw(const struct rn_schema *s);
 
 #endif

@@ -50,7 +50,6 @@ struct rn_writer {
 	struct rn_io *io;
 	bool broken; /* part of a frame may be missing: no ABORT can follow */
 	bool in_section;
-	bool exact;  /* the caller said how many rows a block has */
 	uint32_t block_rows;
 	int level;
 	struct rn_schema schema;
@@ -60,6 +59,7 @@ struct rn_writer {
 	struct rn_rel **pending;
 	size_t npending, pending_cap;
 	uint64_t pending_rows, pending_raw;
+	uint64_t least_raw; /* bytes that every row of the section takes */
 	/* bank[fill] takes blocks; the other one is empty, or encoded and to be written. */
 	struct rn_lanes lanes;
 	size_t depth; /* blocks of a bank; 1: no bank waits to be written */
@@ -314,23 +314,50 @@ static void drop_pending(struct rn_writer *w)
 	w->pending_rows = w->pending_raw = 0;
 }
 
-/* What waits becomes a block. */
-static int flush_pending(struct rn_writer *w, struct rn_err *e)
+/* The first `rows` of those that wait become a block; the others wait on. */
+static int cut_block(struct rn_writer *w, uint64_t rows, struct rn_err *e)
 {
 	struct bank *b = &w->bank[w->fill];
 	struct slot *s = b->slots + b->n;
+	struct rn_rel *head = NULL, *tail = NULL;
+	uint64_t left = rows;
+	size_t n = 0;
+	int rc = 0;
 
 	if (w->failed.code)
 		return turn(w, e);
-	if (!w->npending)
-		return 0;
-	RN_TRY(rn_grow(&s->rels, &s->rels_cap, w->npending, sizeof *s->rels, "a block", e));
-	memcpy(s->rels, w->pending, w->npending * sizeof *s->rels);
-	s->nrels = w->npending;
+	while (n < w->npending && w->pending[n]->rows <= left)
+		left -= w->pending[n++]->rows;
+	RN_TRY(rn_grow(&s->rels, &s->rels_cap, n + 1, sizeof *s->rels, "a block", e));
+	if (left) {
+		rc = rn_rel_slice(w->pending[n], 0, left, &head, e);
+		if (!rc)
+			rc = rn_rel_slice(w->pending[n], left, w->pending[n]->rows - left, &tail, e);
+		if (rc) {
+			rn_rel_unref(head);
+			return rc;
+		}
+	}
+	memcpy(s->rels, w->pending, n * sizeof *s->rels);
+	s->nrels = n;
+	if (head) {
+		s->rels[s->nrels++] = head;
+		rn_rel_unref(w->pending[n]);
+		w->pending[n] = tail;
+	}
+	w->npending -= n;
+	memmove(w->pending, w->pending + n, w->npending * sizeof *w->pending);
+	w->pending_rows -= rows;
+	w->pending_raw = 0;
+	for (size_t i = 0; i < w->npending; i++)
+		w->pending_raw += rn_block_raw(w->pending[i], 0, w->pending[i]->rows);
 	b->n++;
-	w->npending = 0;
-	w->pending_rows = w->pending_raw = 0;
 	return b->n == w->depth ? turn(w, e) : 0;
+}
+
+static int flush_pending(struct rn_writer *w, struct rn_err *e)
+{
+	return w->npending || w->failed.code ? cut_block(w, w->pending_rows, e) : 0;
 }
 
 static int add_pending(struct rn_writer *w, const struct rn_rel *r, uint64_t from, uint64_t n,
@@ -348,8 +375,7 @@ static int add_pending(struct rn_writer *w, const struct rn_rel *r, uint64_t fro
 	return 0;
 }
 
-/* The most of n rows of r that take at most `left` bytes; a slice of that many shares
- * memory with r. */
+/* The most of n rows of r that take at most `left` bytes; all n take more. */
 static uint64_t rows_that_fit(const struct rn_rel *r, uint64_t from, uint64_t n, uint64_t left)
 {
 	uint64_t low = 0, high = n; /* low fit, high do not */
@@ -362,24 +388,30 @@ static uint64_t rows_that_fit(const struct rn_rel *r, uint64_t from, uint64_t n,
 		else
 			high = mid;
 	}
-	return low > CUT_ROWS ? low - low % CUT_ROWS : low;
+	return low;
 }
 
-/* Is the block that waits as good as full? */
+/* The rows of a block of which n would fit and n + 1 would not: a slice of a multiple of
+ * CUT_ROWS shares memory with what it is cut from. */
+static uint64_t rows_to_cut(uint64_t n)
+{
+	if (n > CUT_ROWS)
+		return n - n % CUT_ROWS;
+	return n ? n : 1;
+}
+
+/* Is it known, before another row has come, that what waits is a whole block? */
 static bool is_full(const struct rn_writer *w)
 {
-	uint64_t some = w->pending_raw / w->pending_rows * CUT_ROWS;
+	uint64_t step = w->pending_rows < CUT_ROWS ? 1 : CUT_ROWS;
 
-	return w->pending_rows == w->block_rows || w->pending_raw + some >= TARGET_RAW;
+	return w->pending_rows == w->block_rows ||
+	       (rows_to_cut(w->pending_rows) == w->pending_rows &&
+		w->pending_raw + step * w->least_raw > TARGET_RAW);
 }
 
-/* Rather a block that is only half full than rows copied to fill it. */
-static bool is_enough(const struct rn_writer *w, uint64_t n, uint64_t left)
-{
-	return w->pending_raw >= TARGET_RAW / 2 ||
-	       (!w->exact && n < left && w->pending_rows >= w->block_rows / 2);
-}
-
+/* A block has as many rows as fit into TARGET_RAW: where it is cut depends on the rows alone,
+ * not on the relations in which they come, so that equal rows are equal bytes. */
 int rn_writer_rows(struct rn_writer *w, const struct rn_rel *r, struct rn_err *e)
 {
 	uint64_t from = 0;
@@ -390,29 +422,21 @@ int rn_writer_rows(struct rn_writer *w, const struct rn_rel *r, struct rn_err *e
 		return rn_err_set(e, RN_EBUG, "'%s': rows of another schema than their section's",
 				  w->io->name);
 	while (from < r->rows) {
-		uint64_t left = r->rows - from, n = w->block_rows - w->pending_rows, raw;
-		bool fits;
+		uint64_t left = r->rows - from, room = w->block_rows - w->pending_rows;
+		uint64_t n = left < room ? left : room, raw = rn_block_raw(r, from, n), cut = 0;
 
-		n = left < n ? left : n;
-		raw = rn_block_raw(r, from, n);
-		fits = w->pending_raw + raw <= TARGET_RAW;
-		if (w->npending && (!fits || n < left) && is_enough(w, n, left)) {
-			RN_TRY(flush_pending(w, e));
-			continue;
-		}
-		if (!fits) {
-			n = rows_that_fit(r, from, n, TARGET_RAW - w->pending_raw);
-			if (!n && w->npending) {
-				RN_TRY(flush_pending(w, e));
-				continue;
-			}
-			n = n ? n : 1;
+		if (w->pending_raw + raw > TARGET_RAW) {
+			n = w->pending_raw > TARGET_RAW ? 0 :
+			    rows_that_fit(r, from, n, TARGET_RAW - w->pending_raw);
+			cut = rows_to_cut(w->pending_rows + n);
+			n = cut > w->pending_rows ? cut - w->pending_rows : 0;
 			raw = rn_block_raw(r, from, n);
 		}
-		RN_TRY(add_pending(w, r, from, n, raw, e));
+		if (n)
+			RN_TRY(add_pending(w, r, from, n, raw, e));
 		from += n;
-		if (is_full(w))
-			RN_TRY(flush_pending(w, e));
+		if (cut || is_full(w))
+			RN_TRY(cut_block(w, cut ? cut : w->pending_rows, e));
 	}
 	return 0;
 }
@@ -452,7 +476,6 @@ static int writer_init(struct rn_writer *w, const struct rn_writer_opt *opt, str
 {
 	w->level = codec_level(opt, w->io->kind);
 	w->told = opt->stats;
-	w->exact = opt->block_rows;
 	w->block_rows = opt->block_rows && opt->block_rows < RN_ER_MAX_ROWS ? opt->block_rows :
 									      RN_ER_MAX_ROWS;
 	rn_lanes_init(&w->lanes, opt->team, w->level && w->io->kind == RN_IO_FILE);
@@ -503,6 +526,7 @@ int rn_writer_section(struct rn_writer *w, const struct rn_schema *s, struct rn_
 	RN_TRY(rn_schema_copy(s, &copy, e));
 	rn_schema_fini(&w->schema);
 	w->schema = copy;
+	w->least_raw = rn_block_least_raw(&copy);
 	rc = rn_schema_to_json(s, &text, e);
 	if (!rc)
 		rc = put_frame(w, RN_FRAME_SECTION, (uint32_t)w->nsections, text.s, text.len, e);

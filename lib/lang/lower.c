@@ -477,6 +477,8 @@ static int make_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *
 
 		rc = rn_plan_add_input(l->plan, node, is_opt ? NULL : as, is_opt ? o->name : NULL, in[i], &mine);
 	}
+	if (!rc)
+		rc = rn_plan_check_inputs(&l->plan->nodes[node], &mine);
 	if (rc)
 		return tell(l, rc, &mine, NULL, s->name, s->name_at, end, NULL);
 	*out = node;

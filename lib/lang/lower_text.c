@@ -61,6 +61,7 @@ void rn_text_column(const struct rn_schema *s, size_t col, struct rn_str *out)
 
 	rn_schema_col_name(s, col, &name);
 	rn_str_addf(out, plain(name.s) && !reserved(name.s) ? "%s" : "`%s`", name.s);
+	out->failed = out->failed || name.failed;
 	rn_str_fini(&name);
 }
 

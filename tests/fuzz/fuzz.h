@@ -7,15 +7,20 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static inline void require(bool ok)
+/* What must hold; the compiler merges calls of abort(), so it is said which one it was. */
+#define require(ok) require_at((ok), #ok, __FILE__, __LINE__)
+static inline void require_at(bool ok, const char *what, const char *file, int line)
 {
-	if (!ok)
-		abort();
+	if (ok)
+		return;
+	fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+	abort();
 }
 
 /* The input as a text that ends, owned. */
