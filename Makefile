@@ -41,7 +41,8 @@ VARIANT_CFLAGS := $(VARIANT_CFLAGS_$(VARIANT))
 
 RN_CFLAGS := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -fvisibility=hidden -pthread \
              -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings \
-             -Wformat=2 -Wno-format-nonliteral -Wno-maybe-uninitialized $(VARIANT_CFLAGS) $(PKG_CFLAGS)
+             -Wformat=2 -Wno-format-nonliteral -Wno-unknown-warning-option \
+             -Wno-maybe-uninitialized $(VARIANT_CFLAGS) $(PKG_CFLAGS)
 ifdef DEVELOPER
 RN_CFLAGS += -Werror
 endif

@@ -52,12 +52,18 @@ def python_with(*packages):
 
 
 class Duck:
-    """DuckDB in a process of its own, which answers while RN's runs come between."""
+    """DuckDB in a process of its own, by a Python that has it (None: without), which answers
+    while RN's runs come between."""
 
-    def __init__(self, wanted=True):
-        python = python_with("duckdb", "numpy") if wanted else None
+    def __init__(self, python):
+        self.python, self.name = python, None
         self.p = python and subprocess.Popen([str(python), str(ROOT / "bench/duck.py")], text=True,
                                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if self.p:
+            version = self.p.stdout.readline().strip()
+            if not version:
+                sys.exit(f"bench: {python} has no duckdb")
+            self.name = f"DuckDB {version}"
 
     def __bool__(self):
         return bool(self.p)

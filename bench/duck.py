@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DuckDB for scripts/bench: a JSON line in, {"sql", "before", "threads"}, and one out, {"seconds"}."""
+"""DuckDB for scripts/bench: its version, then for each JSON line, {"sql", "before", "threads"}, one: {"seconds"}."""
 import json
 import sys
 import time
@@ -7,6 +7,7 @@ import time
 import duckdb
 
 db = duckdb.connect()
+print(duckdb.__version__, flush=True)
 for line in sys.stdin:
     ask = json.loads(line)
     try:

@@ -17,9 +17,11 @@
  */
 #include "../lib/base/team.h"
 #include "../lib/op/aggregate.h"
+#include "../lib/rel/gather.h"
 #include "../lib/rel/key.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +134,7 @@ static struct rn_rel *join(const struct rn_rel *e, const struct rn_rel *n, size_
 	struct rn_key right = { .n = 1, .cols = n->cols, .rows = n->rows };
 	struct rn_hash_index *x;
 	struct rn_join_result j;
+	struct rn_gather by;
 	struct rn_column *c;
 	struct rn_rel *out;
 
@@ -139,12 +142,14 @@ static struct rn_rel *join(const struct rn_rel *e, const struct rn_rel *n, size_
 	must(rn_join(&ctx, &left, &right, x, RN_JOIN_INNER, &j, &err));
 	rn_hash_index_free(x);
 	must(rn_rel_new(NULL, j.rows, &out, &err));
+	by = rn_gather_by(ctx.team, j.left->data, j.rows);
 	for (size_t i = 0; i < e->schema.ncols; i++) {
-		must(rn_column_gather_team(ctx.team, e->cols[i], j.left->data, j.rows, &c, &err));
+		must(rn_gather_column(&by, e->cols[i], &c, &err));
 		must(rn_rel_add_col(out, e->schema.cols[i].name, NULL, c, &err));
 	}
+	by = rn_gather_by(ctx.team, j.right->data, j.rows);
 	for (size_t i = 1; i < cols; i++) {
-		must(rn_column_gather_team(ctx.team, n->cols[i], j.right->data, j.rows, &c, &err));
+		must(rn_gather_column(&by, n->cols[i], &c, &err));
 		must(rn_rel_add_col(out, n->schema.cols[i].name, NULL, c, &err));
 	}
 	rn_join_result_fini(&j);
@@ -156,17 +161,17 @@ static struct rn_rel *group(const struct rn_rel *e)
 	static const char *const what[] = { "sum(w)", "avg(w)" };
 	struct rn_key k = { .n = 1, .cols = e->cols + 1, .rows = e->rows };
 	struct rn_column *c, *values[2];
-	struct rn_groups g;
+	struct rn_buf *first;
 	struct rn_rel *out;
+	uint64_t n;
 
-	must(rn_group(&ctx, &k, &g, &err));
-	must(rn_rel_new(NULL, g.n, &out, &err));
-	must(rn_column_gather_team(ctx.team, e->cols[1], g.first->data, g.n, &c, &err));
+	must(rn_aggregates_by(&ctx, &k, what, 2, e, &n, &first, values, &err));
+	must(rn_rel_new(NULL, n, &out, &err));
+	must(rn_column_gather_team(ctx.team, e->cols[1], first->data, n, &c, &err));
 	must(rn_rel_add_col(out, "dst", NULL, c, &err));
-	must(rn_aggregates(&ctx, what, 2, e, &g, values, &err));
 	for (size_t i = 0; i < 2; i++)
 		must(rn_rel_add_col(out, what[i], NULL, values[i], &err));
-	rn_groups_fini(&g);
+	rn_buf_unref(first);
 	return out;
 }
 
@@ -298,6 +303,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: rel [ROWS [THREADS [RUNS [NAME...]]]]\n");
 		return 2;
 	}
+	mallopt(M_MMAP_THRESHOLD, 32 << 20); /* as the programs do (cmd/limits.c) */
+	mallopt(M_TRIM_THRESHOLD, 512 << 20);
 	ctx.threads = (unsigned)threads;
 	must(rn_team_new(ctx.threads, &ctx.team, &err));
 	for (int sparse = 0; sparse < 2; sparse++) {

@@ -6,7 +6,7 @@ The table is that of make_table.c: edges src, dst (a million nodes) and weight.
 import json
 import pathlib
 
-from common import ROOT, compiled, interleaved, json_lines, medians, python_with, run, threads, timed
+from common import ROOT, compiled, interleaved, json_lines, medians, run, threads, timed
 
 COLUMNS = "{'src': 'BIGINT', 'dst': 'BIGINT', 'weight': 'DOUBLE'}"
 TYPES = "src=int64,dst=int64,weight=float64"
@@ -49,6 +49,7 @@ def csv(args, results):
     for t in (1, 2):
         works["RN", t] = lambda t=t: timed(["rn-scan", path, "--types", TYPES, "-t", t, "-z", "none", "-o", "/dev/null"])
         works["DuckDB", t] = lambda t=t: args.duck.time(sql, threads=t)
+    works["other"] = lambda: args.other_duck.time(sql)
     works["inferred"] = lambda: timed(["rn-scan", path, "-t", 2, "-z", "none", "-o", "/dev/null"])
     works["pipe"] = lambda: timed(f"rn-scan -t 1 {path} -z none | cat")
     works["cat"] = lambda: timed(f"cat {path} | cat")
@@ -59,6 +60,7 @@ def csv(args, results):
         results.add(work, f"DuckDB's scan, {threads(t)}", rate(m.get(("DuckDB", t)), size), "MB/s")
     results.ratio(work, "RN / DuckDB's scan, 2 threads", m.get(("DuckDB", 2)), m["RN", 2], 4)
     results.ratio(work, "RN / DuckDB's scan, 1 thread", m.get(("DuckDB", 1)), m["RN", 1])
+    results.ratio(work, f"RN / {args.other_duck.name}", m.get("other"), m["RN", 2])
     results.add(work, "RN, types inferred, 2 threads", rate(m["inferred"], size), "MB/s")
     results.add(work, "RN, inferred, 1 thread, to a pipe", rate(m["pipe"], size), "MB/s")
     results.add(work, "cat, the same bytes to a pipe", rate(m["cat"], size), "MB/s")
@@ -67,18 +69,22 @@ def csv(args, results):
 def write(args, results):
     out = pathlib.Path(args.tmp) / "out.csv"
     size = table(args, ".csv").stat().st_size / 1e6
-    args.duck.time("SELECT 1", f"CREATE OR REPLACE TABLE e AS FROM read_csv('{table(args, '.csv')}', "
-                   f"header = true, columns = {COLUMNS})")
+    for duck in (args.duck, args.other_duck):
+        duck.time("SELECT 1", f"CREATE OR REPLACE TABLE e AS FROM read_csv('{table(args, '.csv')}', "
+                  f"header = true, columns = {COLUMNS})")
     works = {}
     for t in (1, 2):
         works["RN", t] = lambda t=t: timed(["rn-cat", table(args, ".er"), "-t", t, "-o", out])
         works["DuckDB", t] = lambda t=t: args.duck.time(f"COPY e TO '{out}' (FORMAT csv)", threads=t)
+    works["other"] = lambda: args.other_duck.time(f"COPY e TO '{out}' (FORMAT csv)")
     m = interleaved(args.runs, works)
-    args.duck.time("DROP TABLE e")
+    for duck in (args.duck, args.other_duck):
+        duck.time("DROP TABLE e")
     out.unlink()
     work = f"{million(args)} rows to CSV ({size:.0f} MB)"
     ours, theirs = by_threads(results, work, m, size, "MB/s")
     results.ratio(work, "RN / DuckDB", ours, theirs, 3)
+    results.ratio(work, f"RN / {args.other_duck.name}", ours, rate(m.get("other"), size))
 
 
 # name of rel.c, what it is, and its targets: rows/s in millions, times as fast as DuckDB
@@ -94,7 +100,8 @@ KERNELS = (
 def kernels(args, results, chosen):
     """rel.c beside rel_duckdb.py: relations in memory, all columns of the result made."""
     names = [k[0] for k in KERNELS if k[0].startswith(chosen)]
-    python = python_with("duckdb", "numpy") if args.duck else None
+    peers = {who: [duck.python, ROOT / "bench/rel_duckdb.py"]
+             for who, duck in (("DuckDB", args.duck), ("other", args.other_duck)) if duck}
     seconds, checks = {}, {}
 
     def measure(who, cmd, t):
@@ -106,8 +113,9 @@ def kernels(args, results, chosen):
     for _ in range(args.runs):
         for t in (1, 2):
             measure("RN", [compiled(args, "rel")], t)
-            if python:
-                measure("DuckDB", [python, ROOT / "bench/rel_duckdb.py"], t)
+            for who, cmd in peers.items():
+                if who == "DuckDB" or t == 2:
+                    measure(who, cmd, t)
     for name, work, mrows, times in (k for k in KERNELS if k[0] in names):
         work = work.format(million(args))
         m = medians({(who, t): x for (who, n, t), x in seconds.items() if n == name})
@@ -117,6 +125,7 @@ def kernels(args, results, chosen):
         for t in (1, 2):
             results.add(work, f"DuckDB into a table, {threads(t)}", rate(m.get(("DuckDB", t)), args.rows / 1e6), "M rows/s")
         results.ratio(work, "RN / DuckDB", theirs, ours, times)
+        results.ratio(work, f"RN / {args.other_duck.name}", m.get(("other", 2)), ours)
 
 
 def join(args, results):
@@ -161,3 +170,14 @@ def pipes(args, results):
     results.add(work, "cat | cat, the same bytes", size / m["cat | cat"], "GB/s")
     results.ratio(work, "RN / cat | cat", m["cat | cat"], m["RN"])
     wide.unlink()
+    handed_over(args, results)
+
+
+def handed_over(args, results):
+    """Blocks of 256 KiB from one process to another, by pipe.c."""
+    got = {r["what"]: r["gbs"] for r in json_lines([compiled(args, "pipe"), "-n", args.runs])}
+    work = "blocks of 256 KiB from one program to another"
+    results.add(work, "RN, shared memory", got["shared"], "GB/s", 7)
+    results.add(work, "RN, all inline", got["inline"], "GB/s")
+    results.add(work, "write and read, the same bytes", got["bare"], "GB/s")
+    results.ratio(work, "shared memory / all inline", got["shared"], got["inline"], 3)

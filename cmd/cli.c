@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- messages and exit codes ----------------------------------------------------------- */
@@ -161,14 +160,6 @@ int rn_cli_put(const struct rn_cli *c, const struct rn_str *text, struct rn_err 
 	return put_text(c->output, text, e);
 }
 
-double rn_cli_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 enum rn_cli_stats rn_cli_stats(const struct rn_cli *c)
 {
 	const char *s = rn_opt_string(c->common, rn_cli_common, rn_cli_ncommon, "stats");
@@ -176,32 +167,102 @@ enum rn_cli_stats rn_cli_stats(const struct rn_cli *c)
 	return !s ? RN_STATS_NONE : strcmp(s, "json") ? RN_STATS_TEXT : RN_STATS_JSON;
 }
 
-void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s)
+/* The members behind those that every program has. */
+static void add_members(const json_t *members, struct rn_str *out)
 {
-	char line[512];
-	int n;
+	struct rn_str text = RN_STR_INIT;
 
+	if (!json_object_size(members))
+		return;
+	rn_json_print(members, RN_JSON_COMPACT, &text);
+	if (text.len > 2) {
+		out->s[--out->len] = '\0'; /* the object goes on */
+		rn_str_addc(out, ',');
+		rn_str_add(out, text.s + 1);
+	}
+	rn_str_fini(&text);
+}
+
+static void stats_json(const struct rn_cli *c, const struct rn_pipe_stats *s, struct rn_str *out)
+{
+	rn_str_addf(out,
+		    "{\"program\":\"%s\",\"deferred\":%s,\"rows_in\":%" PRIu64
+		    ",\"rows_out\":%" PRIu64 ",\"rows_skipped\":%" PRIu64
+		    ",\"blocks_out\":%" PRIu64 ",\"raw_bytes\":%" PRIu64
+		    ",\"written_bytes\":%" PRIu64 ",\"shared_blocks\":%" PRIu64
+		    ",\"shared_bytes\":%" PRIu64 ",\"spilled_bytes\":%" PRIu64 ",\"transport\":",
+		    c->tool->name, s->deferred ? "true" : "false", s->rows_in, s->rows_out,
+		    c->rows_skipped, s->out.blocks, s->out.raw_bytes, s->out.written_bytes,
+		    s->out.shared_blocks, s->out.shared_bytes, s->spilled_bytes);
+	rn_str_addf(out, s->out.transport ? "\"%s\"" : "null",
+		    s->out.shared_blocks ? "shared memory" : s->out.transport);
+	rn_str_addf(out, s->out.level ? ",\"compress\":\"zstd:%d\"" : ",\"compress\":\"none\"",
+		    s->out.level);
+	rn_str_addf(out, ",\"zstd_from\":%" PRIu64 ",\"zstd_to\":%" PRIu64 ",\"seconds\":%.6f}",
+		    s->out.zstd_from, s->out.zstd_to, s->seconds);
+}
+
+static void stats_text(const struct rn_cli *c, const struct rn_pipe_stats *s, struct rn_str *out)
+{
+	rn_str_addf(out,
+		    "%s%" PRIu64 " rows in, %" PRIu64 " rows out in %" PRIu64 " blocks, %" PRIu64
+		    " bytes raw, %" PRIu64 " written, %" PRIu64 " shared, zstd %" PRIu64 " to %" PRIu64
+		    ", %" PRIu64 " in temporary files, %.3f s",
+		    s->deferred ? "deferred; " : "", s->rows_in, s->rows_out, s->out.blocks,
+		    s->out.raw_bytes, s->out.written_bytes, s->out.shared_bytes, s->out.zstd_from,
+		    s->out.zstd_to, s->spilled_bytes, s->seconds);
+	if (c->rows_skipped)
+		rn_str_addf(out, ", %" PRIu64 " rows passed over", c->rows_skipped);
+}
+
+/* Which way the output took.  For -v. */
+static void log_transport(const struct rn_cli *c, const struct rn_writer_stats *out)
+{
+	struct rn_str s = RN_STR_INIT;
+
+	if (!out->transport)
+		return;
+	rn_str_addf(&s, "output: a %s, ", out->transport);
+	rn_str_addf(&s, out->level ? "compressed with zstd:%d" : "not compressed", out->level);
+	if (out->shared_blocks)
+		rn_str_addf(&s, ", %" PRIu64 " of %" PRIu64 " blocks through shared memory",
+			    out->shared_blocks, out->blocks);
+	else if (out->why_inline)
+		rn_str_add(&s, ", no shared memory");
+	if (out->why_inline)
+		rn_str_addf(&s, " (%s)", out->why_inline);
+	if (!s.failed)
+		rn_log(&c->ctx, RN_LOG_INFO, "%s", s.s);
+	rn_str_fini(&s);
+}
+
+void rn_cli_print_more_stats(const struct rn_cli *c, const struct rn_pipe_stats *s,
+			     const json_t *members, const char *text)
+{
+	struct rn_str out = RN_STR_INIT;
+
+	log_transport(c, &s->out);
 	if (rn_cli_stats(c) == RN_STATS_NONE)
 		return;
 	rn_meter_erase();
 	if (rn_cli_stats(c) == RN_STATS_JSON) {
-		n = snprintf(line, sizeof line,
-			     "{\"program\":\"%s\",\"deferred\":%s,\"rows_in\":%" PRIu64
-			     ",\"rows_out\":%" PRIu64 ",\"blocks_out\":%" PRIu64
-			     ",\"raw_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
-			     ",\"spilled_bytes\":%" PRIu64 ",\"seconds\":%.6f}\n",
-			     c->tool->name, s->deferred ? "true" : "false", s->rows_in, s->rows_out,
-			     s->out.blocks, s->out.raw_bytes, s->out.written_bytes, s->spilled_bytes,
-			     s->seconds);
-		(void)!write(STDERR_FILENO, line, (size_t)n);
-		return;
+		stats_json(c, s, &out);
+		add_members(members, &out);
+		rn_str_addc(&out, '\n');
+		if (!out.failed)
+			(void)!write(STDERR_FILENO, out.s, out.len);
+	} else {
+		stats_text(c, s, &out);
+		rn_str_add(&out, text);
+		if (!out.failed)
+			rn_cli_say(c->tool->name, out.s);
 	}
-	snprintf(line, sizeof line,
-		 "%s%" PRIu64 " rows in, %" PRIu64 " rows out in %" PRIu64 " blocks, %" PRIu64
-		 " bytes raw, %" PRIu64 " written, %" PRIu64 " in temporary files, %.3f s",
-		 s->deferred ? "deferred; " : "", s->rows_in, s->rows_out, s->out.blocks,
-		 s->out.raw_bytes, s->out.written_bytes, s->spilled_bytes, s->seconds);
-	rn_cli_say(c->tool->name, line);
+	rn_str_fini(&out);
+}
+
+void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s)
+{
+	rn_cli_print_more_stats(c, s, NULL, "");
 }
 
 /* ---- start ----------------------------------------------------------------------------- */
@@ -308,7 +369,8 @@ static int apply_common(struct rn_cli *c, struct rn_err *e)
 	c->writer.block_rows = (uint32_t)block;
 	c->ctx = (struct rn_ctx){
 		.log = log_line, .log_arg = c, .threads = (unsigned)threads,
-		.mem_limit = (uint64_t)mem, .seed = (uint64_t)seed, .block_rows = (uint32_t)block,
+		.skipped = &c->rows_skipped, .mem_limit = (uint64_t)mem, .seed = (uint64_t)seed,
+		.block_rows = (uint32_t)block,
 		.strict = common_flag(c, "strict"), .device = common_string(c, "device"),
 	};
 	rn_meter_start(c);
@@ -417,6 +479,11 @@ bool rn_cli_flag(const struct rn_cli *c, const char *name)
 int64_t rn_cli_int(const struct rn_cli *c, const char *name)
 {
 	return rn_opt_int(c->opt, c->tool->opts, c->tool->nopts, name);
+}
+
+double rn_cli_number(const struct rn_cli *c, const char *name)
+{
+	return rn_opt_number(c->opt, c->tool->opts, c->tool->nopts, name);
 }
 
 const char *rn_cli_string(const struct rn_cli *c, const char *name)

@@ -61,6 +61,7 @@ struct rn_cli {
 	struct rn_writer_opt writer;
 	int verbose;
 	bool quiet, force;
+	uint64_t rows_skipped; /* malformed ones that --skip-bad passed over */
 	int argc; /* argv[0] is the tool's bare name; argv is NULL for --no-history */
 	char **argv;
 };
@@ -78,6 +79,7 @@ int rn_cli_operator(int argc, char **argv, const struct rn_op *op);
 /* Values of the program's own options. */
 bool rn_cli_flag(const struct rn_cli *c, const char *name);
 int64_t rn_cli_int(const struct rn_cli *c, const char *name);
+double rn_cli_number(const struct rn_cli *c, const char *name);
 const char *rn_cli_string(const struct rn_cli *c, const char *name);
 const json_t *rn_cli_json(const struct rn_cli *c, const char *name);
 
@@ -91,13 +93,14 @@ void rn_cli_say(const char *tool, const char *text);
 /* Text to -o or standard output, all of it or an error. */
 RN_MUST_CHECK int rn_cli_put(const struct rn_cli *c, const struct rn_str *text, struct rn_err *e);
 
-/* Seconds on a clock that only goes forward. */
-double rn_cli_now(void);
-
 enum rn_cli_stats { RN_STATS_NONE, RN_STATS_TEXT, RN_STATS_JSON };
 enum rn_cli_stats rn_cli_stats(const struct rn_cli *c);
 /* What --stats asks for, on standard error. */
 void rn_cli_print_stats(const struct rn_cli *c, const struct rn_pipe_stats *s);
+/* The same with what only this program counts: further members of the object (borrowed), or
+ * further text. */
+void rn_cli_print_more_stats(const struct rn_cli *c, const struct rn_pipe_stats *s,
+			     const json_t *members, const char *text);
 
 /* ---- args.c, help.c: used by rn_cli_begin ---------------------------------------------- */
 

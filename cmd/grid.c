@@ -365,20 +365,13 @@ int rn_grid_close(struct rn_grid *g, int rc, struct rn_err *e)
 
 static int pump(struct rn_rows *r, struct rn_grid *g, uint64_t left, struct rn_err *e)
 {
-	struct rn_rel *b, *head;
+	struct rn_rel *b;
 	int rc = 0;
 
-	while (left && !rc) {
-		RN_TRY(rn_rows_block(r, &b, e));
+	while (!rc) {
+		RN_TRY(rn_rows_block_of(r, &left, &b, e));
 		if (!b)
 			return 0;
-		if (b->rows > left) {
-			rc = rn_rel_slice(b, 0, left, &head, e);
-			rn_rel_unref(b);
-			RN_TRY(rc);
-			b = head;
-		}
-		left -= b->rows;
 		rc = rn_grid_rows(g, b, e);
 		rn_rel_unref(b);
 	}
@@ -389,7 +382,7 @@ int rn_grid_pump(const struct rn_cli *c, const struct rn_grid_opt *opt, uint64_t
 		 struct rn_err *e)
 {
 	struct rn_pipe_stats stats = { 0 };
-	double start = rn_cli_now();
+	double start = rn_now();
 	struct rn_grid *g;
 	struct rn_rows r;
 	int rc;
@@ -402,7 +395,7 @@ int rn_grid_pump(const struct rn_cli *c, const struct rn_grid_opt *opt, uint64_t
 		rc = rn_grid_close(g, rc, e);
 	}
 	rn_rows_close(&r);
-	stats.seconds = rn_cli_now() - start;
+	stats.seconds = rn_now() - start;
 	if (!rc)
 		rn_cli_print_stats(c, &stats);
 	return rc;

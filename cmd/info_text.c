@@ -301,6 +301,9 @@ static void put_history(const json_t *history, struct rn_str *out)
 			rn_str_addc(out, ' ');
 			put(json_is_string(arg) ? json_string_value(arg) : "?", out);
 		}
+		if (json_is_integer(json_object_get(entry, "seed")))
+			rn_str_addf(out, "  # seed %" JSON_INTEGER_FORMAT,
+				    json_integer_value(json_object_get(entry, "seed")));
 		rn_str_addc(out, '\n');
 	}
 }

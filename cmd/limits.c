@@ -77,7 +77,8 @@ uint64_t rn_cli_default_mem(void)
 	uint64_t n = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : UINT64_MAX;
 
 	n = least(n, cgroup_limit());
-	return n == UINT64_MAX ? 0 : n / 4 * 3;
+	/* Whole MB, since messages say it. */
+	return n == UINT64_MAX ? 0 : n / 4 * 3 >> 20 << 20;
 }
 
 void rn_cli_bound_heap(uint64_t mem)

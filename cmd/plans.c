@@ -112,6 +112,7 @@ void rn_planned_fini(struct rn_planned *p)
 	for (size_t i = 0; i < p->ncarried; i++)
 		rn_rel_unref(p->carried[i]);
 	free(p->carried);
+	json_decref(p->history);
 	rn_plan_free(p->plan);
 	*p = (struct rn_planned){ 0 };
 }
@@ -198,6 +199,8 @@ int rn_planned_streams(const struct rn_ctx *c, const struct rn_operand *in, size
 	rc = rn_streams_read(c, in, n, streams, e);
 	if (!rc)
 		rc = rn_plan_new(&p->plan, e);
+	if (!rc)
+		p->history = json_incref(json_object_get(streams[0].header, "history"));
 	for (size_t i = 0; i < n; i++) {
 		if (!rc)
 			rc = rn_stream_merge(&streams[i], p->plan, &nodes[i], &p->carried,

@@ -21,6 +21,7 @@ struct rn_planned {
 	struct rn_plan *plan;
 	struct rn_rel **carried; /* rows by node, NULL where none came along; or NULL */
 	size_t ncarried;
+	json_t *history; /* of the first stream; or NULL */
 	bool piped; /* "-" as a source means that the rows came through a pipe */
 };
 void rn_planned_fini(struct rn_planned *p);

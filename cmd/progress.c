@@ -90,7 +90,7 @@ static void on_progress(void *arg, uint64_t done, uint64_t total, uint64_t rows)
 	(void)arg;
 	if (pthread_mutex_trylock(&meter.lock))
 		return;
-	now = rn_cli_now();
+	now = rn_now();
 	if (meter.since <= 0 || done < meter.from) { /* or another input */
 		meter.since = now;
 		meter.from = done;
@@ -108,7 +108,7 @@ void rn_meter_start(struct rn_cli *c)
 		return;
 	meter.tool = c->tool->name;
 	meter.width = t.width;
-	meter.begun = rn_cli_now();
+	meter.begun = rn_now();
 	c->ctx.progress = on_progress;
 }
 

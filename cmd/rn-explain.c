@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * rn-explain: the canonical plan of a spec, a stream or a model, as text or as
- * a spec again.
+ * a spec again, and where a staged placement cuts it.
  */
 #include "../lib/base/json.h"
+#include "../lib/train/train.h"
 #include "plans.h"
 
 #include <stdlib.h>
@@ -11,6 +12,9 @@
 
 static const struct rn_opt opts[] = {
 	{ .name = "json", .type = RN_OPT_FLAG, .help = "print a spec, which rn-train accepts" },
+	{ .name = "placement", .type = RN_OPT_CHOICE, .meta = "KIND", .dflt = "fused",
+	  .choices = "fused|staged", .help = "staged: show the cut into processes, too" },
+	{ .name = "stages", .type = RN_OPT_INT, .meta = "N", .help = "into at most N processes" },
 	{ .name = "source", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
 	  .meta = "NAME=FILE", .help = "read source NAME from FILE" },
 	{ .name = "set", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
@@ -181,6 +185,34 @@ done:
 	return rc;
 }
 
+/* The processes of a staged placement: this reads the data, as training would. */
+static int print_cut(const struct rn_cli *c, const struct rn_planned *p, struct rn_str *text,
+		     struct rn_err *e)
+{
+	struct rn_train_conf conf = {
+		.ctx = &c->ctx,
+		.plan = p->plan,
+		.carried = p->carried,
+		.stages = (uint32_t)rn_cli_int(c, "stages"),
+	};
+
+	return rn_train_explain(&conf, text, e);
+}
+
+static int check_options(const struct rn_cli *c, struct rn_err *e)
+{
+	bool staged = !strcmp(rn_cli_string(c, "placement"), "staged");
+	long long n = rn_cli_int(c, "stages");
+
+	if (json_object_get(c->opt, "stages") && !staged)
+		return rn_err_set(e, RN_EUSAGE, "--stages wants --placement staged");
+	if (json_object_get(c->opt, "stages") && (n < 1 || n > 1000000000))
+		return rn_err_set(e, RN_EUSAGE, "--stages must be 1 to 1000000000, not %lld", n);
+	if (staged && rn_cli_flag(c, "json"))
+		return rn_err_set(e, RN_EUSAGE, "--json is the plan alone, without a placement");
+	return 0;
+}
+
 static int run(const struct rn_cli *c, struct rn_err *e)
 {
 	struct rn_str text = RN_STR_INIT;
@@ -188,10 +220,13 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 	uint32_t out;
 	int rc;
 
+	RN_TRY(check_options(c, e));
 	rc = load(c, &p, &out, e);
 	if (!rc)
 		rc = rn_cli_flag(c, "json") ? print_json(&p, &text, e)
 					    : print_text(c, &p, out, &text, e);
+	if (!rc && !strcmp(rn_cli_string(c, "placement"), "staged"))
+		rc = print_cut(c, &p, &text, e);
 	if (!rc)
 		rc = rn_cli_put(c, &text, e);
 	rn_str_fini(&text);

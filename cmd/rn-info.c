@@ -140,6 +140,7 @@ static int read_values(const struct blocks *from, const struct rn_schema *s, jso
 		       uint64_t *rows, struct rn_err *e)
 {
 	struct rn_profile *p = NULL;
+	uint64_t done, total;
 	struct rn_rel *b;
 	int rc = 0;
 
@@ -149,8 +150,10 @@ static int read_values(const struct blocks *from, const struct rn_schema *s, jso
 		RN_TRY(rn_profile_new(&from->cli->ctx, s, &p, e));
 	while (!rc && !(rc = next_block(from, &b, e)) && b) {
 		*rows += b->rows;
-		if (from->reader)
-			rn_ctx_progress(&from->cli->ctx, 0, 0, *rows);
+		if (from->reader) {
+			rn_reader_progress(from->reader, &done, &total);
+			rn_ctx_progress(&from->cli->ctx, done, total, *rows);
+		}
 		if (p)
 			rc = rn_profile_rows(p, b, e);
 		rn_rel_unref(b);

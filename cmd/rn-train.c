@@ -5,6 +5,7 @@
  * itself is lib/train.
  */
 #include "../lib/base/json.h"
+#include "../lib/exec/stream.h"
 #include "../lib/train/train.h"
 #include "plans.h"
 
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct rn_opt opts[] = {
@@ -60,6 +60,10 @@ static const struct rn_opt opts[] = {
 	{ .name = "placement", .type = RN_OPT_CHOICE, .meta = "KIND", .dflt = "fused",
 	  .choices = "fused|staged", .help = "one process, or one for each stage" },
 	{ .name = "stages", .type = RN_OPT_INT, .meta = "N", .help = "at most N stage processes" },
+	{ .name = "stage-timeout", .type = RN_OPT_NUMBER, .flags = RN_CLI_BRIEF, .meta = "SECONDS",
+	  .dflt = "60", .help = "give up a stage that does nothing for so long" },
+	{ .name = "retry", .type = RN_OPT_INT, .meta = "N",
+	  .help = "when a stage is lost, go on from the last checkpoint" },
 	{ .name = "log", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "a JSON line for each epoch" },
 	{ .name = "json", .type = RN_OPT_FLAG, .help = "print the result as one JSON object" },
@@ -266,14 +270,6 @@ struct meter {
 	bool drawn;
 };
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* One line that is drawn over itself, ten times a second at most. */
 static void draw(void *arg, const struct rn_progress *p)
 {
@@ -281,9 +277,9 @@ static void draw(void *arg, const struct rn_progress *p)
 	char line[256];
 	int n;
 
-	if (now() - m->last < 0.1)
+	if (rn_now() - m->last < 0.1)
 		return;
-	m->last = now();
+	m->last = rn_now();
 	m->drawn = true;
 	n = snprintf(line, sizeof line, "\r\033[K");
 	if (p->runs > 1)
@@ -395,6 +391,46 @@ static int print_result(const struct rn_cli *c, const struct rn_plan *p, const j
 	return rc;
 }
 
+static double stat_of(const json_t *o, const char *name)
+{
+	return json_number_value(json_object_get(o, name));
+}
+
+/* --stats: what every program tells, then what only training does; as text a line more for
+ * each process of a staged placement. */
+static void print_stats(const struct rn_cli *c, struct rn_pipe_stats *s, const json_t *stats)
+{
+	const json_t *more = json_object_get(stats, "stages"), *v;
+	json_t *members = json_copy((json_t *)stats);
+	char line[256];
+	size_t i;
+
+	s->rows_in = (uint64_t)json_integer_value(json_object_get(stats, "rows_in"));
+	s->rows_out = (uint64_t)json_integer_value(json_object_get(stats, "rows_out"));
+	json_object_del(members, "rows_in"); /* they are there already */
+	json_object_del(members, "rows_out");
+	snprintf(line, sizeof line,
+		 "; %.0f epochs, %.0f steps of %.3g ms, %.0f validations of %.3g ms, "
+		 "peak memory %.0f bytes",
+		 stat_of(stats, "epochs"), stat_of(stats, "steps"),
+		 1e3 * stat_of(stats, "seconds_per_step"), stat_of(stats, "validations"),
+		 1e3 * stat_of(stats, "seconds_per_validation"), stat_of(stats, "peak_bytes"));
+	rn_cli_print_more_stats(c, s, members, line);
+	json_decref(members);
+	if (rn_cli_stats(c) != RN_STATS_TEXT)
+		return;
+	json_array_foreach((json_t *)more, i, v) {
+		snprintf(line, sizeof line,
+			 "stage '%.63s' of '%.63s': %.0f steps, %.3f s busy of %.3f, %.0f bytes in, "
+			 "%.0f out, peak memory %.0f bytes",
+			 json_string_value(json_object_get(v, "stage")),
+			 json_string_value(json_object_get(v, "fit")), stat_of(v, "steps"),
+			 stat_of(v, "seconds_busy"), stat_of(v, "seconds"), stat_of(v, "bytes_in"),
+			 stat_of(v, "bytes_out"), stat_of(v, "peak_bytes"));
+		rn_cli_say(c->tool->name, line);
+	}
+}
+
 /* KEY=VALUE: VALUE is a number where it reads as one, else a text. */
 static int tags(const struct rn_cli *c, json_t **out, struct rn_err *e)
 {
@@ -427,12 +463,31 @@ static int tags(const struct rn_cli *c, json_t **out, struct rn_err *e)
 
 /* ---- training ---------------------------------------------------------------------------- */
 
+/* What the model says of how it was made: what came before, this command and its seed. */
+static int history_of(const struct rn_cli *c, const struct rn_planned *p, json_t **out,
+		      struct rn_err *e)
+{
+	json_t *last;
+	int rc;
+
+	if (!c->argv)
+		return 0;
+	RN_TRY(rn_stream_history(p->history, c->argc, c->argv, out, e));
+	last = json_array_get(*out, json_array_size(*out) - 1);
+	rc = rn_json_set(last, "seed", json_integer((json_int_t)c->ctx.seed), e);
+	if (rc)
+		json_decref(*out);
+	return rc;
+}
+
 static int train(const struct rn_cli *c, const struct rn_planned *p, const json_t *tag,
 		 struct rn_err *e)
 {
 	bool to_model = json_object_get(c->common, "output");
 	struct rn_train_result result = { 0 };
+	struct rn_pipe_stats stats = { 0 };
 	struct meter meter = { 0 };
+	double begin = rn_now();
 	struct rn_train_conf conf = {
 		.ctx = &c->ctx,
 		.plan = p->plan,
@@ -441,6 +496,8 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 		.val_every = (uint64_t)rn_cli_int(c, "val-every"),
 		.placement = strcmp(rn_cli_string(c, "placement"), "staged") ? RN_FUSED : RN_STAGED,
 		.stages = (uint32_t)rn_cli_int(c, "stages"),
+		.stage_timeout = rn_cli_number(c, "stage-timeout"),
+		.retries = (uint32_t)rn_cli_int(c, "retry"),
 		.exe = "/proc/self/exe",
 		.weights = rn_cli_string(c, "weights-in"),
 		.model = to_model ? c->output : NULL,
@@ -454,8 +511,12 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 		.allow_changed = rn_cli_flag(c, "allow-changed"),
 		.tags = tag,
 	};
+	json_t *history = NULL;
 	int rc;
 
+	RN_TRY(history_of(c, p, &history, e));
+	conf.history = history;
+	conf.writer.stats = &stats.out;
 	if (conf.checkpoint) {
 		catch_signals();
 		conf.stop = &stop_signal;
@@ -465,7 +526,11 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 		conf.progress_arg = &meter;
 	}
 	rc = rn_train(&conf, &result, e);
+	json_decref(history);
 	erase(&meter);
+	stats.seconds = rn_now() - begin;
+	if (!rc)
+		print_stats(c, &stats, result.stats);
 	if (!rc && result.stopped) {
 		rn_log(&c->ctx, RN_LOG_WARN, "stopped; go on with --resume '%s'", conf.checkpoint);
 		rn_train_result_fini(&result);
@@ -480,7 +545,8 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 /* Counts are from 1 on; where one was not given it is 0, and means what train.h says. */
 static int check_counts(const struct rn_cli *c, struct rn_err *e)
 {
-	static const char *const names[] = { "runs", "val-every", "checkpoint-every", "stages" };
+	static const char *const names[] = { "runs", "val-every", "checkpoint-every", "stages",
+					     "retry" };
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		long long v = rn_cli_int(c, names[i]);
@@ -489,6 +555,8 @@ static int check_counts(const struct rn_cli *c, struct rn_err *e)
 			return rn_err_set(e, RN_EUSAGE, "--%s must be 1 to 1000000000, not %lld",
 					  names[i], v);
 	}
+	if (!(rn_cli_number(c, "stage-timeout") >= 0))
+		return rn_err_set(e, RN_EUSAGE, "--stage-timeout must not be below 0");
 	if (rn_cli_int(c, "checkpoint-every") && !rn_cli_string(c, "checkpoint"))
 		return rn_err_set(e, RN_EUSAGE, "--checkpoint-every wants --checkpoint FILE");
 	if (rn_cli_flag(c, "allow-changed") && !rn_cli_string(c, "resume"))

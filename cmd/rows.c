@@ -13,7 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 const char *rn_operand_label(const struct rn_operand *in)
 {
@@ -86,6 +85,26 @@ int rn_rows_block(struct rn_rows *r, struct rn_rel **out, struct rn_err *e)
 	return more ? rn_err_set(e, RN_EDATA, "'%s' holds several relations", r->label) : 0;
 }
 
+int rn_rows_block_of(struct rn_rows *r, uint64_t *left, struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_rel *all;
+	int rc;
+
+	*out = NULL;
+	if (!*left)
+		return 0;
+	RN_TRY(rn_rows_block(r, out, e));
+	if (*out && (*out)->rows > *left) {
+		all = *out;
+		rc = rn_rel_slice(all, 0, *left, out, e);
+		rn_rel_unref(all);
+		RN_TRY(rc);
+	}
+	if (*out)
+		*left -= (*out)->rows;
+	return 0;
+}
+
 void rn_rows_close(struct rn_rows *r)
 {
 	rn_reader_close(r->reader);
@@ -150,6 +169,7 @@ static int open_writer(const struct rn_cli *c, const struct rn_schema *schema,
 	RN_GOTO(out, rn_str_check(&text, e));
 	RN_GOTO(out, rn_io_open_write(c->output, &io, e));
 	opt.stats = &s->stats;
+	opt.inline_only = !c->argv; /* the same bytes every time */
 	RN_GOTO(out, rn_writer_open(io, text.s, &opt, &s->writer, e));
 	rc = rn_writer_section(s->writer, schema, e);
 out:
@@ -281,7 +301,7 @@ int rn_sink_check_stream(const char *path, struct rn_err *e)
 
 void rn_sink_refuse(const struct rn_cli *c, const char *message)
 {
-	static const struct rn_writer_opt plain = { .compress = RN_COMPRESS_NONE };
+	static const struct rn_writer_opt plain = { .compress = RN_COMPRESS_NONE, .inline_only = true };
 	struct rn_writer *w;
 	struct rn_io *io;
 
@@ -297,39 +317,24 @@ void rn_sink_refuse(const struct rn_cli *c, const char *message)
 
 static int pump(struct rn_rows *r, struct rn_sink *s, uint64_t left, struct rn_err *e)
 {
-	struct rn_rel *b, *head;
+	struct rn_rel *b;
 	int rc = 0;
 
-	while (left && !rc) {
-		RN_TRY(rn_rows_block(r, &b, e));
+	while (!rc) {
+		RN_TRY(rn_rows_block_of(r, &left, &b, e));
 		if (!b)
 			return 0;
-		if (b->rows > left) {
-			rc = rn_rel_slice(b, 0, left, &head, e);
-			rn_rel_unref(b);
-			RN_TRY(rc);
-			b = head;
-		}
-		left -= b->rows;
 		rc = rn_sink_rows(s, b, e);
 		rn_rel_unref(b);
 	}
 	return rc;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 int rn_rows_pump(const struct rn_cli *c, enum rn_form form, const struct rn_text_opt *text,
 		 uint64_t limit, struct rn_err *e)
 {
 	struct rn_pipe_stats stats = { 0 };
-	double start = now();
+	double start = rn_now();
 	struct rn_rows r;
 	struct rn_sink s;
 	int rc;
@@ -348,7 +353,7 @@ int rn_rows_pump(const struct rn_cli *c, enum rn_form form, const struct rn_text
 		stats.out = s.stats;
 	}
 	rn_rows_close(&r);
-	stats.seconds = now() - start;
+	stats.seconds = rn_now() - start;
 	if (!rc)
 		rn_cli_print_stats(c, &stats);
 	return rc;
@@ -374,7 +379,7 @@ int rn_rows_to_table(const struct rn_cli *c, const char *to, bool append, struct
 {
 	struct rn_pipe_stats stats = { 0 };
 	struct rn_db_writer *w;
-	double start = now();
+	double start = rn_now();
 	struct rn_rows r;
 	int rc;
 
@@ -389,7 +394,7 @@ int rn_rows_to_table(const struct rn_cli *c, const char *to, bool append, struct
 	}
 	rn_rows_close(&r);
 	stats.rows_out = stats.rows_in;
-	stats.seconds = now() - start;
+	stats.seconds = rn_now() - start;
 	if (!rc)
 		rn_cli_print_stats(c, &stats);
 	return rc;

@@ -31,6 +31,10 @@ RN_MUST_CHECK int rn_rows_open_first(const struct rn_ctx *c, const struct rn_ope
 				     uint64_t limit, struct rn_rows *r, struct rn_err *e);
 /* The next block, *out owned; NULL when the end was read and is good. */
 RN_MUST_CHECK int rn_rows_block(struct rn_rows *r, struct rn_rel **out, struct rn_err *e);
+/* The same for who reads at most *left rows, which are counted down: NULL also when none is
+ * left. */
+RN_MUST_CHECK int rn_rows_block_of(struct rn_rows *r, uint64_t *left, struct rn_rel **out,
+				   struct rn_err *e);
 void rn_rows_close(struct rn_rows *r);
 
 /* ---- out ------------------------------------------------------------------------------- */

@@ -101,13 +101,14 @@ static int fill(struct rn_input *in, uint64_t want, struct rn_err *e)
 int rn_input_take(struct rn_input *in, uint64_t n, const uint8_t **p, struct rn_err *e)
 {
 	size_t have = in->len - in->from;
+	uint64_t ahead = in->exact ? 0 : AHEAD;
 
 	if (n > have + in->left)
 		return too_short(in, e);
 	if (n > have && in->io->ops->view)
 		RN_TRY(look(in, e));
 	else if (n > have)
-		RN_TRY(fill(in, n - have > AHEAD ? n - have : least(in->left, AHEAD), e));
+		RN_TRY(fill(in, n - have > ahead ? n - have : least(in->left, ahead), e));
 	*p = n ? in->w + in->from : (const uint8_t *)"";
 	in->from += n;
 	return 0;

@@ -119,7 +119,7 @@ static int check_sums(const struct rn_block_reader *b, const struct rn_input *in
 		      const struct rn_chunk *c, const void *p, const uint8_t *pad,
 		      struct rn_err *e)
 {
-	if (rn_hash64(p, c->stored) != c->sum)
+	if (b->unsummed ? c->sum != 0 : rn_hash64(p, c->stored) != c->sum)
 		return bad_chunk(b, in, "the checksum of a chunk is wrong", e);
 	if (!rn_all_zero(pad, rn_er_pad(c->stored) - c->stored))
 		return bad_chunk(b, in, "the padding of a chunk is not zero", e);
@@ -581,6 +581,7 @@ int rn_block_decode(struct rn_block_reader *b, struct rn_input *in, const struct
 	b->encodings = encodings;
 	b->rows = f->rows;
 	b->raw_left = f->raw;
+	b->unsummed = f->flags & RN_FLAG_SHARED;
 	RN_TRY(read_table(b, in, f, s, e));
 	RN_TRY(rn_rel_new(s->name, f->rows, &r, e));
 	rc = decode_all(b, in, s, r, e);

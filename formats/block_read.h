@@ -20,6 +20,7 @@ struct rn_input {
 	size_t from, len, cap;
 	uint8_t *p;       /* its memory, if io has none; the owner of the input frees it */
 	uint64_t left;    /* bytes of the payload that io has still to give */
+	bool exact;       /* to read is to copy: never more than is asked for */
 };
 
 /* RN_EDATA "'NAME': malformed at offset N: …". */
@@ -49,6 +50,7 @@ struct rn_block_reader {
 	uint64_t at;       /* offset of the chunk being decoded */
 	uint64_t raw_left; /* of what the frame header announced */
 	uint32_t rows;
+	bool unsummed;     /* the chunks of this block have no checksums */
 	struct rn_bytes plain, ints, codes;
 	uint32_t *encodings; /* how many chunks of each: counted up */
 };

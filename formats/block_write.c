@@ -35,7 +35,7 @@ static void commit(struct rn_block *b, struct rn_chunk *c, size_t n)
 
 	memset(p + n, 0, padded - n);
 	c->stored = n;
-	c->sum = rn_hash64(p, n);
+	c->sum = b->unsummed ? 0 : rn_hash64(p, n);
 	b->enc.len += padded;
 	b->length += padded;
 }
@@ -88,7 +88,7 @@ static int store(struct rn_block *b, struct rn_chunk *c, const void *data, bool 
 	b->enc.len += padded - n;
 	b->length += padded;
 	c->stored = n;
-	c->sum = rn_hash64(data, n);
+	c->sum = b->unsummed ? 0 : rn_hash64(data, n);
 	return 0;
 }
 
@@ -441,6 +441,22 @@ int rn_block_encode(struct rn_block *b, struct rn_block_scratch *scratch, const 
 		RN_TRY(add_part(b, r, i, e));
 	b->length += RN_ER_FIXED * b->nchunks;
 	return 0;
+}
+
+void rn_block_sum(struct rn_block *b)
+{
+	size_t at = b->front, piece = 0;
+
+	for (size_t i = 0; i < b->nchunks; i++) {
+		struct rn_chunk *c = &b->chunks[i];
+		const struct rn_piece *p = piece < b->npieces ? &b->pieces[piece] : NULL;
+		bool apart = p && p->at == at && p->n == c->stored;
+
+		c->sum = rn_hash64(apart ? p->p : b->enc.p + at, c->stored);
+		at += rn_er_pad(c->stored) - (apart ? c->stored : 0);
+		piece += apart;
+	}
+	b->unsummed = false;
 }
 
 void rn_block_fini(struct rn_block *b)

@@ -25,6 +25,7 @@ struct rn_block_scratch {
 
 struct rn_block {
 	int level;    /* of zstd; 0: no codec */
+	bool unsummed; /* the chunks get no checksums: nothing can go wrong on their way */
 	struct rn_block_scratch *scratch; /* borrowed, while it is encoded */
 	struct rn_bytes enc;
 	size_t front; /* enc: frame header and chunk table end here, chunks begin */
@@ -42,6 +43,8 @@ struct rn_block {
  * rn_block_clear; the pieces need r until then. */
 RN_MUST_CHECK int rn_block_encode(struct rn_block *b, struct rn_block_scratch *scratch,
 				  const struct rn_rel *r, struct rn_err *e);
+/* Give the chunks of an unsummed block their checksums after all. */
+void rn_block_sum(struct rn_block *b);
 void rn_block_clear(struct rn_block *b);
 void rn_block_fini(struct rn_block *b);
 void rn_block_scratch_fini(struct rn_block_scratch *s);

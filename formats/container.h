@@ -27,7 +27,8 @@
 struct rn_team;
 
 enum rn_compress {
-	RN_COMPRESS_AUTO, /* zstd:1 to a file or a socket, none to a pipe */
+	RN_COMPRESS_AUTO, /* zstd:1 to a file or a socket, none to a pipe; with zstd, a chunk
+			     that it does not make 3 % smaller is stored as it is */
 	RN_COMPRESS_NONE,
 	RN_COMPRESS_ZSTD,
 };
@@ -35,15 +36,23 @@ enum rn_compress {
 /* What was written; complete once the writer is closed. */
 struct rn_writer_stats {
 	uint64_t rows, blocks, raw_bytes, written_bytes;
+	uint64_t shared_blocks, shared_bytes; /* of these, through shared memory */
+	uint64_t zstd_from, zstd_to; /* bytes of the chunks that zstd made smaller, and then */
+	/* Words that stay, or NULL: what it was written to ("pipe"); why blocks to a pipe
+	 * went inline. */
+	const char *transport, *why_inline;
+	int level; /* of zstd; 0: not compressed */
 };
 
 struct rn_writer_opt {
 	enum rn_compress compress;
 	int level;           /* zstd level 1 to 19; 0: 1 */
-	uint32_t block_rows; /* 1 to 65536; 0: at most 65536, as it comes cheapest */
+	uint32_t block_rows; /* 1 to 65536; 0: 65536; past 1 MiB a block is cut earlier */
 	struct rn_team *team; /* encodes several blocks at a time (borrowed until close).
 				 NULL: alone, but for a helper that writes a file of
 				 compressed blocks.  The bytes are the same. */
+	bool inline_only; /* offer no shared memory to the reader of a pipe: an offer names this
+			     process, so that the same stream is not the same bytes twice */
 	struct rn_writer_stats *stats; /* filled by rn_writer_close; NULL: nobody asks */
 };
 
@@ -93,8 +102,11 @@ bool rn_container_magic(const void *p, size_t n);
 struct rn_section_stats {
 	uint64_t rows, blocks, raw_bytes, stored_bytes;
 	uint64_t encodings[16]; /* by encoding number, names from rn_encoding_name */
+	uint64_t offset;        /* in the stream, where the last block ends */
 };
 const struct rn_section_stats *rn_reader_section_stats(const struct rn_reader *r);
+/* How far the blocks that were handed out reach, and the bytes in all (0: not known). */
+void rn_reader_progress(const struct rn_reader *r, uint64_t *done, uint64_t *total);
 const char *rn_encoding_name(unsigned encoding); /* NULL past the last */
 
 #endif

@@ -109,6 +109,13 @@ void rn_frame_get(const uint8_t *p, struct rn_frame *f)
 	};
 }
 
+void rn_place_put(uint64_t at, uint8_t *p)
+{
+	memset(p, 0, RN_ER_FIXED);
+	rn_put64(p, at);
+	put_sum(p);
+}
+
 void rn_chunk_put(const struct rn_chunk *c, uint8_t *p)
 {
 	memset(p, 0, RN_ER_FIXED);

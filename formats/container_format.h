@@ -29,11 +29,14 @@ enum {
 };
 
 enum rn_frame_type {
+	RN_FRAME_OFFER = 'O' | 'F' << 8 | 'F' << 16 | 'R' << 24,
 	RN_FRAME_SECTION = 'S' | 'E' << 8 | 'C' << 16 | 'T' << 24,
 	RN_FRAME_BLOCK = 'B' | 'L' << 8 | 'C' << 16 | 'K' << 24,
 	RN_FRAME_END = 'E' | 'N' << 8 | 'D' << 16 | '_' << 24,
 	RN_FRAME_ABORT = 'A' | 'B' << 8 | 'R' << 16 | 'T' << 24,
 };
+
+enum { RN_FLAG_SHARED = 1 }; /* of a block: the payload lies in shared memory (shm.h) */
 
 struct rn_frame {
 	uint32_t type, flags;
@@ -54,6 +57,8 @@ void rn_frame_get(const uint8_t *p, struct rn_frame *f);
 void rn_chunk_put(const struct rn_chunk *c, uint8_t *p);
 /* false: a reserved field is not zero, or a number is out of its range. */
 bool rn_chunk_get(const uint8_t *p, struct rn_chunk *c);
+/* Where in shared memory a payload begins. */
+void rn_place_put(uint64_t at, uint8_t *p);
 bool rn_sum_good(const uint8_t *p);
 
 uint16_t rn_get16(const uint8_t *p);

@@ -14,6 +14,7 @@
 #include "hash.h"
 #include "lanes.h"
 #include "npy.h"
+#include "shm.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -44,12 +45,22 @@ struct bank {
 	struct rn_err err;  /* what ended it: met after its blocks.  Code 0: nothing */
 };
 
+/* Payloads that lie in shared memory, as an input: each read copies. */
+struct ring_io {
+	struct rn_io io;
+	const uint8_t *p;
+	size_t left;
+};
+
 struct rn_reader {
 	struct rn_input in;
+	struct rn_shm_reader *shm; /* or NULL: no payload is shared */
+	struct ring_io ring;
+	struct rn_input shared; /* of ring */
 	char *header;
 	uint64_t running, before; /* the running checksum with and without `next` */
 	struct rn_frame next;     /* if have_next */
-	bool have_next, ended;
+	bool have_next, ended, offered;
 	struct rn_schema schema;
 	struct section_count *sections;
 	size_t nsections, sections_cap;
@@ -138,10 +149,15 @@ static const char *check_frame(const struct rn_reader *r, const struct rn_frame 
 	bool section = f->type == RN_FRAME_SECTION;
 	size_t last = r->nsections - 1;
 
-	if (!block && !section && f->type != RN_FRAME_END && f->type != RN_FRAME_ABORT)
+	if (!block && !section && f->type != RN_FRAME_END && f->type != RN_FRAME_ABORT &&
+	    f->type != RN_FRAME_OFFER)
 		return "a frame of unknown type";
-	if (f->flags)
+	if (f->type == RN_FRAME_OFFER && (r->offered || r->nsections || f->raw != RN_SHM_OFFER))
+		return "an offer of shared memory is out of place";
+	if (f->flags & ~(uint32_t)RN_FLAG_SHARED || (f->flags && !block))
 		return "the flags of a frame are not zero";
+	if (f->flags && !r->shm)
+		return "a block lies in shared memory that belonged to another reader";
 	if (f->length % RN_ER_ALIGN)
 		return "the length of a frame is not a multiple of 64";
 	if (block ? !r->nsections || f->section != last || f->block != r->sections[last].blocks :
@@ -161,15 +177,12 @@ static const char *check_frame(const struct rn_reader *r, const struct rn_frame 
 	return NULL;
 }
 
-/* Make sure that r->next is the next frame's header. */
-static int need_frame(struct rn_reader *r, struct rn_err *e)
+static int read_frame(struct rn_reader *r, struct rn_err *e)
 {
 	uint64_t at = r->in.offset;
 	uint8_t p[RN_ER_FIXED], both[8 + RN_ER_FIXED];
 	const char *fault;
 
-	if (r->have_next)
-		return 0;
 	RN_TRY(rn_input_read(&r->in, p, sizeof p, e));
 	if (!rn_sum_good(p))
 		return rn_input_bad(&r->in, at, e, "the checksum of a frame header is wrong");
@@ -184,7 +197,7 @@ static int need_frame(struct rn_reader *r, struct rn_err *e)
 	rn_put64(both, r->running);
 	memcpy(both + 8, p, sizeof p);
 	r->running = rn_hash64(both, sizeof both);
-	rn_input_payload(&r->in, r->next.length);
+	rn_input_payload(&r->in, r->next.flags & RN_FLAG_SHARED ? RN_ER_FIXED : r->next.length);
 	r->have_next = true;
 	return 0;
 }
@@ -200,6 +213,30 @@ static int read_payload(struct rn_reader *r, const uint8_t **p, struct rn_err *e
 		return rn_input_bad(&r->in, at, e, "the checksum of a frame is wrong");
 	if (!rn_all_zero(*p + f->raw, f->length - f->raw))
 		return rn_input_bad(&r->in, at + f->raw, e, "padding is not zero");
+	return 0;
+}
+
+static int take_offer(struct rn_reader *r, struct rn_err *e)
+{
+	const struct rn_io *io = r->in.io;
+	const uint8_t *p;
+
+	RN_TRY(read_payload(r, &p, e));
+	r->offered = true;
+	r->have_next = false;
+	if (io->kind == RN_IO_PIPE && io->ops->fd)
+		r->shm = rn_shm_reader_new(io->ops->fd(io), p);
+	return 0;
+}
+
+/* Make sure that r->next is the next frame's header. */
+static int need_frame(struct rn_reader *r, struct rn_err *e)
+{
+	while (!r->have_next) {
+		RN_TRY(read_frame(r, e));
+		if (r->next.type == RN_FRAME_OFFER)
+			RN_TRY(take_offer(r, e));
+	}
 	return 0;
 }
 
@@ -292,15 +329,59 @@ static void add_stats(struct rn_section_stats *st, const struct rn_frame *f,
 	st->blocks++;
 	st->raw_bytes += f->raw;
 	st->stored_bytes += RN_ER_FIXED + f->length;
+	st->offset = f->offset + RN_ER_FIXED + f->length;
 	for (unsigned i = 0; i < RN_NENC; i++)
 		st->encodings[i] += encodings[i];
+}
+
+static int ring_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn_err *e)
+{
+	struct ring_io *ring = (struct ring_io *)io;
+
+	(void)e;
+	*got = n < ring->left ? n : ring->left;
+	memcpy(buf, ring->p, *got);
+	ring->p += *got;
+	ring->left -= *got;
+	return 0;
+}
+
+static const struct rn_io_ops ring_ops = { .read = ring_read };
+
+/* The input that holds the payload of r->next, a block in shared memory. */
+static int find_shared(struct rn_reader *r, struct rn_err *e)
+{
+	uint64_t at = r->in.offset;
+	const uint8_t *p;
+
+	RN_TRY(rn_input_take(&r->in, RN_ER_FIXED, &p, e));
+	if (!rn_sum_good(p))
+		return rn_input_bad(&r->in, at, e, "the checksum of a place in shared memory is wrong");
+	if (!rn_all_zero(p + 8, 48))
+		return rn_input_bad(&r->in, at + 8, e, "a reserved field is not zero");
+	r->ring.p = rn_shm_reader_at(r->shm, rn_get64(p), r->next.length);
+	if (!r->ring.p)
+		return rn_input_bad(&r->in, at, e, "a place in shared memory is out of range");
+	r->ring.left = r->next.length;
+	r->ring.io = (struct rn_io){ .ops = &ring_ops, .kind = RN_IO_OTHER, .name = r->in.io->name };
+	r->shared.io = &r->ring.io;
+	r->shared.exact = true;
+	r->shared.offset = r->in.offset;
+	rn_input_payload(&r->shared, r->next.length);
+	return 0;
 }
 
 static int read_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e)
 {
 	uint32_t encodings[RN_NENC] = { 0 };
+	bool shared = r->next.flags & RN_FLAG_SHARED;
 
-	RN_TRY(rn_block_decode(&r->block[0], &r->in, &r->next, &r->schema, encodings, out, e));
+	if (shared)
+		RN_TRY(find_shared(r, e));
+	RN_TRY(rn_block_decode(&r->block[0], shared ? &r->shared : &r->in, &r->next, &r->schema,
+			       encodings, out, e));
+	if (shared)
+		rn_shm_reader_done(r->shm);
 	pass_block(r);
 	add_stats(&r->stats, &r->next, encodings);
 	return 0;
@@ -592,6 +673,8 @@ void rn_reader_close(struct rn_reader *r)
 	rn_lanes_fini(&r->lanes);
 	rn_pool_unref(r->pool);
 	rn_schema_fini(&r->schema);
+	rn_shm_reader_free(r->shm);
+	free(r->shared.p);
 	free(r->in.p);
 	free(r->header);
 	free(r->sections);
@@ -601,4 +684,10 @@ void rn_reader_close(struct rn_reader *r)
 const struct rn_section_stats *rn_reader_section_stats(const struct rn_reader *r)
 {
 	return &r->stats;
+}
+
+void rn_reader_progress(const struct rn_reader *r, uint64_t *done, uint64_t *total)
+{
+	*done = r->stats.offset;
+	*total = r->in.io->size;
 }

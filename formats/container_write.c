@@ -14,8 +14,10 @@
 #include "block_write.h"
 #include "hash.h"
 #include "lanes.h"
+#include "shm.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@
 enum {
 	TARGET_RAW = 1 << 20, /* bytes in memory at which a block is cut */
 	CUT_ROWS = 64,        /* rows after which every vector is at a multiple of 64 bytes again */
+	MIN_SHARED = 4 << 10, /* bytes of a payload below which a pipe is cheaper */
 	NBANKS = 2,
 	DEFAULT_LEVEL = 1,
 	MAX_LEVEL = 19,
@@ -48,6 +51,9 @@ struct bank {
 
 struct rn_writer {
 	struct rn_io *io;
+	struct rn_shm_writer *shm; /* or NULL: everything goes inline, */
+	const char *why_inline;    /* as this says, or, NULL, because it is no pipe */
+	atomic_bool shared;        /* the last payload went through it */
 	bool broken; /* part of a frame may be missing: no ABORT can follow */
 	bool in_section;
 	uint32_t block_rows;
@@ -148,6 +154,24 @@ static int put_frame(struct rn_writer *w, enum rn_frame_type type, uint32_t sect
 	return rc;
 }
 
+/* Offer shared memory to who reads this pipe. */
+static int put_offer(struct rn_writer *w, bool inline_only, struct rn_err *e)
+{
+	uint8_t offer[RN_SHM_OFFER];
+
+	if (w->io->kind != RN_IO_PIPE || !w->io->ops->fd)
+		return 0;
+	if (w->level || inline_only) {
+		w->why_inline = w->level ? "it is compressed" : "--no-history";
+		return 0;
+	}
+	w->shm = rn_shm_writer_new(w->io->ops->fd(w->io), offer);
+	if (w->shm)
+		return put_frame(w, RN_FRAME_OFFER, 0, offer, sizeof offer, e);
+	w->why_inline = rn_shm_writer_why(NULL);
+	return 0;
+}
+
 static int put_header(struct rn_writer *w, const char *text, struct rn_err *e)
 {
 	size_t n = strlen(text), padded = rn_er_pad(n);
@@ -168,12 +192,13 @@ static int put_header(struct rn_writer *w, const char *text, struct rn_err *e)
 }
 
 /* Frame header and chunk table in front of the chunks, which end where they do. */
-static uint8_t *put_table(struct rn_writer *w, struct rn_block *b, uint32_t rows)
+static uint8_t *put_table(struct rn_writer *w, struct rn_block *b, uint32_t rows, uint32_t flags)
 {
 	struct section_count *s = &w->sections[w->nsections - 1];
 	uint8_t *table = b->enc.p + b->front - RN_ER_FIXED * b->nchunks;
 	struct rn_frame f = {
 		.type = RN_FRAME_BLOCK,
+		.flags = flags,
 		.length = b->length,
 		.raw = b->raw,
 		.rows = rows,
@@ -183,8 +208,15 @@ static uint8_t *put_table(struct rn_writer *w, struct rn_block *b, uint32_t rows
 		.offset = w->offset,
 	};
 
-	for (size_t i = 0; i < b->nchunks; i++)
-		rn_chunk_put(&b->chunks[i], table + RN_ER_FIXED * i);
+	for (size_t i = 0; i < b->nchunks; i++) {
+		const struct rn_chunk *c = &b->chunks[i];
+
+		rn_chunk_put(c, table + RN_ER_FIXED * i);
+		if (c->codec == RN_CODEC_ZSTD) {
+			w->stats.zstd_from += c->encoded;
+			w->stats.zstd_to += c->stored;
+		}
+	}
 	f.payload_sum = rn_hash64(table, RN_ER_FIXED * b->nchunks);
 	rn_frame_put(&f, table - RN_ER_FIXED);
 	add_running(w, table - RN_ER_FIXED);
@@ -196,16 +228,46 @@ static uint8_t *put_table(struct rn_writer *w, struct rn_block *b, uint32_t rows
 	return table - RN_ER_FIXED;
 }
 
-static int put_block(struct rn_writer *w, struct rn_block *b, uint64_t rows, struct rn_err *e)
+/* All from `from` on to `to`: what put_inline writes. */
+static void copy_payload(const struct rn_block *b, const uint8_t *from, uint8_t *to)
+{
+	for (size_t i = 0; i < b->npieces; i++) {
+		const uint8_t *at = b->enc.p + b->pieces[i].at;
+
+		memcpy(to, from, (size_t)(at - from));
+		to += at - from;
+		memcpy(to, b->pieces[i].p, b->pieces[i].n);
+		to += b->pieces[i].n;
+		from = at;
+	}
+	memcpy(to, from, (size_t)(b->enc.p + b->enc.len - from));
+}
+
+/* The payload to `room` in shared memory, where it is at `place`; the frame to the pipe. */
+static int put_shared(struct rn_writer *w, struct rn_block *b, uint32_t rows, uint8_t *room,
+		      uint64_t place, struct rn_err *e)
+{
+	uint8_t frame[2 * RN_ER_FIXED];
+	const uint8_t *from;
+
+	for (size_t i = 0; !b->unsummed && i < b->nchunks; i++)
+		b->chunks[i].sum = 0;
+	from = put_table(w, b, rows, RN_FLAG_SHARED);
+	copy_payload(b, from + RN_ER_FIXED, room);
+	memcpy(frame, from, RN_ER_FIXED);
+	rn_place_put(place, frame + RN_ER_FIXED);
+	w->stats.shared_blocks++;
+	w->stats.shared_bytes += b->length;
+	return put(w, frame, sizeof frame, e);
+}
+
+static int put_inline(struct rn_writer *w, struct rn_block *b, uint32_t rows, struct rn_err *e)
 {
 	const uint8_t *from;
 
-	if (b->raw > RN_ER_MAX_RAW || w->sections[w->nsections - 1].blocks == UINT32_MAX)
-		return rn_err_set(e, RN_EUSAGE,
-				  "'%s': a block of %" PRIu64 " rows takes %" PRIu64
-				  " bytes, more than the %d that fit: write narrower rows",
-				  w->io->name, rows, b->raw, RN_ER_MAX_RAW);
-	from = put_table(w, b, (uint32_t)rows);
+	if (b->unsummed)
+		rn_block_sum(b);
+	from = put_table(w, b, rows, 0);
 	for (size_t i = 0; i < b->npieces; i++) {
 		const uint8_t *at = b->enc.p + b->pieces[i].at;
 
@@ -216,6 +278,26 @@ static int put_block(struct rn_writer *w, struct rn_block *b, uint64_t rows, str
 	}
 	return b->enc.p + b->enc.len > from ?
 		       put(w, from, (size_t)(b->enc.p + b->enc.len - from), e) : 0;
+}
+
+static int put_block(struct rn_writer *w, struct rn_block *b, uint64_t rows, struct rn_err *e)
+{
+	uint8_t *room = NULL;
+	uint64_t place = 0;
+
+	if (b->raw > RN_ER_MAX_RAW || w->sections[w->nsections - 1].blocks == UINT32_MAX)
+		return rn_err_set(e, RN_EUSAGE,
+				  "'%s': a block of %" PRIu64 " rows takes %" PRIu64
+				  " bytes, more than the %d that fit: write narrower rows",
+				  w->io->name, rows, b->raw, RN_ER_MAX_RAW);
+	if (w->shm && b->length >= MIN_SHARED) {
+		w->broken = true; /* without a reader, no ABORT either */
+		RN_TRY(rn_shm_writer_room(w->shm, b->length, w->io->name, &room, &place, e));
+		w->broken = false;
+	}
+	w->shared = room != NULL;
+	return room ? put_shared(w, b, (uint32_t)rows, room, place, e) :
+		      put_inline(w, b, (uint32_t)rows, e);
 }
 
 /* ---- blocks on their way ----------------------------------------------------- */
@@ -246,6 +328,7 @@ static int slot_encode(const struct rn_writer *w, struct slot *s, struct rn_bloc
 	else
 		RN_TRY(rn_rel_concat(&w->schema, s->rels, s->nrels, &s->whole, e));
 	s->block.level = w->level;
+	s->block.unsummed = w->shared;
 	return rn_block_encode(&s->block, scratch, s->whole, e);
 }
 
@@ -400,14 +483,13 @@ static uint64_t rows_to_cut(uint64_t n)
 	return n ? n : 1;
 }
 
-/* Is it known, before another row has come, that what waits is a whole block? */
+/* Is what waits a whole block, whether or not another row comes?  Not where it would be the
+ * block only because of what comes: at the end of a section, what fits stays together. */
 static bool is_full(const struct rn_writer *w)
 {
-	uint64_t step = w->pending_rows < CUT_ROWS ? 1 : CUT_ROWS;
-
 	return w->pending_rows == w->block_rows ||
 	       (rows_to_cut(w->pending_rows) == w->pending_rows &&
-		w->pending_raw + step * w->least_raw > TARGET_RAW);
+		w->pending_raw + w->least_raw > TARGET_RAW);
 }
 
 /* A block has as many rows as fit into TARGET_RAW: where it is cut depends on the rows alone,
@@ -457,6 +539,7 @@ static void writer_free(struct rn_writer *w)
 	for (unsigned i = 0; i < RN_MAX_LANES; i++)
 		rn_block_scratch_fini(&w->scratch[i]);
 	rn_lanes_fini(&w->lanes);
+	rn_shm_writer_free(w->shm);
 	rn_schema_fini(&w->schema);
 	free(w->sections);
 	free(w->pending);
@@ -501,6 +584,8 @@ int rn_writer_open(struct rn_io *io, const char *header, const struct rn_writer_
 	rc = writer_init(w, opt, e);
 	if (!rc)
 		rc = put_header(w, header, e);
+	if (!rc)
+		rc = put_offer(w, opt->inline_only, e);
 	if (rc) {
 		io->ops->abort(io);
 		writer_free(w);
@@ -558,6 +643,21 @@ static int put_end(struct rn_writer *w, struct rn_err *e)
 	return rc;
 }
 
+static void tell_stats(struct rn_writer *w)
+{
+	static const char *const names[] = {
+		[RN_IO_FILE] = "file", [RN_IO_PIPE] = "pipe",   [RN_IO_SOCKET] = "socket",
+		[RN_IO_TTY] = "terminal", [RN_IO_OTHER] = "device",
+	};
+
+	if (!w->told)
+		return;
+	w->stats.transport = names[w->io->kind];
+	w->stats.why_inline = w->shm ? rn_shm_writer_why(w->shm) : w->why_inline;
+	w->stats.level = w->level;
+	*w->told = w->stats;
+}
+
 int rn_writer_close(struct rn_writer *w, struct rn_err *e)
 {
 	int rc;
@@ -566,8 +666,7 @@ int rn_writer_close(struct rn_writer *w, struct rn_err *e)
 	RN_GOTO(fail, drain(w, e));
 	RN_GOTO(fail, put_end(w, e));
 	RN_GOTO(fail, w->io->ops->flush(w->io, e));
-	if (w->told)
-		*w->told = w->stats;
+	tell_stats(w);
 	rc = w->io->ops->close(w->io, e);
 	writer_free(w);
 	return rc;

@@ -26,6 +26,7 @@ enum {
 	SAMPLE_TEXT = 64 << 20, /* bytes of text at which a sample is large enough */
 	GUESS_ROWS = 1000,      /* that make the first guess where the input can be read again */
 	MAX_KEPT = 96 << 20,    /* bytes of blocks kept while types are being found */
+	MIN_BATCH = 8,          /* chunks at once, of several threads */
 };
 
 /* ---- chunks ------------------------------------------------------------------------------ */
@@ -91,12 +92,15 @@ void rn_csv_drop_chunk(struct rn_csv_reader *r)
 	rn_csv_chunk_clear(k, r->head > RN_CSV_MAX_BATCH);
 }
 
-/* Chunks worked on at once: enough that no thread waits long for another. */
+/* Chunks worked on at once: enough that no thread waits long for another, also while one
+ * of two reads. */
 static size_t batch_size(const struct rn_csv_reader *r)
 {
-	size_t threads = rn_team_threads(r->ctx ? r->ctx->team : NULL);
+	size_t threads = rn_team_threads(r->ctx ? r->ctx->team : NULL), n = 2 * threads;
 
-	return threads == 1 ? 1 : 2 * threads < RN_CSV_MAX_BATCH ? 2 * threads : RN_CSV_MAX_BATCH;
+	if (threads == 1)
+		return 1;
+	return n < MIN_BATCH ? MIN_BATCH : n < RN_CSV_MAX_BATCH ? n : RN_CSV_MAX_BATCH;
 }
 
 static void work_on(struct rn_csv_reader *r, struct rn_csv_chunk *k)
@@ -230,6 +234,8 @@ static int tell_counts(struct rn_csv_reader *r, struct rn_err *e)
 		rn_log(r->ctx, RN_LOG_WARN, "%s", r->bad_text[i]);
 	rn_log(r->ctx, RN_LOG_WARN, "'%s': %" PRIu64 " of %" PRIu64 " rows passed over", name, r->bad,
 	       r->good + r->bad);
+	if (r->ctx && r->ctx->skipped)
+		__atomic_fetch_add(r->ctx->skipped, r->bad, __ATOMIC_RELAXED);
 	return 0;
 }
 

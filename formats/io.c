@@ -181,7 +181,13 @@ static int fd_rewind(struct rn_io *io, struct rn_err *e)
 	return 0;
 }
 
+static int fd_number(const struct rn_io *io)
+{
+	return ((const struct fd_io *)io)->fd;
+}
+
 static const struct rn_io_ops fd_ops = {
+	.fd = fd_number,
 	.read = fd_read,
 	.write = fd_write,
 	.flush = fd_flush,

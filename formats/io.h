@@ -29,6 +29,8 @@ struct rn_io_ops {
 	/* What read would copy, where it lies: the next bytes, at most n, valid until close.
 	 * NULL where the input is not in memory. */
 	const void *(*view)(struct rn_io *io, size_t n, size_t *got);
+	/* The descriptor beneath, to look at and not to use; NULL where there is none. */
+	int (*fd)(const struct rn_io *io);
 };
 
 enum rn_io_kind { RN_IO_FILE, RN_IO_PIPE, RN_IO_SOCKET, RN_IO_TTY, RN_IO_OTHER };

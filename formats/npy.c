@@ -6,6 +6,7 @@
 #include "npy.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,6 +270,22 @@ static int set_shape(const struct rn_io *io, const struct header *h, uint64_t *r
 	return 0;
 }
 
+/* n doubles that begin with number `at`, and what became of them: one that is finite stays so. */
+static int check_range(struct rn_io *io, const uint8_t *from, const float *to, size_t n, uint64_t at,
+		       struct rn_err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		double x;
+
+		memcpy(&x, from + i * sizeof x, sizeof x);
+		if (isinf(to[i]) && !isinf(x))
+			return rn_err_set(e, RN_EDATA,
+					  "'%s': value %" PRIu64 " is %g, more than a float32 holds",
+					  io->name, at + i, x);
+	}
+	return 0;
+}
+
 /* The n values, into memory that grows as they arrive; *got ones were there. */
 static int read_values(struct rn_io *io, const struct element *type, uint64_t n, float **out,
 		       struct rn_err *e)
@@ -288,6 +305,8 @@ static int read_values(struct rn_io *io, const struct element *type, uint64_t n,
 			rc = read_exactly(io, piece, k * type->size, e);
 		if (!rc)
 			type->convert(piece, k, v + at);
+		if (!rc && type->convert == from_f8)
+			rc = check_range(io, piece, v + at, k, at, e);
 		at += k;
 	}
 	free(piece);

@@ -48,7 +48,15 @@ static int peek_rewind(struct rn_io *io, struct rn_err *e)
 	return p->from->ops->rewind(p->from, e);
 }
 
+static int peek_fd(const struct rn_io *io)
+{
+	const struct rn_io *from = ((const struct peek_io *)io)->from;
+
+	return from->ops->fd ? from->ops->fd(from) : -1;
+}
+
 static const struct rn_io_ops peek_ops = {
+	.fd = peek_fd,
 	.read = peek_read,
 	.abort = peek_abort,
 	.rewind = peek_rewind,

@@ -62,13 +62,16 @@ static int load(struct rn_sqlite *s, struct rn_err *e)
 static int parse_name(struct rn_sqlite *s, const char *name, struct rn_err *e)
 {
 	static const char mark[] = "?table=";
-	const char *path = name + strlen(RN_SQLITE_SCHEME), *at = strstr(path, mark);
+	const char *path = name + strlen(RN_SQLITE_SCHEME), *at = strstr(path, mark), *query;
 
 	s->path = strndup(path, at ? (size_t)(at - path) : strlen(path));
 	if (!s->path)
 		return rn_err_nomem(e, strlen(path), "a file name");
 	if (!*s->path || (at && !at[sizeof mark - 1]))
 		return rn_err_set(e, RN_EUSAGE, "a database is sqlite:FILE?table=NAME, not '%s'", name);
+	if (!at && (query = strrchr(path, '?')) && strchr(query, '='))
+		return rn_err_set(e, RN_EUSAGE, "'%s' has a parameter '%.*s', and there is only table",
+				  name, (int)strcspn(query + 1, "="), query + 1);
 	if (!at)
 		return 0;
 	s->table = strdup(at + sizeof mark - 1);

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 void rn_log(const struct rn_ctx *c, enum rn_log_level level, const char *fmt, ...)
 {
@@ -21,4 +22,12 @@ void rn_ctx_progress(const struct rn_ctx *c, uint64_t done, uint64_t total, uint
 {
 	if (c && c->progress)
 		c->progress(c->progress_arg, done, total, rows);
+}
+
+double rn_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

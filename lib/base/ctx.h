@@ -28,6 +28,7 @@ struct rn_ctx {
 	void *progress_arg;
 	unsigned threads;    /* 1 or more */
 	struct rn_team *team; /* of that many; NULL: the calling thread alone */
+	uint64_t *skipped;   /* malformed rows that a reader passes over are added; may be NULL */
 	uint64_t mem_limit;  /* bytes, --mem; 0: no limit */
 	uint64_t seed;       /* --seed, 1 unless given */
 	uint32_t block_rows; /* --block-rows: rows in an output block, at most 65536; 0: 65536 */
@@ -36,6 +37,9 @@ struct rn_ctx {
 };
 
 void rn_log(const struct rn_ctx *c, enum rn_log_level level, const char *fmt, ...) RN_PRINTF(3, 4);
+/* Seconds of a clock that only goes forward: differences tell how long something took. */
+double rn_now(void);
+
 void rn_ctx_progress(const struct rn_ctx *c, uint64_t done, uint64_t total, uint64_t rows);
 
 #endif

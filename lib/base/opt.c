@@ -311,9 +311,10 @@ static const char *const type_wants[] = {
 	[RN_OPT_NODE] = "the name of a stage",
 };
 
+static const char units[] = "KMGT"; /* powers of 1024 */
+
 int rn_size_parse(const char *s, uint64_t *out, struct rn_err *e)
 {
-	static const char units[] = "KMGT";
 	size_t n = strlen(s);
 	const char *unit = n ? strchr(units, toupper((unsigned char)s[n - 1])) : NULL;
 	int shift = 0;
@@ -334,6 +335,24 @@ int rn_size_parse(const char *s, uint64_t *out, struct rn_err *e)
 		return 0;
 	}
 	return rn_err_set(e, RN_EUSAGE, "'%s' is not %s", s, type_wants[RN_OPT_SIZE]);
+}
+
+const char *rn_size_text(uint64_t size, char buf[RN_SIZE_TEXT])
+{
+	size_t n;
+
+	for (unsigned u = sizeof units - 1; u; u--) {
+		uint64_t unit = (uint64_t)1 << 10 * u;
+
+		if (size < unit || size % (unit / 4))
+			continue;
+		n = rn_float64_format((double)size / (double)unit, buf);
+		buf[n] = units[u - 1];
+		buf[n + 1] = '\0';
+		return buf;
+	}
+	buf[rn_int64_format((int64_t)size, buf)] = '\0';
+	return buf;
 }
 
 /* "inner, left or anti" */

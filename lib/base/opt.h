@@ -25,6 +25,7 @@
 #define RN_OPT_H
 
 #include "err.h"
+#include "num.h"
 #include "str.h"
 
 #include <jansson.h>
@@ -105,6 +106,10 @@ const json_t *rn_opt_json(const json_t *set, const struct rn_opt *opts, size_t n
 
 /* "512", "64K", "2M", "1.5G" (powers of 1024). */
 RN_MUST_CHECK int rn_size_parse(const char *s, uint64_t *out, struct rn_err *e);
+/* The same number as a user would write it: in the largest unit of which it is so many
+ * quarters.  Returns buf. */
+#define RN_SIZE_TEXT (RN_NUM_MAX + 2)
+const char *rn_size_text(uint64_t size, char buf[RN_SIZE_TEXT]);
 
 /* The canonical argv text of a value ("a,b", "id,d=count(*)"), for rn-explain. */
 void rn_opt_print(const struct rn_opt *o, const json_t *v, struct rn_str *out);

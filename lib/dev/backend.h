@@ -74,8 +74,6 @@ RN_MUST_CHECK int rn_cpu_backend(unsigned threads, struct rn_backend **out, stru
 RN_MUST_CHECK int rn_backend_open(const char *device, unsigned threads, struct rn_backend **out,
 				  const char **note, struct rn_err *e);
 
-/* The kernels of the CPU in this type (for the primitive table test). */
-const struct rn_kernel *rn_cpu_kernel(enum rn_prim op, enum rn_dtype t);
 /* Which instruction set the kernels use: "x86-64-v4", "x86-64-v3", "baseline". */
 const char *rn_cpu_isa(void);
 

@@ -69,11 +69,6 @@ static const struct rn_kernel *kernel_of(const struct rn_cpu_kernels *k, enum rn
 	return (t == RN_F64 ? k->f64 : k->f32) + op;
 }
 
-const struct rn_kernel *rn_cpu_kernel(enum rn_prim op, enum rn_dtype t)
-{
-	return kernel_of(choose_kernels(), op, t);
-}
-
 /* ---- BLAS ----------------------------------------------------------------------- */
 
 /* NULL where there is none: the kernels then do the product themselves. */

@@ -15,14 +15,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct bound {
 	bool needed, evaluated;
 	struct rn_rel *rel; /* content, and parts if evaluated; NULL once nobody needs it */
 	void *state;        /* of the operator, if not evaluated */
 	struct rn_schema schema;
-	uint64_t hash; /* of a source */
+	uint64_t hash, rows; /* of a source */
 };
 
 struct rn_binding {
@@ -32,14 +31,6 @@ struct rn_binding {
 	struct bound *nodes;
 	double seconds;
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Which nodes do the runs need?  Not what lies behind a carried relation. */
 static void mark_needed(struct rn_binding *x, struct rn_rel *const *carried)
@@ -99,6 +90,7 @@ static int make_node(struct rn_binding *x, uint32_t i, struct rn_rel *carried, b
 		RN_TRY(rn_source_read(x->ctx, n, x->plan->dir, &b->rel, &b->hash, e));
 	else
 		RN_TRY(rn_eval_node(x->ctx, x->backend, n, in, NULL, &b->rel, e));
+	b->rows = n->op->flags & RN_OP_SOURCE && !carried ? b->rel->rows : 0;
 	RN_TRY(schema_of(b->rel, &b->schema, e));
 	/* A carried relation keeps the name that its stream gave it; the plan's counts. */
 	return n->name ? rn_schema_set_name(&b->schema, n->name, e) : 0;
@@ -292,7 +284,7 @@ static void find_last_uses(const struct rn_binding *x, const bool *deferred,
 int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b, struct rn_plan *plan,
 		   struct rn_rel *const *carried, struct rn_binding **out, struct rn_err *e)
 {
-	double start = now();
+	double start = rn_now();
 	struct rn_binding *x;
 	uint32_t *last = NULL;
 	bool *deferred = NULL, fitted;
@@ -316,7 +308,7 @@ int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b, struct rn_plan 
 	}
 	RN_GOTO(out, fit_all(x, &fitted, e));
 	RN_GOTO(out, settle_all(x, fitted, e));
-	x->seconds = now() - start;
+	x->seconds = rn_now() - start;
 out:
 	free(deferred);
 	free(last);
@@ -359,6 +351,15 @@ const struct rn_schema *rn_binding_schema(const struct rn_binding *x, uint32_t n
 	return &x->nodes[node].schema;
 }
 
+uint64_t rn_binding_rows_read(const struct rn_binding *x)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < x->plan->nnodes; i++)
+		n += x->nodes[i].rows;
+	return n;
+}
+
 uint64_t rn_binding_source_hash(const struct rn_binding *x, uint32_t node)
 {
 	return x->nodes[node].hash;
@@ -367,16 +368,6 @@ uint64_t rn_binding_source_hash(const struct rn_binding *x, uint32_t node)
 double rn_binding_seconds(const struct rn_binding *x)
 {
 	return x->seconds;
-}
-
-uint64_t rn_binding_bytes(const struct rn_binding *x)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < x->plan->nnodes; i++)
-		if (x->nodes[i].rel)
-			sum += rn_rel_bytes(x->nodes[i].rel);
-	return sum;
 }
 
 /* ---- lowering -------------------------------------------------------------------- */

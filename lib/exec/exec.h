@@ -75,9 +75,9 @@ const struct rn_rel *rn_binding_rel(const struct rn_binding *x, uint32_t node);
 const void *rn_binding_state(const struct rn_binding *x, uint32_t node); /* NULL if evaluated */
 /* Content hash of a scan node's source, 0 where it was carried. */
 uint64_t rn_binding_source_hash(const struct rn_binding *x, uint32_t node);
+uint64_t rn_binding_rows_read(const struct rn_binding *x); /* of all sources that it read */
 double rn_binding_seconds(const struct rn_binding *x); /* that rn_binding_new took */
 const struct rn_schema *rn_binding_schema(const struct rn_binding *x, uint32_t node);
-uint64_t rn_binding_bytes(const struct rn_binding *x); /* of the relations that it holds */
 
 /* Lower `node` and what it depends on into p.  Parameters are found in or added to
  * `params`, as RN_V_PARAM values of the same number.  *out: its parts' values

@@ -97,6 +97,9 @@ RN_MUST_CHECK int rn_parts_open(struct rn_ext *x, const struct rn_schema *s, str
 RN_MUST_CHECK int rn_parts_add(struct rn_parts *p, const struct rn_rel *r, struct rn_err *e);
 /* After the last: what waits is written. */
 RN_MUST_CHECK int rn_parts_end(struct rn_parts *p, struct rn_err *e);
+/* All rows of *pile, which is freed and becomes NULL, on p->n piles: open, add and end. */
+RN_MUST_CHECK int rn_parts_divide(struct rn_ext *x, const struct rn_schema *s,
+				  struct rn_pile **pile, struct rn_parts *p, struct rn_err *e);
 void rn_parts_close(struct rn_parts *p);
 
 /* ---- merging (ext_merge.c) ---------------------------------------------------------------- */

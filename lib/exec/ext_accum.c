@@ -93,12 +93,14 @@ void rn_accum_close(struct rn_accum *a)
 
 int rn_accum_check(const struct rn_accum *a, const char *key, uint64_t rows, struct rn_err *e)
 {
+	char mem[RN_SIZE_TEXT];
+
 	if (!a->whole)
 		return 0;
 	return rn_err_set(e, RN_ENOMEM,
 			  "'%s' needs all rows of a group at once, and %s has some %" PRIu64
-			  ", more than fit into --mem %" PRIu64 ": raise it", a->whole, key, rows,
-			  a->x->ctx->mem_limit);
+			  ", more than fit into --mem %s: raise it", a->whole, key, rows,
+			  rn_size_text(a->x->ctx->mem_limit, mem));
 }
 
 bool rn_accum_twice(const struct rn_accum *a)
@@ -281,6 +283,7 @@ static void add_sum(struct rn_accum_item *it, const struct rn_column *sum,
 		double x = !rn_column_is_null(sum, i) ? sum->f64[i] : count->i64[i] ? (double)NAN : 0.0;
 
 		it->sum[of[i]] += x;
+		it->infinite |= isinf(x);
 		it->count[of[i]] += count->i64[i];
 	}
 }
@@ -348,15 +351,27 @@ static int add_embedding(struct rn_accum *a, const struct rn_rel *r, const uint3
 	return 0;
 }
 
+/* The operator warns of sums that are infinite, run by run and under other names. */
+static void note_warning(void *arg, enum rn_log_level level, const char *msg)
+{
+	struct rn_accum *a = arg;
+
+	(void)msg;
+	a->warned |= level == RN_LOG_WARN;
+}
+
 /* The rows of r, whose runs have these numbers, are evaluated and added up. */
 static int add_runs(struct rn_accum *a, const struct rn_rel *r, struct rn_err *e)
 {
 	const struct rn_rel *in[1] = { r };
+	struct rn_ctx quiet = *a->x->ctx;
 	struct rn_rel *out;
 	uint32_t *of = NULL;
 	int rc;
 
-	RN_TRY(rn_eval_node(a->x->ctx, a->x->backend, &a->node, in, a->x->params, &out, e));
+	quiet.log = note_warning;
+	quiet.log_arg = a;
+	RN_TRY(rn_eval_node(&quiet, a->x->backend, &a->node, in, a->x->params, &out, e));
 	RN_GOTO(out, rn_calloc(out->rows, sizeof *of, "groups", &of, e));
 	for (uint64_t i = 0; i < out->rows; i++)
 		of[i] = (uint32_t)(out->cols[0]->i64[i] >> 32);
@@ -571,6 +586,21 @@ static int set_value(const struct rn_accum_item *it, size_t g, struct rn_column 
 	return 0;
 }
 
+/* The same word as the operator has (aggregate.c). */
+static void tell_infinity(const struct rn_accum *a, const struct rn_accum_item *it,
+			  const struct rn_column *out)
+{
+	bool any = false;
+
+	if (out->type != RN_FLOAT64 || (it->infinite && !a->warned))
+		return;
+	for (uint64_t g = 0; g < out->rows; g++)
+		any |= isinf(out->f64[g]);
+	if (any)
+		rn_log(a->x->ctx, RN_LOG_WARN, "'%s' is infinite: finite values add up to more than a float64 holds",
+		       it->text);
+}
+
 static int item_column(const struct rn_accum *a, const struct rn_accum_item *it,
 		       struct rn_column **out, struct rn_err *e)
 {
@@ -589,6 +619,7 @@ static int item_column(const struct rn_accum *a, const struct rn_accum_item *it,
 			return rc;
 		}
 	}
+	tell_infinity(a, it, *out);
 	return 0;
 }
 

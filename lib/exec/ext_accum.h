@@ -21,6 +21,7 @@ struct rn_accum_item {
 	enum rn_type type;
 	size_t at; /* the first of them */
 	bool by;   /* first(x by t), last(x by t) */
+	bool infinite; /* a run's sum was */
 	/* By group. */
 	int64_t *count;
 	__int128 *isum;
@@ -42,6 +43,7 @@ struct rn_accum {
 	const char *whole; /* what needs all rows of a group at once, or NULL */
 	uint32_t width;
 	bool second;
+	bool warned; /* a run's sum was infinite though its values were not */
 	/* Groups so far. */
 	size_t n, cap;
 	struct rn_rel *keys;   /* their key columns */

@@ -16,7 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 enum { ROW_BYTES = 48, COL_BYTES = 17 }; /* that grouping takes beside the rows, and an aggregate */
+
+enum { MOST_TOLD = 64 };
 
 struct agg {
 	struct rn_ext *x;
@@ -35,6 +40,8 @@ struct agg {
 	uint64_t bytes;
 	struct rn_pile **out; /* groups with the number of their first row, in order */
 	size_t nout, out_cap, parts;
+	uint64_t told[MOST_TOLD]; /* hashes of the operator's warnings so far */
+	size_t ntold;
 };
 
 /* ---- what may be divided ------------------------------------------------------------- */
@@ -296,16 +303,40 @@ static int key_numbers(struct agg *a, const struct rn_rel *keys, struct rn_colum
 	return rc;
 }
 
+/* Partitions go through the operator one by one; what it warns of in each is said once. */
+static void warn_once(void *arg, enum rn_log_level level, const char *msg)
+{
+	struct agg *a = arg;
+	uint64_t h = XXH3_64bits(msg, strlen(msg));
+
+	if (level != RN_LOG_WARN)
+		return;
+	for (size_t i = 0; i < a->ntold; i++)
+		if (a->told[i] == h)
+			return;
+	if (a->ntold < MOST_TOLD)
+		a->told[a->ntold++] = h;
+	rn_log(a->x->ctx, level, "%s", msg);
+}
+
+static struct rn_ctx warning_once(struct agg *a)
+{
+	struct rn_ctx c = *a->x->ctx;
+
+	c.log = warn_once;
+	c.log_arg = a;
+	return c;
+}
+
 static int group_keys(struct agg *a, const struct rn_rel *rows, struct rn_pile *keys, struct rn_err *e)
 {
-	struct rn_ctx quiet = *a->x->ctx; /* what is dropped is told at the end */
+	struct rn_ctx quiet = warning_once(a); /* what is dropped is told at the end */
 	struct rn_column *numbers, *count;
 	struct rn_rel *all, *out = NULL;
 	const struct rn_rel *in[2];
 	struct rn_spool *s;
 	int rc;
 
-	quiet.log = NULL;
 	quiet.strict = false;
 	RN_TRY(rn_pile_end(keys, &s, e));
 	RN_TRY(rn_spool_all(s, &all, e));
@@ -325,6 +356,7 @@ out:
 
 static int group_whole(struct agg *a, struct rn_spool *s, struct rn_pile *keys, struct rn_err *e)
 {
+	struct rn_ctx once = warning_once(a);
 	struct rn_rel *rows, *out;
 	const struct rn_rel *in[1];
 	int rc;
@@ -334,7 +366,7 @@ static int group_whole(struct agg *a, struct rn_spool *s, struct rn_pile *keys, 
 	if (keys) {
 		rc = group_keys(a, rows, keys, e);
 	} else {
-		rc = rn_eval_node(a->x->ctx, a->x->backend, &a->node, in, a->x->params, &out, e);
+		rc = rn_eval_node(&once, a->x->backend, &a->node, in, a->x->params, &out, e);
 		if (!rc) {
 			rc = put_out(a, out, e);
 			rn_rel_unref(out);
@@ -348,11 +380,12 @@ static int too_large(const struct agg *a, const struct rn_rel *some, uint64_t ro
 {
 	struct rn_str key = RN_STR_INIT;
 	int rc = key_text(a, some, &key, e);
+	char mem[RN_SIZE_TEXT];
 
 	if (!rc)
 		rc = rn_err_set(e, RN_ENOMEM, "%s has some %" PRIu64 " rows, more than fit into --mem "
-				"%" PRIu64 " together with --keys: raise it", key.s, rows,
-				a->x->ctx->mem_limit);
+				"%s together with --keys: raise it", key.s, rows,
+				rn_size_text(a->x->ctx->mem_limit, mem));
 	rn_str_fini(&key);
 	return rn_node_error(a->x->node, rc, e);
 }
@@ -397,24 +430,10 @@ static int group_pile(struct agg *a, struct rn_pile **pile, struct rn_pile **key
 static int split(struct agg *a, struct rn_pile **pile, bool is_keys, unsigned level,
 		 struct rn_parts *p, struct rn_err *e)
 {
-	struct rn_spool *from;
-	struct rn_rel *b;
-	int rc;
-
 	p->nkeys = a->ncut;
 	p->keys = is_keys ? a->keys_cut : a->cut;
 	p->level = level;
-	RN_TRY(rn_parts_open(a->x, is_keys ? &a->keys_in : &a->in, p, e));
-	RN_TRY(rn_pile_end(*pile, &from, e));
-	for (size_t i = 0; i < rn_spool_blocks(from); i++) {
-		RN_TRY(rn_spool_take(from, i, &b, e));
-		rc = rn_parts_add(p, b, e);
-		rn_rel_unref(b);
-		RN_TRY(rc);
-	}
-	rn_pile_free(*pile);
-	*pile = NULL;
-	return rn_parts_end(p, e);
+	return rn_parts_divide(a->x, is_keys ? &a->keys_in : &a->in, pile, p, e);
 }
 
 static int group_parts(struct agg *a, struct rn_parts *rows, struct rn_parts *keys, unsigned level,
@@ -607,13 +626,14 @@ static int in_parts(struct agg *a, struct rn_spool *keys, struct rn_err *e)
 	struct rn_merge m = { .keys = order_keys, .arg = a, .n = 1 };
 	struct rn_parts p = { .n = RN_EXT_PARTS, .nkeys = a->ncut, .keys = a->cut };
 	struct rn_parts k = { .n = RN_EXT_PARTS, .nkeys = a->ncut, .keys = a->keys_cut };
+	char mem[RN_SIZE_TEXT];
 	int rc;
 
 	if (!a->ncut)
 		return rn_err_set(e, RN_ENOMEM,
 				  "a softmax over other columns than those of --by needs all rows at once, "
-				  "and they do not fit into --mem %" PRIu64 ": raise it",
-				  a->x->ctx->mem_limit);
+				  "and they do not fit into --mem %s: raise it",
+				  rn_size_text(a->x->ctx->mem_limit, mem));
 	RN_TRY(open_parts(a, e));
 	RN_GOTO(out, rn_parts_open(a->x, &a->in, &p, e));
 	RN_GOTO(out, divide_rows(a, &p, e));

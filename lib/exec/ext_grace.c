@@ -294,6 +294,7 @@ static int join_chunk(struct grace *g, const struct rn_node *node, struct rn_spo
 static int join_chunks(struct grace *g, struct rn_pile *left, struct rn_pile *right, struct rn_err *e)
 {
 	bool pairs = rn_join_pairs(g->kind);
+	char mem[RN_SIZE_TEXT];
 	uint8_t *lbits = NULL, *rbits = NULL;
 	struct rn_node inner = { 0 }, alone = { 0 };
 	struct rn_spool *l, *r;
@@ -303,8 +304,8 @@ static int join_chunks(struct grace *g, struct rn_pile *left, struct rn_pile *ri
 
 	if (json_object_size(rn_node_json(g->x->node, "asof")))
 		return rn_err_set(e, RN_ENOMEM, "the right rows of one key of an as-of join take more than "
-				  "the %" PRIu64 " bytes that --mem leaves for them: raise it",
-				  rn_probe_room(g->x->ctx));
+				  "the %" PRIu64 " bytes that --mem %s leaves for them: raise it",
+				  rn_probe_room(g->x->ctx), rn_size_text(g->x->ctx->mem_limit, mem));
 	RN_GOTO(out, other_kind(g->x->node, pairs ? "inner" : "semi", &inner, e));
 	/* Against no right rows a left join keeps every left row, and an anti join, too. */
 	RN_GOTO(out, other_kind(g->x->node, pairs ? "left" : "anti", &alone, e));
@@ -348,25 +349,11 @@ static int join_pair(struct grace *g, struct rn_pile **left, struct rn_pile **ri
 static int split(struct grace *g, struct rn_pile **pile, const struct rn_schema *s,
 		 const size_t *keys, unsigned level, struct rn_parts *p, struct rn_err *e)
 {
-	struct rn_spool *from;
-	struct rn_rel *b;
-	int rc;
-
 	p->nkeys = g->keys.n;
 	p->keys = keys;
 	p->spread_nulls = true;
 	p->level = level;
-	RN_TRY(rn_parts_open(g->x, s, p, e));
-	RN_TRY(rn_pile_end(*pile, &from, e));
-	for (size_t i = 0; i < rn_spool_blocks(from); i++) {
-		RN_TRY(rn_spool_take(from, i, &b, e));
-		rc = rn_parts_add(p, b, e);
-		rn_rel_unref(b);
-		RN_TRY(rc);
-	}
-	rn_pile_free(*pile);
-	*pile = NULL;
-	return rn_parts_end(p, e);
+	return rn_parts_divide(g->x, s, pile, p, e);
 }
 
 static int join_parts(struct grace *g, struct rn_parts *l, struct rn_parts *r, unsigned level,

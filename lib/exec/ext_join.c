@@ -208,10 +208,13 @@ out:
 
 static int too_large(struct rn_ext *x, uint64_t bytes, struct rn_err *e)
 {
+	char mem[RN_SIZE_TEXT];
+
 	return rn_err_set(e, RN_ENOMEM,
-			  "the inputs after the first take %" PRIu64 " bytes with their indexes, and of "
-			  "--mem %" PRIu64 " are for them: join two inputs, and the result with the next, "
-			  "or raise --mem", bytes, rn_probe_room(x->ctx));
+			  "the inputs after the first take %" PRIu64 " bytes with their indexes, and "
+			  "--mem %s leaves %" PRIu64 " for them: join two inputs, and the result with the "
+			  "next, or raise --mem", bytes, rn_size_text(x->ctx->mem_limit, mem),
+			  rn_probe_room(x->ctx));
 }
 
 int rn_ext_join(struct rn_ext *x, struct rn_err *e)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sort above --mem: pieces of the input that fit are sorted in memory and put on piles,
+ * sort: what fits into --mem is put in order slice by slice, so that all rows are there
+ * once.  Above that, pieces of the input that fit are sorted in memory and put on piles,
  * which are merged.
  */
 #include "../op/order.h"
@@ -9,7 +10,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { ROW_BYTES = 40 }; /* that sorting takes beside the rows: two items and a map */
+enum {
+	ROW_BYTES = 40,  /* that sorting takes beside the rows: two items and a map */
+	SLICE = 1 << 17, /* rows that are put in order at once */
+};
 
 struct sort {
 	struct rn_ext *x;
@@ -98,22 +102,52 @@ static int read_all(struct sort *s, struct rn_err *e)
 	}
 }
 
+static int emit_slices(struct sort *s, const struct rn_rel *all, const uint32_t *map, struct rn_err *e)
+{
+	for (uint64_t from = 0, n; from < all->rows; from += n) {
+		struct rn_rel *slice;
+		int rc;
+
+		n = all->rows - from < SLICE ? all->rows - from : SLICE;
+		RN_TRY(rn_rel_gather_team(s->x->ctx->team, all, map + from, n, &slice, e));
+		rc = s->x->emit(s->x->emit_arg, slice, e);
+		rn_rel_unref(slice);
+		RN_TRY(rc);
+	}
+	return 0;
+}
+
+/* The only piece. */
+static int emit_piece(struct sort *s, struct rn_err *e)
+{
+	struct rn_rel *all;
+	struct rn_buf *map;
+	size_t n = s->nblocks;
+	int rc;
+
+	s->nblocks = 0;
+	RN_TRY(rn_ext_stack(s->x->schema[0], s->blocks, n, &all, e));
+	rc = rn_order_map(s->x->ctx->team, rn_node_json(s->x->node, "by"), all, &map, e);
+	if (rc) {
+		rn_node_error(s->x->node, rc, e);
+	} else {
+		rc = emit_slices(s, all, map->data, e);
+		rn_buf_unref(map);
+	}
+	rn_rel_unref(all);
+	return rc;
+}
+
 static int sort(struct sort *s, struct rn_err *e)
 {
 	const json_t *by = rn_node_json(s->x->node, "by");
 	struct rn_merge m = { .keys = keys, .arg = s, .n = json_array_size(by) };
-	struct rn_rel *r;
-	int rc;
 
 	RN_TRY(rn_calloc(m.n, sizeof *s->desc, "a sort", &s->desc, e));
 	m.desc = s->desc;
 	RN_TRY(read_all(s, e));
-	if (!s->npiles) {
-		RN_TRY(sort_piece(s, &r, e));
-		rc = s->x->emit(s->x->emit_arg, r, e);
-		rn_rel_unref(r);
-		return rc;
-	}
+	if (!s->npiles)
+		return emit_piece(s, e);
 	if (s->nblocks)
 		RN_TRY(put_piece(s, e));
 	rn_log(s->x->ctx, RN_LOG_INFO, "sorted in %zu pieces, %" PRIu64 " bytes of temporary data",

@@ -368,3 +368,23 @@ out:
 	free(map);
 	return rc;
 }
+
+int rn_parts_divide(struct rn_ext *x, const struct rn_schema *s, struct rn_pile **pile,
+		    struct rn_parts *p, struct rn_err *e)
+{
+	struct rn_spool *from;
+	struct rn_rel *b;
+	int rc;
+
+	RN_TRY(rn_parts_open(x, s, p, e));
+	RN_TRY(rn_pile_end(*pile, &from, e));
+	for (size_t i = 0; i < rn_spool_blocks(from); i++) {
+		RN_TRY(rn_spool_take(from, i, &b, e));
+		rc = rn_parts_add(p, b, e);
+		rn_rel_unref(b);
+		RN_TRY(rc);
+	}
+	rn_pile_free(*pile);
+	*pile = NULL;
+	return rn_parts_end(p, e);
+}

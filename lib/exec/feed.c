@@ -105,12 +105,17 @@ static int read_section(struct rn_feed *f, const struct rn_schema **out, struct 
 static int read_block(struct rn_feed *f, struct rn_rel **out, struct rn_err *e)
 {
 	struct rn_feeds *a = f->all;
+	uint64_t done = 0, total = 0, rows;
 
 	if (f->source)
 		return rn_source_block(f->source, out, e);
 	RN_TRY(rn_reader_block(f->reader, out, e));
-	if (*out)
-		rn_ctx_progress(a->ctx, 0, 0, __atomic_add_fetch(&a->rows, (*out)->rows, __ATOMIC_RELAXED));
+	if (!*out)
+		return 0;
+	rows = __atomic_add_fetch(&a->rows, (*out)->rows, __ATOMIC_RELAXED);
+	if (a->n == 1)
+		rn_reader_progress(f->reader, &done, &total);
+	rn_ctx_progress(a->ctx, done, total, rows);
 	return 0;
 }
 

@@ -163,12 +163,13 @@ int rn_prog_check_mem(const struct rn_ctx *c, const struct rn_prog *p, struct rn
 	for (uint32_t i = 0; c->mem_limit && i < p->ninsts; i++) {
 		const struct rn_val *v = &p->vals[p->insts[i].out];
 		uint64_t bytes = (uint64_t)v->rows * v->width * sizeof(float);
+		char mem[RN_SIZE_TEXT];
 
 		if (bytes > c->mem_limit)
 			return rn_err_set(e, RN_ENOMEM,
 					  "an embedding of %u rows of %u values needs %" PRIu64
-					  " bytes, above the limit of %" PRIu64 " (--mem)",
-					  v->rows, v->width, bytes, c->mem_limit);
+					  " bytes, more than --mem %s",
+					  v->rows, v->width, bytes, rn_size_text(c->mem_limit, mem));
 	}
 	return 0;
 }

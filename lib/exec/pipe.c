@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -39,14 +38,6 @@ struct job {
 	struct input *in;
 	json_t *history;          /* of the first input; borrowed by no one else */
 };
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- the new node ------------------------------------------------------------- */
 
@@ -122,6 +113,7 @@ static int open_output(struct job *j, const char *kind, const uint32_t *section,
 	RN_GOTO(out, rn_str_check(&text, e));
 	RN_GOTO(out, rn_io_open_write(c->output, &io, e));
 	opt.stats = &j->stats->out;
+	opt.inline_only = !c->argv; /* the same bytes every time */
 	rc = rn_writer_open(io, text.s, &opt, &j->writer, e);
 out:
 	rn_str_fini(&text);
@@ -538,7 +530,7 @@ static int run_inputs(struct job *j, struct rn_err *e)
  * reads a pipe should print the root cause and not "truncated". */
 static void abort_output(struct job *j, const char *message)
 {
-	static const struct rn_writer_opt plain = { .compress = RN_COMPRESS_NONE };
+	static const struct rn_writer_opt plain = { .compress = RN_COMPRESS_NONE, .inline_only = true };
 	struct rn_io *io;
 
 	if (!j->writer && !rn_io_open_write(j->conf->output, &io, NULL)) {
@@ -575,7 +567,7 @@ int rn_pipe_run(const struct rn_pipe_conf *c, struct rn_pipe_stats *stats, struc
 	struct rn_pipe_stats unused;
 	struct job j = { .conf = c, .stats = stats ? stats : &unused };
 	struct rn_err mine = { 0 }, *err = e ? e : &mine;
-	double start = now();
+	double start = rn_now();
 	int rc;
 
 	*j.stats = (struct rn_pipe_stats){ 0 };
@@ -585,7 +577,7 @@ int rn_pipe_run(const struct rn_pipe_conf *c, struct rn_pipe_stats *stats, struc
 	} else {
 		abort_output(&j, err->msg);
 	}
-	j.stats->seconds = now() - start;
+	j.stats->seconds = rn_now() - start;
 	if (j.backend)
 		j.backend->close(j.backend);
 	close_inputs(&j);

@@ -11,6 +11,7 @@
 
 #include <fnmatch.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,7 @@ struct rn_source {
 	size_t part;             /* EMB_PART: an embedding that the table has */
 	uint64_t rows;           /* so far */
 	uint64_t nulls;          /* embedded as 0 */
+	uint64_t large;          /* finite, and embedded as infinity */
 	size_t nblocks, cap_blocks;
 	struct rn_column **key;  /* key columns of every block: nkey per block */
 	bool ended;
@@ -419,8 +421,12 @@ static int embedding(struct rn_source *s, const struct rn_rel *b, struct rn_tens
 	for (size_t c = 0; s->emb == EMB_COLS && c < s->in->ncols; c++) {
 		if (!s->to_emb[c])
 			continue;
-		for (uint64_t i = 0; i < b->rows; i++)
-			(*out)->data[i * s->width + k] = as_float(b->cols[c], i);
+		for (uint64_t i = 0; i < b->rows; i++) {
+			float z = as_float(b->cols[c], i);
+
+			(*out)->data[i * s->width + k] = z;
+			s->large += isinf(z) && !isinf(b->cols[c]->f64[i]); /* of float64 alone */
+		}
 		s->nulls += b->cols[c]->nulls;
 		k++;
 	}
@@ -543,6 +549,9 @@ static int end(struct rn_source *s, struct rn_err *e)
 	s->ended = true;
 	if (s->nulls)
 		rn_log(s->ctx, RN_LOG_WARN, "%s: %" PRIu64 " NULLs are embedded as 0", s->path, s->nulls);
+	if (s->large)
+		rn_log(s->ctx, RN_LOG_WARN, "%s: %" PRIu64 " values are more than a float32 holds, and "
+		       "embedded as infinity", s->path, s->large);
 	if (s->npy && s->rows != s->npy->rows)
 		return rn_err_set(e, RN_EDATA, "%s has %" PRIu64 " rows and %s has %" PRIu64, s->path, s->rows,
 				  rn_node_string(s->node, "emb"), s->npy->rows);

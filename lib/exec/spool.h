@@ -28,7 +28,8 @@ const struct rn_schema *rn_spool_schema(const struct rn_spool *s);
 /* Add rows (kept by reference where they stay in memory). */
 RN_MUST_CHECK int rn_spool_add(struct rn_spool *s, const struct rn_rel *r, struct rn_err *e);
 
-/* Nothing is added for now: what encoding keeps from block to block is given back. */
+/* A pause between additions: gives back the buffers that encoding keeps from one block
+ * to the next; the next rn_spool_add makes them again. */
 void rn_spool_rest(struct rn_spool *s);
 
 size_t rn_spool_blocks(const struct rn_spool *s);

@@ -340,10 +340,38 @@ out:
 
 /* ---- headers ---------------------------------------------------------------------------- */
 
+int rn_stream_history(const json_t *before, int argc, char *const *argv, json_t **out,
+		      struct rn_err *e)
+{
+	json_t *all = NULL, *entry, *args;
+	int rc;
+
+	RN_GOTO(fail, rn_json_array(&all, e));
+	for (size_t i = 0; i < json_array_size(before); i++)
+		RN_GOTO(fail, rn_json_append(all, json_incref(json_array_get(before, i)), e));
+	RN_GOTO(fail, rn_json_object(&entry, e));
+	RN_GOTO(fail, rn_json_append(all, entry, e));
+	RN_GOTO(fail, rn_json_array(&args, e));
+	RN_GOTO(fail, rn_json_set(entry, "argv", args, e));
+	for (int i = 0; i < argc; i++) {
+		char *shown = rn_uri_hidden(argv[i], e);
+		json_t *a = shown ? json_string(shown) : NULL;
+
+		free(shown);
+		/* An argument need not be UTF-8; the history is a note, not data. */
+		RN_GOTO(fail, rn_json_append(args, a ? a : json_string("?"), e));
+	}
+	*out = all;
+	return 0;
+fail:
+	json_decref(all);
+	return rc;
+}
+
 int rn_stream_make_header(const char *kind, json_t *plan, const json_t *history, int argc,
 			  char *const *argv, json_t **out, struct rn_err *e)
 {
-	json_t *h = NULL, *all = NULL, *entry = NULL, *args = NULL;
+	json_t *h = NULL, *all;
 	int rc;
 
 	RN_GOTO(out, rn_json_object(&h, e));
@@ -353,34 +381,10 @@ int rn_stream_make_header(const char *kind, json_t *plan, const json_t *history,
 	plan = NULL;
 	if (rc || !argv)
 		goto out;
-	RN_GOTO(out, rn_json_array(&all, e));
-	for (size_t i = 0; i < json_array_size(history); i++)
-		RN_GOTO(out, rn_json_append(all, json_incref(json_array_get(history, i)), e));
-	RN_GOTO(out, rn_json_array(&args, e));
-	for (int i = 0; i < argc; i++) {
-		char *shown = rn_uri_hidden(argv[i], e);
-		json_t *a = shown ? json_string(shown) : NULL;
-
-		free(shown);
-		/* An argument need not be UTF-8; the history is a note, not data. */
-		RN_GOTO(out, rn_json_append(args, a ? a : json_string("?"), e));
-	}
-	RN_GOTO(out, rn_json_object(&entry, e));
-	rc = rn_json_set(entry, "argv", args, e);
-	args = NULL;
-	if (!rc) {
-		rc = rn_json_append(all, entry, e);
-		entry = NULL;
-	}
-	if (!rc) {
-		rc = rn_json_set(h, "history", all, e);
-		all = NULL;
-	}
+	RN_GOTO(out, rn_stream_history(history, argc, argv, &all, e));
+	rc = rn_json_set(h, "history", all, e);
 out:
 	json_decref(plan);
-	json_decref(args);
-	json_decref(entry);
-	json_decref(all);
 	if (rc)
 		json_decref(h);
 	else

@@ -27,6 +27,9 @@ RN_MUST_CHECK int rn_stream_header(struct rn_reader *r, const char *file, json_t
 RN_MUST_CHECK int rn_stream_sections(struct rn_reader *r, const char *file, struct rn_stream *s,
 				     struct rn_err *e);
 
+/* The history `before` (may be NULL), and after it this command. */
+RN_MUST_CHECK int rn_stream_history(const json_t *before, int argc, char *const *argv, json_t **out,
+				    struct rn_err *e);
 /* A new header; takes plan; argv NULL: without history. */
 RN_MUST_CHECK int rn_stream_make_header(const char *kind, json_t *plan, const json_t *history,
 					int argc, char *const *argv, json_t **out,

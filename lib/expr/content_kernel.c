@@ -7,6 +7,7 @@
 #include "content_node.h"
 
 #include "../base/num.h"
+#include "../rel/key.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -55,21 +56,6 @@ int rn_cx_cmp_text(const struct rn_cx_text *a, const struct rn_cx_text *b)
 	return c ? c : (a->n > b->n) - (a->n < b->n);
 }
 
-/* By the integer part of b, then by what b is beyond it; exact. */
-int rn_cx_cmp_mixed(int64_t a, double b)
-{
-	int64_t t;
-	double part;
-
-	if (b >= 0x1p63)
-		return -1;
-	if (b < -0x1p63)
-		return 1;
-	t = (int64_t)b;
-	part = b - (double)t;
-	return a != t ? (a > t) - (a < t) : (part < 0) - (part > 0);
-}
-
 /* out[i] = A op B, by one loop for each operator. */
 #define COMPARE(op, A, B)                                                                         \
 	do {                                                                                      \
@@ -87,9 +73,9 @@ static void compare(enum rn_cx_op op, enum rn_type ta, const struct rn_cx_vec *a
 		    const struct rn_cx_vec *b, size_t n, uint8_t *out)
 {
 	if (ta == RN_INT64 && tb == RN_FLOAT64)
-		COMPARE(op, rn_cx_cmp_mixed(a->i[i], b->f[i]), 0);
+		COMPARE(op, rn_key_cmp_mixed(a->i[i], b->f[i]), 0);
 	else if (ta == RN_FLOAT64 && tb == RN_INT64)
-		COMPARE(op, 0, rn_cx_cmp_mixed(b->i[i], a->f[i]));
+		COMPARE(op, 0, rn_key_cmp_mixed(b->i[i], a->f[i]));
 	else if (ta == RN_FLOAT64)
 		COMPARE(op, a->f[i], b->f[i]);
 	else if (ta == RN_BOOL)

@@ -278,9 +278,8 @@ static inline bool rn_cx_counts(const uint8_t *null, const uint8_t *active, size
 int rn_cx_row_fail(const struct rn_cx_state *s, const struct rn_cx_node *x, size_t i,
 		   struct rn_err *e, const char *fmt, ...) RN_PRINTF(5, 6);
 
-/* Three-way comparisons: below 0, 0, above 0. */
+/* Below 0, 0, above 0. */
 int rn_cx_cmp_text(const struct rn_cx_text *a, const struct rn_cx_text *b);
-int rn_cx_cmp_mixed(int64_t a, double b);
 
 /* The equality of two vectors, whatever it is where one is NULL, into eq. */
 void rn_cx_equal(enum rn_type ta, const struct rn_cx_vec *a, enum rn_type tb,

@@ -416,7 +416,8 @@ static int fill_dense(struct filling *f, struct piece *p, uint64_t from, uint64_
 	return 0;
 }
 
-/* ptr[r + 1] is for now the number of values up to row r of this piece. */
+/* ptr[r + 1] becomes the number of values up to row r in this piece alone: what the pieces
+ * before it have is added when all are filled. */
 static int fill_sparse(struct filling *f, struct piece *p, uint64_t from, uint64_t to,
 		       struct rn_err *e)
 {

@@ -442,13 +442,27 @@ static int buffer(struct rn_elower *l, const char *prefix, const char *what, uin
 	return rc;
 }
 
+/* What a buffer will be once its earlier updates in this program are done: a module that is used
+ * twice moves its statistics twice, one after the other. */
+static int moved_buffer(struct rn_elower *l, uint32_t buf, uint32_t *out, struct rn_err *e)
+{
+	*out = buf;
+	for (size_t i = 0; i < l->p->nupdates; i++) {
+		const struct rn_update u = l->p->updates[i];
+
+		if (u.param == buf)
+			RN_VAL(out, ew2(l, RN_EW_SUB, *out, with(l, RN_EW_MUL, u.delta, u.rate, e), e));
+	}
+	return 0;
+}
+
 /* The mean and the variance of each feature over the rows, and what they make of the running
  * ones: those forget at the rate of the momentum, and take the variance of a sample. */
 static int batch_statistics(struct rn_elower *l, uint32_t x, const uint32_t running[2],
 			    double momentum, uint32_t *mean, uint32_t *var, struct rn_err *e)
 {
 	double n = l->p->vals[x].rows;
-	uint32_t d, v[2];
+	uint32_t d, v[2], now;
 
 	RN_VAL(mean, with(l, RN_EW_DIV, rn_prog_colsum(l->p, x, e), n > 0 ? n : 1, e));
 	RN_VAL(&d, ew2(l, RN_EW_SUB, x, *mean, e));
@@ -460,7 +474,8 @@ static int batch_statistics(struct rn_elower *l, uint32_t x, const uint32_t runn
 		       l->env->stage, n, n == 1 ? "" : "s");
 	for (unsigned k = 0; k < 2 && running[0] != RN_NONE && n >= 2; k++) {
 		v[k] = k ? with(l, RN_EW_MUL, *var, n / (n - 1), e) : *mean;
-		RN_VAL(&v[k], ew2(l, RN_EW_SUB, running[k], v[k], e));
+		RN_TRY(moved_buffer(l, running[k], &now, e));
+		RN_VAL(&v[k], ew2(l, RN_EW_SUB, now, v[k], e));
 		RN_TRY(rn_prog_update(l->p, running[k], v[k], momentum, e));
 	}
 	return 0;

@@ -23,11 +23,6 @@ static int no_memory(const struct rn_expander *x)
 	return x->e && x->e->code ? x->e->code : RN_ENOMEM;
 }
 
-uint32_t rn_expander_count(const struct rn_expander *x)
-{
-	return x->n;
-}
-
 const struct rn_rule_inst *rn_expander_inst(const struct rn_expander *x, uint32_t i)
 {
 	return x->insts[i];

@@ -84,8 +84,11 @@ RN_MUST_CHECK int rn_expand_run(struct rn_expander *x, const struct rn_stmt *s, 
 				struct rn_err *e);
 RN_MUST_CHECK int rn_expand_ref(struct rn_expander *x, const struct rn_ref *r,
 				struct rn_inst_atom *out, struct rn_err *e);
-uint32_t rn_expander_count(const struct rn_expander *x);
 const struct rn_rule_inst *rn_expander_inst(const struct rn_expander *x, uint32_t i);
+
+/* Is argument i of an encoder's call a word or a value, rather than a column?  The hour of
+ * Cyclic(t, hour), the none of Numeric(x, scale=none). */
+bool rn_is_setting(const struct rn_term *call, uint32_t i);
 
 /* A term that must be a constant: settings of runs and sources.  Numbers, strings,
  * booleans; constants of the program are put in. */

@@ -17,6 +17,7 @@ struct walk {
 	int (*fn)(void *arg, const struct rn_env *env, uint32_t i);
 	void *arg;
 	uint32_t n;
+	struct rn_term ***cells; /* by guard, by row and place: made when they are met first */
 };
 
 static int no_memory(const struct rn_expander *x)
@@ -51,6 +52,8 @@ static int find_variable(struct walk *w, const struct rn_env *env, const struct 
 	const struct rn_term *c;
 
 	if (t->kind == RN_T_NAME) {
+		if (t->templated) /* a constant, perhaps of the variable */
+			return 0;
 		RN_TRY(rn_try_constant(w->x, env, w->scope, t, &c));
 		if (c)
 			return 0;
@@ -66,6 +69,16 @@ static int find_variable(struct walk *w, const struct rn_env *env, const struct 
 	return 0;
 }
 
+static bool mentions(const struct rn_term *t, const char *name)
+{
+	if (t->kind == RN_T_NAME && !t->templated && !strcmp(t->str, name))
+		return true;
+	for (uint32_t i = 0; i < t->n; i++)
+		if (mentions(t->arg[i], name))
+			return true;
+	return false;
+}
+
 /* The bound that one comparison gives, if it is one. */
 static int take_bound(struct walk *w, const struct rn_env *env, const struct rn_term *t,
 		      const char *name, double *low, double *high)
@@ -74,7 +87,8 @@ static int take_bound(struct walk *w, const struct rn_env *env, const struct rn_
 	enum rn_term_op op = t->op;
 	int var = side[0]->kind == RN_T_NAME && !strcmp(side[0]->str, name) ? 0 : 1;
 
-	if (side[var]->kind != RN_T_NAME || strcmp(side[var]->str, name))
+	if (side[var]->kind != RN_T_NAME || strcmp(side[var]->str, name) ||
+	    mentions(side[1 - var], name))
 		return 0;
 	RN_TRY(rn_try_constant(w->x, env, w->scope, side[1 - var], &c));
 	if (!c || c->kind != RN_T_NUM)
@@ -130,14 +144,16 @@ static int integers(struct walk *w, const struct rn_env *env)
 
 /* ---- rows of relations ------------------------------------------------------------------------------ */
 
-/* A value of the guard relation as a literal; NULL is no value. */
+/* A value of the guard relation as a literal, *out where it was made before; NULL is no value. */
 static int cell(struct walk *w, const struct rn_column *c, uint64_t i, const struct rn_atom *at,
 		struct rn_term **out)
 {
 	struct rn_expander *x = w->x;
-	struct rn_term *t = rn_expand_alloc(x, sizeof *t);
+	struct rn_term *t;
 
-	*out = t;
+	if (*out)
+		return 0;
+	*out = t = rn_expand_alloc(x, sizeof *t);
 	if (!t)
 		return no_memory(x);
 	*t = (struct rn_term){ .kind = RN_T_NUM, .at = at->at, .end = at->end };
@@ -160,23 +176,23 @@ static int cell(struct walk *w, const struct rn_column *c, uint64_t i, const str
 
 /* Bind the places of the guard to row i; *fits: its constants and bound names agree. */
 static int bind_row(struct walk *w, const struct rn_env **env, const struct rn_atom *g,
-		    const struct rn_rel *r, uint64_t i, bool *fits)
+		    const struct rn_rel *r, uint64_t i, struct rn_term **cells, bool *fits)
 {
 	struct rn_expander *x = w->x;
 
 	*fits = true;
 	for (uint32_t k = 0; *fits && k < g->nplaces; k++) {
-		const struct rn_term *p = g->places[k].term, *c = NULL;
-		struct rn_term *v;
+		const struct rn_term *p = g->places[k].term, *c = NULL, *v;
 		size_t col = k;
 
 		if (g->places[k].col && rn_schema_find(&r->schema, g->places[k].col, &col, x->e))
 			return rn_diag_error(x->d, g->places[k].at, 0, "no column '%s' in '%s'",
 					     g->places[k].col, g->ref.name);
-		RN_TRY(cell(w, r->cols[col], i, g, &v));
+		if (p->kind == RN_T_NAME && !strcmp(p->str, "_"))
+			continue;
+		RN_TRY(cell(w, r->cols[col], i, g, &cells[k]));
+		v = cells[k];
 		if (p->kind == RN_T_NAME && !p->templated) {
-			if (!strcmp(p->str, "_"))
-				continue;
 			c = rn_env_find(*env, p->str);
 			if (!c) {
 				*env = rn_env_bind(x, *env, p->str, v);
@@ -208,10 +224,14 @@ static int rows(struct walk *w, const struct rn_env *env, uint32_t guard)
 	if (g->nplaces > r->schema.ncols)
 		return rn_diag_error(x->d, g->at, g->end, "'%s' has %zu columns, and here are %u places", source,
 				     r->schema.ncols, g->nplaces);
+	if (!w->cells[guard])
+		w->cells[guard] = rn_expand_alloc(x, r->rows * g->nplaces * sizeof **w->cells);
+	if (!w->cells[guard])
+		return no_memory(x);
 	for (uint64_t i = 0; i < r->rows; i++) {
 		const struct rn_env *in = env;
 
-		RN_TRY(bind_row(w, &in, g, r, i, &fits));
+		RN_TRY(bind_row(w, &in, g, r, i, w->cells[guard] + i * g->nplaces, &fits));
 		if (fits)
 			RN_TRY(rows(w, in, guard + 1));
 	}
@@ -225,6 +245,9 @@ int rn_expand_set(struct rn_expander *x, const struct rn_env *env, const struct 
 {
 	struct walk w = { .x = x, .scope = scope, .set = set, .fn = fn, .arg = arg };
 
+	w.cells = rn_expand_alloc(x, set->nguards * sizeof *w.cells);
+	if (!w.cells)
+		return no_memory(x);
 	RN_TRY(set->nguards ? rows(&w, env, 0) : integers(&w, env));
 	*count = w.n;
 	return 0;

@@ -1,283 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Terms under an environment: constants, transforms, embedding and content expressions.
+ * Terms under an environment: transforms, embedding and content expressions.
  */
 #include "expander.h"
 
 #include "../expr/emb_fn.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 static int no_memory(const struct rn_expander *x)
 {
 	return x->e && x->e->code ? x->e->code : RN_ENOMEM;
-}
-
-static int too_many_terms(struct rn_expander *x, const struct rn_term *t)
-{
-	return rn_diag_error(x->d, t->at, t->end, "the program's expressions expand to more than %d terms",
-			     RN_EXPAND_TERMS);
-}
-
-/* A copy with room for n arguments; where the original stands in the text, it stands. */
-static int copy_term(struct rn_expander *x, const struct rn_term *t, uint32_t n,
-		     struct rn_term **out)
-{
-	struct rn_term *c = rn_expand_alloc(x, sizeof *c);
-
-	if (!c)
-		return no_memory(x);
-	if (++x->nterms > RN_EXPAND_TERMS)
-		return too_many_terms(x, t);
-	*c = *t;
-	c->n = n;
-	c->size = 0;
-	c->key = NULL;
-	c->arg = n ? rn_expand_alloc(x, n * sizeof *c->arg) : NULL;
-	if (n && !c->arg)
-		return no_memory(x);
-	if (t->key) {
-		c->key = rn_expand_alloc(x, n * sizeof *c->key);
-		if (!c->key)
-			return no_memory(x);
-		memcpy(c->key, t->key, (n < t->n ? n : t->n) * sizeof *c->key);
-	}
-	*out = c;
-	return 0;
-}
-
-/* ---- constants ------------------------------------------------------------------------------ */
-
-static bool is_literal(const struct rn_term *t)
-{
-	return t->kind == RN_T_NUM || t->kind == RN_T_STR || t->kind == RN_T_BOOL ||
-	       t->kind == RN_T_NONE;
-}
-
-static int number(struct rn_expander *x, const struct rn_term *t, double v, bool is_float,
-		  const struct rn_term **out)
-{
-	struct rn_term *n;
-
-	if (!isfinite(v))
-		return rn_diag_error(x->d, t->at, t->end, "this is not a finite number");
-	RN_TRY(copy_term(x, t, 0, &n));
-	n->kind = RN_T_NUM;
-	n->num = v;
-	n->is_float = is_float || rint(v) != v;
-	*out = n;
-	return 0;
-}
-
-static int truth(struct rn_expander *x, const struct rn_term *t, bool v,
-		 const struct rn_term **out)
-{
-	struct rn_term *n;
-
-	RN_TRY(copy_term(x, t, 0, &n));
-	n->kind = RN_T_BOOL;
-	n->num = v;
-	*out = n;
-	return 0;
-}
-
-bool rn_literal_equal(const struct rn_term *a, const struct rn_term *b)
-{
-	if (a->kind != b->kind)
-		return false;
-	if (a->kind == RN_T_STR)
-		return !strcmp(a->str, b->str);
-	return a->kind == RN_T_NONE || a->num == b->num;
-}
-
-static int compare(struct rn_expander *x, const struct rn_term *t, const struct rn_term *a,
-		   const struct rn_term *b, const struct rn_term **out)
-{
-	double c;
-
-	if (t->op == RN_TOP_EQ || t->op == RN_TOP_NE)
-		return truth(x, t, rn_literal_equal(a, b) == (t->op == RN_TOP_EQ), out);
-	if (a->kind != b->kind || (a->kind != RN_T_NUM && a->kind != RN_T_STR))
-		return rn_diag_error(x->d, t->at, t->end, "these two cannot be compared");
-	c = a->kind == RN_T_STR ? strcmp(a->str, b->str) : a->num - b->num;
-	return truth(x, t, t->op == RN_TOP_LT ? c < 0 : t->op == RN_TOP_LE ? c <= 0 :
-			   t->op == RN_TOP_GT ? c > 0 : c >= 0, out);
-}
-
-/* A computed number is a size where it is whole, whatever it was made of. */
-static int arithmetic(struct rn_expander *x, const struct rn_term *t, const struct rn_term *a,
-		      const struct rn_term *b, const struct rn_term **out)
-{
-	if (t->op >= RN_TOP_EQ)
-		return compare(x, t, a, b, out);
-	if (a->kind != RN_T_NUM || b->kind != RN_T_NUM)
-		return rn_diag_error(x->d, t->at, t->end, "arithmetic takes numbers");
-	switch (t->op) {
-	case RN_TOP_ADD: return number(x, t, a->num + b->num, false, out);
-	case RN_TOP_SUB: return number(x, t, a->num - b->num, false, out);
-	case RN_TOP_MUL: return number(x, t, a->num * b->num, false, out);
-	case RN_TOP_POW: return number(x, t, pow(a->num, b->num), false, out);
-	case RN_TOP_DIV:
-		if (b->num == 0)
-			return rn_diag_error(x->d, t->at, t->end, "division by zero");
-		return number(x, t, a->num / b->num, false, out);
-	default:
-		return rn_diag_error(x->d, t->at, t->end, "'@' multiplies embeddings, not constants");
-	}
-}
-
-/* Definitions called `name`: of the function that we are in, else the program's. */
-static const struct rn_named *find_defs(const struct rn_expander *x, const struct rn_scope *scope,
-					const char *name, uint32_t *n, bool *local)
-{
-	*local = false;
-	if (scope) /* its definitions stand in the table under the function's statement */
-		for (uint32_t i = 0; i < scope->fn->nbody; i++) {
-			const struct rn_stmt *s = &scope->fn->body[i];
-
-			*local = *local || (s->kind == RN_S_DEFINE && !strcmp(s->name, name));
-		}
-	return *local ? NULL : rn_named_find(x->defs, x->ndefs, name, n);
-}
-
-bool rn_is_constant(const struct rn_expander *x, const struct rn_scope *scope, const char *name)
-{
-	const struct rn_named *defs;
-	struct rn_term **params;
-	uint32_t n = 0, nparams = 0;
-	bool local;
-
-	defs = find_defs(x, scope, name, &n, &local);
-	if (defs)
-		rn_stmt_tparams(defs->stmt, &params, &nparams);
-	return (local || n) && !nparams;
-}
-
-/* The definition of `name` for these arguments; *out NULL where there is none of the name. */
-static int find_def(struct rn_expander *x, const struct rn_scope *scope, const struct rn_term *t,
-		    const char *name, const struct rn_term *const *args, uint32_t nargs,
-		    const struct rn_stmt **out, bool *local)
-{
-	const struct rn_named *defs, *best;
-	uint32_t n = 0;
-
-	*out = NULL;
-	defs = find_defs(x, scope, name, &n, local);
-	if (*local)
-		RN_TRY(rn_named_local(x, scope->fn, RN_S_DEFINE, name, &defs, &n));
-	if (!n)
-		return 0;
-	RN_TRY(rn_best_match(x, defs, n, args, nargs, t->at, t->end, &best));
-	*out = best->stmt;
-	return 0;
-}
-
-static int constant(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
-		    const struct rn_term *t, const struct rn_term **out, bool told);
-
-/* A constant of the program, `hidden = 16 .` */
-static int named_constant(struct rn_expander *x, const struct rn_scope *scope,
-			  const struct rn_term *t, const struct rn_term **out, bool told)
-{
-	const struct rn_stmt *def;
-	bool local;
-	int rc;
-
-	RN_TRY(find_def(x, scope, t, t->str, NULL, 0, &def, &local));
-	if (!def)
-		return 0;
-	if (x->depth >= RN_EXPAND_DEPTH)
-		return rn_diag_error(x->d, t->at, t->end, "'%s' is defined by itself", t->str);
-	x->depth++;
-	rc = constant(x, local ? scope->env : NULL, local ? scope : NULL, def->value, out, told);
-	x->depth--;
-	return rc;
-}
-
-/* *out stays NULL for what is no constant. */
-static int constant(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
-		    const struct rn_term *t, const struct rn_term **out, bool told)
-{
-	const struct rn_term *a = NULL, *b = NULL;
-
-	*out = NULL;
-	switch (t->kind) {
-	case RN_T_NUM: case RN_T_STR: case RN_T_BOOL: case RN_T_NONE:
-		*out = t;
-		return 0;
-	case RN_T_NAME:
-		if (t->templated)
-			return 0;
-		*out = rn_env_find(env, t->str);
-		return *out ? 0 : named_constant(x, scope, t, out, told);
-	case RN_T_NEG:
-		RN_TRY(constant(x, env, scope, t->arg[0], &a, told));
-		if (a && a->kind != RN_T_NUM)
-			return told ? rn_diag_error(x->d, t->at, t->end, "only a number has a minus") : 0;
-		return a ? number(x, t, -a->num, a->is_float, out) : 0;
-	case RN_T_BIN:
-		RN_TRY(constant(x, env, scope, t->arg[0], &a, told));
-		if (a)
-			RN_TRY(constant(x, env, scope, t->arg[1], &b, told));
-		if (!a || !b || (!told && (!is_literal(a) || t->op == RN_TOP_MATMUL)))
-			return 0;
-		return arithmetic(x, t, a, b, out);
-	default:
-		return 0;
-	}
-}
-
-int rn_try_constant(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
-		    const struct rn_term *t, const struct rn_term **out)
-{
-	return constant(x, env, scope, t, out, false);
-}
-
-/* What in it is none? */
-static int no_constant(struct rn_expander *x, const struct rn_env *env,
-		       const struct rn_scope *scope, const struct rn_term *t)
-{
-	const struct rn_term *c;
-
-	if (t->kind == RN_T_NAME && !t->templated)
-		return rn_diag_error(x->d, t->at, t->end, "'%s' is no constant and no parameter here", t->str);
-	for (uint32_t i = 0; i < t->n && (t->kind == RN_T_BIN || t->kind == RN_T_NEG); i++) {
-		RN_TRY(rn_try_constant(x, env, scope, t->arg[i], &c));
-		if (!c)
-			return no_constant(x, env, scope, t->arg[i]);
-	}
-	return rn_diag_error(x->d, t->at, t->end, "this must be a constant");
-}
-
-int rn_constant(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
-		const struct rn_term *t, bool bare_names, const struct rn_term **out)
-{
-	RN_TRY(constant(x, env, scope, t, out, true));
-	if (*out)
-		return 0;
-	if (bare_names && t->kind == RN_T_NAME && !t->templated) { /* the name of a relation */
-		struct rn_term *s;
-
-		RN_TRY(copy_term(x, t, 0, &s));
-		s->kind = RN_T_STR;
-		*out = s;
-		return 0;
-	}
-	return no_constant(x, env, scope, t);
-}
-
-int rn_constants(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
-		 struct rn_term *const *t, uint32_t n, bool bare_names,
-		 const struct rn_term ***out)
-{
-	*out = n ? rn_expand_alloc(x, n * sizeof **out) : NULL;
-	if (n && !*out)
-		return no_memory(x);
-	for (uint32_t i = 0; i < n; i++)
-		RN_TRY(rn_constant(x, env, scope, t[i], bare_names, &(*out)[i]));
-	return 0;
 }
 
 /* ---- embedding expressions -------------------------------------------------------------------- */
@@ -318,7 +51,7 @@ int rn_find_free(struct rn_expander *x, const struct rn_env *env, const struct r
 	bool local;
 
 	if (t->kind == RN_T_NAME && !t->templated) {
-		find_defs(x, scope, t->str, &n, &local);
+		rn_find_defs(x, scope, t->str, &n, &local);
 		if (n || local || rn_env_find(env, t->str))
 			return 0;
 		RN_TRY(rn_try_constant(x, env, scope, t, &c));
@@ -367,7 +100,7 @@ static int add_own_name(struct rn_expander *x, struct within *w, const struct rn
 			return 0;
 	w->module++;
 	c = *out;
-	RN_TRY(copy_term(x, c, c->n + 1, &c));
+	RN_TRY(rn_term_copy(x, c, c->n + 1, &c));
 	memcpy(c->arg, (*out)->arg, (*out)->n * sizeof *c->arg);
 	key = rn_expand_alloc(x, c->n * sizeof *key);
 	s = rn_expand_alloc(x, sizeof *s);
@@ -446,7 +179,7 @@ static int apply(struct rn_expander *x, struct within *w, const struct rn_term *
 		return 0;
 	}
 	/* K = Linear(16, 7) . : a function that is applied now */
-	RN_TRY(copy_term(x, at, 2, &call));
+	RN_TRY(rn_term_copy(x, at, 2, &call));
 	call->kind = RN_T_CALL;
 	call->key = NULL;
 	call->arg[0] = body;
@@ -479,25 +212,31 @@ static int expand_name(struct rn_expander *x, struct within *w, const struct rn_
 		/* A set of one element is that element. */
 		if (names->nsplat == 1 && !strcmp(name, names->splat_base))
 			name = names->splat[0];
-		RN_TRY(copy_term(x, t, 0, out));
+		RN_TRY(rn_term_copy(x, t, 0, out));
 		(*out)->templated = false;
 		(*out)->str = name;
 		return 0;
 	}
-	if (!t->templated) {
-		RN_TRY(rn_try_constant(x, w->env, w->scope, t, &c));
-		if (c) {
-			*out = (struct rn_term *)(uintptr_t)c;
-			return 0;
-		}
+	RN_TRY(rn_try_constant(x, w->env, w->scope, t, &c));
+	if (c) {
+		*out = (struct rn_term *)(uintptr_t)c;
+		return 0;
 	}
-	RN_TRY(find_def(x, w->scope, t, t->str, args, t->n, &def, &local));
+	RN_TRY(rn_find_def(x, w->scope, t, t->str, args, t->n, &def, &local));
 	if (def)
 		return apply(x, w, t, args, t->n, def, local, NULL, out);
 	if (!w->own && has(names->vars, names->nvars, t->str))
 		return rn_diag_error(x->d, t->at, t->end, "'%s' is a column: [%s] makes an embedding of it",
 				     t->str, t->str);
 	return rn_diag_error(x->d, t->at, t->end, "'%s' is bound nowhere in the body", t->str);
+}
+
+bool rn_is_setting(const struct rn_term *call, uint32_t i)
+{
+	const struct rn_term *f = call->arg[0];
+
+	return (call->key && call->key[i]) ||
+	       (i > 1 && f->kind == RN_T_NAME && !strcasecmp(f->str, "cyclic"));
 }
 
 /* [a, Enc(8)(b)]: variables of the body, and encoders of them; `setting`: among an encoder's. */
@@ -523,19 +262,91 @@ static int expand_bracket(struct rn_expander *x, struct within *w, const struct 
 					     t->str);
 		return rn_diag_error(x->d, t->at, t->end, "no column '%s' in the body", t->str);
 	}
-	if (is_literal(t)) {
+	if (rn_is_literal(t)) {
 		*out = (struct rn_term *)(uintptr_t)t;
 		return 0;
 	}
-	RN_TRY(copy_term(x, t, t->n, out));
+	RN_TRY(rn_term_copy(x, t, t->n, out));
 	for (uint32_t i = 0; i < t->n; i++) {
 		if (t->kind == RN_T_CALL && !i && t->arg[0]->kind == RN_T_NAME)
 			(*out)->arg[0] = t->arg[0];
 		else
-			RN_TRY(expand_bracket(x, w, t->arg[i], made ? !i : setting || (t->key && t->key[i]),
+			RN_TRY(expand_bracket(x, w, t->arg[i],
+					      made ? !i : setting || (t->kind == RN_T_CALL && rn_is_setting(t, i)),
 					      &(*out)->arg[i]));
 	}
 	return 0;
+}
+
+/* Is an item of a bracket a module over columns, Linear(1, 8)(age), rather than an encoder? */
+static bool is_module_item(const struct rn_expander *x, const struct within *w,
+			   const struct rn_term *t)
+{
+	const struct rn_term *f = t;
+	struct rn_emb_fn fn;
+	uint32_t n = 0;
+	bool local;
+
+	while (f->kind == RN_T_CALL)
+		f = f->arg[0];
+	if (t->kind != RN_T_CALL || f->kind != RN_T_NAME)
+		return false;
+	rn_find_defs(x, w->scope, f->str, &n, &local);
+	return n || local || rn_emb_function(f->str, &fn);
+}
+
+static int new_bracket(struct rn_expander *x, struct rn_term *t, struct rn_term **out)
+{
+	struct rn_term *b = rn_expand_alloc(x, sizeof *b);
+
+	if (!b || !(b->arg = rn_expand_alloc(x, sizeof *b->arg)))
+		return no_memory(x);
+	b->kind = RN_T_BRACKET;
+	b->at = t->at;
+	b->end = t->end;
+	b->depth = t->depth + 1;
+	b->n = 1;
+	b->arg[0] = t;
+	*out = b;
+	return 0;
+}
+
+/* The module with brackets around its columns: Linear(1, 8)([age]). */
+static int module_item(struct rn_expander *x, const struct within *w, struct rn_term *t,
+		       struct rn_term **out)
+{
+	if (t->kind == RN_T_NAME || (t->kind == RN_T_CALL && !is_module_item(x, w, t)))
+		return new_bracket(x, t, out);
+	*out = t;
+	if (t->kind != RN_T_CALL)
+		return 0;
+	RN_TRY(rn_term_copy(x, t, t->n, out));
+	(*out)->arg[0] = t->arg[0];
+	for (uint32_t i = 1; i < t->n; i++)
+		RN_TRY(module_item(x, w, t->arg[i], &(*out)->arg[i]));
+	return 0;
+}
+
+/* [a, Linear(1, 8)(b), c] is Concat([a], Linear(1, 8)([b]), [c]). */
+static int expand_modules(struct rn_expander *x, struct within *w, const struct rn_term *t,
+			  struct rn_term **out)
+{
+	struct rn_term *call, *name;
+
+	if (t->n == 1) {
+		RN_TRY(module_item(x, w, t->arg[0], &call));
+		return expand(x, w, call, out);
+	}
+	name = rn_expand_alloc(x, sizeof *name);
+	if (!name)
+		return no_memory(x);
+	*name = (struct rn_term){ .kind = RN_T_NAME, .at = t->at, .end = t->end, .str = "Concat" };
+	RN_TRY(rn_term_copy(x, t, t->n + 1, &call));
+	call->kind = RN_T_CALL;
+	call->arg[0] = name;
+	for (uint32_t i = 0; i < t->n; i++)
+		RN_TRY(module_item(x, w, t->arg[i], &call->arg[i + 1]));
+	return expand(x, w, call, out);
 }
 
 /* Aggregates of a head that expressions do not know by that name. */
@@ -558,7 +369,7 @@ static int expand_function(struct rn_expander *x, struct within *w, const struct
 		return unknown_function(x, t->arg[0]);
 	for (uint32_t i = 1; i < t->n; i++)
 		n += t->arg[i]->kind == RN_T_SPLAT ? names->nsplat : 0;
-	RN_TRY(copy_term(x, t, n, &c));
+	RN_TRY(rn_term_copy(x, t, n, &c));
 	if (t->arg[0]->kind == RN_T_NAME)
 		c->arg[0] = t->arg[0];
 	else
@@ -572,13 +383,17 @@ static int expand_function(struct rn_expander *x, struct within *w, const struct
 						     "*%s stands for the embeddings of Join(Set(...)), and there is none "
 						     "that calls them so", a->str);
 			for (uint32_t k = 0; k < names->nsplat; k++) {
-				RN_TRY(copy_term(x, a, 0, &c->arg[to]));
+				RN_TRY(rn_term_copy(x, a, 0, &c->arg[to]));
 				c->arg[to]->kind = RN_T_NAME;
 				c->arg[to++]->str = names->splat[k];
 			}
 			continue;
 		}
-		if (t->key && t->key[i] && *t->key[i] == ';') { /* softmax(a; t): a variable */
+		if (t->key && t->key[i] &&
+		    (*t->key[i] == ';' || (!strcmp(t->key[i], "per") && a->kind != RN_T_STR))) {
+			/* softmax(a; t), Linear(8, 8, per=t): a variable; per="t": a column of that name */
+			if (w->own)
+				return rn_diag_error(x->d, a->at, a->end, "a transform knows no columns");
 			if (a->kind != RN_T_NAME || !has(names->vars, names->nvars, a->str))
 				return rn_diag_error(x->d, a->at, a->end, "expected a variable of the body");
 			c->arg[to++] = (struct rn_term *)(uintptr_t)a;
@@ -602,7 +417,7 @@ static int expand_call(struct rn_expander *x, struct within *w, const struct rn_
 	if (f->kind != RN_T_NAME)
 		return expand_function(x, w, t, out);
 	RN_TRY(rn_constants(x, w->env, w->scope, f->arg, f->n, true, &args));
-	RN_TRY(find_def(x, w->scope, f, f->str, args, f->n, &def, &local));
+	RN_TRY(rn_find_def(x, w->scope, f, f->str, args, f->n, &def, &local));
 	if (!def && f->templated)
 		return unknown_function(x, f);
 	if (!def)
@@ -631,11 +446,14 @@ static int expand(struct rn_expander *x, struct within *w, const struct rn_term 
 	case RN_T_BRACKET:
 		if (w->own)
 			return rn_diag_error(x->d, t->at, t->end, "a transform knows no columns");
+		for (uint32_t i = 0; i < t->n; i++)
+			if (is_module_item(x, w, t->arg[i]))
+				return expand_modules(x, w, t, out);
 		RN_TRY(expand_bracket(x, w, t, false, out));
 		break;
 	case RN_T_NEG:
 	case RN_T_BIN:
-		RN_TRY(copy_term(x, t, t->n, out));
+		RN_TRY(rn_term_copy(x, t, t->n, out));
 		for (uint32_t i = 0; i < t->n; i++)
 			RN_TRY(expand(x, w, t->arg[i], &(*out)->arg[i]));
 		break;
@@ -648,7 +466,7 @@ static int expand(struct rn_expander *x, struct within *w, const struct rn_term 
 			depth = (*out)->arg[i]->depth + 1;
 	}
 	if (size > RN_EXPAND_TERMS)
-		return too_many_terms(x, t);
+		return rn_expand_too_many(x, t);
 	(*out)->size = (uint32_t)size;
 	(*out)->depth = depth;
 	if (depth > RN_TERM_DEPTH)
@@ -664,7 +482,7 @@ int rn_expand_emb(struct rn_expander *x, const struct rn_names *names, const str
 
 	RN_TRY(expand(x, &w, t, out));
 	x->nterms += (*out)->size;
-	return x->nterms > RN_EXPAND_TERMS ? too_many_terms(x, t) : 0;
+	return x->nterms > RN_EXPAND_TERMS ? rn_expand_too_many(x, t) : 0;
 }
 
 /* ---- content expressions ---------------------------------------------------------------------- */
@@ -692,7 +510,7 @@ int rn_expand_content(struct rn_expander *x, const struct rn_names *names,
 					     "over columns", t->str);
 		return rn_diag_error(x->d, t->at, t->end, "'%s' is bound nowhere in the body", t->str);
 	case RN_T_NEG: case RN_T_BIN: case RN_T_CALL:
-		RN_TRY(copy_term(x, t, t->n, out));
+		RN_TRY(rn_term_copy(x, t, t->n, out));
 		for (uint32_t i = 0; i < t->n; i++) {
 			if (t->kind == RN_T_CALL && !i)
 				(*out)->arg[0] = t->arg[0];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The state of an expansion.  Private to expand.c (relations), expand_set.c (bounded sets),
- * expand_term.c (constants, transforms, embedding expressions) and expand_table.c.
+ * expand_const.c (constants), expand_term.c (transforms, expressions) and expand_table.c.
  *
  * Functions give 0, RN_EUSAGE when the diag was told, or another code with e.
  */
@@ -106,7 +106,20 @@ void rn_stmt_tparams(const struct rn_stmt *s, struct rn_term ***params, uint32_t
 int rn_memo_get(struct rn_expander *x, const char *name, uint32_t value, uint32_t **out,
 		bool *fresh);
 
-/* ---- expand_term.c -------------------------------------------------------------------------- */
+/* ---- expand_const.c ------------------------------------------------------------------------- */
+
+bool rn_is_literal(const struct rn_term *t);
+/* A copy with room for n arguments; where the original stands in the text, it stands. */
+int rn_term_copy(struct rn_expander *x, const struct rn_term *t, uint32_t n, struct rn_term **out);
+int rn_expand_too_many(struct rn_expander *x, const struct rn_term *t); /* terms: RN_EUSAGE */
+/* Definitions called `name`: of the program; those of the function that we are in, which hide
+ * them (*local), stand elsewhere. */
+const struct rn_named *rn_find_defs(const struct rn_expander *x, const struct rn_scope *scope,
+				    const char *name, uint32_t *n, bool *local);
+/* The definition of `name` for these arguments; *out NULL where there is none of the name. */
+int rn_find_def(struct rn_expander *x, const struct rn_scope *scope, const struct rn_term *t,
+		const char *name, const struct rn_term *const *args, uint32_t nargs,
+		const struct rn_stmt **out, bool *local);
 
 /* A literal, or RN_EUSAGE.  bare_names: a name that nothing binds is a string (a relation). */
 int rn_constant(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
@@ -119,6 +132,8 @@ int rn_try_constant(struct rn_expander *x, const struct rn_env *env, const struc
 int rn_constants(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
 		 struct rn_term *const *t, uint32_t n, bool bare_names,
 		 const struct rn_term ***out);
+/* ---- expand_term.c -------------------------------------------------------------------------- */
+
 /* The one name in an expression that is no constant and no transform: *name, which comes in
  * NULL and stays so where there is none; RN_EUSAGE for a second.  `of`: "a transform". */
 int rn_find_free(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,

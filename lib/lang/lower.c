@@ -586,10 +586,35 @@ int rn_lower_before(struct rn_lowering *l, uint32_t n)
 	return 0;
 }
 
+/* The rules under rule i, for a stage that is being made: those alone, as another one of a lower
+ * number may rest on that stage, and would seem to be a cycle. */
+static int lower_under(struct rn_lowering *l, uint32_t i)
+{
+	bool *under;
+	int rc = 0;
+
+	RN_TRY(rn_lower_reserve(l, i));
+	RN_TRY(rn_calloc((size_t)i + 1, sizeof *under, "instances", &under, l->e));
+	under[i] = true;
+	for (uint32_t j = i + 1; j-- > 0;) {
+		const struct rn_rule_inst *r = rn_expander_inst(l->x, j);
+
+		for (uint32_t a = 0; under[j] && l->inst_node[j] == RN_NONE && a < r->natoms; a++)
+			if ((r->atoms[a].kind == RN_REL_RULE || r->atoms[a].kind == RN_REL_PRED) &&
+			    r->atoms[a].rule < j)
+				under[r->atoms[a].rule] = true;
+	}
+	for (uint32_t j = 0; j < i && (!rc || rc == RN_EUSAGE); j++)
+		if (under[j])
+			rc = lower_one(l, j);
+	free(under);
+	return rc == RN_EUSAGE ? 0 : rc;
+}
+
 int rn_lower_instance(struct rn_lowering *l, uint32_t i, uint32_t *out)
 {
 	if (i >= l->ninst || l->inst_node[i] == RN_NONE) {
-		RN_TRY(rn_lower_before(l, i));
+		RN_TRY(l->nested ? lower_under(l, i) : rn_lower_before(l, i));
 		RN_TRY(lower_one(l, i));
 	}
 	*out = l->inst_node[i];

@@ -10,6 +10,15 @@
 
 /* ---- atoms --------------------------------------------------------------------------------- */
 
+/* Does the head of a ?pred turn its embedding into a column? */
+static bool decodes(const struct rn_rule_inst *r)
+{
+	for (uint32_t i = 0; i < r->nattrs; i++)
+		if (r->rule->attrs[i].term->kind == RN_T_BRACKET)
+			return true;
+	return false;
+}
+
 /* Where in the atom's relation a place stands. */
 static int place_column(struct rn_lowering *l, const struct rn_inst_atom *a, uint32_t node,
 			uint32_t i, size_t *col)
@@ -23,6 +32,11 @@ static int place_column(struct rn_lowering *l, const struct rn_inst_atom *a, uin
 		return rn_diag_error(l->d, p->at, p->at + (uint32_t)strlen(p->col), "%s", mine.msg);
 	if (*col < s->ncols)
 		return 0;
+	if (a->kind == RN_REL_PRED && decodes(rn_expander_inst(l->x, a->rule)))
+		return rn_diag_error(l->d, a->atom->at, a->atom->end,
+				     "'%s' has %zu column%s here, and here are %u places: what a ?pred decodes goes to "
+				     "its file; %s(...; z) has the embedding", a->atom->ref.name, s->ncols,
+				     s->ncols == 1 ? "" : "s", a->atom->nplaces, a->atom->ref.name);
 	return rn_diag_error(l->d, a->atom->at, a->atom->end, "'%s' has %zu column%s, and here are %u places",
 			     a->atom->ref.name, s->ncols, s->ncols == 1 ? "" : "s", a->atom->nplaces);
 }
@@ -356,7 +370,8 @@ static int union_input(struct rn_lowering *l, const struct rn_rule_inst *r,
 				     "negated");
 	RN_TRY(atom_view(l, r, a, v));
 	for (uint32_t i = 0; i < n; i++) {
-		mine[i] = rn_view_var(v, names[i]) >= 0 ? terms[i] : set_variable(a, names[i]);
+		mine[i] = terms[i]->kind != RN_T_NAME || rn_view_var(v, names[i]) >= 0 ?
+				  terms[i] : set_variable(a, names[i]);
 		if (!mine[i])
 			return rn_diag_error(l->d, a->atom->at, a->atom->end,
 					     "every atom of a union binds every variable of the head, and this one "
@@ -408,12 +423,16 @@ static int union_body(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 	struct joining j = { .l = l, .r = r };
 	bool emb = r->atoms[0].emb || r->atoms[0].zero;
 	const struct rn_term **terms, **mine;
-	const char **names;
+	const char **names, *all = "all";
 	struct rn_term *t;
 	uint32_t *in, n;
 
 	emb = emb && r->emb;
 	RN_TRY(rule_vars(l, r, &n, &names));
+	if (!n) { /* all rows are one group; but a relation has a column */
+		names = &all;
+		n = 1;
+	}
 	in = rn_lowering_alloc(l, r->natoms * sizeof *in);
 	terms = rn_lowering_alloc(l, n * sizeof *terms);
 	mine = rn_lowering_alloc(l, n * sizeof *mine);
@@ -422,12 +441,10 @@ static int union_body(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 	if (!in || !terms || !mine || !t || !j.done)
 		return rn_lowering_nomem(l);
 	for (uint32_t i = 0; i < n; i++) {
-		t[i] = (struct rn_term){ .kind = RN_T_NAME, .str = names[i], .at = r->rule->name_at,
-					 .end = rn_rule_name_end(r) };
+		t[i] = (struct rn_term){ .kind = names == &all ? RN_T_NUM : RN_T_NAME, .str = names[i],
+					 .at = r->rule->name_at, .end = rn_rule_name_end(r) };
 		terms[i] = &t[i];
 	}
-	if (!n)
-		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r), "the head of a union names its columns");
 	for (uint32_t i = 0; i < r->natoms; i++) {
 		RN_TRY(union_input(l, r, &r->atoms[i], n, names, terms, mine, emb, v));
 		in[i] = v->node;

@@ -111,9 +111,25 @@ static int lower_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint3
 /* The column that a ?pred makes of its embedding. */
 struct decoded {
 	const char *how, *as; /* NULL: none */
+	bool keep;            /* the embedding stays: it stands behind the semicolon, too */
 };
 
-/* ?pred P(x, [ArgMax(z)]): the column is what the run makes of the logits z; [z]: the number. */
+static bool equal_terms(const struct rn_term *a, const struct rn_term *b)
+{
+	if (a->kind != b->kind || a->op != b->op || a->n != b->n || a->num != b->num ||
+	    !a->str != !b->str || (a->str && strcmp(a->str, b->str)))
+		return false;
+	for (uint32_t i = 0; i < a->n; i++) {
+		const char *x = a->key ? a->key[i] : NULL, *y = b->key ? b->key[i] : NULL;
+
+		if (!x != !y || (x && strcmp(x, y)) || !equal_terms(a->arg[i], b->arg[i]))
+			return false;
+	}
+	return true;
+}
+
+/* ?pred P(x, [ArgMax(z)]): the column is what the run makes of the logits z; [z]: the number.
+ * P(x, [ArgMax(z)]; z) keeps the logits as well. */
 static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_rule_inst *copy,
 		   struct decoded *d)
 {
@@ -123,9 +139,8 @@ static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct r
 
 		if (r->rule->attrs[i].term->kind != RN_T_BRACKET)
 			continue;
-		if (copy->emb)
-			return rn_diag_error(l->d, r->attrs[i].at, t->end,
-					     "a ?pred writes one embedding: in brackets, or behind the semicolon");
+		if (d->how)
+			return rn_diag_error(l->d, r->attrs[i].at, t->end, "a ?pred decodes one column");
 		if (t->kind == RN_T_CALL && t->n == 2 &&
 		    ((t->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->str, "ArgMax")) ||
 		     (t->arg[0]->kind == RN_T_CALL && t->arg[0]->n == 1 &&
@@ -136,6 +151,11 @@ static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct r
 			d->how = "value";
 		}
 		d->as = r->attrs[i].name ? r->attrs[i].name : "prediction";
+		d->keep = r->emb;
+		if (r->emb && !equal_terms(r->emb, t))
+			return rn_diag_error(l->d, r->attrs[i].at, t->end,
+					     "a ?pred has one embedding: what stands in the brackets is not what "
+					     "stands behind the semicolon");
 		copy->emb = t;
 	}
 	return 0;
@@ -150,7 +170,7 @@ static int decode_options(struct rn_lowering *l, const struct decoded *d, json_t
 		RN_TRY(rn_json_set_text(opt, "decode", d->how, l->e));
 	if (!json_object_get(opt, "as"))
 		RN_TRY(rn_json_set_text(opt, "as", d->as, l->e));
-	if (!json_object_get(opt, "embedding"))
+	if (!json_object_get(opt, "embedding") && !d->keep)
 		RN_TRY(rn_json_set(opt, "embedding", json_false(), l->e));
 	return 0;
 }
@@ -175,16 +195,19 @@ static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, struct decod
 	const struct rn_rule_inst *r;
 	struct rn_rule_inst copy;
 	uint32_t inst;
+	int rc;
 
 	RN_TRY(rn_expand_run(l->x, s, &inst, l->e));
 	r = rn_expander_inst(l->x, inst);
 	RN_TRY(rn_lower_before(l, inst));
 	RN_TRY(decoded(l, r, &copy, d));
 	if (l->inst_node[inst] == RN_NONE) {
-		/* Told or not, a later run does not come back to it. */
-		l->inst_node[inst] = RN_LOWER_FAILED;
-		RN_TRY(s->kind == RN_S_FIT ? lower_loss(l, r, node) : rn_lower_rule(l, &copy, node));
-		l->inst_node[inst] = *node;
+		l->inst_node[inst] = RN_LOWER_BUSY; /* a stage below may ask for it: a cycle */
+		rc = s->kind == RN_S_FIT ? lower_loss(l, r, node) : rn_lower_rule(l, &copy, node);
+		/* What was told is not told again by a later run. */
+		l->inst_node[inst] = rc ? RN_LOWER_FAILED : *node;
+		if (rc)
+			return rc;
 	}
 	*node = l->inst_node[inst];
 	return *node == RN_LOWER_FAILED ? RN_EUSAGE : 0;

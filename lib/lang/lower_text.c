@@ -144,7 +144,7 @@ static int put_bracket(struct emb *p, const struct rn_term *t, bool setting)
 		rn_str_add(p->out, i > 1 ? ", " : "");
 		if (t->key && t->key[i])
 			rn_str_addf(p->out, "%s=", t->key[i]);
-		RN_TRY(put_bracket(p, t->arg[i], (setting && !made) || (t->key && t->key[i])));
+		RN_TRY(put_bracket(p, t->arg[i], (setting && !made) || rn_is_setting(t, i)));
 	}
 	rn_str_addc(p->out, ')');
 	return 0;
@@ -184,20 +184,6 @@ static int put_call(struct emb *p, const struct rn_term *t)
 	return 0;
 }
 
-static int level(const struct rn_term *t)
-{
-	if (t->kind == RN_T_NEG || (t->kind == RN_T_NUM && t->num < 0))
-		return 3;
-	if (t->kind != RN_T_BIN)
-		return 5;
-	switch (t->op) {
-	case RN_TOP_ADD: case RN_TOP_SUB: return 1;
-	case RN_TOP_MUL: case RN_TOP_DIV: case RN_TOP_MATMUL: return 2;
-	case RN_TOP_POW: return 4;
-	default: return 0;
-	}
-}
-
 static int put_name(struct emb *p, const struct rn_term *t)
 {
 	const char *part = rn_view_part(p->v, t->str);
@@ -227,7 +213,7 @@ static int put_brackets(struct emb *p, const struct rn_term *t)
 
 static int put(struct emb *p, const struct rn_term *t, int least)
 {
-	int mine = level(t), rc = 0;
+	int mine = rn_term_level(t), rc = 0;
 
 	rn_str_add(p->out, mine < least ? "(" : "");
 	RN_TRY(note(p, t));
@@ -295,7 +281,7 @@ static int content(struct rn_lowering *l, const struct rn_view *v, const struct 
 		   int least, struct rn_str *out)
 {
 	bool power = t->kind == RN_T_BIN && t->op == RN_TOP_POW;
-	int mine = power ? 5 : level(t);
+	int mine = power ? 5 : rn_term_level(t);
 	long col;
 
 	rn_str_add(out, mine < least ? "(" : "");
@@ -377,7 +363,7 @@ static int encoder_vars(struct rn_lowering *l, const struct rn_term *t, uint32_t
 	if (t->kind == RN_T_NAME)
 		return add_var(l, t->str, n, cap, names);
 	for (uint32_t i = 1; t->kind == RN_T_CALL && i < t->n; i++)
-		if (!t->key || !t->key[i])
+		if (!rn_is_setting(t, i))
 			RN_TRY(encoder_vars(l, t->arg[i], n, cap, names));
 	return 0;
 }

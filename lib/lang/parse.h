@@ -17,6 +17,8 @@ enum { RN_PARSE_DEPTH = 200, RN_PARSE_MAX = 16 << 20 };
 RN_MUST_CHECK int rn_parse_program(struct rn_diag *d, struct rn_program **out, struct rn_err *e);
 void rn_program_free(struct rn_program *p); /* NULL is fine */
 
+/* How tight a term binds: 0 comparisons, 1 sums, 2 products, 3 minus, 4 powers, 5 the rest. */
+int rn_term_level(const struct rn_term *t);
 /* A term as text in the language, at the end of out: what a parse of it gives is equal. */
 void rn_term_print(const struct rn_term *t, struct rn_str *out);
 

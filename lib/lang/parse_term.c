@@ -498,8 +498,7 @@ struct rn_term *rn_parse_term(struct rn_parser *p)
 
 /* ---- printing --------------------------------------------------------------------------- */
 
-/* How tight a term binds: 0 comparisons, 1 sums, 2 products, 3 minus, 4 powers, 5 the rest. */
-static int level(const struct rn_term *t)
+int rn_term_level(const struct rn_term *t)
 {
 	if (t->kind == RN_T_NEG || (t->kind == RN_T_NUM && t->num < 0))
 		return 3;
@@ -515,7 +514,7 @@ static int level(const struct rn_term *t)
 
 static void print_at(const struct rn_term *t, int least, struct rn_str *out)
 {
-	bool braces = level(t) < least;
+	bool braces = rn_term_level(t) < least;
 
 	rn_str_add(out, braces ? "(" : "");
 	rn_term_print(t, out);
@@ -537,7 +536,7 @@ static bool plain_name(const char *s)
 {
 	struct rn_tok t = rn_lex(s, strlen(s), 0);
 
-	return t.kind == RN_TOK_NAME && *s != '`' && t.end == strlen(s) && strcmp(s, "True") &&
+	return t.kind == RN_TOK_NAME && !t.at && *s != '`' && t.end == strlen(s) && strcmp(s, "True") &&
 	       strcmp(s, "False") && strcmp(s, "true") && strcmp(s, "false") && strcmp(s, "None");
 }
 
@@ -562,7 +561,7 @@ static void print_binary(const struct rn_term *t, struct rn_str *out)
 		[RN_TOP_EQ] = " == ", [RN_TOP_NE] = " != ", [RN_TOP_LT] = " < ",
 		[RN_TOP_LE] = " <= ", [RN_TOP_GT] = " > ", [RN_TOP_GE] = " >= ",
 	};
-	int l = level(t);
+	int l = rn_term_level(t);
 
 	print_at(t->arg[0], t->op == RN_TOP_POW ? 5 : l, out);
 	rn_str_add(out, signs[t->op]);

@@ -17,7 +17,7 @@ static void put_name(const char *s, struct rn_str *out)
 	static const char *const words[] = { "True", "False", "true", "false", "None",
 					     "def", "enddef" };
 	struct rn_tok t = rn_lex(s, strlen(s), 0);
-	bool plain = t.kind == RN_TOK_NAME && *s != '`' && t.end == strlen(s);
+	bool plain = t.kind == RN_TOK_NAME && !t.at && *s != '`' && t.end == strlen(s);
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		plain = plain && strcmp(s, words[i]);
@@ -43,7 +43,7 @@ static void put_value(const json_t *v, struct rn_str *out)
 	char buf[RN_NUM_MAX];
 	const char *key;
 	json_t *item;
-	size_t i;
+	size_t i, n;
 
 	switch (json_typeof(v)) {
 	case JSON_STRING:
@@ -52,8 +52,10 @@ static void put_value(const json_t *v, struct rn_str *out)
 	case JSON_INTEGER:
 		rn_int64_print(json_integer_value(v), out);
 		break;
-	case JSON_REAL:
-		rn_str_addn(out, buf, rn_float64_format(json_real_value(v), buf));
+	case JSON_REAL: /* in a map 5.0 is not 5 */
+		n = rn_float64_format(json_real_value(v), buf);
+		rn_str_addn(out, buf, n);
+		rn_str_add(out, memchr(buf, '.', n) || memchr(buf, 'e', n) ? "" : ".0");
 		break;
 	case JSON_ARRAY:
 		rn_str_addc(out, '[');
@@ -104,28 +106,37 @@ static void put_settings(const json_t *object, const struct rn_opt *rows, size_t
 	rn_str_add(out, *sep == ',' ? ">" : "");
 }
 
+/* "A", or {"l": "A", …}; *sep stands before it. */
+static void put_input(const json_t *in, const char **sep, struct rn_str *out)
+{
+	const char *key;
+	json_t *v;
+
+	if (json_is_string(in)) {
+		rn_str_add(out, *sep);
+		put_name(json_string_value(in), out);
+		*sep = ", ";
+	}
+	json_object_foreach((json_t *)(uintptr_t)in, key, v) {
+		rn_str_add(out, *sep);
+		put_name(key, out);
+		rn_str_addc(out, '=');
+		put_name(json_string_value(v), out);
+		*sep = ", ";
+	}
+}
+
 static void put_inputs(const json_t *stage, const struct rn_op *op, struct rn_str *out)
 {
 	const json_t *in = json_object_get(stage, "in");
-	const char *sep = "", *key;
+	const char *sep = "";
 	json_t *v;
 	size_t i;
 
 	rn_str_add(out, " (");
-	if (json_is_string(in)) {
-		put_name(json_string_value(in), out);
-		sep = ", ";
-	}
-	json_array_foreach(in, i, v) {
-		rn_str_add(out, sep);
-		put_name(json_string_value(v), out);
-		sep = ", ";
-	}
-	json_object_foreach((json_t *)(uintptr_t)in, key, v) {
-		rn_str_addf(out, "%s%s=", sep, key);
-		put_name(json_string_value(v), out);
-		sep = ", ";
-	}
+	put_input(in, &sep, out);
+	json_array_foreach(in, i, v)
+		put_input(v, &sep, out);
 	for (size_t k = 0; k < op->nopts; k++) {
 		const json_t *node = json_object_get(stage, op->opts[k].name);
 

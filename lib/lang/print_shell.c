@@ -73,22 +73,31 @@ static void put_file(const struct shell *s, const struct item *it, struct rn_str
 
 /* ---- inputs ----------------------------------------------------------------------------------- */
 
-/* Call fn for each input of a stage: what it is called, and of which option it is. */
-static int each_input(const struct shell *s, const struct item *it,
-		      int (*fn)(void *arg, const char *as, const struct rn_opt *opt, struct item *in),
-		      void *arg)
+typedef int input_fn(void *arg, const char *as, const struct rn_opt *opt, struct item *in);
+
+/* "A", or {"l": "A", ...} */
+static int named_inputs(const struct shell *s, const json_t *in, input_fn *fn, void *arg)
 {
-	const json_t *in = it->source ? NULL : json_object_get(it->json, "in");
 	const char *as;
 	json_t *v;
-	size_t i;
 
 	if (json_is_string(in))
 		RN_TRY(fn(arg, NULL, NULL, find(s, json_string_value(in))));
-	json_array_foreach(in, i, v)
-		RN_TRY(fn(arg, NULL, NULL, find(s, json_string_value(v))));
 	json_object_foreach((json_t *)(uintptr_t)in, as, v)
 		RN_TRY(fn(arg, as, NULL, find(s, json_string_value(v))));
+	return 0;
+}
+
+/* Call fn for each input of a stage: what it is called, and of which option it is. */
+static int each_input(const struct shell *s, const struct item *it, input_fn *fn, void *arg)
+{
+	const json_t *in = it->source ? NULL : json_object_get(it->json, "in");
+	json_t *v;
+	size_t i;
+
+	RN_TRY(named_inputs(s, in, fn, arg));
+	json_array_foreach(in, i, v)
+		RN_TRY(named_inputs(s, v, fn, arg));
 	for (size_t k = 0; !it->source && k < it->op->nopts; k++)
 		if (it->op->opts[k].type == RN_OPT_NODE && (v = json_object_get(it->json, it->op->opts[k].name)))
 			RN_TRY(fn(arg, NULL, &it->op->opts[k], find(s, json_string_value(v))));
@@ -157,6 +166,22 @@ struct operands {
 	bool piped, only;             /* only: the sole input, which needs no operand */
 };
 
+/* NAME= before an input: the command line has words there, a program any name. */
+static int put_as(const struct shell *s, const char *as, struct rn_str *out)
+{
+	bool word = as && !isdigit((unsigned char)*as);
+
+	if (!as)
+		return 0;
+	for (const char *c = as; *c; c++)
+		word = word && (isalnum((unsigned char)*c) || *c == '_');
+	if (!word)
+		return rn_err_set(s->e, RN_EUSAGE, "a pipeline cannot call an input '%s': write it as a spec or as "
+				  "a program", as);
+	rn_str_addf(out, "%s=", as);
+	return 0;
+}
+
 static int put_input(void *arg, const char *as, const struct rn_opt *opt, struct item *in)
 {
 	struct operands *o = arg;
@@ -166,8 +191,7 @@ static int put_input(void *arg, const char *as, const struct rn_opt *opt, struct
 	if (opt)
 		rn_str_addf(o->text, "--%s ", opt->name);
 	if (in->file) {
-		if (as)
-			rn_str_addf(o->text, "%s=", as);
+		RN_TRY(put_as(o->s, as, o->text));
 		put_file(o->s, in, o->text);
 		return 0;
 	}
@@ -175,17 +199,15 @@ static int put_input(void *arg, const char *as, const struct rn_opt *opt, struct
 		o->piped = true;
 		RN_TRY(put_command(o->s, in, o->indent, o->before));
 		rn_str_addf(o->before, " |\n%s", o->indent);
-		if (as)
-			rn_str_addf(o->text, "%s=-", as);
-		else if (!o->only)
+		RN_TRY(put_as(o->s, as, o->text));
+		if (as || !o->only)
 			rn_str_addc(o->text, '-');
 		else if (o->text->len) /* the blank; there is none where memory ran out */
 			o->text->s[--o->text->len] = '\0';
 		return 0;
 	}
 	snprintf(deeper, sizeof deeper, "%s  ", o->indent);
-	if (as)
-		rn_str_addf(o->text, "%s=", as);
+	RN_TRY(put_as(o->s, as, o->text));
 	rn_str_add(o->text, "<(");
 	RN_TRY(put_command(o->s, in, deeper, o->text));
 	rn_str_addc(o->text, ')');
@@ -245,12 +267,14 @@ static int check_runs(const struct shell *s)
 {
 	const json_t *seen[NONCE] = { 0 }, *opt;
 	unsigned fits = 0, vals = 0, preds = 0;
-	const char *kind;
+	const char *kind, *early = NULL;
 	json_t *r;
 	size_t i;
 
 	json_array_foreach(s->runs, i, r) {
 		opt = run_of(r, &kind);
+		if (!fits && (!strcmp(kind, "eval") || !strcmp(kind, "pred")))
+			early = kind;
 		fits += !strcmp(kind, "fit");
 		vals += !strcmp(kind, "val");
 		for (int k = 0; k < NONCE; k++) {
@@ -265,6 +289,9 @@ static int check_runs(const struct shell *s)
 		}
 		preds += !strcmp(kind, "pred");
 	}
+	if (early && fits)
+		return rn_err_set(s->e, RN_EUSAGE, "in a pipeline all evals and predictions come after the fit, and "
+				  "this plan has one before it (%s): write it as a spec or as a program", early);
 	if (fits != 1 || vals > 1)
 		return rn_err_set(s->e, RN_EUSAGE, "a pipeline ends in one fit with at most one validation, and this "
 				  "plan has %u and %u: write it as a spec or as a program", fits, vals);

@@ -33,11 +33,6 @@ static const struct metric_info {
 	[RN_METRIC_LOSS] = { .name = "loss", .lower = true, .value = true },
 };
 
-const char *rn_metric_name(enum rn_metric m)
-{
-	return metric_info[m].name;
-}
-
 bool rn_metric_higher_is_better(enum rn_metric m)
 {
 	return !metric_info[m].lower;

@@ -45,7 +45,6 @@ enum rn_metric {
 	RN_NMETRICS
 };
 
-const char *rn_metric_name(enum rn_metric m);
 /* By name, '-' and '_' the same; RN_EUSAGE lists the metrics. */
 RN_MUST_CHECK int rn_metric_parse(const char *name, enum rn_metric *out, struct rn_err *e);
 /* The same, and the K of "hits@10" (0: it has none). */

@@ -249,32 +249,100 @@ static int one(const struct rn_ctx *c, const struct rn_cagg *a, const struct rn_
 					   rn_cagg_pick(t, a, g, out, e);
 }
 
-int rn_aggregates(const struct rn_ctx *c, const char *const *texts, size_t n,
-		  const struct rn_rel *in, const struct rn_groups *g, struct rn_column **out,
-		  struct rn_err *e)
+static int open_all(const char *const *texts, size_t n, const struct rn_rel *in, struct rn_cagg **a,
+		    struct rn_err *e)
 {
-	struct rn_cagg *a;
-	int rc = 0;
-
-	memset(out, 0, n * sizeof *out);
-	RN_TRY(rn_calloc(n, sizeof *a, "aggregates", &a, e));
+	RN_TRY(rn_calloc(n, sizeof **a, "aggregates", a, e));
 	for (size_t i = 0; i < n; i++) {
-		RN_GOTO(out, open_aggregate(texts[i], &in->schema, &a[i], e));
-		RN_GOTO(out, evaluate(a, i, in, e));
+		RN_TRY(open_aggregate(texts[i], &in->schema, &(*a)[i], e));
+		RN_TRY(evaluate(*a, i, in, e));
 	}
-	RN_GOTO(out, all_sums(c ? c->team : NULL, a, n, g, out, e));
-	for (size_t i = 0; i < n; i++)
-		if (!out[i])
-			RN_GOTO(out, one(c, &a[i], g, &out[i], e));
-out:
+	return 0;
+}
+
+static bool has_infinity(const struct rn_column *c)
+{
+	bool any = false;
+
+	for (uint64_t i = 0; c->type == RN_FLOAT64 && i < c->rows && !any; i++)
+		any = isinf(c->f64[i]);
+	return any;
+}
+
+/* A sum of finite values that is beyond the largest float64 is infinite, as in expressions
+ * and as IEEE 754 has it, but worth a word. */
+static void tell_infinity(const struct rn_ctx *c, const struct rn_cagg *a,
+			  const struct rn_column *out)
+{
+	if (a->kind <= RN_CAGG_STDDEV && has_infinity(out) && !has_infinity(a->c))
+		rn_log(c, RN_LOG_WARN, "'%s' is infinite: finite values add up to more than a float64 holds",
+		       a->text);
+}
+
+static void close_all(const struct rn_ctx *c, struct rn_cagg *a, size_t n, int rc,
+		      struct rn_column **out)
+{
 	for (size_t i = 0; i < n; i++) {
-		close_aggregate(&a[i]);
+		if (!rc)
+			tell_infinity(c, &a[i], out[i]);
+		if (a)
+			close_aggregate(&a[i]);
 		if (rc) {
 			rn_column_unref(out[i]);
 			out[i] = NULL;
 		}
 	}
 	free(a);
+}
+
+static int from_groups(const struct rn_ctx *c, struct rn_cagg *a, size_t n, const struct rn_groups *g,
+		       struct rn_column **out, struct rn_err *e)
+{
+	RN_TRY(all_sums(c ? c->team : NULL, a, n, g, out, e));
+	for (size_t i = 0; i < n; i++)
+		if (!out[i])
+			RN_TRY(one(c, &a[i], g, &out[i], e));
+	return 0;
+}
+
+int rn_aggregates(const struct rn_ctx *c, const char *const *texts, size_t n,
+		  const struct rn_rel *in, const struct rn_groups *g, struct rn_column **out,
+		  struct rn_err *e)
+{
+	struct rn_cagg *a = NULL;
+	int rc;
+
+	memset(out, 0, n * sizeof *out);
+	rc = open_all(texts, n, in, &a, e);
+	if (!rc)
+		rc = from_groups(c, a, n, g, out, e);
+	close_all(c, a, n, rc, out);
+	return rc;
+}
+
+int rn_aggregates_by(const struct rn_ctx *c, const struct rn_key *k, const char *const *texts,
+		     size_t n, const struct rn_rel *in, uint64_t *groups, struct rn_buf **first,
+		     struct rn_column **out, struct rn_err *e)
+{
+	struct rn_groups g = { 0 };
+	struct rn_cagg *a = NULL;
+	bool done = false;
+	int rc;
+
+	if (!n)
+		return rn_distinct(c, k, groups, first, e);
+	memset(out, 0, n * sizeof *out);
+	RN_GOTO(out, open_all(texts, n, in, &a, e));
+	RN_GOTO(out, rn_cagg_fold(c ? c->team : NULL, a, n, k, groups, first, out, &done, e));
+	if (done)
+		goto out;
+	RN_GOTO(out, rn_group(c, k, &g, e));
+	RN_GOTO(out, from_groups(c, a, n, &g, out, e));
+	*groups = g.n;
+	*first = rn_buf_ref(g.first);
+out:
+	rn_groups_fini(&g);
+	close_all(c, a, n, rc, out);
 	return rc;
 }
 

@@ -32,6 +32,13 @@ RN_MUST_CHECK int rn_aggregates(const struct rn_ctx *c, const char *const *texts
 				const struct rn_rel *in, const struct rn_groups *g,
 				struct rn_column **out, struct rn_err *e);
 
+/* The same by key (of one column or more), without lists of the groups' rows where the
+ * aggregates allow it: *groups in order of first appearance, and their first rows. */
+RN_MUST_CHECK int rn_aggregates_by(const struct rn_ctx *c, const struct rn_key *k,
+				   const char *const *texts, size_t n, const struct rn_rel *in,
+				   uint64_t *groups, struct rn_buf **first, struct rn_column **out,
+				   struct rn_err *e);
+
 /* The sum of sparse rows per group is sparse: replaces z (flattened, sparse) by
  * one row per group whose pattern is the union of its rows' patterns. */
 RN_MUST_CHECK int rn_aggregate_sparse(struct rn_prog *p, const struct rn_groups *g,

@@ -15,9 +15,8 @@
 #include <string.h>
 
 enum {
-	CHUNK = 256, /* rows that are summed before they are added to the total */
 	AHEAD = 32,  /* rows that are asked for before they are needed */
-	PART_CHUNKS = RN_PART_ROWS / CHUNK,
+	PART_CHUNKS = RN_PART_ROWS / RN_CAGG_CHUNK,
 	GIANT = 4 * RN_PART_ROWS, /* rows of a group that has parts of its own */
 };
 
@@ -76,21 +75,7 @@ static inline double number_at(const struct rn_column *c, uint32_t r)
 	return c->type == RN_FLOAT64 ? c->f64[r] : (double)c->i64[r];
 }
 
-/* NULL or not: what stands there is 0 then. */
-static inline bool set_null(struct rn_column *out, uint64_t i, bool null)
-{
-	out->null[i] = null;
-	return null;
-}
-
-/* A float64 of content: NaN is NULL, and there is no -0.0. */
-static inline bool set_real(struct rn_column *out, uint64_t i, double x)
-{
-	out->f64[i] = x != x ? 0 : x + 0.0;
-	return set_null(out, i, x != x);
-}
-
-static int new_column(enum rn_type t, uint64_t n, struct rn_column **out, struct rn_err *e)
+int rn_cagg_new_column(enum rn_type t, uint64_t n, struct rn_column **out, struct rn_err *e)
 {
 	struct rn_column *c;
 	int rc;
@@ -158,7 +143,7 @@ static void sum_giant_part(void *arg, uint32_t part)
 	int64_t n = 0;
 
 	for (uint64_t at = rn_part_from(part), k = (uint64_t)part * PART_CHUNKS; at < to; k++) {
-		uint64_t end = at + CHUNK < to ? at + CHUNK : to;
+		uint64_t end = at + RN_CAGG_CHUNK < to ? at + RN_CAGG_CHUNK : to;
 
 		g->chunk[k] = sum_chunk(g->s, g->a, (uint32_t)(g->s->from + at),
 					(uint32_t)(g->s->from + end), &n);
@@ -176,16 +161,16 @@ static double sum_of(struct rn_team *t, const struct span *s, const struct adden
 
 	*n = 0;
 	if (rows >= GIANT && t)
-		g.chunk = malloc(((size_t)rows / CHUNK + 1) * sizeof *g.chunk);
+		g.chunk = malloc(((size_t)rows / RN_CAGG_CHUNK + 1) * sizeof *g.chunk);
 	if (!g.chunk) { /* without memory one thread does it, to the same bits */
 		for (uint32_t at = s->from, end; at < s->to; at = end) {
-			end = s->to - at < CHUNK ? s->to : at + CHUNK;
+			end = s->to - at < RN_CAGG_CHUNK ? s->to : at + RN_CAGG_CHUNK;
 			total += sum_chunk(s, a, at, end, n);
 		}
 		return total;
 	}
 	rn_part_run(t, rows, sum_giant_part, &g);
-	for (uint32_t k = 0; k < (rows + CHUNK - 1) / CHUNK; k++)
+	for (uint32_t k = 0; k < (rows + RN_CAGG_CHUNK - 1) / RN_CAGG_CHUNK; k++)
 		total += g.chunk[k];
 	free(g.chunk);
 	*n = g.n;
@@ -278,7 +263,7 @@ static double moment(struct rn_team *t, const struct span *s, const struct rn_ca
 	double var;
 
 	if (a->kind == RN_CAGG_SUM || a->kind == RN_CAGG_AVG)
-		return !n ? (double)NAN : a->kind == RN_CAGG_SUM ? sum : sum / (double)n;
+		return rn_cagg_ratio(a, sum, n);
 	if (n < 2)
 		return (double)NAN;
 	square.mean = sum / (double)n;
@@ -286,7 +271,7 @@ static double moment(struct rn_team *t, const struct span *s, const struct rn_ca
 	return a->kind == RN_CAGG_VAR ? var : sqrt(var);
 }
 
-static void lower(uint64_t *to, uint64_t x)
+void rn_cagg_lower(uint64_t *to, uint64_t x)
 {
 	uint64_t now = __atomic_load_n(to, __ATOMIC_RELAXED);
 
@@ -312,12 +297,12 @@ static void sum_group(struct sums *j, struct rn_team *t, uint64_t i, uint64_t *n
 			out->null[i] = 0;
 		} else if (a->type == RN_INT64) {
 			if (!int_sum_of(t, &s, a->c, &out->i64[i], &n[k]))
-				lower(&j->too_large[k], i);
-			nulls[k] += set_null(out, i, !n[k]);
+				rn_cagg_lower(&j->too_large[k], i);
+			nulls[k] += rn_cagg_set_null(out, i, !n[k]);
 		} else {
 			if (as == k)
 				sum[k] = sum_of(t, &s, &(struct addend){ .c = a->c }, &n[k]);
-			nulls[k] += set_real(out, i, moment(t, &s, a, sum[as], n[as]));
+			nulls[k] += rn_cagg_set_real(out, i, moment(t, &s, a, sum[as], n[as]));
 		}
 	}
 }
@@ -335,6 +320,13 @@ static void sum_part(void *arg, uint32_t part)
 		__atomic_fetch_add(&j->nulls[k], nulls[k], __ATOMIC_RELAXED);
 }
 
+int rn_cagg_too_large(const struct rn_cagg *a, uint32_t row, uint32_t rows, struct rn_err *e)
+{
+	return rn_err_set(e, RN_EDATA,
+			  "'%s' does not fit into an int64 in the group of row %u (%u rows): "
+			  "cast it to float64", a->text, row, rows);
+}
+
 static int check_sums(const struct sums *j, struct rn_err *e)
 {
 	for (size_t k = 0; k < j->n; k++) {
@@ -343,10 +335,7 @@ static int check_sums(const struct sums *j, struct rn_err *e)
 		if (j->too_large[k] == UINT64_MAX)
 			continue;
 		s = span_of(j->g, j->too_large[k]);
-		return rn_err_set(e, RN_EDATA,
-				  "'%s' does not fit into an int64 in the group of row %u (%u rows): "
-				  "cast it to float64",
-				  j->a[k]->text, row_at(&s, s.from), s.to - s.from);
+		return rn_cagg_too_large(j->a[k], row_at(&s, s.from), s.to - s.from, e);
 	}
 	return 0;
 }
@@ -370,7 +359,7 @@ int rn_cagg_sums(struct rn_team *t, struct rn_cagg *const *a, size_t n, const st
 	for (size_t k = 0; k < n; k++) {
 		j.too_large[k] = UINT64_MAX;
 		j.same[k] = same_sum(a, k);
-		RN_GOTO(fail, new_column(a[k]->type, g->n, &out[k], e));
+		RN_GOTO(fail, rn_cagg_new_column(a[k]->type, g->n, &out[k], e));
 	}
 	rn_part_run(t, group_places(g), sum_part, &j);
 	for (uint64_t i = 0; i < g->n; i++)
@@ -602,7 +591,7 @@ static void interpolate_part(void *arg, uint32_t part)
 	uint64_t to = rn_part_to(part, j->n), nulls = 0;
 
 	for (uint64_t g = rn_part_from(part); g < to; g++)
-		nulls += set_real(j->out, g, interpolate(j, g));
+		nulls += rn_cagg_set_real(j->out, g, interpolate(j, g));
 	__atomic_fetch_add(&j->nulls, nulls, __ATOMIC_RELAXED);
 }
 
@@ -622,7 +611,7 @@ int rn_cagg_quantile(struct rn_team *t, const struct rn_cagg *a, const struct rn
 	RN_GOTO(out, rn_invert_map_team(t, j.place, a->c->rows, g->n, &ptr, &at, e));
 	j.ptr = ptr->data;
 	j.at = at->data;
-	RN_GOTO(out, new_column(RN_FLOAT64, g->n, &j.out, e));
+	RN_GOTO(out, rn_cagg_new_column(RN_FLOAT64, g->n, &j.out, e));
 	rn_part_run(t, g->n, interpolate_part, &j);
 	rn_column_set_nulls(j.out, j.nulls);
 	*out = j.out;

@@ -2,6 +2,7 @@
 #include "join_run.h"
 
 #include "../base/team.h"
+#include "../rel/gather.h"
 
 #include "util.h"
 
@@ -330,15 +331,16 @@ out:
 	return rc;
 }
 
-/* Column c of input i in the joined rows. */
+/* Column c of input i in the joined rows, by g. */
 static int joined_column(const struct rn_join_run *r, const struct rn_join_state *st, uint64_t rows,
-			 size_t i, size_t c, struct rn_column **out, struct rn_err *e)
+			 size_t i, size_t c, const struct rn_gather *g, struct rn_column **out,
+			 struct rn_err *e)
 {
 	if (!i && rn_join_kind_of(r->n) == RN_JOIN_FULL)
 		for (size_t q = 0; q < r->keys[0].n; q++)
 			if (r->keys[0].left[q] == c)
 				return coalesced(r, st, rows, q, out, e);
-	return rn_column_gather_team(r->ctx->team, r->in[i]->cols[c], st->map[i]->data, rows, out, e);
+	return rn_gather_column(g, r->in[i]->cols[c], out, e);
 }
 
 static int gather_content(const struct rn_join_run *r, const struct rn_join_state *st, uint64_t rows,
@@ -350,16 +352,19 @@ static int gather_content(const struct rn_join_run *r, const struct rn_join_stat
 	int rc;
 
 	RN_TRY(rn_rel_new(NULL, rows, &rel, e));
-	for (size_t i = 0; i < (rn_join_is_filter(r->n) ? 1 : r->n->nin); i++)
+	for (size_t i = 0; i < (rn_join_is_filter(r->n) ? 1 : r->n->nin); i++) {
+		struct rn_gather g = rn_gather_by(r->ctx->team, st->map[i]->data, rows);
+
 		for (size_t c = 0; c < r->in[i]->schema.ncols; c++) {
 			struct rn_column *col;
 
 			if (i && is_key(&r->keys[i - 1], c))
 				continue;
-			RN_GOTO(fail, joined_column(r, st, rows, i, c, &col, e));
+			RN_GOTO(fail, joined_column(r, st, rows, i, c, &g, &col, e));
 			RN_GOTO(fail, rn_rel_add_col(rel, s->cols[o].name, s->cols[o].qual, col, e));
 			o++;
 		}
+	}
 	RN_GOTO(fail, rn_op_copy_key(s, &rel->schema, e));
 	*out = rel;
 	return 0;

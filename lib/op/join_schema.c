@@ -124,7 +124,7 @@ static int check_full_keys(const struct rn_schema *l, const struct rn_schema *r,
 		if (a->type != b->type)
 			return rn_err_set(e, RN_EUSAGE,
 					  "key columns '%s' (%s) and '%s' (%s) become one in a full join: "
-					  "cast one of them", a->name, rn_type_name(a->type), b->name,
+					  "cast one of them before, with rn-project", a->name, rn_type_name(a->type), b->name,
 					  rn_type_name(b->type));
 		if (contains(k->left, i, k->left[i]))
 			return rn_err_set(e, RN_EUSAGE,

@@ -184,59 +184,101 @@ int rn_agg_report(const struct rn_ctx *c, const struct rn_node *n, uint64_t drop
 	return 0;
 }
 
-static int make_groups(const struct rn_ctx *c, const struct rn_node *n, const struct rn_rel *in,
-		       const struct rn_rel *keys, const size_t *at, const size_t *keys_at,
-		       size_t count, struct rn_groups *g, struct rn_err *e)
+/* Columns of r; *out is the caller's, its columns are r's. */
+static int pick_columns(const struct rn_rel *r, const size_t *at, size_t count,
+			struct rn_column ***out, struct rn_err *e)
 {
-	struct rn_column **cols, **kcols = NULL;
+	RN_TRY(rn_calloc(count, sizeof(struct rn_column *), "columns", out, e));
+	for (size_t i = 0; i < count; i++)
+		(*out)[i] = r->cols[at[i]];
+	return 0;
+}
+
+static int make_groups(const struct rn_ctx *c, const struct rn_node *n, const struct rn_key *k,
+		       const struct rn_rel *keys, const size_t *keys_at, struct rn_groups *g,
+		       struct rn_err *e)
+{
+	struct rn_key from = { .n = k->n };
+	struct rn_column **cols;
 	int rc;
 
-	RN_TRY(rn_calloc(count, sizeof(struct rn_column *), "columns", &cols, e));
-	RN_GOTO(out, rn_calloc(count, sizeof(struct rn_column *), "columns", &kcols, e));
-	for (size_t i = 0; i < count; i++) {
-		cols[i] = in->cols[at[i]];
-		kcols[i] = keys ? keys->cols[keys_at[i]] : NULL;
-	}
-	struct rn_key k = { .n = count, .cols = cols, .rows = in->rows };
-	if (keys) {
-		struct rn_key kk = { .n = count, .cols = kcols, .rows = keys->rows };
-
-		RN_GOTO(out, rn_group_keys(c, &k, &kk, g, e));
-	} else {
-		RN_GOTO(out, rn_group(c, &k, g, e));
-	}
-	rc = rn_agg_report(c, n, g->dropped, e);
-out:
+	if (!keys)
+		return rn_group(c, k, g, e);
+	RN_TRY(pick_columns(keys, keys_at, k->n, &cols, e));
+	from.cols = cols;
+	from.rows = keys->rows;
+	rc = rn_group_keys(c, k, &from, g, e);
 	free(cols);
-	free(kcols);
+	return rc ? rc : rn_agg_report(c, n, g->dropped, e);
+}
+
+/* The groups of k, and the aggregated columns in the order of --cols.  What is content alone
+ * needs no lists of rows: of g there are the number of groups and their first rows then. */
+static int aggregate(const struct rn_ctx *c, const struct rn_node *n, const struct rn_rel *in,
+		     const struct rn_key *k, const struct rn_rel *keys, const size_t *keys_at,
+		     struct rn_groups *g, struct rn_column **made, struct rn_err *e)
+{
+	json_t *cols = (json_t *)rn_node_json(n, "cols"), *v;
+	size_t count = json_object_size(cols), i = 0;
+	const char **texts, *name;
+	int rc;
+
+	RN_TRY(rn_calloc(count, sizeof *texts, "columns", &texts, e));
+	json_object_foreach(cols, name, v)
+		texts[i++] = json_string_value(v);
+	if (k->n && !keys && !rn_node_string(n, "expr")) {
+		rc = rn_aggregates_by(c, k, texts, count, in, &g->n, &g->first, made, e);
+	} else {
+		rc = make_groups(c, n, k, keys, keys_at, g, e);
+		if (!rc)
+			rc = rn_aggregates(c, texts, count, in, g, made, e);
+	}
+	free(texts);
 	return rc;
 }
 
-/* The aggregated columns, in the order of --cols. */
-static int aggregate_columns(const struct rn_ctx *c, const struct rn_node *n,
-			     const struct rn_rel *in, const struct rn_groups *g, struct rn_rel *r,
-			     struct rn_err *e)
+/* r takes the made columns; those that it has are NULL then. */
+static int add_columns(const struct rn_node *n, struct rn_rel *r, struct rn_column **made,
+		       struct rn_err *e)
 {
-	json_t *cols = (json_t *)rn_node_json(n, "cols"), *v;
-	size_t count = json_object_size(cols), k = 0, added = 0;
-	struct rn_column **made = NULL;
-	const char **texts = NULL, *name;
+	json_t *v;
+	const char *name;
+	size_t i = 0;
+
+	json_object_foreach((json_t *)rn_node_json(n, "cols"), name, v) {
+		struct rn_column *c = made[i];
+
+		made[i++] = NULL; /* taken also on failure */
+		RN_TRY(rn_rel_add_col(r, name, NULL, c, e));
+	}
+	return 0;
+}
+
+/* Groups and aggregates as a relation; at, keys_at: the `count` columns that are grouped by. */
+static int group_rows(const struct rn_ctx *c, const struct rn_node *n, const struct rn_rel *in,
+		      const struct rn_rel *keys, const size_t *at, const size_t *keys_at,
+		      size_t count, struct rn_groups *g, struct rn_rel **out, struct rn_err *e)
+{
+	size_t naggs = json_object_size(rn_node_json(n, "cols"));
+	struct rn_column **by = NULL, **made = NULL;
+	struct rn_rel *r = NULL;
 	int rc;
 
-	RN_GOTO(out, rn_calloc(count, sizeof *texts, "columns", &texts, e));
-	RN_GOTO(out, rn_calloc(count, sizeof(struct rn_column *), "columns", &made, e));
-	json_object_foreach(cols, name, v)
-		texts[k++] = json_string_value(v);
-	RN_GOTO(out, rn_aggregates(c, texts, count, in, g, made, e));
-	json_object_foreach(cols, name, v) {
-		k = added++; /* it takes the reference, also on failure */
-		RN_GOTO(out, rn_rel_add_col(r, name, NULL, made[k], e));
-	}
+	RN_GOTO(out, pick_columns(in, at, count, &by, e));
+	RN_GOTO(out, rn_calloc(naggs, sizeof(struct rn_column *), "columns", &made, e));
+	RN_GOTO(out, aggregate(c, n, in, &(struct rn_key){ .n = count, .cols = by, .rows = in->rows },
+			       keys, keys_at, g, made, e));
+	RN_GOTO(out, rn_rel_new(NULL, g->n, &r, e));
+	RN_GOTO(out, group_columns(c, in, keys ? keys : in, at, keys ? keys_at : at, count, g, r, e));
+	RN_GOTO(out, add_columns(n, r, made, e));
+	*out = r;
+	r = NULL;
 out:
-	for (; made && added < count; added++)
-		rn_column_unref(made[added]);
+	for (size_t i = 0; made && i < naggs; i++)
+		rn_column_unref(made[i]);
 	free(made);
-	free(texts);
+	free(by);
+	rn_rel_unref(r);
 	return rc;
 }
 
@@ -254,11 +296,7 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 
 	(void)schema;
 	RN_TRY(rn_agg_find_by(n, &in[0]->schema, keys ? &keys->schema : NULL, &at, &keys_at, &count, e));
-	RN_GOTO(fail, make_groups(c, n, in[0], keys, at, keys_at, count, &st->groups, e));
-	RN_GOTO(fail, rn_rel_new(NULL, st->groups.n, &r, e));
-	RN_GOTO(fail, group_columns(c, in[0], keys ? keys : in[0], at, keys ? keys_at : at, count,
-				    &st->groups, r, e));
-	RN_GOTO(fail, aggregate_columns(c, n, in[0], &st->groups, r, e));
+	RN_GOTO(fail, group_rows(c, n, in[0], keys, at, keys_at, count, &st->groups, &r, e));
 	for (size_t i = 0; i < count && i < 64; i++)
 		key[i] = (uint32_t)i;
 	if (count && count <= 64)
@@ -422,12 +460,41 @@ out:
 	return rc;
 }
 
-/* The rows of each group; the relation of --keys only says which groups there are. */
+static void reach_rows(const struct rn_groups *g, uint64_t rows, const uint8_t *out, uint8_t *mark)
+{
+	const uint32_t *of = g->of->data;
+
+	for (uint64_t i = 0; i < rows; i++)
+		mark[i] |= of[i] != RN_NO_ROW && out[of[i]];
+}
+
+static int reach_again(const struct rn_ctx *c, const struct rn_node *n, const struct rn_rel *in,
+		       const uint8_t *out, uint8_t *mark, struct rn_err *e)
+{
+	size_t *at, *keys_at, count;
+	struct rn_column **by = NULL;
+	struct rn_groups g = { 0 };
+	int rc;
+
+	RN_TRY(rn_agg_find_by(n, &in->schema, NULL, &at, &keys_at, &count, e));
+	RN_GOTO(out, pick_columns(in, at, count, &by, e));
+	RN_GOTO(out, rn_group(c, &(struct rn_key){ .n = count, .cols = by, .rows = in->rows }, &g, e));
+	reach_rows(&g, in->rows, out, mark);
+out:
+	rn_groups_fini(&g);
+	free(by);
+	free(at);
+	free(keys_at);
+	return rc;
+}
+
+/* The rows of each group; the relation of --keys only says which groups there are.  Groups
+ * that were made without lists of rows are made again. */
 static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
 		 const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
 		 uint8_t *mark, struct rn_err *e)
 {
-	const uint32_t *of = ((const struct state *)state)->groups.of->data;
+	const struct rn_groups *g = &((const struct state *)state)->groups;
 	struct spread s = { .ctx = c, .rel = in[0], .mark = mark };
 	enum rn_agg how = RN_AGG_NONE;
 	struct rn_eexpr *x;
@@ -436,8 +503,9 @@ static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *st
 	(void)rows;
 	if (k)
 		return 0;
-	for (uint64_t i = 0; i < in[0]->rows; i++)
-		mark[i] |= of[i] != RN_NO_ROW && out[of[i]];
+	if (!g->of)
+		return reach_again(c, n, in[0], out, mark, e);
+	reach_rows(g, in[0]->rows, out, mark);
 	RN_TRY(parse_expr(n, &x, &how, e));
 	do {
 		s.more = false;

@@ -179,14 +179,15 @@ static int check_mem(const struct rn_ctx *c, const struct rn_einfo *info, uint64
 		     struct rn_err *e)
 {
 	uint64_t width = info->shape.dim[0], bytes;
+	char mem[RN_SIZE_TEXT];
 
 	if (info->sparse || !c->mem_limit)
 		return 0;
 	if (!__builtin_mul_overflow(rows, width * sizeof(float), &bytes) && bytes <= c->mem_limit)
 		return 0;
 	return rn_err_set(e, RN_ENOMEM,
-			  "%" PRIu64 " rows of %" PRIu64 " features take more than the limit of "
-			  "%" PRIu64 " bytes (--mem)", rows, width, c->mem_limit);
+			  "%" PRIu64 " rows of %" PRIu64 " features take more than --mem %s", rows,
+			  width, rn_size_text(c->mem_limit, mem));
 }
 
 static int settle(const struct rn_ctx *c, const struct rn_node *n,

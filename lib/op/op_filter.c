@@ -17,10 +17,6 @@ static const char *const examples[] = {
 	NULL,
 };
 
-struct state {
-	struct rn_buf *map; /* uint32_t[rows kept] */
-};
-
 static int predicate(const struct rn_node *n, const struct rn_schema *s, struct rn_cexpr **x,
 		     struct rn_err *e)
 {
@@ -47,7 +43,7 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
 		struct rn_rel **out, struct rn_err *e)
 {
-	struct state *st = state;
+	struct rn_op_rows *st = state;
 	struct rn_cexpr *x;
 	uint64_t kept;
 	int rc;
@@ -57,29 +53,6 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	rc = rn_cexpr_filter(x, in[0], &st->map, &kept, e);
 	rn_cexpr_free(x);
 	return rc ? rc : rn_op_content(c->team, in[0], st->map, kept, true, out, e);
-}
-
-static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
-		 const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
-		 uint8_t *mark, struct rn_err *e)
-{
-	(void)c, (void)n, (void)in, (void)k, (void)e;
-	rn_op_reach_map(((const struct state *)state)->map, out, rows, mark);
-	return 0;
-}
-
-static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
-		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
-{
-	const struct state *st = state;
-
-	(void)n;
-	return rn_op_select_parts(lw->prog, &in[0], st->map, (uint32_t)out->rel->rows, out, e);
-}
-
-static void close_state(void *state)
-{
-	rn_buf_unref(((struct state *)state)->map);
 }
 
 const struct rn_op rn_op_filter = {
@@ -92,10 +65,10 @@ const struct rn_op rn_op_filter = {
 	.min_in = 1,
 	.max_in = 1,
 	RN_OPTS(opts),
-	.state_size = sizeof(struct state),
+	.state_size = sizeof(struct rn_op_rows),
 	.infer = infer,
 	.bind = bind,
-	.reach = reach,
-	.lower = lower,
-	.close = close_state,
+	.reach = rn_op_rows_reach,
+	.lower = rn_op_rows_lower,
+	.close = rn_op_rows_close,
 };

@@ -239,10 +239,6 @@ static uint32_t draw(const struct pairs *p, struct rn_rng_key key, uint64_t row,
 	return RN_NO_ROW;
 }
 
-struct state {
-	struct rn_buf *map; /* uint32_t[rows]: the pair that each row is of */
-};
-
 /* For each output row: its pair, its row of `edges, candidates` stacked, its label. */
 struct drawn {
 	uint64_t n;
@@ -330,7 +326,7 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 	long k = rn_node_input(n, "known");
 	const struct rn_rel *known = k >= 0 ? in[k] : NULL;
 	struct rn_groups rest = { 0 }, other = { 0 }, of = { 0 };
-	struct state *st = state;
+	struct rn_op_rows *st = state;
 	struct pairs p = { 0 };
 	struct drawn d = { 0 };
 	size_t col, at;
@@ -362,30 +358,6 @@ out:
 	return rc;
 }
 
-static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
-		 const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
-		 uint8_t *mark, struct rn_err *e)
-{
-	(void)c, (void)n, (void)in, (void)e;
-	if (!k)
-		rn_op_reach_map(((const struct state *)state)->map, out, rows, mark);
-	return 0;
-}
-
-static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
-		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
-{
-	const struct state *st = state;
-
-	(void)n;
-	return rn_op_select_parts(lw->prog, &in[0], st->map, (uint32_t)out->rel->rows, out, e);
-}
-
-static void close_state(void *state)
-{
-	rn_buf_unref(((struct state *)state)->map);
-}
-
 const struct rn_op rn_op_negative = {
 	.name = "negative",
 	.what = "draw pairs that are not there beside those that are",
@@ -395,11 +367,11 @@ const struct rn_op rn_op_negative = {
 	.min_in = 1,
 	.max_in = 1,
 	RN_OPTS(opts),
-	.state_size = sizeof(struct state),
+	.state_size = sizeof(struct rn_op_rows),
 	.check = check,
 	.infer = infer,
 	.bind = bind,
-	.reach = reach,
-	.lower = lower,
-	.close = close_state,
+	.reach = rn_op_rows_reach,
+	.lower = rn_op_rows_lower,
+	.close = rn_op_rows_close,
 };

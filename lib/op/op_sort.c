@@ -17,10 +17,6 @@ static const char *const examples[] = {
 	NULL,
 };
 
-struct state {
-	struct rn_buf *map; /* uint32_t[rows] */
-};
-
 static int infer(const struct rn_node *n, const struct rn_schema *const *in, struct rn_schema *out,
 		 struct rn_err *e)
 {
@@ -32,34 +28,11 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
 		struct rn_rel **out, struct rn_err *e)
 {
-	struct state *st = state;
+	struct rn_op_rows *st = state;
 
 	(void)schema;
 	RN_TRY(rn_order_map(c->team, rn_node_json(n, "by"), in[0], &st->map, e));
 	return rn_op_content(c->team, in[0], st->map, in[0]->rows, true, out, e);
-}
-
-static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
-		 const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
-		 uint8_t *mark, struct rn_err *e)
-{
-	(void)c, (void)n, (void)in, (void)k, (void)e;
-	rn_op_reach_map(((const struct state *)state)->map, out, rows, mark);
-	return 0;
-}
-
-static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
-		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
-{
-	const struct state *st = state;
-
-	(void)n;
-	return rn_op_select_parts(lw->prog, &in[0], st->map, (uint32_t)out->rel->rows, out, e);
-}
-
-static void close_state(void *state)
-{
-	rn_buf_unref(((struct state *)state)->map);
 }
 
 const struct rn_op rn_op_sort = {
@@ -71,10 +44,10 @@ const struct rn_op rn_op_sort = {
 	.min_in = 1,
 	.max_in = 1,
 	RN_OPTS(opts),
-	.state_size = sizeof(struct state),
+	.state_size = sizeof(struct rn_op_rows),
 	.infer = infer,
 	.bind = bind,
-	.reach = reach,
-	.lower = lower,
-	.close = close_state,
+	.reach = rn_op_rows_reach,
+	.lower = rn_op_rows_lower,
+	.close = rn_op_rows_close,
 };

@@ -100,6 +100,30 @@ void rn_op_reach_map(const struct rn_buf *map, const uint8_t *out, uint64_t rows
 	}
 }
 
+int rn_op_rows_reach(const struct rn_ctx *c, const struct rn_node *n, const void *state,
+		     const struct rn_rel *const *in, uint32_t k, const uint8_t *out, uint64_t rows,
+		     uint8_t *mark, struct rn_err *e)
+{
+	(void)c, (void)n, (void)in, (void)e;
+	if (!k)
+		rn_op_reach_map(((const struct rn_op_rows *)state)->map, out, rows, mark);
+	return 0;
+}
+
+int rn_op_rows_lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
+		     const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
+{
+	const struct rn_op_rows *st = state;
+
+	(void)n;
+	return rn_op_select_parts(lw->prog, &in[0], st->map, (uint32_t)out->rel->rows, out, e);
+}
+
+void rn_op_rows_close(void *state)
+{
+	rn_buf_unref(((struct rn_op_rows *)state)->map);
+}
+
 int rn_op_alloc_parts(struct rn_lrel *out, size_t n, struct rn_err *e)
 {
 	RN_TRY(rn_calloc(n, sizeof *out->parts, "parts", &out->parts, e));
@@ -196,12 +220,13 @@ int rn_op_check_columns(const struct rn_schema *s, struct rn_err *e)
 int rn_op_check_mem(const struct rn_ctx *c, uint64_t rows, const struct rn_schema *s,
 		    struct rn_err *e)
 {
+	char mem[RN_SIZE_TEXT];
 	uint64_t bytes;
 
 	if (!c->mem_limit || (!__builtin_mul_overflow(rows, (uint64_t)s->ncols * 8, &bytes) &&
 			      bytes <= c->mem_limit))
 		return 0;
 	return rn_err_set(e, RN_ENOMEM,
-			  "%" PRIu64 " rows of %zu columns take more than the limit of %" PRIu64
-			  " bytes (--mem)", rows, s->ncols, c->mem_limit);
+			  "%" PRIu64 " rows of %zu columns take more than --mem %s", rows, s->ncols,
+			  rn_size_text(c->mem_limit, mem));
 }

@@ -27,6 +27,20 @@ RN_MUST_CHECK int rn_op_select_parts(struct rn_prog *p, const struct rn_lrel *in
 /* For reach: mark row map[i] (i where map is NULL) wherever `out` has a mark; RN_NO_ROW: none. */
 void rn_op_reach_map(const struct rn_buf *map, const uint8_t *out, uint64_t rows, uint8_t *mark);
 
+/* State and hooks of an operator whose rows are rows of input 0: some, in another order, or
+ * more than once.  Its bind makes the map. */
+struct rn_op_rows {
+	struct rn_buf *map; /* uint32_t[rows of the output]: rows of input 0 */
+};
+RN_MUST_CHECK int rn_op_rows_reach(const struct rn_ctx *c, const struct rn_node *n,
+				   const void *state, const struct rn_rel *const *in, uint32_t k,
+				   const uint8_t *out, uint64_t rows, uint8_t *mark,
+				   struct rn_err *e);
+RN_MUST_CHECK int rn_op_rows_lower(const struct rn_lower *lw, const struct rn_node *n,
+				   const void *state, const struct rn_lrel *in,
+				   struct rn_lrel *out, struct rn_err *e);
+void rn_op_rows_close(void *state);
+
 /* Room for n parts, zeroed. */
 RN_MUST_CHECK int rn_op_alloc_parts(struct rn_lrel *out, size_t n, struct rn_err *e);
 /* Make x, which owns no name, the sole part, called `name`. */

@@ -271,9 +271,9 @@ int rn_column_concat(struct rn_column *const *cs, size_t n, struct rn_column **o
 			bytes += cs[i]->off[cs[i]->rows];
 	}
 	if (cs[0]->type == RN_STRING)
-		RN_TRY(rn_column_new_string(rows, bytes, &o, e));
+		RN_TRY(rn_column_new_raw_string(rows, bytes, &o, e));
 	else
-		RN_TRY(rn_column_new(cs[0]->type, rows, &o, e));
+		RN_TRY(rn_column_new_raw(cs[0]->type, rows, &o, e));
 	rc = nulls ? rn_column_need_null(o, e) : 0;
 	if (rc) {
 		rn_column_unref(o);

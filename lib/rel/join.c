@@ -6,6 +6,8 @@
  * side by side, in the order of the left rows.
  */
 #include "join.h"
+
+#include "../base/opt.h"
 #include "part.h"
 
 #include <inttypes.h>
@@ -114,9 +116,8 @@ static void count_matches(struct rn_team *t, struct parts *p, struct rn_join_res
 
 /* ---- refusal ------------------------------------------------------------------- */
 
-/* ": src=5 gives 12 of them (3 rows with 4)", for the key that gives most. */
-static void add_worst_key(const struct rn_hash_index *x, const uint32_t *of,
-			  const struct rn_key *left, struct rn_str *b)
+void rn_join_add_worst_key(const struct rn_hash_index *x, const uint32_t *of,
+			   const struct rn_key *left, struct rn_str *b)
 {
 	const uint32_t *ptr = x->ptr->data;
 	uint64_t n = x->set->n, worst = 0, most = 0, row = 0;
@@ -156,6 +157,8 @@ uint64_t rn_join_most_rows(const struct rn_ctx *c, unsigned maps)
 void rn_join_add_refusal(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
 			 const char *gives, uint64_t rows, uint64_t bytes, struct rn_str *b)
 {
+	char limit[RN_SIZE_TEXT];
+
 	rn_str_addf(b, "joining %" PRIu64 " with %" PRIu64 " rows %s %" PRIu64 " rows", nleft, nright,
 		    gives, rows);
 	if (rows > RN_MAX_ROWS)
@@ -163,8 +166,8 @@ void rn_join_add_refusal(const struct rn_ctx *c, uint64_t nleft, uint64_t nright
 	else
 		rn_str_addf(b,
 			    ", whose row numbers take %" PRIu64
-			    " bytes, more than the memory limit of %" PRIu64,
-			    bytes, c->mem_limit);
+			    " bytes, more than the memory limit of %s",
+			    bytes, rn_size_text(c->mem_limit, limit));
 }
 
 int rn_join_refuse(struct rn_str *b, struct rn_err *e)
@@ -378,7 +381,7 @@ static int refuse(const struct rn_ctx *c, const struct rn_key *left, const struc
 
 	rn_join_add_refusal(c, left->rows, right->rows, "gives", rows, rows * maps * sizeof(uint32_t),
 			    &b);
-	add_worst_key(p->x, p->of, left, &b);
+	rn_join_add_worst_key(p->x, p->of, left, &b);
 	return rn_join_refuse(&b, e);
 }
 

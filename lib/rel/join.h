@@ -30,6 +30,10 @@ uint64_t rn_join_most_rows(const struct rn_ctx *c, unsigned maps);
 /* "joining A with B rows GIVES N rows, …" at the end of b. */
 void rn_join_add_refusal(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
 			 const char *gives, uint64_t rows, uint64_t bytes, struct rn_str *b);
+/* "; src=5 alone gives 12 (3 left with 4 right rows)", the key that gives most; of: each left
+ * row's number of the key, or RN_NO_ROW. */
+void rn_join_add_worst_key(const struct rn_hash_index *x, const uint32_t *of,
+			   const struct rn_key *left, struct rn_str *b);
 /* RN_ENOMEM with the text of b, which is freed. */
 RN_MUST_CHECK int rn_join_refuse(struct rn_str *b, struct rn_err *e);
 

@@ -6,16 +6,33 @@
  * passes is kept.  Whether a left row found a partner is known when the first
  * candidate of a later one is seen, which is also where its miss belongs.
  *
+ * A semi or anti join asks for one partner only.  There the left rows of a window are
+ * tested in rounds, with a few candidates each and then ever more, until each has found one
+ * or has no more.  Which pairs are tested depends on the row alone.
+ *
  * A test that threads may share is run by parts of the left rows.  What fails so is done
  * again in order, so that it always fails at the same pair.
  */
 #include "join.h"
 #include "part.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 1 << 14 };
+enum {
+	BATCH = 1 << 14,
+	WINDOW = 1 << 12,  /* left rows that look for a partner at once */
+	FIRST_ROUND = 8,   /* candidates of each; a later round has four times as many */
+};
+
+/* Pairs that take about a second to test, and about a minute. */
+static const uint64_t told_pairs = 100000000, warned_pairs = 10000000000;
+
+/* A left row without a partner so far, and its candidates that were not tested yet. */
+struct seeker {
+	uint32_t row, next, end;
+};
 
 struct pairs {
 	const struct rn_ctx *ctx;
@@ -25,6 +42,8 @@ struct pairs {
 	size_t n; /* candidates */
 	uint32_t *l, *r;
 	uint8_t *keep;
+	struct seeker *seeker; /* of a window */
+	uint8_t *found;        /* … does the row have a partner? */
 	uint64_t open; /* the left row whose partners may not all have been seen */
 	bool any;      /* … has one already */
 	uint8_t *met;  /* full join: right rows that have a partner */
@@ -69,7 +88,7 @@ static int settle(struct pairs *p, uint64_t l, struct rn_err *e)
 {
 	for (; p->open < l; p->open++, p->any = false) {
 		p->misses += !p->any;
-		if (p->kind == RN_JOIN_SEMI ? p->any : !p->any && p->kind != RN_JOIN_INNER)
+		if (!p->any && p->kind != RN_JOIN_INNER)
 			RN_TRY(emit(p, (uint32_t)p->open, RN_NO_ROW, e));
 	}
 	return 0;
@@ -85,10 +104,76 @@ static int test_batch(struct pairs *p, struct rn_err *e)
 		p->any = true;
 		if (p->met)
 			__atomic_store_n(&p->met[p->r[i]], 1, __ATOMIC_RELAXED);
-		if (rn_join_pairs(p->kind))
-			RN_TRY(emit(p, p->l[i], p->r[i], e));
+		RN_TRY(emit(p, p->l[i], p->r[i], e));
 	}
 	p->n = 0;
+	return 0;
+}
+
+static int find_batch(struct pairs *p, uint64_t from, struct rn_err *e)
+{
+	RN_TRY(p->test->keep(p->test->arg, p->l, p->r, p->n, p->keep, e));
+	for (size_t i = 0; i < p->n; i++)
+		p->found[p->l[i] - from] |= p->keep[i];
+	p->n = 0;
+	return 0;
+}
+
+/* A round: up to `step` candidates of each of n seekers; returns those that go on in *n. */
+static int seek_round(struct pairs *p, const struct rn_hash_index *x, uint64_t from, uint32_t step,
+		      size_t *n, struct rn_err *e)
+{
+	size_t on = 0;
+
+	for (size_t k = 0; k < *n; k++) {
+		struct seeker *s = &p->seeker[k];
+		uint32_t end = s->end - s->next < step ? s->end : s->next + step;
+
+		for (; s->next < end; s->next++) {
+			p->l[p->n] = s->row;
+			p->r[p->n++] = rn_hash_index_row(x, s->next);
+			if (p->n == BATCH)
+				RN_TRY(find_batch(p, from, e));
+		}
+	}
+	RN_TRY(find_batch(p, from, e));
+	for (size_t k = 0; k < *n; k++)
+		if (!p->found[p->seeker[k].row - from] && p->seeker[k].next < p->seeker[k].end)
+			p->seeker[on++] = p->seeker[k];
+	*n = on;
+	return 0;
+}
+
+/* Which of the left rows from … to - 1, a window, have a partner? */
+static int seek_window(struct pairs *p, const struct rn_hash_index *x, const uint32_t *of,
+		       uint64_t from, uint64_t to, struct rn_err *e)
+{
+	const uint32_t *ptr = x->ptr->data;
+	size_t n = 0;
+
+	memset(p->found, 0, to - from);
+	for (uint64_t i = from; i < to; i++)
+		if (of[i] != RN_NO_ROW)
+			p->seeker[n++] = (struct seeker){ (uint32_t)i, ptr[of[i]], ptr[of[i] + 1] };
+	for (uint32_t step = FIRST_ROUND; n; step = step < BATCH ? 4 * step : step)
+		RN_TRY(seek_round(p, x, from, step, &n, e));
+	for (uint64_t i = from; i < to; i++) {
+		p->misses += !p->found[i - from];
+		if (p->found[i - from] == (p->kind == RN_JOIN_SEMI))
+			RN_TRY(emit(p, (uint32_t)i, RN_NO_ROW, e));
+	}
+	return 0;
+}
+
+static int seek_rows(struct pairs *p, const struct rn_hash_index *x, const uint32_t *of,
+		     uint64_t from, uint64_t to, struct rn_err *e)
+{
+	RN_TRY(rn_calloc(WINDOW, sizeof *p->seeker, "a join", &p->seeker, e));
+	RN_TRY(rn_calloc(WINDOW, 1, "a join", &p->found, e));
+	for (uint64_t end; from < to; from = end) {
+		end = to - from < WINDOW ? to : from + WINDOW;
+		RN_TRY(seek_window(p, x, of, from, end, e));
+	}
 	return 0;
 }
 
@@ -101,6 +186,8 @@ static int test_rows(struct pairs *p, const struct rn_hash_index *x, const uint3
 	RN_TRY(rn_calloc(BATCH, sizeof *p->l, "a join", &p->l, e));
 	RN_TRY(rn_calloc(BATCH, sizeof *p->r, "a join", &p->r, e));
 	RN_TRY(rn_calloc(BATCH, 1, "a join", &p->keep, e));
+	if (!rn_join_pairs(p->kind))
+		return seek_rows(p, x, of, from, to, e);
 	p->open = from;
 	for (uint64_t i = from; i < to; i++) {
 		if (of[i] == RN_NO_ROW)
@@ -131,8 +218,11 @@ static void free_batch(struct pairs *p)
 	free(p->l);
 	free(p->r);
 	free(p->keep);
+	free(p->seeker);
+	free(p->found);
 	p->l = p->r = NULL;
-	p->keep = NULL;
+	p->keep = p->found = NULL;
+	p->seeker = NULL;
 }
 
 /* ---- by parts -------------------------------------------------------------------------- */
@@ -236,6 +326,26 @@ static int test_all(struct pairs *p, const struct rn_hash_index *x, const uint32
 	return done ? 0 : test_rows(p, x, of, 0, p->left->rows, e);
 }
 
+/* A key with many rows on both sides takes long, even where little comes of it. */
+static void tell_pairs(const struct pairs *p, const struct rn_hash_index *x, const uint32_t *of)
+{
+	const uint32_t *ptr = x->ptr->data;
+	struct rn_str b = RN_STR_INIT;
+	uint64_t pairs = 0;
+
+	for (uint64_t i = 0; i < p->left->rows; i++)
+		if (of[i] != RN_NO_ROW)
+			pairs += ptr[of[i] + 1] - ptr[of[i]];
+	if (pairs < told_pairs)
+		return;
+	rn_str_addf(&b, "the condition is tested on %s%" PRIu64 " pairs of rows",
+		    rn_join_pairs(p->kind) ? "" : "up to ", pairs);
+	rn_join_add_worst_key(x, of, p->left, &b);
+	if (!b.failed)
+		rn_log(p->ctx, pairs < warned_pairs ? RN_LOG_INFO : RN_LOG_WARN, "%s", b.s);
+	rn_str_fini(&b);
+}
+
 static int copy_rows(const uint32_t *rows, uint64_t n, struct rn_buf **out, struct rn_err *e)
 {
 	RN_TRY(rn_buf_new_raw(n * sizeof *rows, "a join", out, e));
@@ -258,6 +368,7 @@ static int join_if(const struct rn_ctx *c, const struct rn_key *left, const stru
 	RN_TRY(rn_join_find(rn_part_team(c), left, right, x, &of, out, e));
 	if (kind == RN_JOIN_FULL)
 		RN_GOTO(out, rn_calloc(right->rows, 1, "a join", &p.met, e));
+	tell_pairs(&p, x, of->data);
 	RN_GOTO(out, test_all(&p, x, of->data, e));
 	RN_GOTO(out, add_rest(&p, out, e));
 	out->left_unmatched = p.misses;

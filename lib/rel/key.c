@@ -75,21 +75,6 @@ uint64_t rn_key_count_nulls(struct rn_team *t, const struct rn_key *k)
 	return n.with;
 }
 
-/* By the integer part of b, then by what b is beyond it; exact. */
-static int compare_mixed(int64_t a, double b)
-{
-	int64_t t;
-	double part;
-
-	if (b >= 0x1p63)
-		return -1;
-	if (b < -0x1p63)
-		return 1;
-	t = (int64_t)b;
-	part = b - (double)t;
-	return a != t ? (a > t) - (a < t) : (part < 0) - (part > 0);
-}
-
 static int compare_strings(const struct rn_column *a, uint64_t i, const struct rn_column *b,
 			   uint64_t j)
 {
@@ -106,7 +91,7 @@ int rn_column_compare(const struct rn_column *a, uint64_t i, const struct rn_col
 	switch (a->type) {
 	case RN_FLOAT64:
 		if (b->type == RN_INT64)
-			return -compare_mixed(b->i64[j], a->f64[i]);
+			return -rn_key_cmp_mixed(b->i64[j], a->f64[i]);
 		return (a->f64[i] > b->f64[j]) - (a->f64[i] < b->f64[j]);
 	case RN_BOOL:
 		return a->b[i] - b->b[j];
@@ -114,7 +99,7 @@ int rn_column_compare(const struct rn_column *a, uint64_t i, const struct rn_col
 		return compare_strings(a, i, b, j);
 	default:
 		if (b->type == RN_FLOAT64)
-			return compare_mixed(a->i64[i], b->f64[j]);
+			return rn_key_cmp_mixed(a->i64[i], b->f64[j]);
 		return (a->i64[i] > b->i64[j]) - (a->i64[i] < b->i64[j]);
 	}
 }

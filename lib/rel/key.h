@@ -29,6 +29,21 @@ struct rn_key {
 RN_MUST_CHECK int rn_key_types_meet(enum rn_type a, const char *an, enum rn_type b, const char *bn,
 				    struct rn_err *e);
 
+/* Below 0, 0, above 0, exactly: by the integer part of b, then by what b is beyond it. */
+static inline int rn_key_cmp_mixed(int64_t a, double b)
+{
+	int64_t t;
+	double part;
+
+	if (!(b < 0x1p63)) /* nor NaN, which may stand under a NULL */
+		return -1;
+	if (b < -0x1p63)
+		return 1;
+	t = (int64_t)b;
+	part = b - (double)t;
+	return a != t ? (a > t) - (a < t) : (part < 0) - (part > 0);
+}
+
 /* A hash index of one input: for every distinct key its rows, ascending. */
 struct rn_hash_index;
 RN_MUST_CHECK int rn_hash_index_new(const struct rn_ctx *c, const struct rn_key *k,

@@ -10,88 +10,15 @@
  * bits are entered into one table that fits a cache.  Where the rows of each key are
  * wanted, they are dealt out from there.
  */
+#include "firsts.h"
 #include "keyset.h"
 #include "part.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- first rows ------------------------------------------------------------------------ */
-
-enum { PART_WORDS = RN_PART_ROWS / 64 };
-
-struct ranks {
-	uint64_t rows;
-	struct rn_buf *bits;   /* uint64_t per 64 rows: the first rows */
-	struct rn_buf *before; /* uint32_t per 64 rows: first rows before those */
-	struct rn_buf *first;  /* the first rows */
-	uint32_t n;
-};
-
-static int new_ranks(uint64_t rows, struct ranks *r, struct rn_err *e)
-{
-	uint64_t words = (uint64_t)rn_part_count(rows) * PART_WORDS;
-
-	r->rows = rows;
-	RN_TRY(rn_buf_new(words * sizeof(uint64_t), "first rows", &r->bits, e));
-	return rn_buf_new_raw(words * sizeof(uint32_t), "first rows", &r->before, e);
-}
-
-static void free_ranks(struct ranks *r)
-{
-	rn_buf_unref(r->bits);
-	rn_buf_unref(r->before);
-	rn_buf_unref(r->first);
-}
-
-static inline void mark_first(const struct ranks *r, uint32_t row)
-{
-	uint64_t *bits = r->bits->data;
-
-	__atomic_fetch_or(&bits[row / 64], (uint64_t)1 << row % 64, __ATOMIC_RELAXED);
-}
-
-static inline uint32_t rank_of(const struct ranks *r, uint32_t row)
-{
-	const uint64_t *bits = r->bits->data;
-	const uint32_t *before = r->before->data;
-	uint64_t mask = ((uint64_t)1 << row % 64) - 1;
-
-	return before[row / 64] + (uint32_t)__builtin_popcountll(bits[row / 64] & mask);
-}
-
-static void list_first(void *arg, uint32_t part)
-{
-	const struct ranks *r = arg;
-	const uint64_t *bits = r->bits->data;
-	const uint32_t *before = r->before->data;
-	uint32_t *first = r->first->data;
-
-	for (uint64_t w = (uint64_t)part * PART_WORDS; w < ((uint64_t)part + 1) * PART_WORDS; w++) {
-		uint32_t at = before[w];
-
-		for (uint64_t b = bits[w]; b; b &= b - 1)
-			first[at++] = (uint32_t)(64 * w + (unsigned)__builtin_ctzll(b));
-	}
-}
-
-/* All first rows are marked: count and list them. */
-static int rank_first(struct rn_team *t, struct ranks *r, struct rn_err *e)
-{
-	const uint64_t *bits = r->bits->data;
-	uint32_t *before = r->before->data;
-
-	for (uint64_t w = 0; w < (uint64_t)rn_part_count(r->rows) * PART_WORDS; w++) {
-		before[w] = r->n;
-		r->n += (uint32_t)__builtin_popcountll(bits[w]);
-	}
-	RN_TRY(rn_buf_new_raw(r->n * sizeof(uint32_t), "distinct keys", &r->first, e));
-	rn_part_run(t, r->rows, list_first, r);
-	return 0;
-}
-
-/* Hand the list to the set. */
-static void give_first(struct ranks *r, struct rn_keyset *s)
+/* Hand the list of first rows to the set. */
+static void give_first(struct rn_firsts *r, struct rn_keyset *s)
 {
 	s->n = r->n;
 	s->first = r->first;
@@ -103,7 +30,7 @@ static void give_first(struct ranks *r, struct rn_keyset *s)
 struct array {
 	const struct rn_keyset *s;
 	const struct rn_key *k;
-	struct ranks ranks;
+	struct rn_firsts firsts;
 };
 
 static void clear_entries(void *arg, uint32_t part)
@@ -147,7 +74,7 @@ static void mark_entries(void *arg, uint32_t part)
 
 	for (uint64_t w = rn_part_from(part); w < to; w++)
 		if (entry[w] != RN_NO_ROW)
-			mark_first(&a->ranks, entry[w]);
+			rn_firsts_mark(&a->firsts, entry[w]);
 }
 
 /* From first rows to numbers + 1; 0 where there is none. */
@@ -158,7 +85,7 @@ static void number_entries(void *arg, uint32_t part)
 	uint64_t to = rn_part_to(part, a->s->words + 1);
 
 	for (uint64_t w = rn_part_from(part); w < to; w++)
-		entry[w] = entry[w] == RN_NO_ROW ? 0 : rank_of(&a->ranks, entry[w]) + 1;
+		entry[w] = entry[w] == RN_NO_ROW ? 0 : rn_firsts_rank(&a->firsts, entry[w]) + 1;
 }
 
 int rn_keyset_build_array(struct rn_team *t, const struct rn_key *k, struct rn_keyset *s,
@@ -168,16 +95,16 @@ int rn_keyset_build_array(struct rn_team *t, const struct rn_key *k, struct rn_k
 	int rc;
 
 	RN_TRY(rn_buf_new_raw((s->words + 1) * sizeof(uint32_t), "a key array", &s->array, e));
-	RN_GOTO(out, new_ranks(k->rows, &a.ranks, e));
+	RN_GOTO(out, rn_firsts_new(k->rows, &a.firsts, e));
 	rn_part_run(t, s->words + 1, clear_entries, &a);
 	rn_part_run(t, k->rows, lower_entries, &a);
 	rn_part_run(t, s->words + 1, mark_entries, &a);
-	RN_GOTO(out, rank_first(t, &a.ranks, e));
+	RN_GOTO(out, rn_firsts_list(t, &a.firsts, e));
 	rn_part_run(t, s->words + 1, number_entries, &a);
-	give_first(&a.ranks, s);
+	give_first(&a.firsts, s);
 	rn_keyset_find(t, s, k, k, of);
 out:
-	free_ranks(&a.ranks);
+	rn_firsts_free(&a.firsts);
 	return rc;
 }
 
@@ -205,7 +132,7 @@ struct build {
 	struct rn_buf *offset; /* uint16_t per row, in its part */
 	struct rn_buf *piece;  /* uint32_t: where the pieces of each part start, in the part; and end */
 	struct bucket *bucket;
-	struct ranks ranks;
+	struct rn_firsts firsts;
 };
 
 /* Pieces of a part: from[b] … from[b + 1] - 1. */
@@ -237,10 +164,17 @@ static void load_part(const struct build *b, uint32_t part, struct part_words *p
 		size_t n = to - at < RN_KEY_BATCH ? to - at : RN_KEY_BATCH;
 
 		rn_key_words(b->s, b->k, at, n, &w);
+		for (size_t i = 0; !w.skips && i < n; i++)
+			p->row[p->n + i] = (uint16_t)(at - from + i);
+		if (!w.skips) {
+			memcpy(p->word + p->n, w.word, n * sizeof *w.word);
+			p->n += (uint32_t)n;
+			continue;
+		}
 		for (size_t i = 0; i < n; i++) {
 			p->word[p->n] = w.word[i];
 			p->row[p->n] = (uint16_t)(at - from + i);
-			if (!w.skips || !w.skip[i])
+			if (!w.skip[i])
 				p->n++;
 			else
 				b->of[at + i] = RN_NO_ROW;
@@ -352,7 +286,7 @@ static void fill_bucket(void *arg, uint32_t number)
 			enter_piece(b, k, word, offset, from[1] - from[0], base, false);
 	}
 	for (uint32_t i = 0; !k->failed && i < k->n; i++)
-		mark_first(&b->ranks, k->first[i]);
+		rn_firsts_mark(&b->firsts, k->first[i]);
 	if (!b->find) {
 		free(k->table.slot);
 		k->table.slot = NULL;
@@ -373,7 +307,7 @@ static void number_bucket(void *arg, uint32_t number)
 	struct rn_keyset_table *to = b->find ? &b->s->tables[number] : NULL;
 
 	for (uint32_t i = 0; i < k->n; i++)
-		k->first[i] = rank_of(&b->ranks, k->first[i]);
+		k->first[i] = rn_firsts_rank(&b->firsts, k->first[i]);
 	if (!to)
 		return;
 	*to = (struct rn_keyset_table){ (struct rn_keyset_slot *)b->s->slots->data + k->slots,
@@ -437,7 +371,7 @@ static int deal_rows(struct rn_team *t, const struct build *b, struct rn_keyset_
 		     struct rn_err *e)
 {
 	struct dealing d = { .b = b };
-	uint32_t start = 0, n = b->ranks.n;
+	uint32_t start = 0, n = b->firsts.n;
 
 	RN_TRY(rn_buf_new((n + (size_t)1) * sizeof *d.ptr, "row numbers", &r->ptr, e));
 	d.ptr = r->ptr->data;
@@ -474,11 +408,12 @@ static int new_build(struct build *b, struct rn_err *e)
 {
 	uint64_t rows = b->k->rows;
 
-	/* Buckets of some 2^15 rows, and pieces of no fewer than 32. */
+	/* Buckets of some 2^13 rows, whose table leaves a cache room for the rows that pass, and
+	 * pieces of no fewer than 32. */
 	b->bits = 4;
-	while (b->bits < 10 && rows >> b->bits > 1 << 15)
+	while (b->bits < 10 && rows >> b->bits > 1 << 13)
 		b->bits++;
-	RN_TRY(new_ranks(rows, &b->ranks, e));
+	RN_TRY(rn_firsts_new(rows, &b->firsts, e));
 	RN_TRY(new_pieces(b, rn_part_count(rows), e));
 	return rn_calloc((size_t)1 << b->bits, sizeof *b->bucket, "a hash table", &b->bucket, e);
 }
@@ -493,7 +428,7 @@ static void free_build(struct build *b)
 	rn_buf_unref(b->words);
 	rn_buf_unref(b->offset);
 	rn_buf_unref(b->piece);
-	free_ranks(&b->ranks);
+	rn_firsts_free(&b->firsts);
 }
 
 /* Did all buckets fit into memory?  If so give the set room for their tables. */
@@ -530,12 +465,12 @@ int rn_keyset_build_tables(struct rn_team *t, const struct rn_key *k, bool find,
 	rn_part_run(t, k->rows, split_part, &b);
 	rn_team_run(t, 1u << b.bits, fill_bucket, &b);
 	RN_GOTO(out, check_buckets(&b, s, e));
-	RN_GOTO(out, rank_first(t, &b.ranks, e));
+	RN_GOTO(out, rn_firsts_list(t, &b.firsts, e));
 	rn_team_run(t, 1u << b.bits, number_bucket, &b);
 	rn_part_run(t, k->rows, number_part, &b);
 	if (rows && rn_numbers_fall(t, of, k->rows))
 		RN_GOTO(out, deal_rows(t, &b, rows, e));
-	give_first(&b.ranks, s);
+	give_first(&b.firsts, s);
 out:
 	free_build(&b);
 	return rc;
@@ -546,7 +481,13 @@ out:
 enum {
 	WINDOW = 64,            /* parts that are split before they are looked up */
 	CACHED_TABLES = 1 << 20, /* bytes of tables that are as well searched row by row */
+	AHEAD = 16,             /* words whose slots are asked for before they are needed */
 };
+
+static inline void ask_for_word(const struct rn_keyset_table *t, unsigned first_bits, uint64_t word)
+{
+	__builtin_prefetch(&t->slot[rn_key_place(rn_key_hash(word), first_bits, t->size)]);
+}
 
 static inline uint32_t find_word(const struct rn_keyset_table *t, unsigned first_bits, uint64_t word)
 {
@@ -568,8 +509,13 @@ static void find_bucket(void *arg, uint32_t number)
 		uint64_t *word = (uint64_t *)b->words->data + rn_part_from(part) + from[0];
 		uint32_t *found = (uint32_t *)word, n = from[1] - from[0];
 
-		for (uint32_t i = 0; i < n; i++)
+		for (uint32_t i = 0; i < n && i < AHEAD; i++)
+			ask_for_word(&table, b->bits, word[i]);
+		for (uint32_t i = 0; i < n; i++) {
+			if (i + AHEAD < n)
+				ask_for_word(&table, b->bits, word[i + AHEAD]);
 			found[i] = find_word(&table, b->bits, word[i]);
+		}
 	}
 }
 

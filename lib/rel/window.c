@@ -14,9 +14,10 @@ int rn_buf_window(struct rn_buf *b, const void *from, size_t bytes, const char *
 		*at = (char *)b->data + ((const char *)from - (const char *)b->data);
 		return 0;
 	}
-	RN_TRY(rn_buf_new(bytes, what, mem, e));
-	if (bytes)
-		memcpy((*mem)->data, from, bytes);
+	RN_TRY(rn_buf_new_raw(bytes, what, mem, e));
 	*at = (*mem)->data;
+	if (bytes)
+		memcpy(*at, from, bytes);
+	memset((char *)*at + bytes, 0, -bytes % RN_ALIGN); /* padding is always zero */
 	return 0;
 }

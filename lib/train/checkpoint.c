@@ -4,9 +4,11 @@
  *
  *   header   "identity": {seed, runs, build, kernel, device, sources: {scan: hash}},
  *            "state": {run, fit, epoch, stale, best_epoch, best_val, chosen_run,
- *                      chosen_val, done: [results of the runs before]}
+ *                      chosen_val, done: [results of the runs before],
+ *                      evals: [metrics of this run so far]}
  *   sections role "best" (parameters of the best validation), "chosen" (of the
- *            best run before), "slot" (optimizer slots in order), "curve" (losses)
+ *            best run before), "slot" (optimizer slots in order), "curve" (losses),
+ *            "mark.K", "chosen.K" (parameters after K fits, for predictions there)
  *
  * A run that goes on from one ends in the same bits as one that never stopped.
  */
@@ -117,10 +119,11 @@ static json_t *real(double x)
 	return isfinite(x) ? json_real(x) : json_null();
 }
 
-static int add_state(const struct rn_state *st, json_t *header, struct rn_err *e)
+static int add_state(const struct rn_state *st, uint32_t nevals, json_t *header,
+		     struct rn_err *e)
 {
 	json_int_t chosen = st->chosen_run == RN_NONE ? -1 : (json_int_t)st->chosen_run;
-	json_t *o;
+	json_t *o, *evals;
 
 	RN_TRY(rn_json_object(&o, e));
 	RN_TRY(rn_json_set(header, "state", o, e));
@@ -132,7 +135,12 @@ static int add_state(const struct rn_state *st, json_t *header, struct rn_err *e
 	RN_TRY(rn_json_set(o, "best_val", real(st->best_val), e));
 	RN_TRY(rn_json_set(o, "chosen_run", json_integer(chosen), e));
 	RN_TRY(rn_json_set(o, "chosen_val", real(st->chosen_val), e));
-	return rn_json_set(o, "done", json_incref(st->done), e);
+	RN_TRY(rn_json_set(o, "done", json_incref(st->done), e));
+	RN_TRY(rn_json_array(&evals, e));
+	RN_TRY(rn_json_set(o, "evals", evals, e));
+	for (uint32_t i = 0; i < nevals; i++)
+		RN_TRY(rn_json_append(evals, real(st->marks.evals[i]), e));
+	return 0;
 }
 
 /* Values that lie flat, one parameter after the other. */
@@ -169,6 +177,22 @@ static void free_slots(struct rn_slots *s)
 	*s = (struct rn_slots){ 0 };
 }
 
+static int pack_marks(struct rn_session *s, struct rn_pack *p, struct rn_err *e)
+{
+	const struct rn_state *st = &s->state;
+	char role[24];
+
+	for (uint32_t i = 0; i < s->nfits; i++) {
+		snprintf(role, sizeof role, "mark.%u", i);
+		if (i <= st->fit && st->marks.now[i])
+			RN_TRY(pack_flat(p, role, &s->params, st->marks.now[i], e));
+		snprintf(role, sizeof role, "chosen.%u", i);
+		if (st->chosen_run != RN_NONE && st->marks.chosen[i])
+			RN_TRY(pack_flat(p, role, &s->params, st->marks.chosen[i], e));
+	}
+	return 0;
+}
+
 static int pack_all(struct rn_session *s, struct rn_pack *p, const struct rn_slots *slots,
 		    struct rn_err *e)
 {
@@ -179,6 +203,7 @@ static int pack_all(struct rn_session *s, struct rn_pack *p, const struct rn_slo
 		RN_TRY(pack_flat(p, "best", &s->params, st->best, e));
 	if (st->chosen_run != RN_NONE)
 		RN_TRY(pack_flat(p, "chosen", &s->params, st->chosen, e));
+	RN_TRY(pack_marks(s, p, e));
 	for (size_t i = 0; i < slots->n; i++) {
 		uint32_t dim = (uint32_t)slots->items[i].count;
 		char name[24];
@@ -191,6 +216,7 @@ static int pack_all(struct rn_session *s, struct rn_pack *p, const struct rn_slo
 
 int rn_checkpoint_save(struct rn_session *s, struct rn_err *e)
 {
+	struct rn_writer_opt writer = s->conf->writer;
 	struct rn_slots slots = { 0 };
 	json_t *header = NULL, *id;
 	struct rn_pack p;
@@ -202,9 +228,10 @@ int rn_checkpoint_save(struct rn_session *s, struct rn_err *e)
 	RN_GOTO(out, rn_model_header("checkpoint", s->plan, NULL, &header, e));
 	RN_GOTO(out, identity(s, &id, e));
 	RN_GOTO(out, rn_json_set(header, "identity", id, e));
-	RN_GOTO(out, add_state(&s->state, header, e));
+	RN_GOTO(out, add_state(&s->state, s->nevals, header, e));
 	RN_GOTO(out, pack_all(s, &p, &slots, e));
-	rc = rn_pack_write(&p, header, s->conf->checkpoint, &s->conf->writer, e);
+	writer.stats = NULL; /* the model's */
+	rc = rn_pack_write(&p, header, s->conf->checkpoint, &writer, e);
 out:
 	json_decref(header);
 	free_slots(&slots);
@@ -220,6 +247,12 @@ void rn_checkpoint_fini(struct rn_checkpoint *c)
 	rn_params_fini(&c->params);
 	rn_params_fini(&c->best);
 	rn_params_fini(&c->chosen);
+	for (uint32_t i = 0; i < c->nmarks; i++) {
+		rn_params_fini(&c->marks[i]);
+		rn_params_fini(&c->chosen_marks[i]);
+	}
+	free(c->marks);
+	free(c->chosen_marks);
 	free_slots(&c->slots);
 	free(c->curve);
 	memset(c, 0, sizeof *c);
@@ -274,6 +307,21 @@ static int load_curve(struct rn_checkpoint *c, const struct rn_unpack *u,
 	return 0;
 }
 
+/* Those of "mark.K" or "chosen.K", or NULL. */
+static struct rn_params *mark_of(const struct rn_checkpoint *c, const char *role)
+{
+	bool chosen = !strncmp(role, "chosen.", 7);
+	char *end;
+	long k;
+
+	if (!chosen && strncmp(role, "mark.", 5))
+		return NULL;
+	k = strtol(strchr(role, '.') + 1, &end, 10);
+	if (*end || k < 0 || k >= (long)c->nmarks)
+		return NULL;
+	return chosen ? &c->chosen_marks[k] : &c->marks[k];
+}
+
 static int load_section(struct rn_checkpoint *c, const struct rn_unpack *u, const json_t *entry,
 			struct rn_rel *rows, struct rn_plan *plan, struct rn_err *e)
 {
@@ -286,13 +334,26 @@ static int load_section(struct rn_checkpoint *c, const struct rn_unpack *u, cons
 		return load_values(&c->best, u, entry, rows, e);
 	if (!strcmp(role, "chosen"))
 		return load_values(&c->chosen, u, entry, rows, e);
+	if (mark_of(c, role))
+		return load_values(mark_of(c, role), u, entry, rows, e);
 	if (!strcmp(role, "slot"))
 		return load_slot(c, u, entry, rows, e);
 	if (!strcmp(role, "curve"))
 		return load_curve(c, u, rows, e);
-	if (!strcmp(role, "fitted"))
+	if (!strcmp(role, "fitted") && plan)
 		return rn_model_take_fitted(u, entry, rows, plan, false, e);
 	return 0; /* class labels: the plan is bound again */
+}
+
+/* There are no more fits than runs in the plan. */
+static int new_marks(struct rn_checkpoint *c, struct rn_err *e)
+{
+	size_t n = json_array_size(json_object_get(json_object_get(c->header, "plan"), "run"));
+
+	RN_TRY(rn_calloc(n, sizeof *c->marks, "parameters between fits", &c->marks, e));
+	RN_TRY(rn_calloc(n, sizeof *c->chosen_marks, "parameters between fits", &c->chosen_marks, e));
+	c->nmarks = (uint32_t)n;
+	return 0;
 }
 
 int rn_checkpoint_load(const char *path, struct rn_plan *plan, struct rn_checkpoint *c,
@@ -304,6 +365,7 @@ int rn_checkpoint_load(const char *path, struct rn_plan *plan, struct rn_checkpo
 	int rc;
 
 	memset(c, 0, sizeof *c);
+	c->path = path;
 	RN_TRY(rn_unpack_open(&u, path, e));
 	c->header = json_incref(u.header);
 	RN_GOTO(out, rn_unpack_text(&u, u.header, "kind", &kind, e));
@@ -313,6 +375,7 @@ int rn_checkpoint_load(const char *path, struct rn_plan *plan, struct rn_checkpo
 	}
 	RN_GOTO(out, rn_calloc(json_array_size(json_object_get(c->header, "sections")),
 			       sizeof *c->slots.items, "optimizer slots", &c->slots.items, e));
+	RN_GOTO(out, new_marks(c, e));
 	for (;;) {
 		struct rn_rel *rows;
 
@@ -324,7 +387,8 @@ int rn_checkpoint_load(const char *path, struct rn_plan *plan, struct rn_checkpo
 		if (rc)
 			goto out;
 	}
-	rc = rn_model_check_fitted(&u, plan, false, e);
+	if (plan)
+		rc = rn_model_check_fitted(&u, plan, false, e);
 out:
 	rn_unpack_fini(&u);
 	if (rc)
@@ -370,10 +434,10 @@ static double metric_of(const json_t *o, const char *key)
 	return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
-static int read_state(struct rn_session *s, const json_t *header, struct rn_err *e)
+int rn_checkpoint_again(struct rn_session *s, const struct rn_checkpoint *c, struct rn_err *e)
 {
-	struct rn_unpack u = { .path = s->conf->resume };
-	const json_t *o = json_object_get(header, "state");
+	struct rn_unpack u = { .path = c->path };
+	const json_t *o = json_object_get(c->header, "state");
 	json_t *done = json_object_get(o, "done");
 	struct rn_state *st = &s->state;
 	int64_t run, fit, epoch, stale, best, chosen;
@@ -413,12 +477,19 @@ int rn_checkpoint_begin(struct rn_session *s, const struct rn_checkpoint *c, str
 		json_decref(now);
 		json_decref(spec);
 	}
-	return rc ? rc : read_state(s, c->header, e);
+	return rc ? rc : rn_checkpoint_again(s, c, e);
+}
+
+uint32_t rn_checkpoint_run(const struct rn_checkpoint *c)
+{
+	const json_t *state = json_object_get(c->header, "state");
+
+	return (uint32_t)json_integer_value(json_object_get(state, "run"));
 }
 
 /* All parameters of the session from a table of the same names and shapes. */
-static int take(const struct rn_session *s, const struct rn_params *from, float *flat,
-		struct rn_err *e)
+static int take(const struct rn_session *s, const struct rn_checkpoint *c,
+		const struct rn_params *from, float *flat, struct rn_err *e)
 {
 	for (uint32_t i = 0; i < s->params.n; i++) {
 		struct rn_param *p = &s->params.items[i];
@@ -429,9 +500,31 @@ static int take(const struct rn_session *s, const struct rn_params *from, float 
 			return rn_err_set(e, RN_EUSAGE,
 					  "cannot go on from '%s': it has no parameter '%s' of "
 					  "this plan's shape",
-					  s->conf->resume, p->name);
+					  c->path, p->name);
 		memcpy(flat ? flat : p->value, q->value, p->count * sizeof *p->value);
 		flat = flat ? flat + p->count : NULL;
+	}
+	return 0;
+}
+
+static int take_marks(struct rn_session *s, const struct rn_checkpoint *c, struct rn_err *e)
+{
+	static const struct rn_params none;
+	struct rn_state *st = &s->state;
+	const json_t *evals = json_object_get(json_object_get(c->header, "state"), "evals");
+
+	for (uint32_t i = 0; i < s->nfits; i++) {
+		bool there = i < c->nmarks;
+
+		if (i <= st->fit && st->marks.now[i])
+			RN_TRY(take(s, c, there ? &c->marks[i] : &none, st->marks.now[i], e));
+		if (st->chosen_run != RN_NONE && st->marks.chosen[i])
+			RN_TRY(take(s, c, there ? &c->chosen_marks[i] : &none, st->marks.chosen[i], e));
+	}
+	for (uint32_t i = 0; i < s->nevals; i++) {
+		const json_t *v = json_array_get(evals, i);
+
+		st->marks.evals[i] = json_is_number(v) ? json_number_value(v) : NAN;
 	}
 	return 0;
 }
@@ -441,11 +534,12 @@ int rn_checkpoint_apply(struct rn_session *s, const struct rn_checkpoint *c, str
 	struct rn_state *st = &s->state;
 	const struct rn_store *states = s->fits[st->fit].states;
 
-	RN_TRY(take(s, &c->params, NULL, e));
+	RN_TRY(take(s, c, &c->params, NULL, e));
 	if (st->best_epoch)
-		RN_TRY(take(s, &c->best, st->best, e));
+		RN_TRY(take(s, c, &c->best, st->best, e));
 	if (st->chosen_run != RN_NONE)
-		RN_TRY(take(s, &c->chosen, st->chosen, e));
+		RN_TRY(take(s, c, &c->chosen, st->chosen, e));
+	RN_TRY(take_marks(s, c, e));
 	RN_TRY(rn_grow(&st->curve, &st->cap_curve, c->ncurve, sizeof *st->curve, "losses", e));
 	if (c->ncurve)
 		memcpy(st->curve, c->curve, c->ncurve * sizeof *st->curve);
@@ -458,5 +552,5 @@ int rn_checkpoint_apply(struct rn_session *s, const struct rn_checkpoint *c, str
 	return 0;
 other:
 	return rn_err_set(e, RN_EUSAGE, "cannot go on from '%s': it is of another optimizer",
-			  s->conf->resume);
+			  c->path);
 }

@@ -37,6 +37,7 @@ void rn_fit_fini(struct rn_fit *f);
 /* ---- runners ------------------------------------------------------------------------- */
 
 struct rn_runner;
+struct rn_forward; /* score.h */
 struct rn_runner_ops {
 	/* Forward; *loss may be anything, also not finite. */
 	int (*forward)(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_err *e);
@@ -45,10 +46,18 @@ struct rn_runner_ops {
 	int (*step)(struct rn_runner *r, uint64_t t, struct rn_err *e);
 	/* Replay the forward phase: the first instruction with a value that is not finite. */
 	int (*find)(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_err *e);
+	/* The values of a node with the parameters as they are, into f->out.  NULL, and where no
+	 * instruction makes them: by a machine of the caller. */
+	int (*eval)(struct rn_runner *r, struct rn_forward *f, struct rn_err *e);
 	/* Optimizer slots out of the runner into fit->states, and back. */
 	int (*pull)(struct rn_runner *r, struct rn_err *e);
 	int (*push)(struct rn_runner *r, struct rn_err *e);
 	uint64_t (*bytes)(const struct rn_runner *r);
+	/* The fit is over in good order: append what each process did to an array, and add up
+	 * their peak memory.  NULL: there are none. */
+	int (*finish)(struct rn_runner *r, json_t *stages, uint64_t *peak, struct rn_err *e);
+	/* Did it fail for a process that was lost, so that to try again may help?  NULL: no. */
+	bool (*lost)(const struct rn_runner *r);
 	void (*close)(struct rn_runner *r);
 };
 struct rn_runner {

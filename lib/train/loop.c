@@ -4,6 +4,7 @@
  */
 #include "session.h"
 
+#include "cut.h"
 #include "staged.h"
 
 #include <math.h>
@@ -29,13 +30,13 @@ static int open_runner(struct loop *l, struct rn_err *e)
 
 	if (c->placement == RN_STAGED) {
 		struct rn_staged_conf conf = {
+			.ctx = &l->s->ctx,
 			.exe = c->exe,
 			.stages = c->stages,
-			.threads = c->ctx->threads,
+			.timeout = c->stage_timeout,
 			.plan = l->s->plan,
 			.params = l->s->shared,
 			.store = l->s->store,
-			.peak = &l->s->stage_bytes,
 		};
 
 		RN_TRY(rn_staged_open(&conf, l->fit, &l->runner, e));
@@ -116,15 +117,30 @@ static int compare_with_best(const struct loop *l, double x)
 	return rn_metric_higher_is_better(l->val->metric) ? more : -more;
 }
 
+/* Where the fit runs, if anything has to run. */
+static int run_val(struct loop *l, double *val, const char **why, struct rn_err *e)
+{
+	const struct rn_runner_ops *ops = l->runner->ops;
+	struct rn_forward *f = &l->val->forward;
+
+	if (!ops->eval || f->prog.vals[rn_cut_root(&f->prog, f->val)].kind != RN_V_INST)
+		return rn_score_run(l->val, l->s->backend, l->s->store, val, why, e);
+	RN_TRY(ops->eval(l->runner, f, e));
+	return rn_score_value(l->val, val, why, e);
+}
+
 /* After epoch state.epoch: is it the best so far?  Of equal epochs the latest is
  * kept, which was trained longest; patience counts from the first of them. */
 static int validate(struct loop *l, double *val, struct rn_err *e)
 {
 	struct rn_state *st = &l->s->state;
+	struct rn_times *times = &l->s->validations;
+	double begin = rn_now();
 	const char *why;
 	int order;
 
-	RN_TRY(rn_score_run(l->val, l->s->backend, l->s->store, val, &why, e));
+	RN_TRY(run_val(l, val, &why, e));
+	times->seconds[times->n++] = rn_now() - begin;
 	if (isnan(*val) && !l->warned) {
 		l->warned = true;
 		rn_log(&l->s->ctx, RN_LOG_WARN, "val of '%s': %s is not defined: %s", l->val->node,
@@ -172,7 +188,9 @@ static void tell(const struct loop *l, double loss, double val, double seconds)
 static int save_checkpoint(struct loop *l, struct rn_err *e)
 {
 	RN_TRY(l->runner->ops->pull(l->runner, e));
-	return rn_checkpoint_save(l->s, e);
+	RN_TRY(rn_checkpoint_save(l->s, e));
+	l->s->saved = true;
+	return 0;
 }
 
 static int one_epoch(struct loop *l, bool *stopped, struct rn_err *e)
@@ -191,7 +209,7 @@ static int one_epoch(struct loop *l, bool *stopped, struct rn_err *e)
 	if (!rc) {
 		st->epoch++;
 		st->curve[st->ncurve++] = loss;
-		l->s->steps[l->s->nsteps++] = t;
+		l->s->steps.seconds[l->s->steps.n++] = t;
 		if (l->val && (st->epoch % l->every == 0 || st->epoch == l->epochs))
 			rc = validate(l, &val, e);
 	}
@@ -232,6 +250,23 @@ static int check_params(struct loop *l, struct rn_err *e)
 	return 0;
 }
 
+static int finish(struct loop *l, struct rn_err *e)
+{
+	const struct rn_runner_ops *ops = l->runner->ops;
+	uint64_t peak = 0;
+
+	if (ops->finish)
+		RN_TRY(ops->finish(l->runner, l->s->stages, &peak, e));
+	if (peak > l->s->stage_bytes)
+		l->s->stage_bytes = peak;
+	return 0;
+}
+
+static int grow_times(struct rn_times *t, uint64_t more, struct rn_err *e)
+{
+	return rn_grow(&t->seconds, &t->cap, t->n + more, sizeof *t->seconds, "step times", e);
+}
+
 static int run_epochs(struct loop *l, const struct rn_slots *resume, bool *stopped,
 		      struct rn_err *e)
 {
@@ -243,11 +278,12 @@ static int run_epochs(struct loop *l, const struct rn_slots *resume, bool *stopp
 		RN_TRY(put_slots(l, resume, e));
 	RN_TRY(rn_grow(&st->curve, &st->cap_curve, st->ncurve + l->epochs, sizeof *st->curve,
 		       "losses", e));
-	RN_TRY(rn_grow(&s->steps, &s->cap_steps, s->nsteps + l->epochs, sizeof *s->steps,
-		       "step times", e));
+	RN_TRY(grow_times(&s->steps, l->epochs, e));
+	RN_TRY(grow_times(&s->validations, l->val ? l->epochs : 0, e));
 	*stopped = false;
 	while (!finished(l) && !*stopped)
 		RN_TRY(one_epoch(l, stopped, e));
+	RN_TRY(finish(l, e));
 	if (*stopped)
 		return 0;
 	if (st->best_epoch)
@@ -276,6 +312,7 @@ int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stoppe
 		l.patience = (uint64_t)rn_run_int(val, "patience");
 	}
 	rc = run_epochs(&l, resume, stopped, e);
+	s->lost = rc && l.runner && l.runner->ops->lost && l.runner->ops->lost(l.runner);
 	if (l.runner)
 		l.runner->ops->close(l.runner);
 	s->seconds_fit += rn_now() - l.begin;

@@ -168,8 +168,8 @@ int rn_model_pack(struct rn_pack *p, const struct rn_plan *plan, const struct rn
 }
 
 int rn_model_save(const char *path, const struct rn_plan *plan, const struct rn_binding *x,
-		  const struct rn_params *params,
-		  const struct rn_task *tasks, const struct rn_writer_opt *opt, struct rn_err *e)
+		  const struct rn_params *params, const struct rn_task *tasks,
+		  const json_t *history, const struct rn_writer_opt *opt, struct rn_err *e)
 {
 	json_t *header = NULL;
 	struct rn_pack p;
@@ -177,6 +177,8 @@ int rn_model_save(const char *path, const struct rn_plan *plan, const struct rn_
 
 	RN_TRY(rn_pack_init(&p, e));
 	RN_GOTO(out, rn_model_header("model", plan, x, &header, e));
+	if (history)
+		RN_GOTO(out, rn_json_set(header, "history", json_incref((json_t *)history), e));
 	RN_GOTO(out, rn_model_pack(&p, plan, params, tasks, e));
 	rc = rn_pack_write(&p, header, path, opt, e);
 out:

@@ -4,6 +4,7 @@
  * fitted, and the class labels.  Its header is
  *
  *   {"rn": 1, "kind": "model", "plan": {…}, "dir": "/where/sources/are",
+ *    "history": [{"argv": […]}, …, {"argv": ["rn-train", …], "seed": 1}],
  *    "sections": [{"role": "parameter", "name": "h1.weight", "shape": [1433, 16]},
  *                 {"role": "fitted", "name": "x", "number": 0, "encoder": "onehot(color)"},
  *                 {"role": "classes", "loss": "loss", "count": 7, "own": false}, …]}
@@ -51,11 +52,13 @@ RN_MUST_CHECK int rn_model_encoder(const struct rn_model *m, const json_t *opt, 
 /* What predictions of `width` mean: the last loss of the model that fits; false: none. */
 bool rn_model_task(const struct rn_model *m, uint32_t width, struct rn_task *out);
 
-/* Write a model.  x: what the plan is bound to, or NULL; tasks[i]: of the plan's i-th fit run.  path "-": standard output. */
+/* Write a model.  x: what the plan is bound to, or NULL; tasks[i]: of the plan's i-th fit
+ * run; history: or NULL.  path "-": standard output. */
 RN_MUST_CHECK int rn_model_save(const char *path, const struct rn_plan *plan,
 				const struct rn_binding *x,
 				const struct rn_params *params, const struct rn_task *tasks,
-				const struct rn_writer_opt *opt, struct rn_err *e);
+				const json_t *history, const struct rn_writer_opt *opt,
+				struct rn_err *e);
 
 /* Values of equal names, from a model (a file) or from .npy files (a folder), into
  * the table; those are `loaded` then. */

@@ -234,6 +234,7 @@ int rn_pack_write(struct rn_pack *p, json_t *header, const char *path,
 	rn_json_print(header, RN_JSON_COMPACT, &text);
 	RN_GOTO(out, rn_str_check(&text, e));
 	o.block_rows = block_rows(p, o.block_rows);
+	o.inline_only = true; /* equal models are equal bytes, through a pipe too */
 	RN_GOTO(out, rn_io_open_write(path, &io, e));
 	RN_GOTO(out, rn_writer_open(io, text.s, &o, &w, e));
 	rc = write_sections(p, w, &why);

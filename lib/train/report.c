@@ -11,18 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-
-double rn_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- the log --------------------------------------------------------------------------- */
 
@@ -34,7 +27,55 @@ int rn_log_open(struct rn_session *s, struct rn_err *e)
 	if (!path)
 		return 0;
 	s->log = fopen(path, s->conf->resume ? "ae" : "we");
-	return s->log ? 0 : rn_err_errno(e, "cannot open '%s'", path);
+	if (!s->log)
+		return rn_err_errno(e, "cannot open '%s'", path);
+	return s->conf->resume ? rn_log_rewind(s, e) : 0;
+}
+
+/* Does this line of a log tell of an epoch that comes after the state? */
+static bool is_later(const struct rn_state *st, const char *line)
+{
+	unsigned long long epoch;
+	unsigned run, fit;
+
+	if (sscanf(line, "{\"run\":%u,\"fit\":%u,\"epoch\":%llu", &run, &fit, &epoch) != 3)
+		return false;
+	if (run != st->run)
+		return run > st->run;
+	return fit != st->fit ? fit > st->fit : epoch > st->epoch;
+}
+
+/* Where the first such line begins, or one that was broken off. */
+static int find_later(const struct rn_state *st, FILE *f, off_t *at, struct rn_err *e)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+
+	*at = 0;
+	while ((n = getline(&line, &cap, f)) > 0 && line[n - 1] == '\n' && !is_later(st, line))
+		*at += n;
+	free(line);
+	return ferror(f) ? rn_err_errno(e, "cannot read the log of epochs") : 0;
+}
+
+int rn_log_rewind(struct rn_session *s, struct rn_err *e)
+{
+	struct stat st;
+	off_t at;
+	FILE *f;
+	int rc;
+
+	if (!s->log || fstat(fileno(s->log), &st) || !S_ISREG(st.st_mode))
+		return 0;
+	f = fopen(s->conf->log, "re");
+	if (!f)
+		return rn_err_errno(e, "cannot open '%s'", s->conf->log);
+	rc = find_later(&s->state, f, &at, e);
+	fclose(f);
+	if (!rc && (ftruncate(fileno(s->log), at) || fseeko(s->log, at, SEEK_SET)))
+		rc = rn_err_errno(e, "cannot write '%s'", s->conf->log);
+	return rc;
 }
 
 static void add_number(struct rn_str *out, const char *key, double x)
@@ -294,7 +335,7 @@ static json_t *seconds(double t)
 
 static int fill(struct rn_session *s, json_t *o, struct rn_err *e)
 {
-	double ms = round(median(s->steps, s->nsteps) * 1e6) / 1e3;
+	double ms = round(median(s->steps.seconds, s->steps.n) * 1e6) / 1e3;
 	const char *key;
 	json_t *v;
 
@@ -321,6 +362,60 @@ int rn_report(struct rn_session *s, json_t **out, struct rn_err *e)
 
 	RN_TRY(rn_json_copy(json_array_get(s->state.done, s->state.chosen_run), &o, e));
 	rc = fill(s, o, e);
+	if (rc)
+		json_decref(o);
+	else
+		*out = o;
+	return rc;
+}
+
+/* Epochs of all runs that this session finished or is in. */
+static uint64_t epochs_done(const struct rn_session *s)
+{
+	uint64_t n = s->state.ncurve;
+
+	for (size_t i = 0; i < json_array_size(s->state.done); i++)
+		n += (uint64_t)json_integer_value(
+			json_object_get(json_array_get(s->state.done, i), "epochs"));
+	return n;
+}
+
+static uint64_t rows_read(const struct rn_session *s)
+{
+	uint64_t n = rn_binding_rows_read(s->binding);
+
+	for (uint32_t i = 0; i < s->plan->nnodes; i++)
+		if (s->conf->carried && s->conf->carried[i])
+			n += s->conf->carried[i]->rows;
+	return n;
+}
+
+static int fill_stats(struct rn_session *s, json_t *o, struct rn_err *e)
+{
+	struct rn_times *t = &s->steps, *v = &s->validations;
+
+	RN_TRY(rn_json_set(o, "rows_in", json_integer((json_int_t)rows_read(s)), e));
+	RN_TRY(rn_json_set(o, "rows_out", json_integer((json_int_t)s->rows_out), e));
+	RN_TRY(rn_json_set(o, "epochs", json_integer((json_int_t)epochs_done(s)), e));
+	RN_TRY(rn_json_set(o, "steps", json_integer((json_int_t)t->n), e));
+	RN_TRY(rn_json_set(o, "validations", json_integer((json_int_t)v->n), e));
+	RN_TRY(rn_json_set(o, "seconds_bind", seconds(rn_binding_seconds(s->binding)), e));
+	RN_TRY(rn_json_set(o, "seconds_fit", seconds(s->seconds_fit), e));
+	RN_TRY(rn_json_set(o, "seconds_per_step", seconds(median(t->seconds, t->n)), e));
+	RN_TRY(rn_json_set(o, "seconds_per_validation", seconds(median(v->seconds, v->n)), e));
+	RN_TRY(rn_json_set(o, "peak_bytes", json_integer((json_int_t)peak_bytes(s)), e));
+	if (s->conf->placement != RN_STAGED)
+		return 0;
+	return rn_json_set(o, "stages", json_incref(s->stages), e);
+}
+
+int rn_report_stats(struct rn_session *s, json_t **out, struct rn_err *e)
+{
+	json_t *o;
+	int rc;
+
+	RN_TRY(rn_json_object(&o, e));
+	rc = fill_stats(s, o, e);
 	if (rc)
 		json_decref(o);
 	else

@@ -151,13 +151,18 @@ out:
 int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *store, double *out,
 		 const char **why, struct rn_err *e)
 {
-	struct rn_forward *f = &s->forward;
+	if (!s->forward.machine)
+		RN_TRY(rn_forward_start(&s->forward, b, store, e));
+	RN_TRY(rn_forward_run(&s->forward, e));
+	return rn_score_value(s, out, why, e);
+}
+
+int rn_score_value(struct rn_score *s, double *out, const char **why, struct rn_err *e)
+{
+	const struct rn_forward *f = &s->forward;
 	struct rn_scored in;
 	int rc;
 
-	if (!f->machine)
-		RN_TRY(rn_forward_start(f, b, store, e));
-	RN_TRY(rn_forward_run(f, e));
 	in = (struct rn_scored){
 		.pred = f->out,
 		.rows = f->rows,
@@ -351,15 +356,6 @@ fail:
 	rn_rel_unref(in);
 	rn_rel_unref(r);
 	return rc;
-}
-
-int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
-	       struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
-	       struct rn_err *e)
-{
-	static const struct decode usual = { .how = AUTO, .as = "prediction", .embedding = true };
-
-	return predict(x, plan, node, params, task, &usual, out, e);
 }
 
 int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struct rn_run *run,

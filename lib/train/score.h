@@ -53,6 +53,9 @@ RN_MUST_CHECK int rn_score_new(struct rn_binding *x, struct rn_backend *b,
  * when that was not done yet. */
 RN_MUST_CHECK int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *store,
 			       double *out, const char **why, struct rn_err *e);
+/* The metric of what was run by other means into s->forward.out. */
+RN_MUST_CHECK int rn_score_value(struct rn_score *s, double *out, const char **why,
+				 struct rn_err *e);
 void rn_score_fini(struct rn_score *s);
 
 /* A store with the values of the table, in its order. */
@@ -62,17 +65,13 @@ RN_MUST_CHECK int rn_params_from_store(struct rn_params *p, struct rn_store *s, 
 
 /* ---- predictions ---------------------------------------------------------------- */
 
-/* Content, `prediction`, and the parts of a node in evaluation mode; *out owned.
+/* Content, `prediction`, and the parts of a pred run's node in evaluation mode; *out owned.
  *   cross-entropy   the label of the largest logit
  *   binary          bool: probability of at least 1/2; and `probability`
  *   values          the value, where the width is 1
- * task NULL, or a width that is not the task's: no such column. */
-RN_MUST_CHECK int rn_predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
-			     struct rn_params *params, const struct rn_task *task,
-			     struct rn_rel **out, struct rn_err *e);
-
-/* The same as a pred run says: which column is made of the embedding, its name, and whether
- * the embedding stays. */
+ * task NULL, or a width that is not the task's: no such column.
+ * The run's options choose another of these (--decode), its name (--as), and whether the
+ * embedding stays. */
 RN_MUST_CHECK int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan,
 				 const struct rn_run *run, struct rn_params *params,
 				 const struct rn_task *task, struct rn_rel **out,

@@ -28,6 +28,12 @@ struct rn_state {
 	uint32_t chosen_run; /* RN_NONE: none yet */
 	double chosen_val;   /* NaN: it had no validation */
 	float *chosen;       /* its parameters, flat */
+	struct rn_marks {
+		/* By number of fits before: the parameters there, flat, where a pred run stands there
+		 * and a fit follows; else NULL.  [nfits] */
+		float **now, **chosen; /* of this run; of the best one, where there are several */
+		double *evals;         /* metrics of this run so far; [nevals] */
+	} marks;
 };
 
 struct rn_session {
@@ -52,9 +58,15 @@ struct rn_session {
 	FILE *log;
 	/* Measurements, of this process. */
 	double start, seconds_fit;
-	double *steps; /* seconds of each training step */
-	size_t nsteps, cap_steps;
-	uint64_t stage_bytes; /* peak memory of stage processes */
+	struct rn_times {
+		double *seconds;
+		size_t n, cap;
+	} steps, validations; /* how long each took */
+	uint64_t rows_out;    /* of predictions */
+	uint64_t stage_bytes; /* peak memory of the stage processes of a fit */
+	json_t *stages;       /* what each of them did */
+	bool lost;            /* the last fit failed for the loss of one */
+	bool saved;           /* a checkpoint was written */
 };
 
 /* Optimizer slots of a fit, as a checkpoint has them. */
@@ -66,30 +78,51 @@ struct rn_slots {
 	} *items;
 };
 
-double rn_now(void); /* seconds, monotonic */
-
 /* ---- loop.c: the epochs of one fit --------------------------------------------------- */
 
 /* Go on with fit state.fit at epoch state.epoch until it is done or stopped (*stopped). */
 RN_MUST_CHECK int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stopped,
 			     struct rn_err *e);
 
+/* ---- marks.c: what evals and predictions between fits see ------------------------------ */
+
+/* How many fits stand before this run of the plan? */
+uint32_t rn_fits_before(const struct rn_plan *p, const struct rn_run *r);
+RN_MUST_CHECK int rn_marks_new(struct rn_session *s, struct rn_err *e);
+void rn_marks_free(struct rn_session *s);
+/* So many fits are done: keep the parameters for predictions that stand here, and compute the
+ * metrics. */
+RN_MUST_CHECK int rn_marks_reach(struct rn_session *s, uint32_t fits, struct rn_err *e);
+/* This run is the best so far. */
+void rn_marks_choose(struct rn_session *s);
+/* Exchange the parameters with those kept there; a second time: back. */
+void rn_marks_swap(struct rn_session *s, uint32_t fits);
+
 /* ---- checkpoint.c ---------------------------------------------------------------------- */
 
 struct rn_checkpoint {
+	const char *path; /* borrowed */
 	json_t *header;
 	struct rn_params params, best, chosen;
 	struct rn_slots slots;
 	size_t ncurve;
 	double *curve;
+	uint32_t nmarks;
+	struct rn_params *marks, *chosen_marks; /* by number of fits before */
 };
-/* What encoders fitted goes to their stages in `plan`: a run goes on with it. */
+/* What encoders fitted goes to their stages in `plan`: a run goes on with it.  NULL: they have
+ * it already. */
 RN_MUST_CHECK int rn_checkpoint_load(const char *path, struct rn_plan *plan,
 				     struct rn_checkpoint *c, struct rn_err *e);
 void rn_checkpoint_fini(struct rn_checkpoint *c);
 /* Does it belong to this plan, data, build, device and seed?  Also sets state's counters. */
 RN_MUST_CHECK int rn_checkpoint_begin(struct rn_session *s, const struct rn_checkpoint *c,
 				      struct rn_err *e);
+/* The same of a checkpoint that this very session wrote, or began with: nothing to compare. */
+RN_MUST_CHECK int rn_checkpoint_again(struct rn_session *s, const struct rn_checkpoint *c,
+				      struct rn_err *e);
+/* Which run was it in? */
+uint32_t rn_checkpoint_run(const struct rn_checkpoint *c);
 /* Values into the parameters and the state, once the programs of the run are made. */
 RN_MUST_CHECK int rn_checkpoint_apply(struct rn_session *s, const struct rn_checkpoint *c,
 				      struct rn_err *e);
@@ -99,6 +132,8 @@ RN_MUST_CHECK int rn_checkpoint_save(struct rn_session *s, struct rn_err *e);
 /* ---- report.c ------------------------------------------------------------------------------ */
 
 RN_MUST_CHECK int rn_log_open(struct rn_session *s, struct rn_err *e);
+/* Drop the lines of epochs that come after the state: they are run again. */
+RN_MUST_CHECK int rn_log_rewind(struct rn_session *s, struct rn_err *e);
 RN_MUST_CHECK int rn_log_epoch(struct rn_session *s, double loss, double val, double seconds,
 			       struct rn_err *e);
 RN_MUST_CHECK int rn_log_close(struct rn_session *s, struct rn_err *e);
@@ -107,6 +142,8 @@ RN_MUST_CHECK int rn_report_run(struct rn_session *s, const double *evals, json_
 				struct rn_err *e);
 /* The object of --json from the results of all runs. */
 RN_MUST_CHECK int rn_report(struct rn_session *s, json_t **out, struct rn_err *e);
+/* What --stats tells. */
+RN_MUST_CHECK int rn_report_stats(struct rn_session *s, json_t **out, struct rn_err *e);
 /* No eval and no tag may be called like a member of the report. */
 RN_MUST_CHECK int rn_report_check_names(const struct rn_plan *p, const json_t *tags,
 					struct rn_err *e);

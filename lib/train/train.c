@@ -74,13 +74,15 @@ static void free_programs(struct rn_session *s)
 		rn_score_fini(&s->evals[i]);
 }
 
-/* What predictions of `node` mean: the last loss whose width is the node's. */
-static const struct rn_task *task_of(const struct rn_session *s, uint32_t node)
+/* What predictions of a run mean: the last loss before it whose width is the node's, else the
+ * last of all. */
+static const struct rn_task *task_of(const struct rn_session *s, const struct rn_run *r)
 {
-	const struct rn_schema *schema = rn_binding_schema(s->binding, node);
+	const struct rn_schema *schema = rn_binding_schema(s->binding, r->node);
+	uint32_t before = rn_fits_before(s->plan, r);
 
-	for (uint32_t i = s->nfits; i-- > 0;) {
-		const struct rn_task *t = &s->tasks[i];
+	for (uint32_t i = 0; i < s->nfits; i++) {
+		const struct rn_task *t = &s->tasks[(i < before ? before : s->nfits + before) - 1 - i];
 		uint32_t want = t->kind == RN_LOSS_CE ? t->classes->n : 1;
 
 		if (schema->nparts == 1 && (t->kind == RN_LOSS_VALUE ||
@@ -120,7 +122,7 @@ static int build_scores(struct rn_session *s, struct rn_err *e)
 
 		if (r->kind != RN_RUN_EVAL)
 			continue;
-		t = task_of(s, r->node);
+		t = task_of(s, r);
 		t = t ? t : &s->tasks[s->nfits - 1];
 		RN_TRY(rn_score_new(s->binding, s->backend, s->plan, r, t, &s->params,
 				    &s->evals[k++], e));
@@ -187,10 +189,12 @@ static int start_run(struct rn_session *s, const struct rn_checkpoint *resume, s
 	if (s->conf->weights)
 		RN_TRY(load_weights(s, e));
 	RN_TRY(grow_copies(s, e));
+	RN_TRY(rn_marks_new(s, e));
 	if (resume)
 		RN_TRY(rn_checkpoint_apply(s, resume, e));
 	RN_TRY(make_store(s, e));
-	return rn_params_to_store(&s->params, s->store, e);
+	RN_TRY(rn_params_to_store(&s->params, s->store, e));
+	return resume ? 0 : rn_marks_reach(s, 0, e);
 }
 
 static void begin_fit(struct rn_state *st)
@@ -207,23 +211,10 @@ static int run_fits(struct rn_session *s, const struct rn_checkpoint *resume, bo
 		resume = NULL;
 		if (*stopped)
 			return 0;
+		RN_TRY(rn_marks_reach(s, s->state.fit + 1, e));
 		if (s->state.fit + 1 == s->nfits)
 			break; /* state tells of the last fit */
 		begin_fit(&s->state);
-	}
-	return 0;
-}
-
-static int run_evals(struct rn_session *s, double *out, struct rn_err *e)
-{
-	for (uint32_t i = 0; i < s->nevals; i++) {
-		struct rn_score *v = &s->evals[i];
-		const char *why;
-
-		RN_TRY(rn_score_run(v, s->backend, s->store, &out[i], &why, e));
-		if (isnan(out[i]))
-			rn_log(&s->ctx, RN_LOG_WARN, "eval of '%s': %s is not defined: %s", v->node,
-			       v->metric_name, why);
 	}
 	return 0;
 }
@@ -245,20 +236,13 @@ static int finish_run(struct rn_session *s, struct rn_err *e)
 {
 	struct rn_state *st = &s->state;
 	float *flat = st->chosen;
-	double *evals;
 	json_t *o;
-	int rc;
 
-	RN_TRY(rn_calloc(s->nevals, sizeof *evals, "metrics", &evals, e));
-	rc = run_evals(s, evals, e);
-	if (!rc)
-		rc = rn_report_run(s, evals, &o, e);
-	free(evals);
-	if (rc)
-		return rc;
+	RN_TRY(rn_report_run(s, st->marks.evals, &o, e));
 	RN_TRY(rn_json_append(st->done, o, e));
 	if (!better_run(s))
 		return 0;
+	rn_marks_choose(s);
 	st->chosen_run = st->run;
 	st->chosen_val = st->best_val;
 	for (uint32_t i = 0; s->runs > 1 && i < s->params.n; i++) {
@@ -378,11 +362,17 @@ out:
 static int write_prediction(struct rn_session *s, const struct rn_run *r, struct rn_err *e)
 {
 	struct rn_str path = RN_STR_INIT;
+	uint32_t fits = rn_fits_before(s->plan, r);
 	struct rn_rel *rel;
 	int rc;
 
-	RN_TRY(rn_predict_run(s->binding, s->plan, r, &s->params,
-			      s->nfits ? task_of(s, r->node) : NULL, &rel, e));
+	rn_marks_swap(s, fits);
+	rc = rn_predict_run(s->binding, s->plan, r, &s->params, s->nfits ? task_of(s, r) : NULL, &rel,
+			    e);
+	rn_marks_swap(s, fits);
+	if (rc)
+		return rc;
+	s->rows_out += rel->rows;
 	rc = prediction_path(s, r, &path, e);
 	if (!rc)
 		rc = rn_rel_save(&s->ctx, rel, path.s, e);
@@ -402,7 +392,8 @@ static int write_outputs(struct rn_session *s, struct rn_err *e)
 		flat += s->params.items[i].count;
 	}
 	if (c->model)
-		RN_TRY(rn_model_save(c->model, s->plan, s->binding, &s->params, s->tasks, &c->writer, e));
+		RN_TRY(rn_model_save(c->model, s->plan, s->binding, &s->params, s->tasks, c->history,
+				     &c->writer, e));
 	if (c->save_weights)
 		RN_TRY(rn_params_save_npy(&s->params, c->save_weights, e));
 	for (uint32_t i = 0; i < s->plan->nruns; i++)
@@ -432,8 +423,8 @@ static int open_session(struct rn_session *s, struct rn_err *e)
 	RN_TRY(rn_binding_new(&s->ctx, s->backend, s->plan, c->carried, &s->binding, e));
 	rn_log(&s->ctx, RN_LOG_INFO, "bound %u stages in %.3f s", s->plan->nnodes,
 	       rn_binding_seconds(s->binding));
-	RN_TRY(rn_json_array(&s->state.done, e));
-	return rn_log_open(s, e);
+	RN_TRY(rn_json_array(&s->stages, e));
+	return rn_json_array(&s->state.done, e);
 }
 
 static void close_session(struct rn_session *s)
@@ -456,8 +447,11 @@ static void close_session(struct rn_session *s)
 	free(s->state.best);
 	free(s->state.curve);
 	free(s->state.chosen);
+	rn_marks_free(s);
 	json_decref(s->state.done);
-	free(s->steps);
+	json_decref(s->stages);
+	free(s->steps.seconds);
+	free(s->validations.seconds);
 	if (s->log)
 		fclose(s->log);
 }
@@ -473,6 +467,52 @@ static int run_query(struct rn_session *s, struct rn_train_result *out, struct r
 	return out->json ? 0 : rn_err_nomem(e, 0, "the result");
 }
 
+/* Back to where this run can go on from: the last checkpoint of it, else the one that the
+ * session began with, else its start.  *from: which. */
+static int go_back(struct rn_session *s, const struct rn_checkpoint *resume,
+		   struct rn_checkpoint *last, const struct rn_checkpoint **from,
+		   struct rn_err *e)
+{
+	*from = NULL;
+	if (s->saved) {
+		rn_checkpoint_fini(last);
+		RN_TRY(rn_checkpoint_load(s->conf->checkpoint, NULL, last, e));
+		resume = last;
+	}
+	if (resume && rn_checkpoint_run(resume) == s->state.run) {
+		*from = resume;
+		RN_TRY(rn_checkpoint_again(s, resume, e));
+	} else {
+		s->state.fit = 0;
+		s->state.ncurve = 0;
+		begin_fit(&s->state);
+	}
+	return rn_log_rewind(s, e);
+}
+
+/* All runs; what a lost process ended is tried again. */
+static int run_again(struct rn_session *s, const struct rn_checkpoint *resume, bool *stopped,
+		     struct rn_err *e)
+{
+	const struct rn_checkpoint *from = resume;
+	struct rn_checkpoint last = { 0 };
+	struct rn_err why = { 0 };
+	uint32_t retries = s->conf->retries;
+	int rc;
+
+	for (uint32_t i = 0;; i++) {
+		rc = run_all(s, from, stopped, &why);
+		if (!rc || !s->lost || i == retries)
+			break;
+		RN_GOTO(out, go_back(s, resume, &last, &from, &why));
+		rn_log(&s->ctx, RN_LOG_WARN, "%s; trying again after epoch %llu (%u of %u)",
+		       why.msg, (unsigned long long)s->state.epoch, i + 1, retries);
+	}
+out:
+	rn_checkpoint_fini(&last);
+	return rc ? rn_err_set(e, rc, "%s", why.msg) : 0;
+}
+
 static int run_session(struct rn_session *s, struct rn_train_result *out, struct rn_err *e)
 {
 	struct rn_checkpoint checkpoint = { 0 };
@@ -482,18 +522,21 @@ static int run_session(struct rn_session *s, struct rn_train_result *out, struct
 	if (resume) /* before anything is bound: it holds what encoders fitted */
 		RN_TRY(rn_checkpoint_load(s->conf->resume, s->plan, &checkpoint, e));
 	RN_GOTO(out, open_session(s, e));
+	if (resume && s->nfits)
+		RN_GOTO(out, rn_checkpoint_begin(s, &checkpoint, e));
+	RN_GOTO(out, rn_log_open(s, e));
 	if (!s->nfits) {
-		rc = run_query(s, out, e);
+		RN_GOTO(out, run_query(s, out, e));
+		rc = rn_report_stats(s, &out->stats, e);
 		goto out;
 	}
-	if (resume)
-		RN_GOTO(out, rn_checkpoint_begin(s, &checkpoint, e));
-	RN_GOTO(out, run_all(s, resume ? &checkpoint : NULL, &out->stopped, e));
+	RN_GOTO(out, run_again(s, resume ? &checkpoint : NULL, &out->stopped, e));
 	RN_GOTO(out, rn_log_close(s, e));
 	if (!out->stopped) {
 		RN_GOTO(out, write_outputs(s, e));
-		rc = rn_report(s, &out->json, e);
+		RN_GOTO(out, rn_report(s, &out->json, e));
 	}
+	rc = rn_report_stats(s, &out->stats, e);
 out:
 	rn_checkpoint_fini(&checkpoint);
 	return rc;
@@ -520,5 +563,6 @@ int rn_train(const struct rn_train_conf *c, struct rn_train_result *out, struct 
 void rn_train_result_fini(struct rn_train_result *r)
 {
 	json_decref(r->json);
+	json_decref(r->stats);
 	memset(r, 0, sizeof *r);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Training a plan: its fit runs in order, each with the val run that follows
- * it, then its eval runs, then its pred runs.
+ * Training a plan: its runs in order.  A fit has the val run that follows it; an eval
+ * or pred run sees the parameters as they are where it stands.  Predictions are
+ * written at the end.
  *
  * An epoch is one step over all rows.  Epochs are counted from 1: epoch k has
  * the loss before its step, and the metric of the parameters after it.  With a
@@ -41,9 +42,14 @@ struct rn_train_conf {
 	uint64_t val_every;            /* validate every so many epochs; 0: what the val run says */
 	enum rn_placement placement;
 	uint32_t stages;               /* RN_STAGED: at most so many processes; 0: one per stage */
+	double stage_timeout;          /* RN_STAGED: seconds until one that does nothing is given
+				        * up; 0: never */
+	uint32_t retries;              /* RN_STAGED: how often to go on from the last checkpoint
+				        * when a stage process was lost */
 	const char *exe;               /* RN_STAGED: program that is started as `exe --stage FD` */
 	const char *weights;           /* initial values: model file or folder of .npy; or NULL */
 	const char *model;             /* write the model here; NULL: nowhere */
+	const json_t *history;         /* of the model: the commands that made it; or NULL */
 	struct rn_writer_opt writer;   /* of model and checkpoint */
 	const char *save_weights;      /* folder for .npy files; or NULL */
 	const char *output_dir;        /* predictions are relative to it; NULL: as they are */
@@ -61,11 +67,19 @@ struct rn_train_conf {
 struct rn_train_result {
 	json_t *json; /* the object of --json; NULL if stopped */
 	bool stopped; /* by conf.stop, after a checkpoint if one was asked for */
+	json_t *stats; /* --stats: rows_in, rows_out, epochs, steps, seconds_…, peak_bytes, and of a
+		        * staged placement stages: an object for each process of each fit */
 };
 void rn_train_result_fini(struct rn_train_result *r);
 
 RN_MUST_CHECK int rn_train(const struct rn_train_conf *c, struct rn_train_result *out,
 			   struct rn_err *e);
+
+/* How c->stages would cut the fits for a staged placement, as text at the end of out: of each
+ * process its stages, and what it hands to which others.  Of c it needs ctx, plan, carried and
+ * stages. */
+RN_MUST_CHECK int rn_train_explain(const struct rn_train_conf *c, struct rn_str *out,
+				   struct rn_err *e);
 
 /* The body of `exe --stage FD`: serve the coordinator at the other end until it
  * hangs up.  Returns the exit code.  It is the only user of fds 0-2 and FD. */

@@ -204,6 +204,12 @@ odd() {
 	(cat t.csv && sleep 1.3 && tail -n +2 t.csv && sleep 0.3 && tail -n +2 t.csv) >f &
 	TERM=xterm script -qec "rn-scan - -q -o t.er <f" typescript >/dev/null </dev/null
 	[ "$(grep -c ' rows' typescript)" = 0 ]
+	# Of a stream, too, how much was read (of a file also the share).
+	awk 'BEGIN { print "a,b"; srand(3); for (i = 0; i < 200000; i++) print rand() "," rand() }' |
+		rn-scan -z none -o t.er
+	(head -c 2000000 t.er && sleep 1.3 && tail -c +2000001 t.er) >f &
+	TERM=xterm script -qec "rn-info f >/dev/null" typescript >/dev/null </dev/null
+	grep -q 'rn-info: .* MB  .*B/s.* k rows' typescript
 	(cat t.csv && sleep 1.3 && tail -n +2 t.csv) >f &
 	run --separate-stderr bash -c 'rn-scan - -o t.er <f'
 	[ "$status" = 0 ]
@@ -280,12 +286,26 @@ completes() {
 }
 
 @test "make install brings programs, pages and completion, and uninstall takes all of it" {
-	grep -q '^install:' "$RN_ROOT/Makefile"
-	make -s -C "$RN_ROOT" -n install BUILD="$(dirname "$RN_BIN")" DESTDIR="$PWD/d" PREFIX=/usr >plan 2>/dev/null ||
-		skip "no make"
-	for f in bash-completion/completions zsh/site-functions fish/vendor_completions.d; do
-		grep -q "d/usr/share/$f" plan
+	local share=d/usr/share p
+	# What is built is installed: `-o all` keeps make from building it anew.
+	in_tree() {
+		MAKEFLAGS='' make -s -C "$RN_ROOT" -o all "$1" BUILD="$(dirname "$RN_BIN")" DESTDIR="$PWD/d" PREFIX=/usr
+	}
+
+	in_tree install
+	for p in "$RN_BIN"/rn-*; do
+		cmp "$p" "d/usr/bin/${p##*/}"
+		p=${p##*/}
+		cmp "$RN_ROOT/cmd/$p.1" "$share/man/man1/$p.1"
+		cmp "$RN_ROOT/completion/rn.bash" "$share/bash-completion/completions/$p"
+		cmp "$RN_ROOT/completion/rn.fish" "$share/fish/vendor_completions.d/$p.fish"
 	done
+	cmp "$RN_ROOT/completion/_rn" "$share/zsh/site-functions/_rn"
+	cmp "$RN_ROOT/cmd/rn.7" "$share/man/man7/rn.7"
+	for p in "$RN_ROOT"/formats/*.5; do cmp "$p" "$share/man/man5/${p##*/}"; done
+	d/usr/bin/rn-cat --version
+	in_tree uninstall
+	[ -z "$(find d ! -type d)" ]
 }
 
 @test "rn-head in a pipeline: its wrong usage is what the next program reports" {

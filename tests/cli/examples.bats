@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # The examples: programs compile, their model.json is what they compile to and has the same bits, the number
-# of parameters, and the same bits staged.  With RN_DATA, the folder of data sets, or ../shared/data.
+# of parameters, and the same bits staged, with one thread and with two.  With RN_DATA, the folder of data
+# sets, or ../shared/data.
 
 load lib
 
@@ -21,9 +22,20 @@ needs() {
 	[ -e "$DATA/$1" ] || skip "no $DATA/$1: set RN_DATA to the folder of data sets"
 }
 
-# bits FILE OPTION...: of two epochs
+# bits THREADS FILE OPTION...: of two epochs
 bits() {
-	rn-train "$@" --epochs 2 --threads 1 --output-dir . --json -q >out && member bits <out
+	rn-train "${@:2}" --epochs 2 --threads "$1" --output-dir . --json -q >out && member bits <out
+}
+
+# same_bits FILE...: each of them and staged as the first one in one process
+same_bits() {
+	local file want
+	want=$(bits 1 "$1")
+	for file; do
+		[ "$(bits 2 "$file")" = "$want" ]
+	done
+	[ "$(bits 1 "$1" --placement staged --stages 4)" = "$want" ]
+	[ "$(bits 2 "$1" --placement staged --stages 4)" = "$want" ]
 }
 
 # example NAME DATA-FOLDER PARAMETERS
@@ -33,10 +45,8 @@ example() {
 	if ! grep -q '"constants"' model.json; then # it is compiled, and not written by hand
 		rn-compile model.relnn | diff model.json -
 	fi
-	want=$(bits model.relnn)
+	same_bits model.relnn model.json
 	[ "$(member parameters <out)" = "$3" ]
-	[ "$(bits model.json)" = "$want" ]
-	[ "$(bits model.relnn --placement staged --stages 4)" = "$want" ]
 	cd .. || return 1
 }
 
@@ -81,6 +91,59 @@ spellings_agree() {
 @test "hygnn-coauthorship-cora" {
 	example hygnn-coauthorship-cora hypergraph/coauthorship_cora 251527
 	spellings_agree hygnn-coauthorship-cora
+}
+
+@test "link-cora: held-out links reach the network in neither direction" {
+	example link-cora cora 46368
+	{
+		cat link-cora/model.relnn
+		echo '?pred <to="edge.csv"> E(s, t) :- Edge(s, t) .
+			?pred <to="held.csv"> H(s, t, test) :- Held(s, t, test) .
+			?pred <to="pair.csv"> P(s, t, test, y) :- Pair(s, t, test, y) .
+			?pred <to="learnt.csv"> L(s, t, y) :- Learnt(s, t, y) .'
+	} >link-cora/all.relnn
+	rn-train link-cora/all.relnn --epochs 1 --set split=3 --output-dir . -q
+	grep -q 'sum(a \* h).*Adj(s, t; a)' link-cora/model.relnn
+	awk -F, '
+		function fail(what) { print what ": " $0; failed = 1 }
+		FNR == 1 { file++; next }
+		file == 1 { cites[$1, $2]; links++ }
+		file == 2 { edge[$1, $2]; $1 == $2 ? own++ : kept++ }
+		file == 2 && $1 != $2 && !(($1, $2) in cites) { fail("no link") }
+		file == 3 { held[$1, $2] = held[$2, $1] = $3; n[$3] += 2 }
+		file == 3 && !(($1, $2) in cites) { fail("not held out of the links") }
+		file == 3 && (($1, $2) in edge || ($2, $1) in edge) { fail("leaks") }
+		file == 4 && $4 == 1 && (!(($1, $2) in held) || held[$1, $2] != $3) { fail("not held out") }
+		file == 4 && $4 == 0 && (($1, $2) in cites || $1 == $2) { fail("known") }
+		file == 4 { pairs[$3, $4]++ }
+		file == 5 && ($3 == 1) != (($1, $2) in edge) { fail("not as the edges say") }
+		END {
+			if (own != 2708 || kept + n["true"] + n["false"] != links || links != 10556 ||
+			    n["false"] != 2 * 264 || n["true"] != 2 * 528 || pairs["false", 1] != 264 ||
+			    pairs["true", 1] != 528 || pairs["false", 0] < 260 || pairs["true", 0] < 520 || file != 5)
+				fail(own " " kept " " n["true"] " " n["false"] " " pairs["false", 0] " " pairs["true", 0])
+			exit failed
+		}' "$DATA/cora/cites.csv" edge.csv held.csv pair.csv learnt.csv
+}
+
+# Lines of a program without blank ones and comments, and of these all but constants and sources; of
+# the Python beside it without blank ones and comments.
+@test "the READMEs count the lines as they are" {
+	for i in */model.relnn; do
+		sed 's/#.*//' "$i" | grep '[^[:space:]]' >lines
+		sed -n '/^```python/,/^```$/p' "${i%/*}/README.md" | sed '/^```/d; s/#.*//' | grep '[^[:space:]]' >python
+		for n in "$(wc -l <lines)" "$(grep -cvE '^\?source|^[a-z_]+ = [^(]*\.' lines)" "$(wc -l <python)"; do
+			echo "| $n |"
+		done >want
+		sed -n '/^## Lines/,/^```/p' "${i%/*}/README.md" | grep -o '| [0-9]* |$' | diff want - || { echo "$i"; return 1; }
+	done
+}
+
+@test "karate" {
+	cd karate
+	same_bits model.json
+	cd ..
+	spellings_agree karate
 }
 
 @test "rgcn" {

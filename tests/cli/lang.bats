@@ -134,6 +134,14 @@ gives() {
 	gives $'n,z\n1,2\n2,2\n3,2\n4,2' $'A(n; [n]) :- N(n, _) .\n?pred P(n; count(z)) :- A(n; z) | A(n; y) .'
 }
 
+@test "a union whose head has no attributes is one row: the mean, or what is written" {
+	gives $'z\n4' '?pred P(; z) :- A(n; z) | B(n; z) .
+		A(n; [n]) :- N(n, _) .
+		B(n; [n] + 3) :- N(n, _) .'
+	gives $'z\n20' '?pred P(; sum(z)) :- A(n; z) | A(n; y) .
+		A(n; [n]) :- N(n, _) .'
+}
+
 @test "whatever the head calls the stacked embedding, and atoms theirs" {
 	gives $'n,z\n1,2\n2,4\n3,6\n4,8' $'A(n; [n]) :- N(n, _) .\n?pred P(n; mean(q * 2)) :- A(n; z) | A(n; y) .'
 	gives $'n,z\n1,1\n2,2\n3,3\n4,4' $'A(n; [n]) :- N(n, _) .\n?pred P(n; max(y)) :- A(n; z) | A(n; y) .'
@@ -229,6 +237,72 @@ gives() {
 
 # ---- transforms ------------------------------------------------------------------------------
 
+@test "modules and transforms stand in brackets, beside encoders and columns" {
+	gives $'n,z0,z1,z2\n1,1,1,2\n2,2,2,4\n3,3,3,6\n4,4,4,8' \
+		$'T<i> = x * i .\n?pred P(n; [n, ReLU(n), T<2>(n)]) :- N(n, _) .'
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' '?pred P(n; [rowsum(raw(n, n))]) :- N(n, _) .'
+	gives $'n,z\n1,2\n2,2\n3,3\n4,3' '?pred P(n; [clamp(n, 2, 3)]) :- N(n, _) .'
+	printf 'id,age,dept,y\n0,1.5,0,1\n1,2,1,0\n2,3,0,1\n' >u.csv
+	for program in 'F(u; [Linear(1, 8)(a), Embedding(2, 5)(d)]) :- D(u, a, d) .' \
+		'F(u; Concat(Linear(1, 8)([a]), Embedding(2, 5)([d]))) :- D(u, a, d) .'; do
+		printf '%s\n' "$program" 'O(u; Linear(13, 2)(z)) :- F(u; z) .' \
+			'?fit <epochs=5> L(; CrossEntropyLoss()(z, [y])) :- O(u; z), D(u, _, _, y) .' >b.relnn
+		bits rn-train b.relnn -q --source D=u.csv
+	done >bits
+	[ "$(uniq bits | wc -l)" = 1 ]
+}
+
+@test "the words among an encoder's settings are no columns: Cyclic(t, hour)" {
+	printf 't,n\n2024-01-01T06:00:00,1\n2024-07-01T12:00:00,2\n' >t.csv
+	for bracket in '[Cyclic(t, hour)]' '[Cyclic(hour)(t)]' '[cyclic(t, hour)]'; do
+		printf '%s\n' "?pred P(n; $bracket) :- T(t, n) ." >t.relnn
+		rn-train t.relnn -q --source T=t.csv
+		cat P.csv
+	done >out
+	[ "$(sort out | uniq -c | awk '{ print $1 }' | sort -u)" = 3 ]
+	rn-encode 'cyclic(t, hour)' t.csv | rn-project --cols n | rn-cat | diff - <(head -n 3 out)
+	# A column that is called like a word is a column where a column stands.
+	printf '%s\n' '?pred P(n; [Cyclic(hour, hour)]) :- T(hour, n) .' >t.relnn
+	rn-train t.relnn -q --source T=t.csv
+	diff P.csv <(head -n 3 out)
+}
+
+@test "Linear(per=, bases=): a weight for each value of a column, as in the shell" {
+	printf 's,t,r\n1,0,a\n2,1,b\n0,2,a\n' >e.csv
+	printf 'id,y\n0,0\n1,1\n2,0\n' >l.csv
+	for program in 'O(t; sum(Linear(2, 2, per=r, bases=2)([s, t]))) :- E(s, t, r) .' \
+		'M(s, t, r; [s, t]) :- E(s, t, r) .
+		O(t; sum(Linear(2, 2, per=kind, bases=2)(z))) :- M(_, t, kind; z) .'; do
+		printf '%s\n' "$program" '?fit <epochs=5> L(; CrossEntropyLoss()(z, [y])) :- O(t; z), D(t, y) .' >m.relnn
+		rn-train m.relnn -q --source E=e.csv --source D=l.csv --weights-out w --json | member bits
+		[ -e w/O.basis.npy ] || ls w
+		rn-compile m.relnn -q --source E=e.csv --source D=l.csv -o m.json
+		rn-train m.json -q --json | member bits
+	done >bits
+	[ "$(sort -u bits | wc -l)" = 1 ]
+}
+
+@test "one module in two places is one: shared weights, and statistics that both move" {
+	printf 'id,a,b,y\n1,0.5,2,0\n2,1,3,1\n3,2,1,1\n' >p.csv
+	cat >m.relnn <<-'END'
+		?source D = "p.csv" .
+		B = BatchNorm1d(2) .
+		X(i; [a, b]) :- D(i, a, b) .
+		O(i; Linear(2, 2)(B(z))) :- X(i; z) .
+		Q(i; Linear(2, 2)(B(2 * z))) :- X(i; z) .
+		?fit <epochs=1> L(; CrossEntropyLoss()(y + z, [c])) :- O(i; y), Q(i; z), D(i, _, _, c) .
+	END
+	rn-train m.relnn -q --weights-out w
+	[ -e w/B.weight.npy ] && [ -e w/O.weight.npy ] && [ -e w/Q.weight.npy ]
+	# 0.9 * (0.1 * m) + 0.1 * 2 m, as torch.nn.BatchNorm1d that is called twice: m = 7/6, 2
+	tail -c 8 w/B.running_mean.npy | od -A n -v -t f4 -w4 >mean
+	awk 'NR == 1 { want = 0.29 * 7 / 6 } NR == 2 { want = 0.29 * 2 } { d = $1 - want; if (d * d > 1e-12) exit 1 }
+		END { exit NR != 2 }' mean
+	rn-train m.relnn -q --weights-out s --placement staged
+	cmp w/B.running_mean.npy s/B.running_mean.npy
+	cmp w/B.running_var.npy s/B.running_var.npy
+}
+
 @test "a transform's one free variable, of any name, is its argument" {
 	gives $'n,z\n1,3\n2,5\n3,7\n4,9' $'F = 2 * x + 1 .\n?pred P(n; F([n])) :- N(n, _) .'
 	gives $'n,z\n1,9\n2,25\n3,49\n4,81' $'F = 2 * x + 1 .\nG = F(inp) ** 2 .\n?pred P(n; G([n])) :- N(n, _) .'
@@ -316,6 +390,22 @@ gives() {
 # ---- bounded sets ----------------------------------------------------------------------------
 
 W='W<i>(n; [n] * i) :- N(n, _) .'
+
+@test "constants are templates, too: as arguments, sizes, bounds, in atoms and heads" {
+	gives $'n,z\n1,5\n2,10\n3,15\n4,20' \
+		$'Most<1> = 5 .\nMost<2> = 3 .\nH<i>(n; [n] * i) :- N(n, _) .\n?pred P(n; z) :- H<Most<1>>(n; z) .'
+	gives $'n,z0,z1,z2\n1,2,3,4\n2,4,6,8\n3,6,9,12\n4,8,12,16' \
+		$'Most<i> = i * 2 .\nH<i>(n; [n] * i) :- N(n, _) .
+			?pred P(n; Concat(*z)) :- Join(Set(H<i>(n; z) | 1 <= i, i <= Most<2>, 4 <= Most<i>)) .'
+	gives $'n,m\n1,2\n2,2' $'Most<1> = 2 .\n?pred P(n, m: Most<1>) :- N(n, _), n < Most<1> + 1 .'
+	gives $'a\n1\n2\n3' $'Most<1> = 3 .\n?pred P(a) :- E(a, Most<1>, _) .'
+	gives $'n,z\n1,121\n2,122\n3,123\n4,124' \
+		$'Fact<0> = 1 .\nFact<i> = i * Fact<i - 1> .\nOf<"Author"> = 5 .\n?pred P(n; [n] + Fact<Of<Author>>) :- N(n, _) .'
+	gives $'n,z\n1,5\n2,10\n3,15\n4,20' \
+		$'def F<k>(R):\n\tC<i> = i + k .\n\tO(n; [n] * C<2>) :- R(n) .\nenddef\n?pred P(n; z) :- F<3>(N)(n; z) .'
+	gives $'n,z0,z1\n1,1,1\n2,2,2\n3,3,3\n4,4,4' \
+		$'Width<1> = 2 .\n?pred P(n; view(Width<1>)(Concat([n], [n]))) :- N(n, _) .'
+}
 
 @test "a join over integers: z_1 … z_h, and *z for all of them" {
 	gives $'n,z0,z1,z2\n1,1,2,3\n2,2,4,6\n3,3,6,9\n4,4,8,12' \
@@ -510,6 +600,19 @@ W='W<i>(n; [n] * i) :- N(n, _) .'
 	[ "$(cat M.csv)" = $'n,z\n1,2\n2,4\n3,6\n4,8' ]
 }
 
+@test "a ?pred decodes its embedding into a column, and keeps it where it stands behind the semicolon, too" {
+	graph
+	local fit='?fit <epochs=5> L(; CrossEntropyLoss()(z, [l])) :- O(n; z), N(n, l) .' o='O(n; Linear(1, 3)([n])) :- N(n, _) .'
+	printf '%s\n' "$o" "$fit" '?pred A(n, [ArgMax(z)]) :- O(n; z) .' '?pred B([ArgMax()(z)], n; z) :- O(n; z) .' \
+		'?pred C(n; y) :- A(n; y) .' '?pred D(n; [n] * 3) :- A(n) .' '?pred V([x], n; x) :- D(n; x) .' >d.relnn
+	rn-train d.relnn -q --source N=n.csv
+	[ "$(head -n 1 A.csv)" = n,prediction ]
+	[ "$(head -n 1 B.csv)" = n,prediction,z0,z1,z2 ]
+	cut -d , -f 1,2 B.csv | cmp - A.csv
+	undecoded B.csv | cmp - <(undecoded C.csv)
+	[ "$(cat V.csv)" = $'n,prediction,z\n1,3,3\n2,6,6\n3,9,9\n4,12,12' ]
+}
+
 line() {
 	awk 'BEGIN { print "id,x,y"; for (i = 0; i < 20; i++) print i "," i / 10 "," 3 * i / 10 - 1 }' >line.csv
 }
@@ -524,6 +627,74 @@ line() {
 	rn-train one.relnn -q --source D=line.csv --output-dir one
 	rn-train two.relnn -q --source D=line.csv --output-dir two
 	cmp one/P.csv two/P.csv
+}
+
+@test "runs see the weights of their place: before, between and after the fits" {
+	line
+	local fit='L(; MSELoss()(z, [y])) :- O(i; z), D(i, _, y) .' o='O(i; Linear(1, 1)([x])) :- D(i, x, _) .'
+	local first="?fit <epochs=4, lr=0.1, optimizer=\"sgd\"> $fit" second="?fit <epochs=6, lr=0.1, optimizer=\"sgd\"> $fit"
+	eval_() { echo "?eval <metric=\"mse\", target=\"y\"> $1(i, y; z) :- O(i; z), D(i, _, y) ."; }
+	pred() { echo "?pred $1(i; z) :- O(i; z) ."; }
+	printf '%s\n' "$o" "$(pred A)" "$(eval_ a)" "$first" "$(eval_ b)" "$(pred B)" "$second" "$(pred C)" "$(eval_ c)" >all.relnn
+	printf '%s\n' "$o" "$first" "$(pred B)" "$(eval_ b)" >one.relnn
+	printf '%s\n' "$o" "$first" "$second" "$(pred C)" "$(eval_ c)" >two.relnn
+	sed -i 's/"mse"/"rmse"/' ./*.relnn
+	for p in one two all; do
+		rn-train $p.relnn -q --json --source D=line.csv --output-dir $p >$p.json
+	done
+	cmp all/B.csv one/B.csv
+	cmp all/C.csv two/C.csv
+	! cmp -s all/A.csv all/B.csv
+	! cmp -s all/B.csv all/C.csv
+	[ "$(member b <all.json)" = "$(member b <one.json)" ]
+	[ "$(member c <all.json)" = "$(member c <two.json)" ]
+	[ "$(member a <all.json)" != "$(member b <all.json)" ]
+	# The weights before the first step are those of one step of nothing.
+	printf '%s\n' "$o" "?fit <epochs=1, lr=1e-30, optimizer=\"sgd\"> $fit" "$(pred A)" >zero.relnn
+	rn-train zero.relnn -q --source D=line.csv --output-dir zero
+	cmp all/A.csv zero/A.csv
+}
+
+@test "weights between fits: of the best of several runs, in checkpoints, specs, stages, and not in pipelines" {
+	line
+	local fit='L(; MSELoss()(z, [y])) :- O(i; z), D(i, _, y) .'
+	cat >all.relnn <<-END
+		?source D = "line.csv" .
+		O(i; Linear(1, 1)([x])) :- D(i, x, _) .
+		?fit <epochs=4, lr=0.1> $fit
+		?val <metric="rmse", target="y"> V(i, y; z) :- O(i; z), D(i, _, y) .
+		?pred B(i; z) :- O(i; z) .
+		?eval <name="b", metric="rmse", target="y"> E(i, y; z) :- O(i; z), D(i, _, y) .
+		?fit <epochs=6, lr=0.1> $fit
+		?val <metric="rmse", target="y"> W(i, y; z) :- O(i; z), D(i, _, y) .
+		?pred C(i; z) :- O(i; z) .
+	END
+	for seed in 1 2 3; do
+		rn-train all.relnn -q --json --seed $seed --output-dir $seed >$seed.json
+	done
+	best=$(for seed in 1 2 3; do echo "$(member val <$seed.json) $seed"; done | sort -g | head -n 1 | cut -d ' ' -f 2)
+	rn-train all.relnn -q --json --runs 3 --output-dir runs >runs.json
+	cmp runs/B.csv "$best/B.csv"
+	cmp runs/C.csv "$best/C.csv"
+	# From a checkpoint within the second fit of the last run.
+	rn-train all.relnn -q --json --runs 3 --output-dir first --checkpoint c.rnm --checkpoint-every 5 >first.json
+	rm -r first
+	rn-train all.relnn -q --json --runs 3 --output-dir again --resume c.rnm >again.json
+	cmp runs/B.csv again/B.csv
+	cmp runs/C.csv again/C.csv
+	[ "$(grep -o '"b": [0-9.e-]*' runs.json)" = "$(grep -o '"b": [0-9.e-]*' again.json)" ]
+	rn-compile all.relnn -o all.json
+	rn-train all.json -q --runs 3 --output-dir spec
+	cmp runs/B.csv spec/B.csv
+	rn-train all.relnn -q --runs 3 --placement staged --output-dir staged
+	cmp runs/B.csv staged/B.csv
+	cmp runs/C.csv staged/C.csv
+	sed -i '/^?fit <epochs=6/d; /^?val .*W/d' all.relnn
+	sed -n '/^?fit/,/^?val/p' all.relnn >fit
+	sed -i '/^?fit/,/^?val/d' all.relnn
+	cat fit >>all.relnn
+	fails_with 2 rn-compile all.relnn --to sh
+	[ "$stderr" = "rn-compile: in a pipeline all evals and predictions come after the fit, and this plan has one before it (pred): write it as a spec or as a program" ]
 }
 
 # ---- spellings -------------------------------------------------------------------------------
@@ -589,6 +760,24 @@ bits() {
 	[ "$(member test <again.json)" = "$(member test <result.json)" ]
 	rn-explain m.relnn | grep -q 'H<1>'
 	rn-compile m.rnm --to relnn | grep -q '^?stage `H<1>`'
+}
+
+@test "inputs of a stage, some with a name and some without, in every spelling" {
+	graph
+	printf '%s\n' '?source N = "n.csv" .' '?stage J = join <on={"n": "n"}, and="n < 3"> (left=N, N) .' \
+		'?stage L = linear <out=1> (Y) .' 'Y(n; [n]) :- J(n) .' '?stage Loss = loss <kind="mse", target="n"> (L) .' \
+		'?fit <epochs=2> (Loss) .' '?pred P(n) :- J(n) .' >m.relnn
+	rn-compile m.relnn -o m.json
+	rn-compile m.json --to relnn -o flat.relnn
+	rn-compile flat.relnn | diff m.json -
+	rn-compile m.json --to sh -o m.sh
+	bits rn-train m.json -q >want
+	bits bash m.sh -q | cmp want -
+	[ "$(cat P.csv)" = $'n\n1\n2' ]
+	sed -i 's/left=/`the left`=/' m.relnn
+	rn-compile m.relnn | grep -q '{"the left": "N"}'
+	fails_with 2 rn-compile m.relnn --to sh
+	[ "$stderr" = "rn-compile: a pipeline cannot call an input 'the left': write it as a spec or as a program" ]
 }
 
 @test "rn-compile: constants, sources and a limit from the command line" {

@@ -43,21 +43,68 @@ check() {
 }
 
 @test "syntax: what was expected, and where" {
-	check syntax.txt 25
+	check syntax.txt 30
 }
 
 @test "names: unknown ones, with a suggestion; arities; what is bound nowhere" {
-	check names.txt 25
+	check names.txt 45
 }
 
 @test "templates, sets and functions" {
-	check templates.txt 20
+	check templates.txt 44
 }
 
 @test "types, shapes and settings" {
-	check types.txt 20
+	check types.txt 41
 }
 
 @test "several errors in one run, in the order of the program" {
 	check several.txt 3
+}
+
+# says_of PROGRAM MESSAGE: the first line of what rn-compile says of p.relnn, which PROGRAM prints.
+says_of() {
+	printf 'n,label\n1,x\n2,y\n' >N.csv
+	eval "$1" >p.relnn
+	fails_with 2 rn-compile p.relnn --source N=N.csv
+	if [ "${stderr%%$'\n'*}" != "rn-compile: p.relnn:$2" ]; then
+		echo "${stderr%%$'\n'*}"
+		return 1
+	fi
+}
+
+@test "limits: what is too long, too wide or too deep says so" {
+	says_of 'echo "?pred P(n; $(printf "(%.0s" {1..300})[n]) :- N(n, _) ."' \
+		'1:212: nested more than 200 deep'
+	says_of 'echo "?pred P(n; [n]$(printf " + [n]%.0s" {1..2000})) :- N(n, _) ."' \
+		'1:12: more than 1000 operators in one expression'
+	says_of 'echo "?pred P(n) :- N(n, _)$(printf ", N(n, _)%.0s" {1..500}) ."' \
+		'1:7: a body joins at most 500 relations, and this one 501'
+	says_of 'echo "?pred P($(printf "n, %.0s" {1..4097})) :- N(n, _) ."' \
+		'1:7: a head has at most 4096 columns, and this one 4097'
+	says_of 'echo "R0(n) :- N(n, _) ."; for ((i = 0; i < 1100; i++)); do echo "R$((i + 1))(n) :- R$i(n) ."; done
+		echo "?pred P(n) :- R1100(n) ."' \
+		"103:12: 'R101': more than 1000 rules rest on each other"
+	says_of 'echo "S0(n) :- N(n, _) ."
+		for ((i = 0; i < 150; i++)); do echo "?stage T$i = sort <by=\"n\"> (S$i) ."; echo "S$((i + 1))(n) :- T$i(n) ."; done
+		echo "?pred P(n) :- S150(n) ."' \
+		'100:8: more than 100 stages and rules rest on each other'
+	says_of 'echo "?pred P(n) :- Union(Set(N(n, _) | 1 <= i, i <= 1000000)) ."' \
+		'1:15: this set has more than 100000 elements (--max-instances)'
+	says_of 'head -c 16777217 /dev/zero | tr "\0" " "' '1:1: the program is longer than 16777216 bytes'
+}
+
+@test "what is no text: bytes that are no UTF-8, control characters" {
+	says_of 'printf "?pred P(n) :- N(n, \"\xff\") .\n"' '1:21: byte 0xff is no UTF-8 here'
+	says_of 'printf "?pred P(n) :- N(n, \001) .\n"' '1:20: expected an expression, and nothing begins with byte 0x01'
+	says_of 'printf "?pred P(n) :- N(n, \000) .\n"' '1:20: byte 0x00 is no UTF-8 here'
+}
+
+@test "a warning: a variable that hides a constant; each place is warned of once" {
+	printf 'n,label\n1,x\n2,y\n' >N.csv
+	printf 'n = 2 .\nH<i>(n; [n] * i) :- N(n, _) .\n?pred P(n; z + y) :- H<1>(n; z), H<2>(n; y) .\n' >p.relnn
+	run --separate-stderr rn-compile p.relnn --source N=N.csv -o p.json
+	[ "$status" = 0 ]
+	[ "$(grep -c warning <<<"$stderr")" = 1 ]
+	[[ $stderr == "rn-compile: warning: p.relnn:2:23: 'n' is a variable here and hides the constant of that name"* ]]
 }

@@ -21,7 +21,24 @@ sides() {
 	says "rn-join: 2 rows find no partner in 'r' (1 with a NULL key), and --strict was given"
 	rn-project l.csv --cols 'k = cast(k as float64), a' -o f.er
 	fails_with 2 rn-join f.er r.csv --on k --how full -o x.er
+	says "rn-join: key columns 'k' (float64) and 'k' (int64) become one in a full join: cast one of them before, with rn-project"
 	[ ! -e x.er ]
+	rn-project r.csv --cols 'k=cast(k as float64),t,b' --name r -o rf.er
+	cmp <(rn-join f.er rf.er --on k --how full | rn-cat) <(rn-join l.csv r.csv --on k --how full | rn-project --cols k,a,r.t,b | rn-cat | sed 1s/r.t/t/)
+	cmp <(rn-join f.er r.csv --on k --how left | rn-cat) <(rn-join f.er rf.er --on k --how left | rn-cat)
+}
+
+@test "join: semi and anti stop at a first partner, and a long search is told" {
+	seq 1 60000 | awk 'BEGIN { print "k,v" } { print "7," $1 }' | rn-scan --name q -o q.er
+	# 3.6e9 pairs, of which the first of each row will do.
+	run -0 --separate-stderr timeout 60 rn-join x=q.er y=q.er --on k --how semi --and 'x.v >= y.v' -v -o semi.er
+	[[ $stderr == *"rn-join: the condition is tested on up to 3600000000 pairs of rows; k=7 alone gives 3600000000 (60000 left with 60000 right rows)"* ]]
+	cmp <(rn-cat semi.er) <(rn-cat q.er)
+	prints 'k,v' pipeline "timeout 60 rn-join x=q.er y=q.er --on k --how anti --and 'x.v >= y.v' | rn-cat"
+	prints $'k,v\n7,1' pipeline "timeout 60 rn-join x=q.er y=q.er --on k --how anti --and 'x.v > y.v or x.v > 1' | rn-cat"
+	seq 1 101000 | awk 'BEGIN { print "k,v" } { print "7," $1 }' | rn-scan --name q -o q.er
+	run -0 --separate-stderr timeout 60 rn-join x=q.er y=q.er --on k --how semi --and 'x.v >= y.v' -o semi.er
+	says "rn-join: warning: the condition is tested on up to 10201000000 pairs of rows; k=7 alone gives 10201000000 (101000 left with 101000 right rows)"
 }
 
 @test "join: a condition beside the key decides who is a partner" {
@@ -106,6 +123,46 @@ sides() {
 	says "rn-agg: 'median(g)' wants a number, not string"
 	fails_with 2 rn-agg x.csv --cols 'n=mode(g)'
 	[[ $stderr == "rn-agg: 'mode(g)' is no aggregate: "* ]]
+}
+
+@test "agg: float64 sums of finite values that are infinite are told, all at once or in pieces" {
+	told="is infinite: finite values add up to more than a float64 holds"
+	printf 'g,x\n1,1e308\n1,1e308\n2,-1e308\n2,-1e308\n3,1\n3,2\n' >x.csv
+	run -0 --separate-stderr pipeline "rn-agg x.csv --by g --cols 's=sum(x),a=avg(x),m=max(x)' | rn-cat"
+	[ "$output" = $'g,s,a,m\n1,inf,inf,1e308\n2,-inf,-inf,-1e308\n3,3,1.5,2' ]
+	says "rn-agg: warning: 'sum(x)' $told
+rn-agg: warning: 'avg(x)' $told"
+	printf 'x\ninf\n1\n' >x.csv
+	run -0 --separate-stderr pipeline "rn-agg x.csv --cols 's=sum(x),a=avg(x)' | rn-cat"
+	[ "$output" = $'s,a\ninf,inf' ]
+	says ""
+	printf 'x\ninf\n-inf\n' >x.csv
+	prints $'s,n\n,2' pipeline "rn-agg x.csv --cols 's=sum(x),n=count(x)' | rn-cat"
+	{ echo g,x; seq 20000 | awk '{ print $1 % 4000 "," ($1 % 2 ? "1e308" : $1) }'; } >g.csv
+	rn-scan g.csv --block-rows 500 -o g.er
+	for mem in 64K 1G; do
+		rn-agg g.er --by g --cols 's=sum(x),a=avg(x)' --mem $mem -o $mem.er 2>err
+		[ "$(cat err)" = "rn-agg: warning: 'sum(x)' $told
+rn-agg: warning: 'avg(x)' $told" ]
+	done
+	same_stream 64K.er 1G.er
+	{ echo x; yes 1e306 | head -300; seq 20000; } >x.csv
+	rn-scan x.csv --block-rows 500 -o x.er
+	for mem in 64K 1G; do
+		run -0 --separate-stderr pipeline "rn-agg x.er --cols 's=sum(x)' --mem $mem | rn-cat"
+		[ "$output" = $'s\ninf' ]
+		says "rn-agg: warning: 'sum(x)' $told"
+	done
+}
+
+@test "--mem in messages is what was written" {
+	seq 1 5000 | sed 1ik >k.csv
+	for mem in 64K 0.25M; do
+		fails_with 4 rn-agg k.csv --cols 'm=median(k)' --mem $mem -o x.er
+		[[ $stderr == *"more than fit into --mem ${mem/0.25M/256K}: raise it" ]]
+	done
+	fails_with 4 rn-join a=k.csv b=k.csv --and 'a.k < 5000' --mem 1.5M -o x.er
+	[[ $stderr == *"more than the memory limit of 1.5M" ]]
 }
 
 @test "head: of groups, of an order, at random" {

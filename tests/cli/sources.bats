@@ -30,6 +30,11 @@ load lib
 	printf 'a,b\n1,x\n2\n3,"y"z\n4,\xff\n5,w\n6,1\r7\n8,v\n' >x.csv
 	fails_with 3 rn-scan x.csv -o x.er
 	says "rn-scan: $PWD/x.csv:3: 1 field where the header has 2"
+	run -0 --separate-stderr rn-scan x.csv --skip-bad --stats=json -o x.er
+	[[ $stderr == *$'\n{"program":"rn-scan",'*'"rows_in":3,"rows_out":3,"rows_skipped":4,'* ]]
+	run -0 --separate-stderr rn-scan x.csv x.csv --skip-bad --stats -q -o x.er
+	[[ $stderr == "rn-scan: 6 rows in, 6 rows out in "*", 8 rows passed over" ]]
+	rm x.er
 	run -0 --separate-stderr pipeline 'rn-scan x.csv --skip-bad | rn-cat'
 	[ "$output" = $'a,b\n1,x\n5,w\n8,v' ]
 	says "rn-scan: warning: $PWD/x.csv:3: 1 field where the header has 2
@@ -92,7 +97,43 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	says "rn-scan: '$PWD/x.csv' is empty: it has no header"
 	printf 'a,b\n' >x.csv
 	prints 'a,b' rn-cat x.csv
+	printf 'a,b\n\n1,2\n\n' >x.csv
+	prints $'a,b\n1,2' rn-cat x.csv
+	printf 'a\n1\n\n3\n' >x.csv
+	prints $'a\n1\n\n3' rn-cat x.csv
 	[ ! -e x.er ]
+}
+
+@test "dirty CSV of many chunks: line ends in quotes, CRLF, and where the bad row is" {
+	# rows BYTE-ORDER-MARK LINE-END
+	rows() {
+		awk -v mark="$1" -v end="$2" 'BEGIN {
+			printf "%sid,note,n%s", mark, end
+			for (i = 0; i < 40000; i++)
+				printf "%d,\"line one, \"\"%d\"\"\r\nline\n%s\",%d%s", i, i * i % 977,
+					substr("abcdefghijklmnopqrstuvwxyz", i % 27), i % 11, end
+		}'
+	}
+	rows $'\xef\xbb\xbf' $'\r\n' >x.csv
+	rows '' $'\n' >want
+	[ "$(stat -c %s x.csv)" -gt 1500000 ]
+	for threads in 1 2; do
+		rn-scan x.csv --no-history -t $threads -o $threads.er
+		rn-cat $threads.er | cmp - want
+		rn-scan -t $threads <x.csv | rn-cat | cmp - want
+	done
+	cmp 1.er 2.er
+	for bad in '7,"x"y,1' '7,x\0y,1' '7,caf\xe9,1' '7,8'; do
+		{ cat x.csv; printf "$bad\\r\\n"; cat x.csv; } >bad.csv
+		for threads in 1 2; do
+			fails_with 3 rn-scan bad.csv -t $threads -o bad.er
+			[[ $stderr == "rn-scan: $PWD/bad.csv:120002: "* ]]
+		done
+	done
+	{ cat x.csv; printf '7,"open,1\r\n'; } >bad.csv
+	fails_with 3 rn-scan bad.csv -o bad.er
+	says "rn-scan: $PWD/bad.csv:120002: a quote is not closed"
+	[ ! -e bad.er ]
 }
 
 @test "standard input is told from a stream by how it begins" {
@@ -201,6 +242,26 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	says 'rn-cat: warning: 2 infinities and NaNs are null, as JSON has no such numbers'
 	rn-scan x.csv --emb b -q | rn-cat --format jsonl >/dev/null 2>warning
 	grep -qx 'rn-cat: warning: 2 infinities and NaNs are null, as JSON has no such numbers' warning
+}
+
+@test "values that a float32 does not hold" {
+	printf 'a,x\n1,1e300\n2,-1e39\n3,inf\n4,3e38\n' >x.csv
+	run -0 --separate-stderr pipeline 'rn-scan x.csv --emb x | rn-cat'
+	[ "$output" = $'a,z\n1,inf\n2,-inf\n3,inf\n4,3e38' ]
+	says "rn-scan: warning: $PWD/x.csv: 2 values are more than a float32 holds, and embedded as infinity"
+	# npy_of DESCR FILE: four rows of one value, which are standard input.
+	npy_of() {
+		{
+			printf '\x93NUMPY\x01\x00\x46\x00'
+			printf "%-69s\n" "{'descr': '$1', 'fortran_order': False, 'shape': (4, 1), }"
+			cat
+		} >"$2"
+	}
+	# 1, inf, 1e300, 2
+	printf '\0\0\0\0\0\0\xf0\x3f\0\0\0\0\0\0\xf0\x7f\x9c\x75\0\x88\x3c\xe4\x37\x7e\0\0\0\0\0\0\0\x40' | npy_of '<f8' big.npy
+	fails_with 3 rn-scan x.csv --emb big.npy -o x.er
+	says "rn-scan: 'big.npy': value 2 is 1e+300, more than a float32 holds"
+	[ ! -e x.er ]
 }
 
 @test "a matrix is no table, and the error says whose it is" {
@@ -345,6 +406,8 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 }
 
 @test "SQLite: what cannot be read" {
+	fails_with 2 rn-scan 'sqlite:t.db?tabel=v' -o x.er
+	says "rn-scan: 'sqlite:$PWD/t.db?tabel=v' has a parameter 'tabel', and there is only table"
 	command -v sqlite3 >/dev/null || skip "sqlite3 is not installed"
 	fails_with 1 rn-scan sqlite:none.db -o x.er
 	says "rn-scan: cannot open '$PWD/none.db': unable to open database file"

@@ -26,20 +26,33 @@ sides() {
 	mkdir -p "$TMPDIR"
 }
 
-# spills PROGRAM ARGUMENT...: the same rows with --mem 512K as without, with temporary data,
-# for any threads and blocks.
-spills() {
-	local program=$1
+# same_bytes FILE PROGRAM ARGUMENT...: the output is FILE, byte for byte.
+same_bytes() {
+	local file=$1
 	shift
-	"$program" "$@" -o whole.er || return 1
-	run -0 --separate-stderr "$program" "$@" --mem 512K --threads 1 --stats=json -o parts.er
+	"$@" --no-history -q -o again.er && cmp "$file" again.er && return
+	echo "other bytes: $*"
+	return 1
+}
+
+# spills PROGRAM ARGUMENT...: the same bytes with little memory, and temporary data, as with
+# all that there is, for any threads and blocks.
+spills() {
+	local program=$1 mem=${MEM:-512K}
+	shift
+	"$program" "$@" --no-history -q --threads 1 -o whole.er || return 1
+	run -0 --separate-stderr "$program" "$@" --no-history --mem "$mem" --threads 1 --stats=json -o parts.er
 	if [[ $stderr == *'"spilled_bytes":0,'* ]]; then
 		echo "$program $* did not spill: $stderr"
 		return 1
 	fi
-	"$program" "$@" --mem 600K --threads 3 --block-rows 100 -o threads.er || return 1
-	cmp <(rn-cat whole.er) <(rn-cat parts.er) && cmp <(rn-cat whole.er) <(rn-cat threads.er) &&
-		same_stream whole.er parts.er
+	cmp whole.er parts.er || return 1
+	same_bytes whole.er "$program" "$@" --threads 2 || return 1
+	same_bytes whole.er "$program" "$@" --mem 900K --threads 2 || return 1
+	same_bytes whole.er "$program" "$@" --mem 1G --threads 1 || return 1
+	"$program" "$@" --no-history -q --block-rows 100 --compress none -o small.er || return 1
+	same_bytes small.er "$program" "$@" --mem 600K --threads 3 --block-rows 100 --compress none || return 1
+	cmp <(rn-cat whole.er) <(rn-cat small.er)
 }
 
 @test "joins of all kinds that spill" {
@@ -75,12 +88,10 @@ spills() {
 	sides
 	rn-agg r.er --by k --cols 'n=count(*)' | rn-filter 'n > 2' -o b.er
 	rn-agg r.er --by s --cols 'm=max(y)' -o c.er
-	rn-join b=b.er b2=b.er b3=b.er --on k --how left --and 'b.n <= b3.n' -o whole.er
-	rn-join b=b.er b2=b.er b3=b.er --on k --how left --and 'b.n <= b3.n' --mem 512K --block-rows 50 -o parts.er
-	same_stream whole.er parts.er
-	rn-join a=c.er b=c.er --and 'a.m < b.m' -o whole.er
-	rn-join a=c.er b=c.er --and 'a.m < b.m' --mem 64K -o parts.er
-	same_stream whole.er parts.er
+	same_bytes_of rn-join b=b.er b2=b.er b3=b.er --on k --how left --and 'b.n <= b3.n'
+	same_bytes_of rn-join b=b.er b2=b.er b3=b.er --on k --how left --and 'b.n <= b3.n' --block-rows 50
+	rn-join a=c.er b=c.er --and 'a.m < b.m' --no-history -q -o whole.er
+	same_bytes whole.er rn-join a=c.er b=c.er --and 'a.m < b.m' --mem 64K
 }
 
 @test "aggregates that spill" {
@@ -107,6 +118,64 @@ spills() {
 	spills rn-sort l.er --by 's, x desc'
 	spills rn-sort l.er --by 't % 2'
 	rn-sort l.er --by k --mem 256K | rn-cat | sed -n 2p | grep -q '^,'
+}
+
+# same_bytes_of PROGRAM ARGUMENT...: with little memory as with all, whether or not it spills.
+same_bytes_of() {
+	"$@" --no-history -q --threads 1 -o whole.er &&
+		same_bytes whole.er "$@" --mem 512K --threads 2 && same_bytes whole.er "$@" --mem 64M --threads 1
+}
+
+# random_table SEED NAME ROWS KEYS: NAME.er, whose columns, NULLs and embedding are the seed's.
+random_table() {
+	awk -v seed="$1" -v name="$2" -v rows="$3" -v keys="$4" 'function null(p) { return rand() < p } BEGIN {
+		srand(seed * 7 + length(name) + rows)
+		split("x b g u", more); n = 0
+		head = "k,s,t,v,e"
+		for (c = 1; c <= 4; c++) if (rand() < 0.5) { has[c] = 1; head = head "," name more[c] }
+		nk = rand() < 0.5 ? 0 : 0.1; ns = rand() < 0.5 ? 0 : 0.3; nx = rand() < 0.5 ? 0 : 0.02
+		print head
+		for (i = 0; i < rows; i++) {
+			line = (null(nk) ? "" : int(rand() * keys)) "," (null(ns) ? "" : rand() < 0.6 ? "name " int(rand() * 300) : "only " i) \
+				"," int(rand() * 500) "," int(rand() * 9) "," int(rand() * 50)
+			if (has[1]) line = line "," (null(nx) ? "" : sprintf("%.3f", rand() * 9 - 3))
+			if (has[2]) line = line "," (null(nx) ? "" : rand() < 0.7 ? "true" : "false")
+			if (has[3]) line = line "," (null(ns) ? "" : sprintf("2021-03-%02dT%02d:00:00", 1 + rand() * 28, rand() * 24))
+			if (has[4]) line = line ",u" i
+			print line
+		}
+	}' >"$2.csv"
+	case $(($1 % 3)) in
+	0) rn-scan "$2.csv" --emb e --name "$2" -q --block-rows 500 -o "$2.er" ;;
+	1) rn-scan "$2.csv" --name "$2" -q | rn-encode 'index(e, 50)' --name "$2" --block-rows 500 -o "$2.er" ;;
+	*) rn-scan "$2.csv" --name "$2" -q --block-rows 500 -o "$2.er" ;;
+	esac
+}
+
+@test "random tables: what spills is the same stream, byte for byte" {
+	local MEM=128K
+	export TMPDIR=$BATS_TEST_TMPDIR/spill
+	mkdir -p "$TMPDIR"
+	for seed in ${RN_SEEDS:-1 2 3}; do
+		echo "seed $seed"
+		random_table "$seed" l $((5000 + seed * 1777 % 9000)) 2000
+		random_table "$seed" r $((3000 + seed * 977 % 6000)) 2500
+		for how in inner left full semi anti; do
+			spills rn-join l.er r.er --on k --how $how
+			spills rn-join l.er r.er --on k --how $how --and 'l.t < r.t and l.v > 0'
+		done
+		spills rn-join l.er r.er --on k,s --how left
+		spills rn-join r.er l.er --on s --asof t --how left
+		spills rn-sort l.er --by v
+		spills rn-sort l.er --by k,v
+		spills rn-sort r.er --by 's desc, t % 7'
+		spills rn-agg l.er --by s --cols 'n=count(*),a=avg(v),v=var(t),f=first(k by t),l=last(s)'
+		spills rn-agg l.er --by s,k
+		same_bytes_of rn-union l.er b=l.er
+		[ $((seed % 3)) = 2 ] || spills rn-agg 'sum(z)' r.er --by t,s
+		[ $((seed % 3)) = 2 ] || spills rn-agg 'mean(z)' r.er --by s,k --cols 'n=count(k)'
+	done
+	[ -z "$(ls -A "$TMPDIR")" ]
 }
 
 @test "-v says what spilled, --stats how much" {

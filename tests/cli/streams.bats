@@ -222,3 +222,24 @@ big() {
 	fails_with 3 rn-cat empty.er
 	says "rn-cat: 'empty.er': truncated at offset 0: the stream has no end, its producer may have failed"
 }
+
+@test "a model says which commands made it, from which sources and with which seed" {
+	points
+	rn-scan points.csv --key id | rn-encode 'raw(a, b)' | rn-linear 2 --name out |
+		rn-loss cross-entropy --target y | rn-train -o m.rnm --epochs 3 --seed 5 -q
+	[ "$(rn-info m.rnm | sed -n '/^history:/,$p')" = "history:
+  rn-scan points.csv --key id
+  rn-encode raw(a, b)
+  rn-linear 2 --name out
+  rn-loss cross-entropy --target y
+  rn-train -o m.rnm --epochs 3 --seed 5 -q  # seed 5" ]
+	rn-info m.rnm | grep -q "= scan $PWD/points.csv"
+	run -0 rn-train model.json --set epochs=2 --json -q -o m.rnm
+	[ "$(rn-info m.rnm | tail -1)" = '  rn-train model.json --set epochs=2 --json -q -o m.rnm  # seed 1' ]
+	rn-info m.rnm --json | grep -q '"seed": 1'
+	for out in a b; do
+		run -0 rn-train model.json --set epochs=2 --no-history -q -o $out.rnm
+	done
+	cmp a.rnm b.rnm
+	! rn-info a.rnm | grep -q history || false
+}

@@ -22,11 +22,11 @@ block() {
 	awk -v h="$1" '{ n = $1; sub(/^[0-9]+ /, "") } $0 == h { print n }' blocks
 }
 
-# agrees HOW ATOL WANT WHAT: standard input, CSV whose last fields are the numbers, against WANT.
-# HOW each: 1e-5 of each number.  HOW row, norm: 1e-5 of the largest in its row, in all of WANT.
+# agrees HOW ATOL WANT WHAT [BOUND]: standard input, CSV whose last fields are the numbers, against WANT.
+# HOW each: 1e-5 (or BOUND) of each number.  HOW row, norm: of the largest in its row, in all of WANT.
 # The largest difference seen goes to the file `largest`, deviations to `deviations`.
 agrees() {
-	awk -F, -v how="$1" -v atol="$2" -v want="$3" -v what="$4" '
+	awk -F, -v how="$1" -v atol="$2" -v want="$3" -v what="$4" -v bound="${5:-1e-5}" '
 		function special(x) { return x ~ /^-?(inf|nan)$/ }
 		BEGIN {
 			while ((getline line <want) > 0) {
@@ -49,7 +49,7 @@ agrees() {
 				} else {
 					d = a - b; d = d < 0 ? -d : d
 					size = how == "norm" ? top : how == "row" ? wide[NR] : a < 0 ? -a : a + 0
-					bad = !(d <= 1e-5 * size + atol + 1e-42)
+					bad = !(d <= bound * size + atol + 1e-42)
 					if (d > atol && size > 1e-37 && d / size > most) most = d / size
 				}
 				if (bad)
@@ -290,10 +290,21 @@ negated() {
 	verdict
 }
 
-# model GOLDEN EXAMPLE TABLES OPTION...: the example's network, narrow and on small tables, against
+# matrices FILE N: a matrix as N of them, side by side until now: [n, a b] as [n, a, b] with a = N.
+matrices() {
+	local rows cols file=$1
+	read -r rows cols < <(head -c 128 "$file" | LC_ALL=C sed -n 's/.*(\([0-9]*\), \([0-9]*\)).*/\1 \2/p')
+	printf '\223NUMPY\1\0v\0%-117s\n' \
+		"{'descr': '<f4', 'fortran_order': False, 'shape': ($rows, $2, $((cols / $2))), }" >"$file.new"
+	tail -c +129 "$file" >>"$file.new"
+	mv "$file.new" "$file"
+}
+
+# model GOLDEN PROGRAM TABLES OPTION...: a network, narrow and on small tables, against
 # models/GOLDEN.txt.  A step of SGD with a rate of 1 << 30 leaves nothing but the gradient.
+# A parameter of rank 3 is written NAME:N in the golden file, see matrices.
 model() {
-	local golden=$1 program=$RN_ROOT/examples/$2/model.relnn tables=$GOLDEN/models/$3 args=() atol f n p
+	local golden=$1 program=$2 tables=$GOLDEN/models/$3 args=() bound f n p
 	shift 3
 	for f in "$@"; do
 		case $f in
@@ -306,29 +317,29 @@ model() {
 	blocks "models/$golden.txt"
 	while read -r n p; do
 		case $p in
+		start:*:*) p=${p#start:} && weights "$n" "start/${p%:*}.npy" && matrices "start/${p%:*}.npy" "${p##*:}" ;;
 		start:*) weights "$n" "start/${p#start:}.npy" ;;
 		outputs) sort -g "$n.csv" >outputs ;;
 		esac
 	done <blocks
-	rn-train "$program" "${args[@]}" --weights-in start --weights-out same --epochs 1 --optimizer sgd \
-		--lr 1e-30 --weight-decay 0 --log log --output-dir . -q >/dev/null
+	args+=(--weights-in start --epochs 1 --optimizer sgd --weight-decay 0 --decay '*=0' --output-dir . -q)
+	rn-train "$program" "${args[@]}" --weights-out same --lr 1e-30 --log log >/dev/null
 	curve log | agrees norm 0 "$(block loss).csv" "$golden: loss"
 	tail -n +2 pred.csv | cut -d, -f1,3- | sort -g | agrees norm 0 outputs "$golden: outputs"
-	rn-train "$program" "${args[@]}" --weights-in start --weights-out w --epochs 1 --optimizer sgd \
-		--lr 1073741824 --weight-decay 0 --output-dir . -q >/dev/null 2>&1 || true
+	rn-train "$program" "${args[@]}" --weights-out w --lr 1073741824 >/dev/null 2>&1 || true
 	[ "$(find w -type f | wc -l)" = "$(find start -type f | wc -l)" ]
-	# Where sums are standardised, gradients cancel: 1e-5 is of the largest in the network then, as
-	# PyTorch's own in float32 are no nearer.
-	atol=1e-8
-	if [[ $golden == dhn-* ]]; then
-		atol=$(while read -r n p; do [[ $p != gradient:* ]] || cat "$n.csv"; done <blocks | tr ', ' '\n\n' |
-			awk '{ x = $1 < 0 ? -$1 : $1 + 0; if (x > most) most = x } END { print 1e-5 * most }')
-	fi
+	# 1e-5 of the largest number in the gradient of the same parameter, in float64.  What is standardised
+	# behind it has no use for a parameter's scale, and its gradient all but cancels: where PyTorch's own
+	# in float32 are off by more than 1e-5, which is so in dhn-sr25 alone, twice that is allowed.
+	bound=1e-5
+	n=$(block float32)
+	[ -z "$n" ] || bound=$(awk '{ print ($1 > 1e-5 ? 2 * $1 : 1e-5) }' "$n.csv")
 	while read -r n p; do
 		[[ $p == gradient:* ]] || continue
-		matrix "w/${p#gradient:}.npy" "$n" |
-			awk -F, -v OFS=, '{ for (i = 2; i <= NF; i++) $i /= -1073741824 } 1' |
-			agrees norm "$atol" "$n.csv" "$golden: $p"
+		p=${p#gradient:}
+		matrix "w/${p%:[0-9]*}.npy" "$n" |
+			awk -F, -v OFS=, -v CONVFMT=%.9g -v OFMT=%.9g '{ for (i = 2; i <= NF; i++) $i /= -1073741824 } 1' |
+			agrees norm 1e-8 "$n.csv" "$golden: gradient:$p" "$bound"
 	done <blocks
 	cat largest >>../largest
 	[ ! -e deviations ] || cat deviations >>../deviations
@@ -342,14 +353,19 @@ model() {
 	hypergraph=(Node=node.csv InEdge=in_edge.csv HasWord=has_word.csv TrainNode=train_node.csv
 		words=6 classes=3 drop=0)
 	graphs=(Node=node.csv Edge=edge.csv Graph=graph.csv d=3 h=4)
-	model hgt-1l hgt-dblp-1l dblp "${dblp[@]}"
-	model hgt-2l hgt-dblp-2l dblp "${dblp[@]}"
-	model hgt-2l-norm hgt-dblp-2l dblp "${dblp[@]}" norm=1
-	model hgnn hgnn-cocitation-cora hypergraph "${hypergraph[@]}" hidden=4
-	model hygnn hygnn-coauthorship-cora hypergraph "${hypergraph[@]}" d=4 q=3
-	model dhn-csl dhn-csl csl "${graphs[@]}" most=4 fold=0
-	model dhn-exp dhn-exp exp "${graphs[@]}" most=4 fold=0
-	model dhn-sr25 dhn-sr25 sr25 "${graphs[@]}"
-	model rgcn rgcn rdf Triple=triple.csv Relation=relation.csv Node=node.csv nodes=8 d=3 bases=2 classes=3
+	local examples=$RN_ROOT/examples
+	model gcn "$examples/gcn-cora/model.relnn" citations paper=paper.csv cites=cites.csv has_word=has_word.csv \
+		words=6 classes=3 hidden=4 drop=0
+	model hgt-1l "$examples/hgt-dblp-1l/model.relnn" dblp "${dblp[@]}"
+	model hgt-2l "$examples/hgt-dblp-2l/model.relnn" dblp "${dblp[@]}"
+	model hgt-2l-norm "$examples/hgt-dblp-2l/model.relnn" dblp "${dblp[@]}" norm=1
+	model hgnn "$examples/hgnn-cocitation-cora/model.relnn" hypergraph "${hypergraph[@]}" hidden=4
+	model hygnn "$examples/hygnn-coauthorship-cora/model.relnn" hypergraph "${hypergraph[@]}" d=4 q=3
+	model dhn-csl "$examples/dhn-csl/model.relnn" csl "${graphs[@]}" most=4 fold=0
+	model dhn-exp "$examples/dhn-exp/model.relnn" exp "${graphs[@]}" most=4 fold=0
+	model dhn-sr25 "$examples/dhn-sr25/model.relnn" sr25 "${graphs[@]}"
+	model rgcn "$examples/rgcn/model.relnn" rdf Triple=triple.csv Relation=relation.csv Node=node.csv \
+		nodes=8 d=3 bases=2 classes=3
+	model rgcn-per "$GOLDEN/rgcn_per.relnn" rdf Edge=edge.csv Node=node.csv
 	verdict
 }

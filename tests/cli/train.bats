@@ -94,6 +94,17 @@ bits() {
 	grep -q '^{"run":0,"fit":0,"epoch":7,"loss":[0-9.]*,"val":[0-9.]*,"ms":[0-9.]*}$' log
 }
 
+@test "--stats: what other programs tell, and what only training has" {
+	points
+	run -0 --separate-stderr rn-train model.json -o m.rnm --stats=json
+	[[ $stderr == '{"program":"rn-train","deferred":false,"rows_in":90,"rows_out":90,'*'"blocks_out":'[1-9]*',"raw_bytes":'[1-9]*',"written_bytes":'[1-9]*'"spilled_bytes":0,'*'"seconds":'*',"epochs":40,"steps":40,"validations":40,"seconds_bind":'*',"seconds_fit":'*',"seconds_per_step":'*',"seconds_per_validation":'*',"peak_bytes":'[1-9]*'}' ]]
+	run -0 --separate-stderr rn-train model.json --runs 2 --val-every 4 --epochs 8 --stats
+	[[ $stderr == "rn-train: 90 rows in, 90 rows out"*", 0 bytes raw, 0 written, "*" s; 16 epochs, 16 steps of "*" ms, 4 validations of "*" ms, peak memory "*" bytes" ]]
+	printf '?source points = "points.csv" .\n?pred P(id) :- points(id, y: 1) .\n' >q.relnn
+	run -0 --separate-stderr rn-train q.relnn --stats=json
+	[[ $stderr == '{"program":"rn-train","deferred":false,"rows_in":90,"rows_out":'[1-9]*'"epochs":0,"steps":0,"validations":0,'* ]]
+}
+
 @test "checkpoint and resume end in the same bits" {
 	points
 	want=$(bits rn-train model.json)

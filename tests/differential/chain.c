@@ -29,9 +29,11 @@ static struct {
 
 /* ---- steps ------------------------------------------------------------------------------- */
 
-static void new_name(char *name)
+enum { NAME = 16 };
+
+static void new_name(char name[NAME])
 {
-	snprintf(name, 8, "x%d", ++chain.columns);
+	snprintf(name, NAME, "x%d", ++chain.columns);
 }
 
 /* The options of an operator as JSON, in normal form. */
@@ -118,7 +120,7 @@ static struct table source(const struct rn_rel *const *base)
 	json_t *cols = json_object();
 	struct table t = { 0 };
 	struct rn_str q = RN_STR_INIT;
-	char name[8];
+	char name[NAME];
 
 	rn_str_add(&q, "select i");
 	for (int col = 0; col < NCOLS; col++) {
@@ -158,7 +160,7 @@ static void project(struct table *t, const enum rn_type *types, const char *cons
 	struct scope out = { 0 };
 	struct rn_str q = RN_STR_INIT;
 	json_t *cols = json_object();
-	char name[8];
+	char name[NAME];
 
 	rn_str_add(&q, "select i");
 	for (size_t k = 0; k < n; k++) {
@@ -215,7 +217,7 @@ static void aggregate(struct table *t, size_t n)
 	struct rn_str same = RN_STR_INIT, q = RN_STR_INIT;
 	json_t *given = json_object(), *cols = json_object(), *by;
 	struct scope out = { 0 };
-	char from[16], name[8];
+	char from[16], name[NAME];
 	size_t keys;
 
 	rn_str_add(&same, "true");
@@ -515,7 +517,7 @@ static void join_three(struct table *t, struct table *u, struct table *v)
 	struct rn_str q = RN_STR_INIT;
 	struct rn_rel *in[3];
 	struct scope out = { 0 };
-	char name[3][8];
+	char name[3][NAME];
 
 	new_name(name[0]);
 	for (int k = 0; k < 3; k++) {

@@ -3,16 +3,28 @@
  * The container reader.  Each input is read as it is, then once more with all its
  * checksums, offsets and padding put right, so that damage gets past them to
  * the decoders.  What is read without an error must be sound and must survive
- * being written and read again.  Several threads must find the same.
+ * being written and read again.  Several threads must find the same, and so must a reader
+ * who finds the blocks in shared memory.
  */
 #include "../../formats/container.h"
 #include "../../formats/container_format.h"
 #include "../../formats/hash.h"
+#include "../../formats/shm.h"
 #include "../../lib/base/team.h"
 
+#include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+	PAGE = 4096,              /* of the memfd, in front of the ring */
+	OFFERED_FD = 64,          /* where an offer names it */
+	MOST_SHARED = 256 << 10,  /* bytes of a stream that is read out of shared memory: a pipe takes it */
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -134,16 +146,13 @@ static void check_rel(const struct rn_rel *r)
 		check_tensor(r->parts[i].t);
 }
 
-/* Read all of it; into w too, if that is not NULL. */
-static int read_stream(const void *data, size_t n, struct rn_team *team, struct rn_writer *w,
-		       struct rn_err *e)
+/* Read all of io; into w too, if that is not NULL. */
+static int read_io(struct rn_io *io, struct rn_team *team, struct rn_writer *w, struct rn_err *e)
 {
 	const struct rn_schema *s;
 	struct rn_reader *r;
-	struct rn_io *io;
 	int rc;
 
-	RN_TRY(rn_io_from_memory(data, n, "fuzz", &io, e));
 	RN_TRY(rn_reader_open(io, &r, e));
 	rn_reader_set_team(r, team);
 	while (!(rc = rn_reader_section(r, &s, e)) && s) {
@@ -166,6 +175,151 @@ out:
 	rn_reader_close(r);
 	return rc;
 }
+
+static int read_stream(const void *data, size_t n, struct rn_team *team, struct rn_writer *w,
+		       struct rn_err *e)
+{
+	struct rn_io *io;
+
+	RN_TRY(rn_io_from_memory(data, n, "fuzz", &io, e));
+	return read_io(io, team, w, e);
+}
+
+/* ---- shared memory ------------------------------------------------------------- */
+
+/* A stream on its way into a pipe, its blocks into the ring beside it. */
+struct shared {
+	int pipe[2];
+	struct rn_shm_writer *w;
+	uint8_t offer[RN_SHM_OFFER], *ring;
+	uint64_t at, running, place;
+};
+
+static bool shared_open(struct shared *s)
+{
+	void *p = MAP_FAILED;
+
+	*s = (struct shared){ .w = NULL };
+	if (pipe(s->pipe) < 0)
+		return false;
+	s->w = fcntl(s->pipe[1], F_SETPIPE_SZ, 1 << 20) < 0 ? NULL : rn_shm_writer_new(s->pipe[1], s->offer);
+	if (s->w)
+		p = mmap(NULL, PAGE + RN_SHM_RING, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 (int)rn_get64(s->offer + OFFERED_FD), 0);
+	if (p != MAP_FAILED) {
+		s->ring = (uint8_t *)p + PAGE;
+		return true;
+	}
+	rn_shm_writer_free(s->w);
+	close(s->pipe[0]);
+	close(s->pipe[1]);
+	return false;
+}
+
+static void shared_close(struct shared *s)
+{
+	munmap(s->ring - PAGE, PAGE + RN_SHM_RING);
+	rn_shm_writer_free(s->w);
+	close(s->pipe[0]);
+}
+
+static void put(struct shared *s, const void *p, size_t n)
+{
+	require(write(s->pipe[1], p, n) == (ssize_t)n);
+	s->at += n;
+}
+
+/* Frame f with what follows it; offset and sums are put right. */
+static void put_frame(struct shared *s, const uint8_t *f, const void *payload, size_t n, uint32_t flags)
+{
+	uint8_t both[8 + RN_ER_FIXED];
+
+	memcpy(both + 8, f, RN_ER_FIXED);
+	memcpy(both + 8 + 4, &flags, sizeof flags);
+	rn_put64(both + 8 + 40, s->at);
+	if (rn_get32(f) != RN_FRAME_BLOCK && rn_get64(f + 16) <= n)
+		rn_put64(both + 8 + 48, rn_hash64(payload, (size_t)rn_get64(f + 16)));
+	seal(both + 8);
+	rn_put64(both, s->running);
+	s->running = rn_hash64(both, sizeof both);
+	put(s, both + 8, RN_ER_FIXED);
+	put(s, payload, n);
+}
+
+/* A block of which the input says that it is shared has a place of the input's choice; the
+ * others' payload moves to the ring. */
+static void put_block(struct shared *s, uint8_t *f, uint64_t length)
+{
+	uint64_t table = (uint64_t)rn_get32(f + 28) * RN_ER_FIXED;
+	uint8_t place[RN_ER_FIXED] = { 0 };
+
+	if (rn_get32(f + 4) & RN_FLAG_SHARED) {
+		memcpy(place, f + RN_ER_FIXED, length ? sizeof place : 0);
+		seal(place);
+	} else {
+		for (uint64_t i = 0; i < table && table <= length; i += RN_ER_FIXED)
+			rn_put64(f + RN_ER_FIXED + i + 56, 0);
+		rn_place_put(s->place, place);
+		memcpy(s->ring + s->place, f + RN_ER_FIXED, length);
+		s->place += length;
+	}
+	if (table <= length)
+		rn_put64(f + 48, rn_hash64(f + RN_ER_FIXED, table));
+	put_frame(s, f, place, sizeof place, rn_get32(f + 4) | RN_FLAG_SHARED);
+}
+
+/* The stream p[0 … n-1], which is repaired, into the pipe; p changes. */
+static void put_stream(struct shared *s, uint8_t *p, size_t n)
+{
+	uint8_t offer[RN_ER_FIXED] = { 0 }, padded[2 * RN_ER_FIXED] = { 0 };
+	size_t at = RN_ER_FIXED + rn_er_pad(rn_get32(p + 20));
+	struct rn_frame f = { .type = RN_FRAME_OFFER, .length = sizeof padded, .raw = RN_SHM_OFFER };
+
+	if (at > n)
+		at = n;
+	s->running = rn_hash64(p, RN_ER_FIXED);
+	put(s, p, at);
+	rn_frame_put(&f, offer);
+	memcpy(padded, s->offer, RN_SHM_OFFER);
+	put_frame(s, offer, padded, sizeof padded, 0);
+	while (at + RN_ER_FIXED <= n) {
+		uint64_t length = rn_get64(p + at + 8), left = n - at - RN_ER_FIXED;
+		uint32_t type = rn_get32(p + at);
+
+		if (length > left)
+			return;
+		if (type == RN_FRAME_END && length >= 16)
+			rn_put64(p + at + RN_ER_FIXED, s->running);
+		if (type == RN_FRAME_BLOCK)
+			put_block(s, p + at, length);
+		else if (type != RN_FRAME_OFFER)
+			put_frame(s, p + at, p + at + RN_ER_FIXED, length, rn_get32(p + at + 4));
+		at += RN_ER_FIXED + length;
+	}
+}
+
+/* What a reader says who finds the blocks in shared memory. */
+static void read_shared(uint8_t *p, size_t n, bool good)
+{
+	struct shared s;
+	struct rn_err e;
+	struct rn_io *io;
+	char path[32];
+	int rc;
+
+	if (n < RN_ER_FIXED || n > MOST_SHARED || !shared_open(&s))
+		return;
+	put_stream(&s, p, n);
+	close(s.pipe[1]);
+	snprintf(path, sizeof path, "/dev/fd/%d", s.pipe[0]);
+	if (!rn_io_open_read(path, &io, &e)) {
+		rc = read_io(io, NULL, NULL, &e);
+		require(rc == 0 || rc == RN_ENOMEM || (rc == RN_EDATA && !good));
+	}
+	shared_close(&s);
+}
+
+/* ---- the target ------------------------------------------------------------------ */
 
 static void rewrite(const void *data, size_t n, struct rn_team *team)
 {
@@ -206,6 +360,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	static struct rn_team *team; /* lives as long as the process */
 	uint8_t *copy = malloc(n ? n : 1);
+	bool good;
 
 	if (!team)
 		require(!rn_team_new(2, &team, NULL));
@@ -215,8 +370,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	if (n)
 		memcpy(copy, data, n);
 	repair(copy, n);
-	if (!read_twice(copy, n, team))
+	good = !read_twice(copy, n, team);
+	if (good)
 		rewrite(copy, n, team);
+	read_shared(copy, n, good);
 	free(copy);
 	return 0;
 }

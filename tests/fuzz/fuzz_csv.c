@@ -10,49 +10,20 @@
 static void rewrite(const struct rn_rel *r, char delimiter)
 {
 	struct rn_text_opt opt = { .kind = delimiter == '\t' ? RN_TEXT_TSV : RN_TEXT_CSV };
-	struct rn_csv_opt back = { .delimiter = delimiter };
-	const char **names = calloc(r->schema.ncols, sizeof *names);
-	enum rn_type *types = calloc(r->schema.ncols, sizeof *types);
-	struct rn_rel *again;
-	struct rn_io *io;
-	struct rn_err e;
-	void *text;
-	size_t n;
+	struct rn_rel *again = write_and_read(r, &opt, (struct rn_csv_opt){ .delimiter = delimiter });
 
-	require(names && types);
-	for (size_t i = 0; i < r->schema.ncols; i++) {
-		names[i] = r->schema.cols[i].name;
-		types[i] = r->schema.cols[i].type;
-	}
-	back.ntypes = r->schema.ncols;
-	back.type_names = names;
-	back.types = types;
-	require(!rn_io_to_memory(&text, &n, &io, &e));
-	require(!rn_text_write_header(io, &r->schema, &opt, &e));
-	require(!rn_text_write_rows(io, r, &opt, &e));
-	require(!io->ops->close(io, &e));
-	require(!read_all(text, n, "again", true, &back, &again, &e));
-	require(again->rows == r->rows);
 	for (size_t i = 0; i < r->schema.ncols; i++) {
 		struct rn_column *a = r->cols[i], *b = again->cols[i];
 
 		require(a->nulls == b->nulls);
 		for (uint64_t k = 0; k < a->rows; k++) {
-			require(rn_column_is_null(a, k) == rn_column_is_null(b, k));
-			if (a->type == RN_INT64 || a->type == RN_TIMESTAMP)
-				require(a->i64[k] == b->i64[k]);
-			if (a->type == RN_FLOAT64)
-				require(a->f64[k] == b->f64[k]);
-			if (a->type == RN_STRING)
-				require(a->off[k + 1] - a->off[k] == b->off[k + 1] - b->off[k] &&
-					!memcmp(a->bytes + a->off[k], b->bytes + b->off[k],
-						a->off[k + 1] - a->off[k]));
+			bool null = rn_column_is_null(a, k);
+
+			require(null == rn_column_is_null(b, k));
+			require(null || same_value(a, b, k));
 		}
 	}
 	rn_rel_unref(again);
-	free(text);
-	free(names);
-	free(types);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

@@ -278,14 +278,88 @@ static void check_table(const struct rn_rel *r, const char *what)
 	rn_groups_fini(&g);
 }
 
+/* By key at once: the groups, and the bits, that lists of rows give. */
+static void check_by(const struct rn_rel *r, const struct rn_key *k, const char *what)
+{
+	static const char *const some[] = { "count(*)", "avg(y)", "count(x)", "sum(x)", "sum(y)", "avg(x)",
+					    "sum(x * 2)", "min(x)" };
+	static const size_t number[] = { 0, 1, 4, 7, 8 }; /* a minimum is not folded */
+	enum { NSOME = sizeof some / sizeof *some };
+	struct rn_column *want[NSOME], *got[NSOME];
+	struct rn_groups g;
+	struct rn_buf *first;
+	uint64_t n;
+
+	T_CALL(rn_group(&ctxs[1], k, &g, &err), &err);
+	T_CALL(rn_aggregates(&ctxs[1], some, NSOME, r, &g, want, &err), &err);
+	for (int t = 0; t < TEAMS; t++)
+		for (size_t q = 0; q < sizeof number / sizeof *number; q++) {
+			size_t m = number[q];
+			bool ok;
+
+			T_CALL(rn_aggregates_by(&ctxs[t], k, some, m, r, &n, &first, got, &err), &err);
+			ok = n == g.n && !memcmp(first->data, g.first->data, n * sizeof(uint32_t));
+			rn_buf_unref(first);
+			for (size_t a = 0; a < m; a++) {
+				ok = ok && same_column(want[a], got[a]);
+				rn_column_unref(got[a]);
+			}
+			T_OK(ok, "%s: %d aggregates of %d groups by key on %u threads", what, (int)m, (int)n,
+			     ctxs[t].threads);
+		}
+	for (size_t a = 0; a < NSOME; a++)
+		rn_column_unref(want[a]);
+	rn_groups_fini(&g);
+}
+
+static void test_by(const struct rn_rel *r, const char *what)
+{
+	char text[64];
+
+	for (size_t c = 0; c < 4; c++) { /* far apart, float64, dense, and text */
+		snprintf(text, sizeof text, "%s, column %d", what, (int)c);
+		check_by(r, &(struct rn_key){ .n = 1, .cols = r->cols + c, .rows = r->rows }, text);
+	}
+	snprintf(text, sizeof text, "%s, two columns", what);
+	check_by(r, &(struct rn_key){ .n = 2, .cols = r->cols + 2, .rows = r->rows }, text);
+}
+
+/* More rows than are split at a time: ten of a key, and hardly two. */
+static void test_windows(void)
+{
+	enum { MANY = (2 << 20) + 70001 };
+	static const uint32_t keys[] = { MANY / 10, 3000000 };
+	struct rn_column *k = NULL, *x = NULL, *y = NULL;
+	struct rn_rel *r = NULL;
+
+	T_CALL(rn_rel_new("t", MANY, &r, &err), &err);
+	T_CALL(rn_column_new(RN_INT64, MANY, &k, &err), &err);
+	T_CALL(rn_column_new(RN_FLOAT64, MANY, &x, &err), &err);
+	T_CALL(rn_column_new(RN_INT64, MANY, &y, &err), &err);
+	T_CALL(rn_rel_add_col(r, "k", NULL, k, &err), &err);
+	T_CALL(rn_rel_add_col(r, "x", NULL, x, &err), &err);
+	T_CALL(rn_rel_add_col(r, "y", NULL, y, &err), &err);
+	for (size_t q = 0; q < 4; q++) {
+		for (uint64_t i = 0; i < MANY; i++) {
+			k->i64[i] = (int64_t)rnd(keys[q / 2]) << (q % 2 ? 0 : 30);
+			x->f64[i] = (rnd(1 << 30) - 5e8) / 3e7;
+			y->i64[i] = (int64_t)rnd(1000) - 300;
+		}
+		check_by(r, &(struct rn_key){ .n = 1, .cols = r->cols, .rows = MANY }, q % 2 ? "dense" : "far");
+	}
+	rn_rel_unref(r);
+}
+
 static void test_overflow(struct rn_rel *r)
 {
 	struct rn_key k = { .n = 1, .cols = r->cols, .rows = N };
 	const char *two[] = { "count(*)", "sum(y)" };
 	struct rn_column *out[2];
 	struct rn_groups g;
+	struct rn_buf *first;
 	uint32_t third, row;
 	char want[160];
+	uint64_t n;
 	bool ok = true;
 
 	T_CALL(rn_group(&ctxs[0], &k, &g, &err), &err);
@@ -308,6 +382,10 @@ static void test_overflow(struct rn_rel *r)
 		ok = ok && rn_aggregates(&ctxs[t], two, 2, r, &g, out, &err) == RN_EDATA && !out[0] &&
 		     !strncmp(err.msg, want, strlen(want));
 	T_OK(ok && third, "%s", err.msg);
+	for (int t = 0; t < TEAMS; t++)
+		ok = ok && rn_aggregates_by(&ctxs[t], &k, two, 2, r, &n, &first, out, &err) == RN_EDATA &&
+		     !out[0] && !strncmp(err.msg, want, strlen(want));
+	T_OK(ok, "by key: %s", err.msg);
 	rn_groups_fini(&g);
 }
 
@@ -354,6 +432,9 @@ int main(void)
 	}
 	check_table(full, "no NULLs");
 	check_table(holes, "NULLs");
+	test_by(full, "no NULLs");
+	test_by(holes, "NULLs");
+	test_windows();
 	test_many(holes);
 	test_overflow(full);
 	for (int t = 0; t < TEAMS; t++)

@@ -4,10 +4,9 @@
  * give, read at several block sizes and both from input that can be read again
  * and from input that cannot; then writing, .zst, and what is large.
  */
-#include "../../formats/csv.h"
-#include "../../lib/base/team.h"
+#include "text_rows.h"
 
-#include "t.h"
+#include "../../lib/base/team.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -16,55 +15,15 @@
 
 /* ---- reading ----------------------------------------------------------------- */
 
-/* Schema and rows as text: "a int64, b string | 1,x | 2,<null>" */
-static void print_rows(struct rn_csv_reader *r, struct rn_str *out, int *rc, struct rn_err *e)
-{
-	const struct rn_schema *s = rn_csv_schema(r);
-
-	for (size_t i = 0; i < s->ncols; i++)
-		rn_str_addf(out, "%s%s %s", i ? ", " : "", s->cols[i].name,
-			    rn_type_name(s->cols[i].type));
-	for (;;) {
-		struct rn_rel *b;
-
-		*rc = rn_csv_block(r, &b, e);
-		if (*rc || !b)
-			return;
-		for (uint64_t i = 0; i < b->rows; i++)
-			for (size_t c = 0; c < b->schema.ncols; c++) {
-				rn_str_add(out, c ? "," : " | ");
-				if (rn_column_is_null(b->cols[c], i))
-					rn_str_add(out, "<null>");
-				else
-					rn_column_print(b->cols[c], i, out);
-			}
-		rn_rel_unref(b);
-	}
-}
-
-/* An input that cannot be read again, as a pipe. */
-static struct rn_io_ops forward_ops;
-
 static int read_text(const char *text, size_t n, const char *name, bool again,
 		     const struct rn_csv_opt *opt, struct rn_str *out, struct rn_err *e)
 {
-	struct rn_csv_reader *r = NULL;
 	struct rn_io *io = NULL;
-	int rc;
 
 	T_CALL(rn_io_from_memory(text, n, name, &io, e), e);
-	if (!again) {
-		forward_ops = *io->ops;
-		forward_ops.rewind = NULL;
-		io->ops = &forward_ops;
-		io->size = 0;
-	}
-	rc = rn_csv_open(NULL, io, opt, &r, e);
-	if (rc)
-		return rc;
-	print_rows(r, out, &rc, e);
-	rn_csv_close(r);
-	return rc;
+	if (!again)
+		as_pipe(io);
+	return read_rows(NULL, io, opt, out, e);
 }
 
 struct row {
@@ -436,12 +395,8 @@ static struct outcome look(const void *text, size_t n, bool again, bool threads,
 	int rc;
 
 	T_CALL(rn_io_from_memory(text, n, "in.csv", &io, &e), &e);
-	if (!again) {
-		forward_ops = *io->ops;
-		forward_ops.rewind = NULL;
-		io->ops = &forward_ops;
-		io->size = 0;
-	}
+	if (!again)
+		as_pipe(io);
 	rc = rn_csv_open(&c, io, &opt, &r, &e);
 	if (!rc) {
 		rc = print_blocks(r, &o, &e);

@@ -4,64 +4,24 @@
  * at several block sizes, from input that can be read again and from input that
  * cannot; types and keys that come late; rows that are passed over.
  */
-#include "../../formats/csv.h"
+#include "text_rows.h"
+
 #include "../../lib/base/team.h"
 
-#include "t.h"
-
 #include <inttypes.h>
-
-/* Schema and rows as text: "a int64, b string | 1,x | 2,<null>" */
-static int print_rows(struct rn_csv_reader *r, struct rn_str *out, struct rn_err *e)
-{
-	const struct rn_schema *s = rn_csv_schema(r);
-	struct rn_rel *b;
-
-	for (size_t i = 0; i < s->ncols; i++)
-		rn_str_addf(out, "%s%s %s", i ? ", " : "", s->cols[i].name,
-			    rn_type_name(s->cols[i].type));
-	for (;;) {
-		RN_TRY(rn_csv_block(r, &b, e));
-		if (!b)
-			return 0;
-		for (uint64_t i = 0; i < b->rows; i++)
-			for (size_t c = 0; c < b->schema.ncols; c++) {
-				rn_str_add(out, c ? "," : " | ");
-				if (rn_column_is_null(b->cols[c], i))
-					rn_str_add(out, "<null>");
-				else
-					rn_column_print(b->cols[c], i, out);
-			}
-		rn_rel_unref(b);
-	}
-}
-
-/* An input that cannot be read again, as a pipe. */
-static struct rn_io_ops forward_ops;
 
 static int read_text(const struct rn_ctx *c, const char *text, size_t n, bool again,
 		     struct rn_csv_opt opt, struct rn_str *out, struct rn_err *e)
 {
-	struct rn_csv_reader *r = NULL;
 	struct rn_io *io = NULL;
-	int rc;
 
 	*e = (struct rn_err){ 0 };
 	rn_str_clear(out);
-	T_CALL(rn_io_from_memory(text, n, "in", &io, e), e);
-	if (!again) {
-		forward_ops = *io->ops;
-		forward_ops.rewind = NULL;
-		io->ops = &forward_ops;
-		io->size = 0;
-	}
 	opt.kind = RN_TEXT_JSONL;
-	rc = rn_csv_open(c, io, &opt, &r, e);
-	if (rc)
-		return rc;
-	rc = print_rows(r, out, e);
-	rn_csv_close(r);
-	return rc;
+	T_CALL(rn_io_from_memory(text, n, "in", &io, e), e);
+	if (!again)
+		as_pipe(io);
+	return read_rows(c, io, &opt, out, e);
 }
 
 struct row {

@@ -473,6 +473,64 @@ static void test_batches(void)
 	rn_column_unref(cb);
 }
 
+struct partner {
+	uint32_t first; /* the right rows from here on are partners of the first left row */
+	uint64_t asked; /* pairs */
+};
+
+static int late_partner(void *arg, const uint32_t *left, const uint32_t *right, size_t n,
+			uint8_t *keep, struct rn_err *e)
+{
+	struct partner *p = arg;
+
+	(void)e;
+	for (size_t i = 0; i < n; i++)
+		keep[i] = !left[i] && right[i] >= p->first;
+	p->asked += n;
+	return 0;
+}
+
+/* Semi and anti joins ask for a partner until there is one, and about no pair twice. */
+static void test_seek(void)
+{
+	enum { L = 9000, R = 30000 };
+	static const uint32_t firsts[] = { 0, 7, 8, 5000, R - 1, R };
+	struct rn_column *ca = NULL, *cb = NULL;
+	struct rn_key ka = { .n = 1, .cols = &ca, .rows = L }, kb = { .n = 1, .cols = &cb, .rows = R };
+	struct rn_hash_index *x = NULL;
+
+	T_CALL(rn_column_new(RN_INT64, L, &ca, &err), &err);
+	T_CALL(rn_column_new(RN_INT64, R, &cb, &err), &err);
+	ca->i64[L - 1] = 1; /* of 30 rows, the others have the key 0 or none */
+	for (int i = 1; i < L - 1; i++)
+		ca->i64[i] = 2;
+	for (int i = 0; i < 30; i++)
+		cb->i64[i * 1000] = 1;
+	T_CALL(rn_hash_index_new(&ctx, &kb, &x, &err), &err);
+	for (size_t k = 0; k < sizeof firsts / sizeof *firsts; k++) {
+		struct partner p = { .first = firsts[k] };
+		struct rn_pair_test test = { late_partner, &p };
+		bool found = firsts[k] < R;
+		struct rn_join_result r;
+
+		T_CALL(rn_join_if(&ctx, &ka, &kb, x, RN_JOIN_SEMI, &test, &r, &err), &err);
+		T_OK(r.rows == found && (!found || ((uint32_t *)r.left->data)[0] == 0) &&
+			     r.left_unmatched == (uint64_t)L - found,
+		     "semi: the first partner is row %u", firsts[k]);
+		T_OK(p.asked <= 30 + 16 + 4 * (uint64_t)firsts[k] && p.asked <= R,
+		     "%llu pairs were tested", (unsigned long long)p.asked);
+		rn_join_result_fini(&r);
+		T_CALL(rn_join_if(&ctx, &ka, &kb, x, RN_JOIN_ANTI, &test, &r, &err), &err);
+		T_OK(r.rows == (uint64_t)L - found && ((uint32_t *)r.left->data)[r.rows - 1] == L - 1 &&
+			     ((uint32_t *)r.left->data)[0] == found,
+		     "anti: %llu rows", (unsigned long long)r.rows);
+		rn_join_result_fini(&r);
+	}
+	rn_hash_index_free(x);
+	rn_column_unref(ca);
+	rn_column_unref(cb);
+}
+
 /* Strings that share their first eight bytes, among equal ones and NULLs. */
 static void test_order(void)
 {
@@ -634,6 +692,7 @@ int main(void)
 	test_many(0x123456789ABCDEFu, "all over the range");
 	test_refusal();
 	test_batches();
+	test_seek();
 	test_order();
 	test_cross();
 	test_no_key();

@@ -4,87 +4,16 @@
  * to be large, deep or endless (each is compiled or refused by the limit that it meets),
  * and the failure of every allocation.
  */
+#include "alloc.h"
 #include "t.h"
 
 #include "../../lib/lang/lang.h"
 #include "../../lib/lang/parse.h"
 
-#include <errno.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <unistd.h>
 
 static struct rn_err err;
 static char dir[64];
-
-/* ---- an allocator that fails at the k-th call ------------------------------------------- */
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define REAL(fn) __interceptor_##fn
-enum { COUNTS_LEAKS = 0 }; /* the sanitizer does */
-#else
-#define REAL(fn) __libc_##fn
-enum { COUNTS_LEAKS = 1 };
-#endif
-
-/* They run before a sanitizer is ready. */
-#define PLAIN __attribute__((no_sanitize("address", "undefined", "thread")))
-
-void *REAL(malloc)(size_t n);
-void *REAL(calloc)(size_t n, size_t size);
-void *REAL(realloc)(void *p, size_t n);
-void *REAL(memalign)(size_t align, size_t n);
-void REAL(free)(void *p);
-
-static _Thread_local long calls, fail_at; /* 0: none */
-static atomic_long live;
-
-static PLAIN bool fails(void)
-{
-	bool now = ++calls == fail_at;
-
-	if (now)
-		errno = ENOMEM;
-	return now;
-}
-
-static PLAIN void *counted(void *p)
-{
-	live += p != NULL;
-	return p;
-}
-
-/* Shared libraries are to use these, too. */
-#pragma GCC visibility push(default)
-
-PLAIN void *malloc(size_t n)
-{
-	return fails() ? NULL : counted(REAL(malloc)(n));
-}
-
-PLAIN void *calloc(size_t n, size_t size)
-{
-	return fails() ? NULL : counted(REAL(calloc)(n, size));
-}
-
-PLAIN void *realloc(void *p, size_t n)
-{
-	void *q = fails() ? NULL : REAL(realloc)(p, n);
-
-	return p ? q : counted(q);
-}
-
-PLAIN void *aligned_alloc(size_t align, size_t n)
-{
-	return fails() ? NULL : counted(REAL(memalign)(align, n));
-}
-
-PLAIN void free(void *p)
-{
-	live -= p != NULL;
-	REAL(free)(p);
-}
-#pragma GCC visibility pop
 
 /* ---- programs --------------------------------------------------------------------------- */
 
@@ -320,7 +249,7 @@ static const char *const programs[] = {
 static void test_failing(void)
 {
 	for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
-		bool clean = true, told = true;
+		bool clean = true, told = true, failed;
 		struct rn_plan *p;
 		int want = compile_text(programs[i], &p), rc;
 		struct rn_str text = RN_STR_INIT;
@@ -330,21 +259,20 @@ static void test_failing(void)
 		T_OK(want == (i == 1 ? 0 : RN_EUSAGE), "program %zu: %.*s", i, want ? (int)strcspn(err.msg, "\n") : 8,
 		     want ? err.msg : "compiles");
 		for (k = 1, rc = -1; k < 200000; k++) {
-			long before = live;
+			long before = alloc_live();
 
-			calls = 0;
-			fail_at = k;
+			alloc_fail((uint64_t)k, false);
 			rc = compile_text(programs[i], &p);
 			if (!rc)
 				rc = rn_lang_print(p, &text, &err);
 			if (!rc)
 				rc = rn_lang_print_shell(p, &text, &err);
-			fail_at = 0;
+			failed = alloc_stop();
 			rn_plan_free(p);
 			rn_str_fini(&text);
-			clean = clean && (!COUNTS_LEAKS || live == before);
+			clean = clean && alloc_live() == before;
 			told = told && (rc == 0 || rc == want || rc == RN_ENOMEM);
-			if (calls < k)
+			if (!failed)
 				break;
 		}
 		T_OK(clean, "program %zu: no leak where the k-th allocation fails", i);

@@ -376,8 +376,32 @@ static void test_json_text(void)
 	     "UTF-8 is checked strictly");
 }
 
+/* A size is written as it may be read, and shorter where that says the same. */
+static void test_size_text(void)
+{
+	static const struct {
+		uint64_t size;
+		const char *text;
+	} sizes[] = {
+		{ 0, "0" }, { 1, "1" }, { 1000, "1000" }, { 1024, "1K" }, { 1100, "1100" }, { 65536, "64K" },
+		{ 1310720, "1.25M" }, { 1000000, "1000000" }, { 8 << 20, "8M" }, { 1610612736, "1.5G" },
+		{ (uint64_t)1 << 40, "1T" }, { ((uint64_t)1 << 40) + 1, "1099511627777" },
+	};
+
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		char buf[RN_SIZE_TEXT];
+		uint64_t back = 1;
+		struct rn_err e;
+
+		rn_size_text(sizes[i].size, buf);
+		T_CALL(rn_size_parse(buf, &back, &e), &e);
+		T_OK(!strcmp(buf, sizes[i].text) && back == sizes[i].size, "%s", buf);
+	}
+}
+
 int main(void)
 {
+	test_size_text();
 	test_text();
 	test_json();
 	test_print();

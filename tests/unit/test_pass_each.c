@@ -3,66 +3,11 @@
  * Passes: what each of them is there for does happen, and memory may run out
  * anywhere on the way.
  */
+#include "alloc.h"
 #include "pass_gen.h"
 
 #include "../../lib/expr/emb.h"
 #include "../../lib/expr/grad.h"
-
-/* ---- an allocator that fails on demand ---------------------------------------------- */
-
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define RN_CAN_FAIL 1
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void *__libc_memalign(size_t align, size_t n);
-void __libc_free(void *p);
-
-static unsigned long fail_at; /* 0: never */
-static long live_blocks;
-
-static void *alloc_or_fail(void *p)
-{
-	live_blocks += p != NULL;
-	return p;
-}
-
-static int now(void)
-{
-	return fail_at && --fail_at == 0;
-}
-
-void *malloc(size_t n)
-{
-	return now() ? NULL : alloc_or_fail(__libc_malloc(n));
-}
-
-void *calloc(size_t n, size_t size)
-{
-	return now() ? NULL : alloc_or_fail(__libc_calloc(n, size));
-}
-
-void *realloc(void *p, size_t n)
-{
-	void *q;
-
-	if (now())
-		return NULL;
-	q = __libc_realloc(p, n);
-	return p ? q : alloc_or_fail(q);
-}
-
-void *aligned_alloc(size_t align, size_t n)
-{
-	return now() ? NULL : alloc_or_fail(__libc_memalign(align, n));
-}
-
-void free(void *p)
-{
-	live_blocks -= p != NULL;
-	__libc_free(p);
-}
-#endif
 
 /* ---- what they are for -------------------------------------------------------- */
 
@@ -420,7 +365,6 @@ static void test_cut(void)
 
 /* ---- memory that runs out ----------------------------------------------------------- */
 
-#ifdef RN_CAN_FAIL
 static int as_param(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e)
 {
 	*val = rn_prog_param(arg, RN_V_PARAM, 0, s->rank, s->dim, e);
@@ -479,29 +423,28 @@ static int whole_way(struct rn_prog *p, struct rn_err *e)
 
 static void test_memory(void)
 {
-	unsigned long k;
+	uint64_t k;
 	bool fine = true;
 	int rc = RN_ENOMEM;
 
 	for (k = 1; rc && k < 5000; k++) {
 		struct rn_err e = { 0 };
-		long before = live_blocks;
+		long before = alloc_live();
 		struct rn_prog p;
 
 		rn_prog_init(&p);
-		fail_at = k;
+		alloc_fail(k, false);
 		rc = whole_way(&p, &e);
-		fail_at = 0;
+		alloc_stop();
 		rn_prog_fini(&p);
-		if ((rc && (rc != RN_ENOMEM || e.code != rc)) || live_blocks != before) {
-			T_OK(false, "allocation %lu fails: %d, %ld blocks left: %s", k, rc,
-			     live_blocks - before, e.msg);
+		if ((rc && (rc != RN_ENOMEM || e.code != rc)) || alloc_live() != before) {
+			T_OK(false, "allocation %lu fails: %d, %ld blocks left: %s", (unsigned long)k,
+			     rc, alloc_live() - before, e.msg);
 			fine = false;
 		}
 	}
-	T_OK(fine && !rc && k > 100, "each of %lu allocations may fail", k);
+	T_OK(fine && !rc && k > 100, "each of %lu allocations may fail", (unsigned long)k);
 }
-#endif
 
 int main(void)
 {
@@ -518,9 +461,7 @@ int main(void)
 	test_registers();
 	test_steps_between();
 	test_cut();
-#ifdef RN_CAN_FAIL
 	test_memory();
-#endif
 	backend->close(backend);
 	return t_done();
 }

@@ -6,6 +6,7 @@
  * The program is its own stage process: the staged tests start it as
  * `test_train --stage FD`.
  */
+#include "alloc.h"
 #include "t.h"
 
 #include "../../lib/base/json.h"
@@ -14,11 +15,8 @@
 #include "../../lib/train/score.h"
 #include "../../lib/train/train.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,75 +34,6 @@ static const char *in_dir(const char *name)
 	snprintf(s, sizeof buf[0], "%s/%s", dir, name);
 	return s;
 }
-
-/* ---- an allocator that fails at the k-th call ------------------------------------------- */
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define REAL(fn) __interceptor_##fn
-enum { COUNTS_LEAKS = 0 }; /* the sanitizer does */
-#else
-#define REAL(fn) __libc_##fn
-enum { COUNTS_LEAKS = 1 };
-#endif
-
-/* They run before a sanitizer is ready. */
-#define PLAIN __attribute__((no_sanitize("address", "undefined", "thread")))
-
-void *REAL(malloc)(size_t n);
-void *REAL(calloc)(size_t n, size_t size);
-void *REAL(realloc)(void *p, size_t n);
-void *REAL(memalign)(size_t align, size_t n);
-void REAL(free)(void *p);
-
-static _Thread_local long calls, fail_at; /* 0: none */
-static atomic_long live;
-
-static PLAIN bool fails(void)
-{
-	bool now = ++calls == fail_at;
-
-	if (now)
-		errno = ENOMEM;
-	return now;
-}
-
-static PLAIN void *counted(void *p)
-{
-	live += p != NULL;
-	return p;
-}
-
-/* Shared libraries are to use these, too. */
-#pragma GCC visibility push(default)
-
-PLAIN void *malloc(size_t n)
-{
-	return fails() ? NULL : counted(REAL(malloc)(n));
-}
-
-PLAIN void *calloc(size_t n, size_t size)
-{
-	return fails() ? NULL : counted(REAL(calloc)(n, size));
-}
-
-PLAIN void *realloc(void *p, size_t n)
-{
-	void *q = fails() ? NULL : REAL(realloc)(p, n);
-
-	return p ? q : counted(q);
-}
-
-PLAIN void *aligned_alloc(size_t align, size_t n)
-{
-	return fails() ? NULL : counted(REAL(memalign)(align, n));
-}
-
-PLAIN void free(void *p)
-{
-	live -= p != NULL;
-	REAL(free)(p);
-}
-#pragma GCC visibility pop
 
 /* ---- data ------------------------------------------------------------------------------- */
 
@@ -688,13 +617,12 @@ static void test_out_of_memory(enum rn_placement placement)
 		c.model = in_dir("oom.rnm");
 		c.checkpoint = in_dir("oom-stop.rnm");
 		c.checkpoint_every = 1;
-		before = live;
-		calls = 0;
-		fail_at = k;
+		before = alloc_live();
+		alloc_fail((uint64_t)k, false);
 		rc = rn_train(&c, &r, &err);
-		fail_at = 0;
+		alloc_stop();
 		if (!k) { /* nothing failed: this counts, and warms up what is made once */
-			n = calls;
+			n = (long)alloc_calls();
 			step = getenv("RN_LONG") ? 1 : n / (placement == RN_STAGED ? 12 : 400) + 1;
 			k = 1 - step;
 		} else {
@@ -703,7 +631,7 @@ static void test_out_of_memory(enum rn_placement placement)
 				printf("# allocation %ld: %d: %s\n", k, rc, err.msg);
 		}
 		rn_train_result_fini(&r);
-		leaks += COUNTS_LEAKS && k > 0 && live != before;
+		leaks += k > 0 && alloc_live() != before;
 	}
 	T_OK(!bad && !leaks, "%s: %ld of %ld allocations failed in turn: %ld other errors, %ld leaks",
 	     placement == RN_STAGED ? "staged" : "fused", tried, n, bad, leaks);

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum {
+	WORDS = 16 << 10, /* bytes of a standard error that are told, the last ones */
+	END_MS = 2000,    /* for a process to end that has hung up, or was told to stop */
+};
+
+/* ---- how one ended ------------------------------------------------------------------------- */
+
+/* Wait for it at most END_MS; false: it still runs.  Reaped, its pid is 0. */
+static bool reap(struct rn_child *c, int *status)
+{
+	struct timespec pause = { .tv_nsec = 1000000 };
+
+	for (int ms = 0;; ms++) {
+		pid_t got = waitpid(c->pid, status, WNOHANG);
+
+		if (got == c->pid || (got < 0 && errno == ECHILD)) {
+			c->pid = 0;
+			return true;
+		}
+		if (ms == END_MS)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void kill_child(struct rn_child *c)
+{
+	if (!c->pid)
+		return;
+	kill(c->pid, SIGKILL); /* also one that is stopped */
+	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	c->pid = 0;
+}
+
+/* What it wrote to its standard error goes to the log, line by line; *last: the last line,
+ * in buf. */
+static void tell_words(struct rn_child *c, char *last, size_t size)
+{
+	off_t end = c->err < 0 ? 0 : lseek(c->err, 0, SEEK_END);
+	char *text = end > 0 ? malloc(WORDS + 1) : NULL, *line, *rest;
+	ssize_t n = 0;
+
+	*last = '\0';
+	if (text)
+		n = pread(c->err, text, WORDS, end > WORDS ? end - WORDS : 0);
+	if (n <= 0) {
+		free(text);
+		return;
+	}
+	text[n] = '\0';
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		rn_log(c->all->ctx, RN_LOG_WARN, "stage '%s' says: %s", c->part->name, line);
+		snprintf(last, size, "%s", line);
+	}
+	free(text);
+}
+
+/* " in 'h' (linear), the backward pass of epoch 12", as far as it is known. */
+static void tell_place(const struct rn_child *c, char *buf, size_t size)
+{
+	const struct rn_plan *p = c->all->plan;
+	uint32_t at = c->status ? __atomic_load_n(&c->status->at, __ATOMIC_RELAXED) : 0;
+	size_t n = 0;
+
+	*buf = '\0';
+	if (at && at <= p->nnodes)
+		n = (size_t)snprintf(buf, size, " in '%.200s' (%s)", p->nodes[at - 1].name,
+				     p->nodes[at - 1].op->name);
+	if (c->doing && n < size)
+		n += (size_t)snprintf(buf + n, size - n, "%s %s", n ? "," : " during", c->doing);
+	if (c->doing && c->epoch && n < size)
+		snprintf(buf + n, size - n, " of epoch %u", c->epoch);
+}
+
+static const char *kind_of(const struct rn_child *c)
+{
+	return c->part->nnodes == 1 ? c->all->plan->nodes[c->part->nodes[0]].op->name : "several";
+}
+
+/* It hung up, or is no more: why? */
+static int lost(struct rn_child *c, struct rn_err *e)
+{
+	char words[512], place[400];
+	int pid = (int)c->was, status = 0;
+	bool ended = c->pid && reap(c, &status);
+
+	c->all->lost = true;
+	kill_child(c);
+	tell_place(c, place, sizeof place);
+	tell_words(c, words, sizeof words);
+	if (!ended)
+		return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) hung up%s%s%s",
+				  c->part->name, kind_of(c), pid, place, *words ? ": " : "", words);
+	if (WIFSIGNALED(status))
+		return rn_err_set(e, RN_EIO,
+				  "stage '%s' (%s, process %d) was killed by signal %d (%s)%s%s%s",
+				  c->part->name, kind_of(c), pid, WTERMSIG(status),
+				  strsignal(WTERMSIG(status)), place, *words ? ": " : "", words);
+	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) ended with exit code %d%s%s%s",
+			  c->part->name, kind_of(c), pid, WEXITSTATUS(status), place,
+			  *words ? ": " : "", words);
+}
+
+/* ---- watching ------------------------------------------------------------------------------ */
+
+/* Processor time of a process; UINT64_MAX where it cannot be told. */
+static uint64_t cpu_of(pid_t pid)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t))
+		return UINT64_MAX;
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* 'R' running or ready to run, 'T' stopped, ...; '?' where it cannot be told. */
+static char state_of(pid_t pid)
+{
+	char path[32], text[256], *state;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof text - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return '?';
+	text[n] = '\0';
+	state = strrchr(text, ')'); /* "PID (NAME) STATE ..." */
+	return state && state[1] == ' ' ? state[2] : '?';
+}
+
+/* A tick has passed without an answer of this one. */
+static int patience(void *arg, struct rn_err *e)
+{
+	struct rn_child *c = arg;
+	struct rn_children *all = c->all;
+	uint64_t cpu;
+	char place[400], st;
+
+	for (uint32_t i = 0; i < all->n; i++) {
+		siginfo_t info = { 0 };
+
+		if (all->items[i].pid && !waitid(P_PID, (id_t)all->items[i].pid, &info,
+						 WEXITED | WNOHANG | WNOWAIT) && info.si_pid)
+			return lost(&all->items[i], e);
+	}
+	cpu = cpu_of(c->pid);
+	st = state_of(c->pid);
+	/* One that is ready to run is not to blame for a machine that is too busy. */
+	c->idle = cpu == c->cpu_ns && st != 'R' ? c->idle + RN_LINK_TICK : 0;
+	c->cpu_ns = cpu;
+	if (!all->timeout || c->idle < all->timeout)
+		return 0;
+	all->lost = true;
+	tell_place(c, place, sizeof place);
+	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s for %g s%s (--stage-timeout)",
+			  c->part->name, kind_of(c), (int)c->pid,
+			  st == 'T' || st == 't' ? "has been stopped" : "has not answered", all->timeout,
+			  place);
+}
+
+/* ---- talking ------------------------------------------------------------------------------- */
+
+int rn_child_ask(struct rn_child *c, const char *doing, const struct rn_msg *m,
+		 const void *payload, const int *fds, struct rn_err *e)
+{
+	struct rn_err why = { 0 };
+	int rc;
+
+	c->doing = doing;
+	c->epoch = m->type == RN_MSG_RUN ? m->epoch + 1 : 0;
+	c->idle = 0;
+	rc = c->link->ops->send(c->link, m, payload, fds, &why);
+	if (!rc)
+		return 0;
+	/* A process that is gone says more by its exit than send(2) does. */
+	return c->all->lost ? rn_err_set(e, rc, "%s", why.msg) : lost(c, e);
+}
+
+static int failed(struct rn_child *c, const struct rn_msg *m, struct rn_err *e)
+{
+	struct rn_err text = { 0 };
+	size_t n = m->payload < sizeof text.msg ? m->payload : sizeof text.msg - 1;
+
+	RN_TRY(rn_child_read(c, text.msg, n, e));
+	return rn_err_set(e, -(int)m->from, "stage '%s': %s", c->part->name, text.msg);
+}
+
+int rn_child_hear(struct rn_child *c, struct rn_msg *answer, struct rn_err *e)
+{
+	bool end;
+
+	RN_TRY(c->link->ops->recv(c->link, answer, NULL, &end, e));
+	if (end)
+		return lost(c, e);
+	c->doing = NULL;
+	return answer->type == RN_MSG_DONE ? 0 : failed(c, answer, e);
+}
+
+int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e)
+{
+	struct rn_err why = { 0 };
+	int rc = c->link->ops->read(c->link, payload, n, &why);
+
+	if (!rc)
+		return 0;
+	return c->all->lost ? rn_err_set(e, rc, "%s", why.msg) : lost(c, e);
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+/* In the new process, which has but one thread and may be stopped or orphaned at any place:
+ * only calls that are safe after fork(2). */
+static _Noreturn void become_stage(const char *exe, int sock, int err, pid_t coordinator)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
+	char arg0[] = "rn-train", arg1[] = "--stage", arg2[] = "3";
+	char *argv[] = { arg0, arg1, arg2, NULL };
+	sigset_t none;
+	int null;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* exec keeps it */
+	if (getppid() != coordinator)
+		_exit(127);
+	/* A group of its own: the terminal's ^C is for the coordinator, which then says stop. */
+	(void)setpgid(0, 0);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+		(void)signal(signals[i], SIG_DFL);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(err, 2) < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+		_exit(127);
+	if (sock == 3 ? fcntl(sock, F_SETFD, 0) < 0 : dup2(sock, 3) < 0)
+		_exit(127);
+	(void)close_range(4, ~0u, 0);
+	execve(exe, argv, environ);
+	_exit(127);
+}
+
+/* fork(2) and not posix_spawn(3), for which a child that is stopped before it executes stops
+ * its parent, too, and which cannot have it end with its parent. */
+static int spawn(struct rn_child *c, const char *exe, int sock, struct rn_err *e)
+{
+	pid_t self = getpid();
+
+	if (access(exe, X_OK))
+		return rn_err_errno(e, "cannot start '%s' for stage '%s'", exe, c->part->name);
+	c->pid = fork();
+	if (c->pid < 0) {
+		c->pid = 0;
+		return rn_err_errno(e, "cannot start a process for stage '%s'", c->part->name);
+	}
+	if (!c->pid)
+		become_stage(exe, sock, c->err, self);
+	c->was = c->pid;
+	return 0;
+}
+
+int rn_child_start(struct rn_child *c, const char *exe, struct rn_err *e)
+{
+	int pair[2], rc;
+
+	c->err = memfd_create("rn-stage-stderr", MFD_CLOEXEC);
+	if (c->err < 0)
+		return rn_err_errno(e, "cannot make a file for stage '%s'", c->part->name);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		return rn_err_errno(e, "cannot make a socket for stage '%s'", c->part->name);
+	rc = rn_link_socket(pair[0], patience, c, &c->link, e);
+	if (!rc)
+		rc = spawn(c, exe, pair[1], e);
+	close(pair[1]);
+	return rc;
+}
+
+/* ---- ending -------------------------------------------------------------------------------- */
+
+int rn_children_init(struct rn_children *c, const struct rn_cut *cut, struct rn_err *e)
+{
+	RN_TRY(rn_calloc(cut->nparts, sizeof *c->items, "stages", &c->items, e));
+	c->n = cut->nparts;
+	for (uint32_t i = 0; i < c->n; i++)
+		c->items[i] = (struct rn_child){ .all = c, .part = &cut->parts[i], .err = -1 };
+	return 0;
+}
+
+void rn_children_stop(struct rn_children *c)
+{
+	double timeout = c->timeout;
+
+	/* Idle processes: they answer at once, or have been stopped. */
+	c->timeout = timeout && timeout < END_MS * 1e-3 ? timeout : END_MS * 1e-3;
+	for (uint32_t i = 0; i < c->n; i++) {
+		struct rn_child *p = &c->items[i];
+		struct rn_msg m = { .type = RN_MSG_STOP };
+
+		if (p->pid && rn_child_ask(p, "the end", &m, NULL, NULL, NULL))
+			kill_child(p);
+	}
+	for (uint32_t i = 0; i < c->n; i++) {
+		struct rn_child *p = &c->items[i];
+		struct rn_msg answer;
+		char words[512];
+
+		if (!p->pid)
+			continue;
+		if (!rn_child_hear(p, &answer, NULL))
+			p->peak = answer.t;
+		if (p->pid && !reap(p, &(int){ 0 }))
+			kill_child(p);
+		tell_words(p, words, sizeof words);
+	}
+	c->timeout = timeout;
+	c->lost = false; /* their work is done */
+}
+
+void rn_children_fini(struct rn_children *c)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->items[i].pid)
+			kill(c->items[i].pid, SIGKILL);
+	for (uint32_t i = 0; i < c->n; i++) {
+		kill_child(&c->items[i]);
+		rn_link_close(c->items[i].link);
+		if (c->items[i].err >= 0)
+			close(c->items[i].err);
+	}
+	free(c->items);
+	c->items = NULL;
+	c->n = 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The processes of stages, as the coordinator sees them: started, asked, watched,
+ * ended.
+ *
+ * One that is killed, crashes, or hangs up is *lost*: the error says which stage it
+ * was, how it ended, what it was doing, and what it wrote to its standard error.  So
+ * is one that neither answers nor uses a processor for as long as `timeout`: it is
+ * stopped, or waits for something that does not come.  A wait notices within a tick
+ * (link.h) whichever of them was lost.
+ */
+#ifndef RN_CHILD_H
+#define RN_CHILD_H
+
+#include "../base/ctx.h"
+#include "cut.h"
+#include "link.h"
+
+#include <sys/types.h>
+
+/* What a stage tells in the memory that is shared, at the start of it: 64 bytes each. */
+struct rn_stage_status {
+	uint32_t at;      /* 1 + node of the plan that it works for; 0: idle */
+	uint32_t zero;
+	uint64_t busy_ns; /* between a question and its answer */
+	uint64_t rest[6];
+};
+_Static_assert(sizeof(struct rn_stage_status) == 64, "a status is a cache line");
+
+struct rn_children;
+struct rn_child {
+	struct rn_children *all;
+	const struct rn_cut_part *part;
+	struct rn_link *link;           /* NULL: none */
+	struct rn_stage_status *status; /* in shared memory; NULL: none yet */
+	pid_t pid, was;                 /* pid 0: not running; was: its number even then */
+	int err;                        /* its standard error: a file in memory; -1: none */
+	uint64_t peak;                  /* bytes, once it stopped in good order */
+	/* While it is asked: */
+	uint64_t cpu_ns; /* that it had used at the last tick */
+	double idle;     /* seconds since it used any */
+	const char *doing;
+	uint32_t epoch;
+};
+
+struct rn_children {
+	const struct rn_ctx *ctx;    /* what they write is logged */
+	const struct rn_plan *plan;  /* for the names of nodes */
+	double timeout;              /* seconds; 0: none */
+	bool lost;                   /* some child was */
+	uint32_t n;
+	struct rn_child *items;
+};
+RN_MUST_CHECK int rn_children_init(struct rn_children *c, const struct rn_cut *cut,
+				   struct rn_err *e);
+/* Kill and reap those that still run. */
+void rn_children_fini(struct rn_children *c);
+/* Tell all of them to end, and reap them.  One that does not end soon is killed. */
+void rn_children_stop(struct rn_children *c);
+
+/* Start `exe --stage FD`. */
+RN_MUST_CHECK int rn_child_start(struct rn_child *c, const char *exe, struct rn_err *e);
+/* `doing` (static) is for the message if it is lost over this. */
+RN_MUST_CHECK int rn_child_ask(struct rn_child *c, const char *doing, const struct rn_msg *m,
+			       const void *payload, const int *fds, struct rn_err *e);
+/* Its answer, without the payload; one that says RN_MSG_FAILED is an error. */
+RN_MUST_CHECK int rn_child_hear(struct rn_child *c, struct rn_msg *answer, struct rn_err *e);
+RN_MUST_CHECK int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e);
+
+#endif

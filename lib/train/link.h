@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The link between the coordinator and a stage: messages of 64 bytes, each with a
+ * payload.  The coordinator asks, the stage answers RN_MSG_DONE or RN_MSG_FAILED;
+ * whoever sees the other hang up stops.
+ *
+ * How messages travel is behind rn_link_ops; what stages compute for each other
+ * does not travel at all, it lies in memory that they share (cut.h).
+ */
+#ifndef RN_LINK_H
+#define RN_LINK_H
+
+#include "../base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RN_MSG_MAGIC 0x32474d53u /* "SMG2" */
+
+enum rn_msg_type {
+	/* coordinator -> stage */
+	RN_MSG_HELLO, /* threads in `from`, the stage's number in `to`; with it the fds of image,
+		       * parameters, values */
+	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise */
+	RN_MSG_RUN,   /* instructions from … to-1 of program `inst` (0: that of the greeting), of
+		       * epoch; t > 0: as optimizer step t */
+	RN_MSG_FIND,  /* the same one by one: `inst` that gave a value that is not finite */
+	RN_MSG_SAVE,  /* payload of the answer: all optimizer slots */
+	RN_MSG_LOAD,  /* payload: all optimizer slots */
+	RN_MSG_STOP,  /* answer, then exit */
+	/* stage -> coordinator */
+	RN_MSG_DONE,   /* HELLO, PROGRAM: bytes of its machine in t; STOP: its peak memory in t */
+	RN_MSG_FAILED, /* code in `from`; payload: the message */
+};
+enum { RN_MSG_FDS = 3 };
+
+struct rn_msg {
+	uint32_t magic, type;
+	uint32_t from, to;
+	uint32_t epoch, inst;
+	uint64_t t;
+	uint64_t payload; /* bytes that follow */
+	uint64_t zero[3];
+};
+_Static_assert(sizeof(struct rn_msg) == 64, "a message has 64 bytes");
+
+struct rn_link;
+struct rn_link_ops {
+	const char *transport; /* "socket" */
+	/* The message with its payload.  fds NULL: none, else RN_MSG_FDS of them. */
+	int (*send)(struct rn_link *l, const struct rn_msg *m, const void *payload,
+		    const int *fds, struct rn_err *e);
+	/* The next message without its payload.  *end: the other end hung up, in good order or
+	 * not; then nothing was read.  fds NULL: none are expected; else those that came are
+	 * the caller's, -1 where none did. */
+	int (*recv)(struct rn_link *l, struct rn_msg *m, int *fds, bool *end, struct rn_err *e);
+	/* The payload of the message that was received last, or its next n bytes. */
+	int (*read)(struct rn_link *l, void *payload, size_t n, struct rn_err *e);
+	void (*close)(struct rn_link *l); /* frees l */
+};
+
+struct rn_link {
+	const struct rn_link_ops *ops;
+	/* Called every RN_LINK_TICK seconds that a call waits for the other end; an error ends
+	 * the wait.  NULL: wait as long as it takes. */
+	int (*patience)(void *arg, struct rn_err *e);
+	void *patience_arg;
+};
+#define RN_LINK_TICK 0.1
+
+/* Over a Unix stream socket; takes sock, also on failure.  patience may be NULL. */
+RN_MUST_CHECK int rn_link_socket(int sock, int (*patience)(void *arg, struct rn_err *e),
+				 void *arg, struct rn_link **out, struct rn_err *e);
+
+static inline void rn_link_close(struct rn_link *l) /* NULL is fine */
+{
+	if (l)
+		l->ops->close(l);
+}
+
+#endif

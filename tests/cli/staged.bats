@@ -1,0 +1,335 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+#
+# The staged placement: for everything that can be trained the same bytes as fused, whatever the number of
+# stages and of threads; a run that is resumed in the other placement ends in the same bits.
+
+load lib
+
+PLACES=('-t 2' '--placement staged -t 1' '--placement staged -t 2' '--placement staged --stages 2 -t 1'
+	'--placement staged --stages 3 -t 2')
+
+# trained DIR OPTION...: model, predictions, and the numbers of the log.
+trained() {
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	rn-train "$@" --output-dir "$dir" --log "$dir/log" -o "$dir/m.rnm" --no-history --json -q >"$dir/result"
+	member bits <"$dir/result" >"$dir/bits"
+	[ "$(wc -c <"$dir/bits")" = 17 ]
+	sed -i 's/,"ms":[^}]*//' "$dir/log"
+	rm "$dir/result"
+}
+
+# same_everywhere OPTION...: of rn-train
+same_everywhere() {
+	local i=0 where
+	trained fused "$@" -t 1
+	[ -s fused/log ]
+	for where in "${PLACES[@]}"; do
+		i=$((i + 1))
+		# shellcheck disable=SC2086
+		trained "other$i" "$@" $where
+		diff -r fused "other$i" || { echo "differs: $where"; return 1; }
+	done
+	rm -r fused other*
+}
+
+# Authors and their papers.
+library() {
+	awk 'BEGIN {
+		srand(5); print "author,f,split" >"author.csv"; print "paper,year" >"paper.csv"
+		print "author,paper" >"writes.csv"; print "paper,term" >"has_term.csv"
+		for (a = 0; a < 24; a++)
+			print a "," a % 3 "," (a % 4 == 3 ? "test" : a % 4 == 2 ? "val" : "train") >"author.csv"
+		for (p = 0; p < 30; p++) {
+			print p "," 2000 + p % 20 >"paper.csv"
+			for (k = 0; k < 3; k++) print p "," (p % 3) * 4 + int(rand() * 4) >"has_term.csv"
+			for (k = 0; k < 2; k++) print (p % 3 + 3 * int(rand() * 8)) % 24 "," p >"writes.csv"
+		}
+	}'
+	seq 0 11 | sed '1i term' >term.csv
+}
+
+SOURCES='?source Author = "author.csv" <key="author"> .
+?source Paper = "paper.csv" <key="paper"> .
+?source Writes = "writes.csv" .
+?source Has = "has_term.csv" .
+?stage Term = encode <expr="index(term, 12)"> (Has) .
+X(p; sum(z)) :- Term(p; z) .'
+
+RUNS='?fit <epochs=15, lr=0.05> Loss(; CrossEntropyLoss()(z, [f])) :- Out(a; z), Author(a, f, "train") .
+?val <metric="accuracy", target="f"> Val(a, f; z) :- Out(a; z), Author(a, f, "val") .
+?eval <name="test", metric="f1_macro", target="f"> Test(a, f; z) :- Out(a; z), Author(a, f, "test") .
+?pred P(a, [ArgMax(z)]) :- Out(a; z) .'
+
+# program RULE...: with the sources and runs that most tests share.
+program() {
+	library
+	printf '%s\n' "$SOURCES" "$@" "$RUNS" >m.relnn
+}
+
+@test "dropout, sparse inputs, optional atoms, several predictions" {
+	program 'H(p; Dropout(0.3)(ReLU()(Linear(12, 8)(z)))) :- X(p; z) .' \
+		'Out(a; mean(Linear(8, 3)(z))) :- Author(a), ?Writes(a, p), ?H(p; z) .' \
+		'?pred Q(p; z) :- H(p; z) .'
+	same_everywhere m.relnn
+}
+
+@test "attention of several heads" {
+	program 'K<i> = Linear(8, 4) .' 'Q<i> = Linear(8, 4) .' 'V<i> = Linear(8, 4, False) .' \
+		'H(p; Linear(12, 8)(z)) :- X(p; z) .' 'A0(a; mean(z)) :- Writes(a, p), H(p; z) .' \
+		'Score<i>(p, a; dot(Q<i>(y), K<i>(z)) / sqrt(4)) :- Writes(a, p), H(p; z), A0(a; y) .' \
+		'Head<i>(a; sum(softmax(s; a) * V<i>(z))) :- Score<i>(p, a; s), H(p; z) .' \
+		'Heads(a; Concat(*z)) :- Join(Set(Head<i>(a; z) | 1 <= i, i <= 3)) .' \
+		'Out(a; Linear(12, 3)(z)) :- Heads(a; z) .'
+	same_everywhere m.relnn
+}
+
+@test "batch normalisation, layer normalisation, max" {
+	program 'H(p; BatchNorm1d(8)(Linear(12, 8)(z))) :- X(p; z) .' \
+		'Out(a; Linear(8, 3)(LayerNorm(8)(z))) :- G(a; z) .' \
+		'G(a; max(tanh(z))) :- Writes(a, p), H(p; z) .'
+	same_everywhere m.relnn
+}
+
+@test "an output that feeds several stages, and a parameter that several use" {
+	program 'W = Linear(8, 8) .' 'H(p; Linear(12, 8)(z)) :- X(p; z) .' 'G(a; mean(z)) :- Writes(a, p), H(p; z) .' \
+		'B(p; mean(W(z))) :- Writes(a, p), G(a; z) .' \
+		'Out(a; mean(Linear(8, 3)(W(x) + gelu(y) * z))) :- Writes(a, p), B(p; x), H(p; y), G(a; z) .'
+	same_everywhere m.relnn
+}
+
+@test "learned vectors, several fits, and what is asked between them" {
+	program 'E(p; Embedding(30, 6)([p])) :- Paper(p) .' \
+		'Out(a; mean(Linear(6, 3)(z))) :- Writes(a, p), E(p; z) .' \
+		'Y(p; Linear(6, 1)(z)) :- E(p; z) .' \
+		'?fit <epochs=9, optimizer="sgd", lr=0.1> Old(; MSELoss()(z, ([y] - 2010) / 10)) :- Y(p; z), Paper(p, y) .' \
+		'?eval <name="early", metric="mae", target="y"> Early(p, y; z) :- Y(p; z), Paper(p, y) .' \
+		'?pred Before(p; z) :- Y(p; z) .'
+	same_everywhere m.relnn
+}
+
+@test "fitted encoders" {
+	library
+	cat >m.relnn <<-'END'
+		?source A = "author.csv" <key="author"> .
+		H(a, f; Linear(8, 3)(Concat([a] / 24, [a, OneHot(split), Category(2)(split)]))) :- A(a, f, split) .
+		?fit <epochs=12> L(; CrossEntropyLoss()(z, [f])) :- H(a, f; z) .
+		?pred Q(a, f; z) :- H(a, f; z) .
+	END
+	same_everywhere m.relnn
+}
+
+@test "negatives, and metrics of each query" {
+	seq 0 11 | sed '1i id' >nodes.csv
+	{ echo u,v; for u in $(seq 0 11); do echo "$u,$(((u + 1) % 12))"; echo "$u,$(((u + 11) % 12))"; done; } >edges.csv
+	cat >m.relnn <<-'END'
+		?source nodes = "nodes.csv" <key="id"> .
+		?source edges = "edges.csv" .
+		?stage pairs = negative <col="v", per=2, label="y"> (edges, candidates=nodes) .
+		E(n; Embedding(12, 4, name="e")([n])) :- nodes(n) .
+		S(u, v, y; rowsum(a * b)) :- pairs(u, v, y), E(u; a), E(v; b) .
+		?fit <epochs=25, lr=0.1> L(; BCEWithLogitsLoss()(view(1)(z), [y])) :- S(u, v, y; z) .
+		?val <metric="mrr", target="y", group="u", patience=8, every=2> V(u, y; z) :- S(u, v, y; z) .
+		?eval <name="hits", metric="hits@2", target="y", group="u"> T(u, y; z) :- S(u, v, y; z) .
+		?pred P(u, v; z) :- S(u, v, y; z) .
+	END
+	same_everywhere m.relnn
+}
+
+@test "a weight matrix per value" {
+	printf 's,t,r,y\n1,1,a,0\n2,1,b,1\n3,2,a,0\n4,3,c,1\n2,3,a,1\n' >e.csv
+	for more in '' '--bases 2'; do
+		# shellcheck disable=SC2086
+		rn-scan e.csv --emb s,t | rn-linear 4 --per r $more --name h | rn-map 'ReLU(z)' --name a |
+			rn-linear 2 --name out | rn-loss cross-entropy --target y -o l.er
+		same_everywhere l.er --epochs 12
+	done
+}
+
+@test "optimizers, schedules, clipping, decay, and several seeds" {
+	points
+	for o in '--optimizer sgd --momentum 0.9 --clip 0.5 --schedule step --period 4' \
+		'--optimizer adamw --weight-decay 0.1 --schedule cosine --warmup 3 --clip-value 0.01' \
+		'--decay h*=0.01 --schedule exponential --patience 3 --val-every 2' '--runs 2 --seed 3'; do
+		# shellcheck disable=SC2086
+		same_everywhere model.json --epochs 12 $o
+	done
+	rn-train model.json --epochs 2 -q --weights-out w
+	same_everywhere model.json --epochs 7 --weights-in w
+}
+
+@test "checkpoints go on in either placement" {
+	program 'H(p; Dropout(0.3)(BatchNorm1d(8)(Linear(12, 8)(z)))) :- X(p; z) .' \
+		'Out(a; mean(Linear(8, 3)(z))) :- Writes(a, p), H(p; z) .'
+	trained whole m.relnn
+	for first in fused staged; do
+		rm -rf a
+		trained a m.relnn --placement $first --checkpoint $first.rnm --checkpoint-every 4
+		diff -r whole a
+	done
+	cmp fused.rnm staged.rnm
+	for first in fused staged; do
+		for then in fused staged; do
+			rm -rf b
+			mkdir b
+			head -n 14 whole/log >b/log
+			trained b m.relnn --placement $then --resume $first.rnm
+			diff -r whole b
+		done
+	done
+}
+
+# ---- what is told --------------------------------------------------------------------------------------
+
+@test "-v: a line for each stage at the start, and what it did at the end" {
+	points
+	run -0 --separate-stderr rn-train model.json --placement staged -v
+	[ "$(grep -c "^rn-train: stage [1-4] of 4, '[a-z]*': process [0-9]*, [0-9]* instructions, [0-9]* bytes, linked by [a-z ]*$" <<<"$stderr")" = 4 ]
+	[ "$(grep -c "^rn-train: stage [1-4] of 4, '[a-z]*': process [0-9]*, [0-9.e+]* rows/s, busy [0-9]* %, waiting [0-9]* %, [0-9.e+]* bytes in, [0-9.e+]* bytes out, shared memory$" <<<"$stderr")" = 4 ]
+	run -0 --separate-stderr rn-train model.json --placement staged --stages 2 -v
+	[[ $stderr == *"stage 1 of 2, 'h"*"stage 2 of 2, '"*"loss'"* ]]
+	run -0 --separate-stderr rn-train model.json --placement staged
+	[ -z "$stderr" ]
+}
+
+@test "--stats: an object for each process" {
+	points
+	run -0 --separate-stderr rn-train model.json --placement staged --stats=json
+	[ "$(grep -o '{"fit":"loss","stage":"[a-z]*","pid":[0-9]*,"steps":40,"seconds":[0-9.]*,"seconds_busy":[0-9.]*,"rows_per_second":[0-9.]*,"bytes_in":[0-9]*,"bytes_out":[0-9]*,"peak_bytes":[0-9]*,"data":"shared memory"' <<<"$stderr" | wc -l)" = 4 ]
+	run -0 --separate-stderr rn-train model.json --placement staged --stats
+	[ "${#stderr_lines[@]}" = 5 ]
+	[[ ${stderr_lines[1]} == "rn-train: stage 'h' of 'loss': 40 steps, "*" s busy of "*" bytes in, "*" out, peak memory "*" bytes" ]]
+}
+
+@test "rn-explain draws the cut" {
+	points
+	run -0 --separate-stderr rn-explain model.json --placement staged
+	[ -z "$stderr" ]
+	[[ $output == *$'\npred(out) --name all --to pred.csv\n\nstaged fit(loss): 4 processes, '* ]]
+	grep -q '^   1  h = linear: [0-9]* instructions, 30 rows, [0-9.e+]* flops; forward to 2 (960 bytes)' <<<"$output"
+	grep -q '^   2  drop = map: .*; forward to 3 (960 bytes); back to 1 (960 bytes)' <<<"$output"
+	grep -q '^   4  loss = loss: .*; back to 3 (240 bytes)$' <<<"$output"
+	run -0 --separate-stderr rn-explain model.json --placement staged --stages 2
+	[ "$(grep -c '^   [0-9]  ' <<<"$output")" = 2 ]
+	rn-explain model.json --json | rn-explain - --placement staged --stages 1 | grep -q ' 1 process, 0 bytes between them$'
+	fails_with 2 rn-explain model.json --stages 2
+	says "rn-explain: --stages wants --placement staged"
+	fails_with 2 rn-explain model.json --placement staged --json
+	rn-scan points.csv --emb a,b -o x.er
+	fails_with 2 rn-explain x.er --placement staged
+	says "rn-explain: there is nothing to cut: the plan has no fit run"
+}
+
+# ---- faults ----------------------------------------------------------------------------------------------
+
+teardown() {
+	[ -z "${child-}" ] || kill -9 "$child" 2>/dev/null || true
+}
+
+# The processes of $child, once there are four.
+find_stages() {
+	for _ in $(seq 500); do
+		read -ra stages < <(cat "/proc/$child/task/$child/children"; echo)
+		[ ${#stages[@]} != 4 ] || return 0
+		sleep 0.02
+	done
+	return 1
+}
+
+# A training that takes long, in the background: $child, and its stages.
+slow() {
+	points
+	sed -i 's/"hidden": 8, "epochs": 40/"hidden": 64, "epochs": 10000000/' model.json
+	rm -f log
+	rn-train model.json --placement staged --log log "$@" >out 2>err </dev/null &
+	child=$!
+	until [ -s log ]; do sleep 0.02; done
+	find_stages
+}
+
+# ended N: the training ended with that status within 5 s, and none of its stages runs.
+ended() {
+	local begin=$SECONDS rc=0 pid
+	wait "$child" || rc=$?
+	[ $rc = "$1" ] && [ $((SECONDS - begin)) -le 5 ]
+	for pid in "${stages[@]}"; do
+		for _ in $(seq 100); do
+			[ -e "/proc/$pid" ] || break
+			sleep 0.02
+		done
+		[ ! -e "/proc/$pid" ]
+	done
+}
+
+@test "a stage that is killed, or crashes: its name, its node, what it was doing" {
+	slow
+	kill -9 "${stages[1]}"
+	ended 1
+	grep -q "^rn-train: stage 'drop' (map, process ${stages[1]}) was killed by signal 9 (Killed).* of epoch [0-9]*$" err
+	slow
+	kill -SEGV "${stages[3]}"
+	ended 1
+	# A sanitizer tells of it in words of its own.
+	grep -q "^rn-train: stage 'loss' (loss, process ${stages[3]}) \(was killed by signal 11\|ended with exit code\)" err
+}
+
+@test "a stage that is stopped: after --stage-timeout" {
+	slow --stage-timeout 0.3
+	kill -STOP "${stages[2]}"
+	ended 1
+	grep -q "^rn-train: stage 'out' (linear, process ${stages[2]}) has been stopped for 0.3 s.* (--stage-timeout)$" err
+	fails_with 2 rn-train model.json --stage-timeout -1
+	says "rn-train: --stage-timeout must not be below 0"
+}
+
+@test "a stage without memory: exit 4" {
+	[ "${RN_VARIANT:-release}" = release ] || skip "the sanitizers take memory of their own"
+	points
+	sed -i 's/"hidden": 8, "epochs": 40/"hidden": 20000, "epochs": 10000000/' model.json
+	rn-train model.json --placement staged --log log --checkpoint c.rnm >out 2>err </dev/null &
+	child=$!
+	until [ -s log ]; do sleep 0.02; done
+	find_stages
+	for pid in "${stages[@]}"; do prlimit --pid "$pid" --as=1000000; done
+	kill -TERM $child
+	ended 4
+	grep -q "^rn-train: stage 'h': out of memory: [0-9]* bytes for optimizer slots$" err
+	[ ! -e c.rnm ]
+}
+
+@test "a coordinator that is killed leaves no stage behind, also a stopped one" {
+	slow
+	kill -STOP "${stages[0]}"
+	kill -9 $child
+	ended 137
+}
+
+@test "--retry goes on from the last checkpoint, to the same bytes" {
+	points
+	trained whole model.json --epochs 3000
+	mkdir other
+	rn-train model.json --epochs 3000 --placement staged --retry 3 --checkpoint c.rnm --checkpoint-every 100 \
+		--log other/log --output-dir other -o other/m.rnm --no-history --json >result 2>err </dev/null &
+	child=$!
+	for n in 2 3; do
+		until [ "$(cat other/log 2>/dev/null | wc -l)" -gt $((n * 300)) ]; do sleep 0.01; done
+		find_stages
+		kill -9 "${stages[$n]}"
+		sleep 0.3
+	done
+	wait $child
+	grep -q "^rn-train: warning: stage 'out' (linear, process [0-9]*) was killed by .*; trying again after epoch [0-9]*00 (1 of 3)$" err
+	[ "$(grep -c 'trying again' err)" = 2 ]
+	member bits <result >other/bits
+	sed -i 's/,"ms":[^}]*//' other/log
+	diff -r whole other
+	# Without a checkpoint it begins again.
+	slow --retry 1
+	kill -9 "${stages[1]}"
+	until grep -q 'trying again after epoch 0 (1 of 1)$' err; do sleep 0.02; done
+	find_stages
+	kill -9 "${stages[1]}"
+	ended 1
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a staged placement is made of: where a program is cut, and the links to stages.
+ */
+#include "t.h"
+
+#include "../../lib/train/cut.h"
+#include "../../lib/train/link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct rn_err err;
+
+/* ---- cutting --------------------------------------------------------------------------------- */
+
+enum { NODES = 7, ROWS = 600 };
+
+static const uint32_t widths[NODES + 1] = { 32, 300, 16, 16, 200, 200, 8, 1 };
+
+/* A chain of products, a node each; the last but one is read by two nodes. */
+static void make_fit(struct rn_fit *f, struct rn_plan *plan, struct rn_node *nodes)
+{
+	static char names[NODES][8];
+	struct rn_prog *p = &f->prog;
+	uint32_t v, early = RN_NONE;
+
+	memset(f, 0, sizeof *f);
+	memset(plan, 0, sizeof *plan);
+	memset(nodes, 0, NODES * sizeof *nodes);
+	plan->nodes = nodes;
+	plan->nnodes = NODES;
+	rn_prog_init(p);
+	v = rn_prog_const_fill(p, ROWS, widths[0], 1, &err);
+	for (uint32_t i = 0; i < NODES; i++) {
+		uint32_t dim[2] = { widths[i], widths[i + 1] };
+		uint32_t w = rn_prog_param(p, RN_V_PARAM, i, 2, dim, &err);
+
+		snprintf(names[i], sizeof names[i], "n%u", i);
+		nodes[i].name = names[i];
+		p->stage = i;
+		v = rn_prog_gemm(p, v, w, RN_NONE, false, &err);
+		if (i == 1)
+			early = v;
+		if (i == 2)
+			v = rn_prog_ew2(p, RN_EW_ADD, v, early, &err);
+	}
+	f->loss = rn_prog_colsum(p, v, &err);
+	f->nforward = f->nback = p->ninsts;
+}
+
+/* Flops of the dearest part of the best cut into n parts of nodes from `first` on. */
+static double best(const double *flops, uint32_t first, uint32_t n)
+{
+	double sum = 0, least = 1e300;
+
+	for (uint32_t i = first; i < NODES; i++) {
+		double rest;
+
+		sum += flops[i];
+		if (n == 1 && i + 1 < NODES)
+			continue;
+		rest = n == 1 ? 0 : i + 1 < NODES ? best(flops, i + 1, n - 1) : 1e300;
+		least = (sum > rest ? sum : rest) < least ? (sum > rest ? sum : rest) : least;
+	}
+	return least;
+}
+
+static bool is_partition(const struct rn_cut *c)
+{
+	uint32_t next = 0;
+
+	for (uint32_t q = 0; q < c->nparts; q++) {
+		if (!c->parts[q].nnodes)
+			return false;
+		for (uint32_t i = 0; i < c->parts[q].nnodes; i++)
+			if (c->parts[q].nodes[i] != next++)
+				return false;
+	}
+	return next == NODES;
+}
+
+/* Every value that crosses has a place of its own, behind what is reserved. */
+static bool places_fit(const struct rn_cut *c, const struct rn_fit *f, uint64_t reserve)
+{
+	const struct rn_prog *p = &f->prog;
+
+	for (uint32_t i = 0; i < p->ninsts; i++)
+		for (uint32_t k = 0; k < p->insts[i].nin; k++) {
+			uint32_t v = p->insts[i].in[k].val;
+
+			if (v != RN_NONE && p->vals[v].kind == RN_V_INST &&
+			    c->part_of[p->vals[v].inst] != c->part_of[i] && c->place[v] == RN_UNSHARED)
+				return false;
+		}
+	for (uint32_t a = 0; a < p->nvals; a++) {
+		uint64_t from = c->place[a], end = from + (uint64_t)p->vals[a].rows * p->vals[a].width * 4;
+
+		if (from == RN_UNSHARED)
+			continue;
+		if (from % RN_ALIGN || from < reserve * c->nparts || end > c->size)
+			return false;
+		for (uint32_t b = 0; b < p->nvals; b++)
+			if (b != a && c->place[b] != RN_UNSHARED && c->place[b] >= from &&
+			    c->place[b] < end)
+				return false;
+	}
+	return c->place[f->loss] != RN_UNSHARED;
+}
+
+static void test_cut(void)
+{
+	struct rn_node nodes[NODES];
+	struct rn_plan plan;
+	struct rn_fit f;
+	double flops[NODES];
+	bool whole = true, balanced = true, placed = true;
+	struct rn_cut c;
+
+	make_fit(&f, &plan, nodes);
+	T_CALL(rn_cut_make(&f, &plan, 0, 64, &c, &err), &err);
+	T_OK(c.nparts == NODES && is_partition(&c) && !strcmp(c.parts[2].name, "n2"),
+	     "a part for each node");
+	T_OK(c.parts[1].out == (uint64_t)ROWS * 16 * 4 && c.parts[2].in == c.parts[1].out &&
+		     c.parts[0].in == 0 && c.parts[0].out == (uint64_t)ROWS * 300 * 4,
+	     "bytes in and out: a value that is read twice crosses once");
+	for (uint32_t i = 0; i < NODES; i++)
+		flops[i] = c.parts[i].flops;
+	rn_cut_fini(&c);
+	for (uint32_t n = 1; n <= NODES + 2; n++) {
+		uint32_t want = n < NODES ? n : NODES;
+		double most = 0;
+
+		T_CALL(rn_cut_make(&f, &plan, n, 64, &c, &err), &err);
+		for (uint32_t q = 0; q < c.nparts; q++)
+			most = c.parts[q].flops > most ? c.parts[q].flops : most;
+		whole &= c.nparts == want && is_partition(&c);
+		balanced &= most <= 1.1 * best(flops, 0, want);
+		placed &= places_fit(&c, &f, 64);
+		rn_cut_fini(&c);
+	}
+	T_OK(whole, "N parts: each node in one of them, in order, none empty");
+	T_OK(balanced, "the dearest is about as cheap as can be");
+	T_OK(placed, "what crosses the cut has a place of its own");
+	rn_prog_fini(&f.prog);
+}
+
+/* A validation: some of the nodes, and one that the fit has not. */
+static void test_like(void)
+{
+	uint32_t dim[2] = { widths[0], 4 }, v, w;
+	struct rn_node nodes[NODES];
+	struct rn_cut c, like;
+	struct rn_plan plan;
+	struct rn_prog p;
+	struct rn_fit f;
+
+	make_fit(&f, &plan, nodes);
+	T_CALL(rn_cut_make(&f, &plan, 3, 0, &c, &err), &err);
+	rn_prog_init(&p);
+	v = rn_prog_const_fill(&p, 10, widths[0], 1, &err);
+	w = rn_prog_param(&p, RN_V_PARAM, 0, 2, dim, &err);
+	p.stage = NODES - 1;
+	v = rn_prog_gemm(&p, v, w, RN_NONE, false, &err);
+	p.stage = NODES; /* behind it */
+	v = rn_prog_ew1(&p, RN_EW_EXP, v, &err);
+	p.stage = 0;
+	v = rn_prog_ew1(&p, RN_EW_NEG, v, &err);
+	T_CALL(rn_cut_like(&c, &p, v, &like, &err), &err);
+	T_OK(like.nparts == c.nparts && like.part_of[0] == c.nparts - 1 &&
+		     like.part_of[1] == c.nparts - 1 && like.part_of[2] == 0,
+	     "another program: nodes where they are, others where their input is made");
+	T_OK(like.place[p.insts[0].out] == RN_UNSHARED && like.place[p.insts[1].out] == 0 &&
+		     like.place[v] != RN_UNSHARED && like.parts[0].in == 10 * 4 * 4,
+	     "what crosses, and the result, have places");
+	rn_cut_fini(&like);
+	rn_cut_fini(&c);
+	rn_prog_fini(&p);
+	rn_prog_fini(&f.prog);
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+static int ticks;
+
+static int wait_two(void *arg, struct rn_err *e)
+{
+	(void)arg;
+	return ++ticks < 2 ? 0 : rn_err_set(e, RN_EIO, "enough");
+}
+
+static void open_pair(struct rn_link **a, struct rn_link **b)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+		exit(1);
+	T_CALL(rn_link_socket(pair[0], wait_two, NULL, a, &err), &err);
+	T_CALL(rn_link_socket(pair[1], NULL, NULL, b, &err), &err);
+	ticks = 0;
+}
+
+static void test_messages(void)
+{
+	struct rn_msg m = { .type = RN_MSG_HELLO, .t = 7, .payload = 5 }, got;
+	int fds[RN_MSG_FDS], came[RN_MSG_FDS];
+	struct rn_link *a, *b;
+	char text[8] = "";
+	bool end = true;
+
+	open_pair(&a, &b);
+	for (int i = 0; i < RN_MSG_FDS; i++)
+		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	T_CALL(a->ops->send(a, &m, "hello", fds, &err), &err);
+	T_CALL(b->ops->recv(b, &got, came, &end, &err), &err);
+	T_CALL(b->ops->read(b, text, 5, &err), &err);
+	T_OK(!end && got.type == RN_MSG_HELLO && got.t == 7 && !strcmp(text, "hello"),
+	     "a message and its payload");
+	T_OK(came[0] >= 0 && came[2] >= 0 && came[0] != fds[0] &&
+		     fcntl(came[1], F_GETFD) == FD_CLOEXEC, "its descriptors");
+	for (int i = 0; i < RN_MSG_FDS; i++) {
+		close(fds[i]);
+		close(came[i]);
+	}
+	m.payload = 0;
+	T_CALL(b->ops->send(b, &m, NULL, NULL, &err), &err);
+	T_CALL(a->ops->recv(a, &got, came, &end, &err), &err);
+	T_OK(!end && came[0] == -1 && came[2] == -1, "none where none were sent");
+	rn_link_close(b);
+	T_CALL(a->ops->recv(a, &got, NULL, &end, &err), &err);
+	T_OK(end, "the other end hung up");
+	T_OK(a->ops->send(a, &m, NULL, NULL, &err) == RN_EIO, "and cannot be sent to: %s", err.msg);
+	rn_link_close(a);
+	rn_link_close(NULL);
+}
+
+static void test_waiting(void)
+{
+	struct rn_msg m = { .type = RN_MSG_LOAD, .payload = 16 << 20 }, got;
+	struct rn_link *a, *b;
+	char *big;
+	bool end;
+
+	open_pair(&a, &b);
+	T_OK(a->ops->recv(a, &got, NULL, &end, &err) == RN_EIO && ticks == 2 &&
+		     !strcmp(err.msg, "enough"), "who waits for an answer is asked for patience");
+	ticks = 0;
+	big = calloc(1, m.payload);
+	T_OK(a->ops->send(a, &m, big, NULL, &err) == RN_EIO && ticks == 2,
+	     "and who waits to get rid of something");
+	free(big);
+	rn_link_close(a);
+	T_CALL(b->ops->recv(b, &got, NULL, &end, &err), &err);
+	T_OK(!end && b->ops->read(b, &(char[64]){ 0 }, 64, &err) == 0, "some of it came");
+	rn_link_close(b);
+}
+
+static void test_wrong(void)
+{
+	struct rn_link *link;
+	struct rn_msg m;
+	bool end = false;
+	int pair[2];
+
+	for (int half = 0; half < 2; half++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+			exit(1);
+		T_CALL(rn_link_socket(pair[0], NULL, NULL, &link, &err), &err);
+		memset(&m, 0, sizeof m);
+		(void)!write(pair[1], &m, half ? sizeof m / 2 : sizeof m);
+		close(pair[1]);
+		if (half)
+			T_OK(!link->ops->recv(link, &m, NULL, &end, &err) && end, "half a message is none");
+		else
+			T_OK(link->ops->recv(link, &m, NULL, &end, &err) == RN_EIO, "%s", err.msg);
+		rn_link_close(link);
+	}
+}
+
+int main(void)
+{
+	test_cut();
+	test_like();
+	test_messages();
+	test_waiting();
+	test_wrong();
+	return t_done();
+}
