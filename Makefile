@@ -172,7 +172,7 @@ fuzz:
 lint:
 	@for s in scripts/check-*; do if [ -x "$$s" ]; then "$$s" || exit 1; fi; done
 	shellcheck -x -S warning $(shell grep -lE '^#!.*sh$$|shellcheck shell=' scripts/* .ci/* tests/cli/*.bash \
-		examples/*/*.sh 2>/dev/null)
+		examples/over examples/*.sh examples/*/*.sh 2>/dev/null)
 	mandoc -T lint -W error $(MAN1) $(MAN5) $(MAN7)
 
 bench: all

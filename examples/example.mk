@@ -19,6 +19,7 @@ PLACEMENT ?= fused
 DEVICE    ?= cpu
 OUT       ?= $(SELF)../build/examples/$(EXAMPLE)
 MODEL     ?= model.relnn
+PIPELINE  ?= ./pipeline.sh
 
 export PATH := $(BIN):$(PATH)
 FLAGS = --runs $(RUNS) --seed $(SEED) --threads $(THREADS) --placement $(PLACEMENT) \
@@ -44,6 +45,6 @@ compile:
 pipeline:
 	@mkdir -p $(OUT)
 	@RN_DATA=$(abspath $(RN_DATA)) OUT=$(OUT) RUNS=$(RUNS) SEED=$(SEED) THREADS=$(THREADS) \
-	 PLACEMENT=$(PLACEMENT) DEVICE=$(DEVICE) ./pipeline.sh
+	 PLACEMENT=$(PLACEMENT) DEVICE=$(DEVICE) $(PIPELINE)
 
 .PHONY: train json compile pipeline

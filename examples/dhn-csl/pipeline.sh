@@ -38,7 +38,7 @@ for ((p = 3; p <= MOST; p++)); do
 done
 
 # the logarithm, standardised over the nodes of the training graphs
-rn-map "Concat($names)" "$t/all$MOST" | rn-map 'sign(z) * log(1 + abs(z))' |
+rn-map "Concat($names)" "$t/all$MOST" | rn-map 'sign(z) * log1p(abs(z))' |
   rn-project --cols c=0,n=r -o "$t/log.er"
 rn-join z="$t/log.er" <(rn-join "$t/node.er" "$t/trained.er" --on graph_id |
   rn-project --cols n=node_id) --on n | rn-project --cols c,n -o "$t/fit.er"

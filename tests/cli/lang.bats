@@ -780,6 +780,15 @@ bits() {
 	[ "$stderr" = "rn-compile: a pipeline cannot call an input 'the left': write it as a spec or as a program" ]
 }
 
+@test "two rules over a stage that rests on a rule over another stage are no cycle" {
+	printf '%s\n' n 1 2 3 >n.csv
+	printf '%s\n' '?source N = "n.csv" .' '?stage A = sort <by="n"> (N) .' 'B(n) :- A(n), n > 1 .' \
+		'?stage C = sort <by="n desc"> (B) .' 'D(n) :- C(n), n < 3 .' 'E(n) :- C(n), n > 2 .' \
+		'F(n) :- D(n) | E(n) .' '?pred P(n) :- F(n) .' >m.relnn
+	rn-train m.relnn -q
+	[ "$(cat P.csv)" = $'n\n2\n3' ]
+}
+
 @test "rn-compile: constants, sources and a limit from the command line" {
 	points
 	program

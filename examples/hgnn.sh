@@ -1,8 +1,9 @@
 #!/bin/bash
-# HGNN on the co-authorship hypergraph of Cora as a shell pipeline: the model of model.relnn, the same bits.
+# hgnn.sh HYPERGRAPH WORDS CLASSES: the HGNN of the three examples hgnn-* as a shell pipeline; the model of
+# their model.relnn, the same bits.
 set -euo pipefail
-D=${RN_DATA:?}/hypergraph/coauthorship_cora
-WORDS=1433 CLASSES=7 SPLIT=${SPLIT:-1}
+D=${RN_DATA:?}/hypergraph/${1:?usage: hgnn.sh HYPERGRAPH WORDS CLASSES}
+WORDS=$2 CLASSES=$3 SPLIT=${SPLIT:-1}
 t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
 
@@ -47,4 +48,4 @@ rn-train <(rn-join "$t/out.er" "$t/train.er" --on v | rn-loss cross-entropy --ta
   --metric accuracy --target label --lr 0.01 --weight-decay 5e-4 --epochs 200 \
   --runs "${RUNS:-1}" --seed "${SEED:-1}" --threads "${THREADS:-2}" \
   --placement "${PLACEMENT:-fused}" --device "${DEVICE:-cpu}" \
-  --tag example=hgnn-coauthorship-cora --output-dir "${OUT:-$t}" --json -o "${OUT:-$t}/model.rnm"
+  --tag "example=hgnn-${1//_/-}" --output-dir "${OUT:-$t}" --json -o "${OUT:-$t}/model.rnm"
