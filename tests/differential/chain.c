@@ -405,10 +405,12 @@ static struct scope joined(const struct table *t, const struct table *u, const c
 
 		while (k < n && l[k] != col)
 			k++;
-		if (full && k < n)
+		if (full && k < n) { /* it holds the values of either */
+			out.col[c].small = col->small && r[k]->small;
 			rn_str_addf(q, ", coalesce(l.%s, r.%s) as %s", col->name, r[k]->name, col->name);
-		else
+		} else {
 			rn_str_addf(q, ", l.%s", col->name);
+		}
 	}
 	for (size_t c = 0; !one && c < u->scope.n; c++) {
 		const struct column *col = &u->scope.col[c];
