@@ -287,7 +287,6 @@ static void end_bucket(void *arg, uint32_t number)
 {
 	const struct fold *f = arg;
 	struct bucket *b = &f->bucket[number];
-
 	struct rn_fold_group group[BATCH];
 
 	for (uint32_t at = 0, n; at < b->n; at += n) {
