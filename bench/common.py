@@ -106,7 +106,7 @@ class Results:
     """Rows of the table: what was done, by whom, the number, and what it should be."""
 
     def __init__(self):
-        self.rows = []
+        self.rows, self.shown = [], 0
 
     def add(self, work, who, value, unit, target=None):
         if value is None:
@@ -121,10 +121,34 @@ class Results:
         if over and under:
             self.add(work, who, over / under, "x", target)
 
-    def print(self, rows=None):
-        rows = self.rows if rows is None else rows
+    def show(self):
+        """Print the rows that are new."""
+        rows = self.rows[self.shown:]
+        self.shown = len(self.rows)
         width = max((len(r["work"]) for r in rows), default=0)
         for r in rows:
             target = "" if "target" not in r else \
                 f"   target {r['target']:g}: {'met' if r['met'] else 'MISSED'}"
             print(f"{r['work']:<{width}}  {r['who']:<34} {r['value']:>10.3f} {r['unit']}{target}", flush=True)
+
+
+def figure(x):
+    return f"{x:,.0f}" if x >= 1000 else f"{x:.3g}"
+
+
+def markdown(rows, date, commit, machine, runs):
+    """docs/benchmarks.md: a table of all rows, the work named once."""
+    text = [
+        "# Benchmarks", "",
+        f"Written by `make bench` on {date} at commit {commit}: {machine['cores']} cores of {machine['cpu']}, Linux "
+        f"{machine['kernel']}.",
+        f"Medians of {runs} runs, RN and its peers in turn; what each part measures is in "
+        "[bench/README.md](../bench/README.md).", "",
+        "| work | who | | target |", "|---|---|---|---|"]
+    last = None
+    for r in rows:
+        target = "" if "target" not in r else f"{r['target']:.3g}: {'met' if r['met'] else '**missed**'}"
+        text.append(f"| {'' if r['work'] == last else r['work']} | {r['who']} | {figure(r['value'])} {r['unit']} "
+                    f"| {target} |")
+        last = r["work"]
+    return "\n".join(text) + "\n"

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training steps of the examples and of two synthetic models, beside PyTorch and PyTorch Geometric (peers/)."""
+import pathlib
+import shutil
+
+from common import DATA, ROOT, interleaved, json_lines, python_with, threads
+
+SECONDS = 2.0  # of training, about, in each run of RN
+
+
+class Model:
+    """A model of RN, its peers ({name: (arguments, epochs, target of the ratio or None)}), and its data."""
+
+    def __init__(self, name, model, data, peers, flags=(), memory=None):
+        self.name, self.model, self.data, self.peers = name, model, data, peers
+        self.flags, self.memory = flags, memory
+
+
+def example(name, data, peers, *flags):
+    return Model(name, ROOT / f"examples/{name}/model.relnn", data, peers, flags)
+
+
+def models(tmp):
+    hyper = DATA / "hypergraph"
+    return [
+        example("gcn-cora", DATA / "cora", {"PyG, dense": (["gcn_pyg.py"], 20, 100)}),
+        example("hgt-dblp-1l", DATA / "dblp", {"PyG": (["hgt_pyg.py", 1], 5, 3)}),
+        example("hgt-dblp-2l", DATA / "dblp", {"PyG": (["hgt_pyg.py", 2], 5, 3)}),
+        example("hgnn-coauthorship-cora", hyper / "coauthorship_cora",
+                {"PyTorch": (["hgnn_torch.py", "torch", 1433], 20, 3),
+                 "PyG": (["hgnn_torch.py", "pyg", 1433], 20, None)}),
+        example("hygnn-coauthorship-cora", hyper / "coauthorship_cora", {"PyTorch": (["hygnn_torch.py"], 20, 3)}),
+        Model("rgcn, AIFB's size", "rgcn", tmp / "rgcn", {"PyTorch": (["rgcn.py", "torch"], 5, 3),
+                                                          "PyG, 30 bases": (["rgcn.py", "pyg"], 5, 1)}),
+        Model("gcn, ogbn-arxiv's size", "gcn", tmp / "gcn", {"PyTorch": (["gcn_large.py", "torch"], 3, 4),
+                                                             "PyG": (["gcn_large.py", "pyg"], 3, None)},
+              memory="PyTorch"),
+    ]
+
+
+def synthetic(python, model):
+    """Where the model's program is, beside its tables, which are made on first use."""
+    if not model.data.exists():
+        json_lines([python, ROOT / "bench/graph.py", model.model, model.data])
+        shutil.copy(ROOT / f"bench/models/{model.model}.relnn", model.data / "model.relnn")
+    return model.data / "model.relnn"
+
+
+def bench_one(args, results, python, model):
+    program = model.model if isinstance(model.model, pathlib.Path) else synthetic(python, model)
+    memory = {}
+
+    def ours():
+        r = json_lines(["rn-train", program, "--threads", 2, "--epochs", ours.epochs, "--json", "--output-dir",
+                        args.tmp, *model.flags])[-1]
+        ours.epochs = max(3, min(200, int(1e3 * SECONDS / r["ms_per_epoch"])))
+        memory.setdefault("RN", []).append(r["peak_bytes"])
+        return r["ms_per_epoch"]
+
+    def theirs(name, t=None):
+        (script, *more), epochs, _ = model.peers[name]
+        r = json_lines([python, ROOT / "bench/peers" / script, model.data, epochs, t or best[name], *more])[-1]
+        memory.setdefault(name, []).append(r["peak_bytes"])
+        return r["ms_per_epoch"]
+
+    ours.epochs = 3
+    ours()
+    # A peer has as many threads as suit it best: two may be slower than one.
+    best = {name: min((1, 2), key=lambda t, n=name: theirs(n, t)) for name in model.peers}
+    ms = interleaved(args.runs, {"RN": ours, **{name: lambda n=name: theirs(n) for name in model.peers}})
+    work = f"{model.name}, training step"
+    results.add(work, "RN, 2 threads", ms["RN"], "ms")
+    for name, (_, _, target) in model.peers.items():
+        results.add(work, f"{name}, {threads(best[name])}", ms[name], "ms")
+        results.ratio(work, f"{name} / RN", ms[name], ms["RN"], target)
+    peak = {name: max(x) for name, x in memory.items()}
+    for name, x in peak.items():
+        results.add(f"{model.name}, peak memory", name, x / 1e6, "MB")
+    if model.memory:
+        results.ratio(f"{model.name}, peak memory", f"{model.memory} / RN", peak[model.memory], peak["RN"], 1 / 0.6)
+
+
+def bench(args, results):
+    python = None if args.no_torch else python_with("torch", "torch_geometric", "numpy")
+    if not python:
+        print("skipped: models: PyTorch or PyTorch Geometric (not installed)")
+        return
+    for model in models(pathlib.Path(args.tmp)):
+        if isinstance(model.model, pathlib.Path) and not model.data.exists():
+            print(f"skipped: {model.name}: no {model.data} (set RN_DATA)")
+            continue
+        bench_one(args, results, python, model)
+        results.show()

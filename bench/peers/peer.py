@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the peers' models share: reading the tables, the training loop, and what is printed."""
+import csv
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+import warnings
+
+START = time.perf_counter()
+warnings.filterwarnings("ignore")
+sys.dont_write_bytecode = True
+
+import torch  # noqa: E402
+
+
+def table(folder, name):
+    """The columns of NAME.csv or NAME.csv.zst, as lists of text."""
+    path = os.path.join(folder, name + ".csv")
+    if os.path.exists(path):
+        text = open(path).read()
+    else:
+        text = subprocess.run(["zstd", "-dcq", path + ".zst"], check=True, capture_output=True).stdout.decode()
+    rows = list(csv.reader(io.StringIO(text)))
+    return dict(zip(rows[0], zip(*rows[1:])))
+
+
+def ints(column):
+    return torch.tensor([int(x) if x else -1 for x in column])
+
+
+def mask(column, value):
+    return torch.tensor([x == value for x in column])
+
+
+def bag(rows, columns, shape, counts=None):
+    """A dense bag of words."""
+    x = torch.zeros(shape)
+    x.index_put_((rows, columns), torch.ones(len(rows)) if counts is None else counts.float(), accumulate=True)
+    return x
+
+
+def arguments():
+    """DATA EPOCHS THREADS of the command line, and what comes behind them."""
+    folder, epochs, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    return folder, epochs, sys.argv[4:]
+
+
+def train(epochs, forward, loss_of, parameters, evaluate=None, each=None, **optimizer):
+    """Adam on loss_of(forward(True)); `each` sees forward(False) after every epoch, `evaluate` at the end.
+    Prints one JSON object; an epoch is the training step alone."""
+    opt = torch.optim.Adam(list(parameters), **optimizer)
+    steps = []
+    bound = time.perf_counter()
+    for _ in range(epochs):
+        t = time.perf_counter()
+        opt.zero_grad()
+        loss = loss_of(forward(True))
+        loss.backward()
+        opt.step()
+        steps.append(time.perf_counter() - t)
+        if each:
+            with torch.no_grad():
+                each(forward(False))
+    fit = time.perf_counter() - bound
+    result = {"ms_per_epoch": 1e3 * sorted(steps)[len(steps) // 2], "seconds_fit": fit, "loss": loss.item()}
+    if evaluate:
+        with torch.no_grad():
+            result["test"] = evaluate(forward(False))
+    result.update(seconds_total=time.perf_counter() - START,
+                  parameters=sum(p.numel() for g in opt.param_groups for p in g["params"]),
+                  peak_bytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(json.dumps(result))
