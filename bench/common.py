@@ -29,13 +29,17 @@ def json_lines(cmd):
     return [json.loads(line) for line in run(cmd, capture_output=True, text=True).stdout.splitlines()]
 
 
-def compiled(args, name):
+def compiled(args, name, *flags):
     """A program of bench/, built once, with the library where it includes some of it."""
     tool = pathlib.Path(args.tmp) / name
     if not tool.exists():
-        run(["cc", "-O2", "-D_GNU_SOURCE", "-o", tool, ROOT / f"bench/{name}.c", BIN.parent / "librn.a",
-             "-lzstd", "-ljansson", "-lz", "-lm", "-ldl", "-pthread"])
+        run(["cc", "-O2", "-D_GNU_SOURCE", *flags, "-o", tool, ROOT / f"bench/{name}.c", BIN.parent / "librn.a",
+             "-lopenblas", "-lzstd", "-ljansson", "-lz", "-lm", "-ldl", "-pthread"])
     return tool
+
+
+# By hand, for the machine it runs on: what a compiler can do.
+FAST = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math"]
 
 
 def python_with(*packages):

@@ -3,7 +3,7 @@
 import pathlib
 import shutil
 
-from common import DATA, ROOT, interleaved, json_lines, python_with, threads
+from common import DATA, FAST, ROOT, compiled, interleaved, json_lines, python_with, threads
 
 SECONDS = 2.0  # of training, about, in each run of RN
 
@@ -11,9 +11,9 @@ SECONDS = 2.0  # of training, about, in each run of RN
 class Model:
     """A model of RN, its peers ({name: (arguments, epochs, target of the ratio or None)}), and its data."""
 
-    def __init__(self, name, model, data, peers, flags=(), memory=None):
+    def __init__(self, name, model, data, peers, flags=(), memory=None, by_hand=None):
         self.name, self.model, self.data, self.peers = name, model, data, peers
-        self.flags, self.memory = flags, memory
+        self.flags, self.memory, self.by_hand = flags, memory, by_hand
 
 
 def example(name, data, peers, *flags):
@@ -30,11 +30,13 @@ def models(tmp):
                 {"PyTorch": (["hgnn_torch.py", "torch", 1433], 20, 3),
                  "PyG": (["hgnn_torch.py", "pyg", 1433], 20, None)}),
         example("hygnn-coauthorship-cora", hyper / "coauthorship_cora", {"PyTorch": (["hygnn_torch.py"], 20, 3)}),
+        # The walks of all graphs do not fit in memory: the peer has one of seven patterns, of a tenth of them.
+        example("dhn-csl", DATA / "csl", {"PyTorch, enumerated, C8 of 15 graphs": (["dhn_torch.py", 8, 15], 2, 10)}),
         Model("rgcn, AIFB's size", "rgcn", tmp / "rgcn", {"PyTorch": (["rgcn.py", "torch"], 5, 3),
                                                           "PyG, 30 bases": (["rgcn.py", "pyg"], 5, 1)}),
         Model("gcn, ogbn-arxiv's size", "gcn", tmp / "gcn", {"PyTorch": (["gcn_large.py", "torch"], 3, 4),
                                                              "PyG": (["gcn_large.py", "pyg"], 3, None)},
-              memory="PyTorch"),
+              memory="PyTorch", by_hand="large"),
     ]
 
 
@@ -67,9 +69,16 @@ def bench_one(args, results, python, model):
     ours()
     # A peer has as many threads as suit it best: two may be slower than one.
     best = {name: min((1, 2), key=lambda t, n=name: theirs(n, t)) for name in model.peers}
-    ms = interleaved(args.runs, {"RN": ours, **{name: lambda n=name: theirs(n) for name in model.peers}})
+    works = {"RN": ours, **{name: lambda n=name: theirs(n) for name in model.peers}}
+    if model.by_hand:
+        tool = compiled(args, "gcn_c", *FAST)
+        works["C"] = lambda: json_lines([tool, model.by_hand, model.data, 5, 2])[-1]["ms_per_epoch"]
+    ms = interleaved(args.runs, works)
     work = f"{model.name}, training step"
     results.add(work, "RN, 2 threads", ms["RN"], "ms")
+    if model.by_hand:
+        results.add(work, "C by hand, 2 threads", ms["C"], "ms")
+        results.ratio(work, "C by hand / RN", ms["C"], ms["RN"], 1 / 1.15)
     for name, (_, _, target) in model.peers.items():
         results.add(work, f"{name}, {threads(best[name])}", ms[name], "ms")
         results.ratio(work, f"{name} / RN", ms[name], ms["RN"], target)
