@@ -1,15 +1,17 @@
 #!/bin/bash
-# GCN (Kipf and Welling 2017) on Cora as a shell pipeline: the model of model.json, the same bits.
+# gcn.sh GRAPH WORDS CLASSES: the GCN (Kipf and Welling 2017) of the examples gcn-cora and gcn-citeseer as a shell
+# pipeline; the model of their model.json, the same bits.
 set -euo pipefail
-D=${RN_DATA:?}/cora
+D=${RN_DATA:?}/${1:?usage: gcn.sh GRAPH WORDS CLASSES}
+WORDS=$2 CLASSES=$3
 t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
 
 rn-scan "$D/paper.csv" --key paper_id -o "$t/paper.er"
 
-# x(paper_id; [1433], sparse): row-normalised bag of words
+# x(paper_id; [WORDS], sparse): row-normalised bag of words
 rn-scan "$D/has_word.csv.zst" |
-  rn-encode 'index(word_id, 1433)' --name word |
+  rn-encode "index(word_id, $WORDS)" --name word |
   rn-agg 'sum(z)' --by paper_id --keys "$t/paper.er" --name bag |
   rn-map 'z / clamp(rowsum(z), 1, 1e9)' --name x -o "$t/x.er"
 
@@ -28,7 +30,7 @@ rn-map 'Dropout(0.5)(z)' "$t/x.er" --name drop0 |
   rn-join - "$t/adj.er" --on paper_id=src --name j1 |
   rn-agg 'sum(adj * h1)' --by dst --name a1 |
   rn-map 'Dropout(0.5)(ReLU(z))' --name drop1 |
-  rn-linear 7 --no-bias --init glorot --name h2 |
+  rn-linear "$CLASSES" --no-bias --init glorot --name h2 |
   rn-join - "$t/adj.er" --on dst=src --name j2 |
   rn-agg 'sum(adj * h2)' --by adj.dst --name logits -o "$t/logits.er"
 
@@ -40,4 +42,4 @@ rn-train <(rows train | rn-loss cross-entropy --target label --name loss) \
   --optimizer adam --lr 0.01 --decay 'h1*=5e-4' --epochs 200 \
   --runs "${RUNS:-10}" --seed "${SEED:-1}" --threads "${THREADS:-2}" \
   --placement "${PLACEMENT:-fused}" --device "${DEVICE:-cpu}" \
-  --tag example=gcn-cora --output-dir "${OUT:-$t}" --json -o "${OUT:-$t}/model.rnm"
+  --tag example="gcn-$1" --output-dir "${OUT:-$t}" --json -o "${OUT:-$t}/model.rnm"
