@@ -328,6 +328,25 @@ static int eval_extreme(struct rn_cx_state *s, const struct rn_cx_node *x, const
 	return 0;
 }
 
+/* Never NULL: a NULL is a value like another. */
+static int eval_hash(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t *active,
+		     struct rn_cx_vec *out, struct rn_err *e)
+{
+	struct rn_cx_scratch *t = &s->scratch[x->index];
+	struct rn_cx_vec v;
+
+	memset(t->u, 0, s->n * sizeof *t->u);
+	for (size_t k = 0; k < x->nkids; k++) {
+		RN_TRY(eval(s, x->kids[k], active, &v, e));
+		rn_cx_hash(x->kids[k]->type, &v, s->n, t->u);
+	}
+	for (size_t i = 0; i < s->n; i++)
+		t->u[i] >>= 1; /* an int64 from 0 on */
+	out->i = t->i;
+	out->null = NULL;
+	return 0;
+}
+
 /* ---- dispatch ---------------------------------------------------------------------------- */
 
 static int eval(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t *active,
@@ -362,6 +381,8 @@ static int eval(struct rn_cx_state *s, const struct rn_cx_node *x, const uint8_t
 	case RN_CX_GREATEST:
 	case RN_CX_LEAST:
 		return eval_extreme(s, x, active, out, e);
+	case RN_CX_HASH:
+		return eval_hash(s, x, active, out, e);
 	default:
 		for (size_t k = 0; k < x->nkids; k++)
 			RN_TRY(eval(s, x->kids[k], active, &kids[k], e));

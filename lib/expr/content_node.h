@@ -101,6 +101,7 @@ enum rn_cx_op {
 	RN_CX_GREATEST,
 	RN_CX_LEAST,
 	RN_CX_NULLIF,
+	RN_CX_HASH, /* of all kids together, each of any type */
 	RN_CX_NOPS
 };
 
@@ -222,6 +223,7 @@ struct rn_cx_vec {
 struct rn_cx_scratch {
 	union {
 		int64_t i[RN_CX_BATCH];
+		uint64_t u[RN_CX_BATCH];
 		double f[RN_CX_BATCH];
 		uint8_t b[RN_CX_BATCH];
 		struct rn_cx_text s[RN_CX_BATCH];
@@ -280,6 +282,9 @@ int rn_cx_row_fail(const struct rn_cx_state *s, const struct rn_cx_node *x, size
 
 /* Below 0, 0, above 0. */
 int rn_cx_cmp_text(const struct rn_cx_text *a, const struct rn_cx_text *b);
+
+/* Go on with h[i] by the values of v: see content_hash.c. */
+void rn_cx_hash(enum rn_type type, const struct rn_cx_vec *v, size_t n, uint64_t *h);
 
 /* The equality of two vectors, whatever it is where one is NULL, into eq. */
 void rn_cx_equal(enum rn_type ta, const struct rn_cx_vec *a, enum rn_type tb,

@@ -107,6 +107,7 @@ const struct rn_cx_info rn_cx_table[RN_CX_NOPS] = {
 	[RN_CX_GREATEST] = { .symbol = "greatest" },
 	[RN_CX_LEAST] = { .symbol = "least" },
 	[RN_CX_NULLIF] = { .symbol = "nullif", .run = rn_cx_nullif },
+	[RN_CX_HASH] = { .symbol = "hash" },
 };
 
 /* Other databases' names of some. */
@@ -134,7 +135,7 @@ void rn_cx_arity(enum rn_cx_op op, size_t *min, size_t *max)
 {
 	const char *args = rn_cx_table[op].args;
 
-	*min = 2;
+	*min = op == RN_CX_HASH ? 1 : 2;
 	*max = op == RN_CX_NULLIF ? 2 : 1000;
 	if (!args)
 		return;

@@ -395,6 +395,11 @@ int rn_cx_check(struct rn_cexpr *x, struct rn_cx_node *n, struct rn_err *e)
 		RN_TRY(meet(x, n, n->kids, n->nkids, e));
 		n->type = n->kids[0]->type;
 		return 0;
+	case RN_CX_HASH:
+		n->type = RN_INT64;
+		for (size_t i = 0; i < n->nkids; i++)
+			set_type(n->kids[i], RN_INT64);
+		return 0;
 	default: /* comparisons, in, between */
 		return meet(x, n, n->kids, n->nkids, e);
 	}

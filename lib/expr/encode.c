@@ -371,7 +371,7 @@ static int put(struct source *s, uint64_t row, struct rn_enc_cells *out, struct 
 		break;
 	}
 	if (null)
-		return 0;
+		return s->x.en->empty ? rn_enc_text_cells(&s->text, "", 0, s->from, out, e) : 0;
 	if (s->x.en->kind == RN_ENC_RAW)
 		return rn_enc_put(out, s->from, number_at(c, row), e);
 	if (s->x.en->kind == RN_ENC_INDEX)

@@ -60,6 +60,8 @@ struct rn_encoder {
 	double init_arg;
 	uint32_t ngrams, chars; /* RN_ENC_TEXT: words 1 ... ngrams long, or characters */
 	bool idf, sign;
+	bool blanks, crc;      /* words are between blanks, and as they are; CRC-32 hashes them */
+	char *empty;           /* the word that a text without any has, and NULL; or NULL: none */
 	enum rn_enc_norm norm;
 	unsigned parts;        /* RN_ENC_CYCLIC of a timestamp: a bit of each enum rn_enc_part */
 	double period;         /* of a number; 0: a timestamp */

@@ -30,8 +30,10 @@ enum { MAX_ENCODERS = 4096, MAX_ARGS = 4096, MAX_WIDTH = 1 << 28 };
 enum {
 	O_NULL = 1, O_LOG = 2, O_SCALE = 4, O_MIN = 8, O_TOP = 16, O_INIT = 32, O_NGRAMS = 64,
 	O_CHARS = 128, O_IDF = 256, O_SIGN = 512, O_NORM = 1024, O_PERIOD = 2048,
+	O_WORDS = 4096, O_HASH = 8192, O_EMPTY = 16384,
 	O_NUMBER = O_NULL | O_LOG | O_SCALE,
 	O_VOCABULARY = O_MIN | O_TOP,
+	O_TEXT = O_NGRAMS | O_CHARS | O_IDF | O_SIGN | O_NORM | O_WORDS | O_HASH | O_EMPTY,
 };
 
 static const struct kind {
@@ -47,8 +49,7 @@ static const struct kind {
 	[RN_ENC_ONEHOT] = { "onehot", "OneHot", "onehot(col, ...)", O_VOCABULARY, false, false },
 	[RN_ENC_CATEGORY] = { "category", "Category", "category(col, ..., D)", O_VOCABULARY | O_INIT, false,
 			      true },
-	[RN_ENC_TEXT] = { "text", "Text", "text(col, ..., N)", O_NGRAMS | O_CHARS | O_IDF | O_SIGN | O_NORM,
-			  false, true },
+	[RN_ENC_TEXT] = { "text", "Text", "text(col, ..., N)", O_TEXT, false, true },
 	[RN_ENC_CYCLIC] = { "cyclic", "Cyclic", "cyclic(col, PART, ...) or cyclic(col, period=P)", O_PERIOD,
 			    true, false },
 	[RN_ENC_TIME] = { "time", "Time", "time(col, ...)", O_NULL | O_SCALE, false, false },
@@ -67,6 +68,8 @@ static const char *const scales[] = {
 };
 static const char *const norms[] = { [RN_NORM_L2] = "l2", [RN_NORM_L1] = "l1",
 				     [RN_NORM_NONE] = "none" };
+static const char *const splits[] = { "letters", "blanks" };
+static const char *const hashes[] = { "xxh64", "crc32" };
 
 bool rn_encoder_fits(const struct rn_encoder *en)
 {
@@ -109,6 +112,7 @@ void rn_encoders_fini(struct rn_encoders *es)
 	for (size_t i = 0; i < es->n; i++) {
 		free(es->at[i].col);
 		free(es->at[i].ref);
+		free(es->at[i].empty);
 	}
 	free(es->at);
 	*es = (struct rn_encoders){ 0 };
@@ -328,7 +332,8 @@ static int set_option(const struct parser *p, const struct arg *a, const struct 
 		{ "null", O_NULL }, { "log", O_LOG }, { "scale", O_SCALE }, { "min", O_MIN },
 		{ "top", O_TOP }, { "init", O_INIT }, { "ngrams", O_NGRAMS },
 		{ "chars", O_CHARS }, { "idf", O_IDF }, { "sign", O_SIGN }, { "norm", O_NORM },
-		{ "period", O_PERIOD },
+		{ "period", O_PERIOD }, { "words", O_WORDS }, { "hash", O_HASH },
+		{ "empty", O_EMPTY },
 	};
 	struct rn_str have = RN_STR_INIT;
 	uint64_t count = 0;
@@ -364,6 +369,17 @@ static int set_option(const struct parser *p, const struct arg *a, const struct 
 		rc = choose(p, a, norms, sizeof norms / sizeof *norms, &i);
 		en->norm = (enum rn_enc_norm)i;
 		return rc;
+	case O_WORDS:
+		rc = choose(p, a, splits, sizeof splits / sizeof *splits, &i);
+		en->blanks = i;
+		return rc;
+	case O_HASH:
+		rc = choose(p, a, hashes, sizeof hashes / sizeof *hashes, &i);
+		en->crc = i;
+		return rc;
+	case O_EMPTY:
+		en->empty = a->text; /* until add() copies it */
+		return 0;
 	case O_MIN:
 		return whole(p, a, (uint64_t)1 << 53, &en->min);
 	case O_TOP:
@@ -397,7 +413,10 @@ static int add(struct parser *p, struct rn_encoders *es, const struct rn_encoder
 	*en = *proto;
 	en->col = strdup(col->text);
 	en->ref = ref ? strdup(ref->text) : NULL;
-	return en->col && (!ref || en->ref) ? 0 : rn_err_nomem(p->e, 0, "a name");
+	en->empty = proto->empty ? strdup(proto->empty) : NULL;
+	return en->col && (!ref || en->ref) && (!proto->empty || en->empty) ?
+		       0 :
+		       rn_err_nomem(p->e, 0, "a name");
 }
 
 /* cyclic(t, hour, weekday): what follows the column are parts. */

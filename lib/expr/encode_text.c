@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Text as a hashed bag of terms: words (runs of letters and digits; A to Z in lower
- * case; every byte from 0x80 on is a letter) and pairs, triples, ... of neighbours, or
- * the n-grams of characters of each word with a space at either end.
+ * case; every byte from 0x80 on is a letter; or whatever stands between blanks, as it is)
+ * and pairs, triples, ... of neighbours, or the n-grams of characters of each word with a
+ * space at either end.
  *
- *   bucket  XXH64(term) mod n; its sign is the hash's highest bit where that is asked for
+ *   bucket  XXH64(term) mod n, or CRC-32; its sign is the hash's highest bit where that is
+ *           asked for
  *   weight  how often the bucket was hit, by sign; times ln((1 + rows) / (1 + df)) + 1
  *           with idf; then divided by the norm of the row
  */
@@ -37,43 +39,95 @@ static bool is_letter(unsigned char c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c >= 0x80;
 }
 
+/* Bytes of the blank at s, 0: it is none.  Those of Unicode, and the four separators of ASCII. */
+static size_t blank(const char *s, size_t n)
+{
+	unsigned c = (unsigned char)s[0], c1 = n > 1 ? (unsigned char)s[1] : 0;
+	unsigned c2 = n > 2 ? (unsigned char)s[2] : 0;
+
+	if (c < 0x80)
+		return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1C && c <= 0x1F);
+	if (c == 0xC2)
+		return c1 == 0x85 || c1 == 0xA0 ? 2 : 0;
+	if ((c == 0xE1 && c1 == 0x9A && c2 == 0x80) ||                      /* U+1680 */
+	    (c == 0xE2 && c1 == 0x80 && (c2 <= 0x8A ? c2 >= 0x80 :          /* U+2000 to U+200A */
+			c2 == 0xA8 || c2 == 0xA9 || c2 == 0xAF)) ||         /* U+2028, 2029, 202F */
+	    (c == 0xE2 && c1 == 0x81 && c2 == 0x9F) ||                      /* U+205F */
+	    (c == 0xE3 && c1 == 0x80 && c2 == 0x80))                        /* U+3000 */
+		return 3;
+	return 0;
+}
+
+/* Where the word that begins at byte `at` ends; `at` itself: none begins there. */
+static size_t word_end(const struct rn_enc_text *t, size_t at, size_t n)
+{
+	const char *s = t->low.s;
+
+	if (t->en->blanks)
+		while (at < n && !blank(s + at, n - at))
+			at++;
+	else
+		while (at < n && is_letter((unsigned char)s[at]))
+			at++;
+	return at;
+}
+
 static const char *word(const struct rn_enc_text *t, size_t i, size_t *n)
 {
 	*n = t->words.at[i] & UINT32_MAX;
 	return t->low.s + (t->words.at[i] >> 32);
 }
 
-/* The words of s, in lower case. */
+/* The words of s, in lower case unless they are taken as they are. */
 static int split(struct rn_enc_text *t, const char *s, size_t n, struct rn_err *e)
 {
-	size_t from;
+	bool fold = !t->en->blanks;
+	size_t gap;
 
 	if (n >= UINT32_MAX)
 		return rn_err_set(e, RN_EDATA, "a text of %zu bytes", n);
 	rn_str_clear(&t->low);
 	for (size_t i = 0; i < n; i++)
-		rn_str_addc(&t->low, s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] | 0x20) : s[i]);
+		rn_str_addc(&t->low, fold && s[i] >= 'A' && s[i] <= 'Z' ? (char)(s[i] | 0x20) : s[i]);
 	RN_TRY(rn_str_check(&t->low, e));
 	t->words.n = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (!is_letter((unsigned char)t->low.s[i]))
+	for (size_t i = 0, end; i < n; i = end + gap) {
+		end = word_end(t, i, n);
+		gap = t->en->blanks && end < n ? blank(t->low.s + end, n - end) : 1;
+		if (end == i)
 			continue;
-		for (from = i; i < n && is_letter((unsigned char)t->low.s[i]); i++)
-			;
 		RN_TRY(rn_grow(&t->words.at, &t->words.cap, t->words.n + 1, sizeof *t->words.at,
 			       "the words of a text", e));
-		t->words.at[t->words.n++] = (uint64_t)from << 32 | (i - from);
+		t->words.at[t->words.n++] = (uint64_t)i << 32 | (end - i);
 	}
 	return 0;
 }
 
+/* That of zlib and PNG, four bits at a time. */
+static uint32_t crc32_of(const char *s, size_t n)
+{
+	static const uint32_t step[16] = {
+		0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
+		0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
+		0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C,
+	};
+	uint32_t c = UINT32_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		c ^= (unsigned char)s[i];
+		c = c >> 4 ^ step[c & 15];
+		c = c >> 4 ^ step[c & 15];
+	}
+	return ~c;
+}
+
 static int add_term(struct rn_enc_text *t, const char *s, size_t n, struct rn_err *e)
 {
-	uint64_t h = XXH64(s, n, 0);
+	uint64_t h = t->en->crc ? crc32_of(s, n) : XXH64(s, n, 0);
 
 	RN_TRY(rn_grow(&t->terms, &t->cap_terms, t->nterms + 1, sizeof *t->terms,
 		       "the terms of a text", e));
-	t->terms[t->nterms++] = (h % t->en->n) << 1 | (t->en->sign && h >> 63);
+	t->terms[t->nterms++] = (h % t->en->n) << 1 | (t->en->sign && h >> (t->en->crc ? 31 : 63));
 	return 0;
 }
 
@@ -149,6 +203,8 @@ static int terms(struct rn_enc_text *t, const char *s, size_t n, struct rn_err *
 			for (size_t k = 1; k <= most && i + k <= t->words.n; k++)
 				RN_TRY(add_words(t, i, k, e));
 	}
+	if (!t->words.n && t->en->empty)
+		RN_TRY(add_term(t, t->en->empty, strlen(t->en->empty), e));
 	if (t->nterms > 1)
 		qsort(t->terms, t->nterms, sizeof *t->terms, by_term);
 	return 0;

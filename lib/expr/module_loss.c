@@ -327,12 +327,12 @@ RN_LOWER(lower_ranking)
 {
 	struct rn_elv d;
 
-	RN_TRY(check_reduction(l, n, cfg, e));
+	RN_TRY(check_reduction(l, n, cfg + 1, e));
 	RN_TRY(same_shape(l, n, &a[0], &a[1], e));
 	RN_TRY(same_shape(l, n, &a[0], &a[2], e));
 	RN_TRY(op2(l, RN_EW_SUB, a[1], a[0], &d, e));
 	RN_TRY(op2(l, RN_EW_MUL, d, a[2], &d, e));
-	RN_TRY(op_num(l, RN_EW_ADD, d, cfg[1].num, &d, e));
+	RN_TRY(op_num(l, RN_EW_ADD, d, cfg[0].num, &d, e));
 	RN_TRY(op2(l, RN_EW_MAX, rn_elv_num(0), d, &d, e)); /* a tie has no gradient, as there */
 	return row_mean(l, d, out, e);
 }
@@ -347,7 +347,7 @@ static const struct rn_eargdecl
 	logits_cfg[] = { REDUCTION, { "pos_weight", RN_A_NUM, false, 1 }, { 0 } },
 	smooth_cfg[] = { REDUCTION, { "beta", RN_A_NUM, false, 1 }, { 0 } },
 	huber_cfg[] = { REDUCTION, { "delta", RN_A_NUM, false, 1 }, { 0 } },
-	margin_cfg[] = { REDUCTION, { "margin", RN_A_NUM, false, 0 }, { 0 } };
+	margin_cfg[] = { { "margin", RN_A_NUM, false, 0 }, REDUCTION, { 0 } };
 
 const struct rn_efunc rn_efuncs_loss[] = {
 	{ "CrossEntropyLoss", RN_FORM_CURRIED, 2, 2, 0, class_cfg, 1, lower_class_loss },

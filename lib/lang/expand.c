@@ -18,11 +18,6 @@ enum {
 	FAILED = UINT32_MAX - 2, /* an error that was told already is not told again */
 };
 
-static int no_memory(const struct rn_expander *x)
-{
-	return x->e && x->e->code ? x->e->code : RN_ENOMEM;
-}
-
 const struct rn_rule_inst *rn_expander_inst(const struct rn_expander *x, uint32_t i)
 {
 	return x->insts[i];
@@ -102,16 +97,16 @@ static int call(struct rn_expander *x, const struct rn_env *env, const struct rn
 		return rn_diag_error(x->d, r->at, r->end, "the function '%s' takes %u relation%s, not %u",
 				     fn->name, fn->nparams, fn->nparams == 1 ? "" : "s", r->nrels);
 	if (!in)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	in->fn = fn;
 	in->params = rn_expand_alloc(x, r->nrels * sizeof *in->params);
 	if (!in->params)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	for (uint32_t i = 0; i < r->nrels; i++)
 		RN_TRY(resolve(x, env, scope, &r->rels[i], &in->params[i]));
 	in->prefix = call_name(x, fn->name, args, r, in->params);
 	if (!in->prefix)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	RN_TRY(rn_bind_params(x, NULL, fn, args, &in->env));
 	value = &fn->body[fn->nbody - 1];
 	if (value->rule->ntparams)
@@ -264,7 +259,7 @@ static int push(struct rn_expander *x, void *items, uint32_t n, uint32_t *cap, s
 	memcpy(&old, items, sizeof old);
 	new = rn_expand_alloc(x, (*cap ? 2 * (size_t)*cap : 8) * size);
 	if (!new)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	if (n)
 		memcpy(new, old, n * size);
 	memcpy(items, &new, sizeof new);
@@ -287,7 +282,7 @@ static int make_places(struct making *m, const struct rn_env *env, struct rn_ato
 	struct rn_place *to = rn_expand_alloc(x, a->nplaces * sizeof *to);
 
 	if (!to)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	for (uint32_t i = 0; i < a->nplaces; i++) {
 		const struct rn_term *t = a->places[i].term, *c = NULL;
 		bool known = false;
@@ -332,7 +327,7 @@ static int make_emb(struct making *m, const struct rn_env *env, const struct rn_
 	} else if (m->set && m->set->kind == RN_ITEM_JOIN) {
 		*out = rn_expand_printf(x, "%s_%u", a->emb, element);
 	}
-	return *out ? 0 : no_memory(x);
+	return *out ? 0 : rn_expand_nomem(x);
 }
 
 static int note_emb(struct making *m, const struct rn_atom *a, const char *emb)
@@ -361,11 +356,12 @@ static int make_atom(struct making *m, const struct rn_env *env, const struct rn
 	const char *emb;
 
 	if (!a)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	if (++x->made > x->conf.max_instances)
 		return rn_diag_error(x->d, from->at, from->end,
 				     "the program expands to more than %u instances (--max-instances)",
 				     x->conf.max_instances);
+	RN_TRY(rn_expand_count(x, from->nplaces, from->at, from->end));
 	*a = *from;
 	RN_TRY(resolve(x, env, m->scope, &a->ref, &t));
 	RN_TRY(make_places(m, env, a));
@@ -450,12 +446,17 @@ static int make_head(struct making *m)
 	const struct rn_rule *r = m->rule;
 	struct rn_rule_inst *inst = m->inst;
 	struct rn_expander *x = m->x;
+	uint32_t end = r->name_at + (uint32_t)strlen(r->name);
 	const char *free = NULL;
 
+	if (r->nattrs > RN_EXPAND_COLUMNS)
+		return rn_diag_error(x->d, r->name_at, end, "a head has at most %d columns, and this one %u",
+				     RN_EXPAND_COLUMNS, r->nattrs);
+	RN_TRY(rn_expand_count(x, r->nattrs, r->name_at, end));
 	inst->nattrs = r->nattrs;
 	inst->attrs = rn_expand_alloc(x, r->nattrs * sizeof *inst->attrs);
 	if (!inst->attrs)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	/* The stacked embedding of a union is what the head calls it. */
 	if (inst->by_union && r->emb) {
 		RN_TRY(rn_find_free(x, m->env, m->scope, r->emb, "the embedding of a union", &free));
@@ -489,7 +490,7 @@ static int make(struct rn_expander *x, const struct rn_stmt *s, const struct rn_
 
 	m.inst = rn_expand_alloc(x, sizeof *m.inst);
 	if (!m.inst)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	m.env = scope ? scope->env : NULL;
 	if (s)
 		RN_TRY(rn_bind_params(x, m.env, s, args, &m.env));
@@ -533,7 +534,7 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	name = key.failed ? NULL : rn_expand_printf(x, "%s", key.s);
 	rn_str_fini(&key);
 	if (!name)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	RN_TRY(rn_memo_get(x, name, IN_PROGRESS, &slot, &fresh));
 	if (!fresh && *slot == IN_PROGRESS)
 		return rn_diag_error(x->d, at, end, "a cycle of rules: '%s' rests on itself", name);
@@ -549,7 +550,7 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	x->depth++;
 	frame = rn_expand_alloc(x, sizeof *frame);
 	if (!frame)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	if (framed)
 		rn_diag_push(x->d, frame, name, at);
 	rc = make(x, s, s->rule, scope, args, name, &inst);
@@ -573,7 +574,7 @@ static int run_name(struct rn_expander *x, const char *name, const char **out)
 	for (n = 1;; n++) {
 		*out = n > 1 ? rn_expand_printf(x, "%s/%u", name, n) : name;
 		if (!*out)
-			return no_memory(x);
+			return rn_expand_nomem(x);
 		RN_TRY(rn_memo_get(x, *out, FAILED, &slot, &fresh));
 		if (fresh)
 			return 0;

@@ -8,15 +8,21 @@
 #include <math.h>
 #include <string.h>
 
-static int no_memory(const struct rn_expander *x)
+static int too_many(struct rn_expander *x, uint32_t at, uint32_t end)
 {
-	return x->e && x->e->code ? x->e->code : RN_ENOMEM;
+	return rn_diag_error(x->d, at, end, "the program's expressions expand to more than %d terms",
+			     RN_EXPAND_TERMS);
 }
 
 int rn_expand_too_many(struct rn_expander *x, const struct rn_term *t)
 {
-	return rn_diag_error(x->d, t->at, t->end, "the program's expressions expand to more than %d terms",
-			     RN_EXPAND_TERMS);
+	return too_many(x, t->at, t->end);
+}
+
+int rn_expand_count(struct rn_expander *x, uint32_t n, uint32_t at, uint32_t end)
+{
+	x->nterms += (uint64_t)n * n / RN_EXPAND_LOOKUPS;
+	return x->nterms > RN_EXPAND_TERMS ? too_many(x, at, end) : 0;
 }
 
 int rn_term_copy(struct rn_expander *x, const struct rn_term *t, uint32_t n, struct rn_term **out)
@@ -24,7 +30,7 @@ int rn_term_copy(struct rn_expander *x, const struct rn_term *t, uint32_t n, str
 	struct rn_term *c = rn_expand_alloc(x, sizeof *c);
 
 	if (!c)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	if (++x->nterms > RN_EXPAND_TERMS)
 		return rn_expand_too_many(x, t);
 	*c = *t;
@@ -33,11 +39,11 @@ int rn_term_copy(struct rn_expander *x, const struct rn_term *t, uint32_t n, str
 	c->key = NULL;
 	c->arg = n ? rn_expand_alloc(x, n * sizeof *c->arg) : NULL;
 	if (n && !c->arg)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	if (t->key) {
 		c->key = rn_expand_alloc(x, n * sizeof *c->key);
 		if (!c->key)
-			return no_memory(x);
+			return rn_expand_nomem(x);
 		memcpy(c->key, t->key, (n < t->n ? n : t->n) * sizeof *c->key);
 	}
 	*out = c;
@@ -188,7 +194,7 @@ static int constant_args(struct rn_expander *x, const struct rn_env *env,
 
 	*out = NULL;
 	if (!args)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	for (uint32_t i = 0; i < t->n; i++) {
 		RN_TRY(constant(x, env, scope, t->arg[i], &args[i], told));
 		if (!args[i] && t->arg[i]->kind == RN_T_NAME && !t->arg[i]->templated)
@@ -303,7 +309,7 @@ int rn_constants(struct rn_expander *x, const struct rn_env *env, const struct r
 {
 	*out = n ? rn_expand_alloc(x, n * sizeof **out) : NULL;
 	if (n && !*out)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	for (uint32_t i = 0; i < n; i++)
 		RN_TRY(rn_constant(x, env, scope, t[i], bare_names, &(*out)[i]));
 	return 0;

@@ -20,11 +20,6 @@ struct walk {
 	struct rn_term ***cells; /* by guard, by row and place: made when they are met first */
 };
 
-static int no_memory(const struct rn_expander *x)
-{
-	return x->e && x->e->code ? x->e->code : RN_ENOMEM;
-}
-
 /* All conditions of the set that are constant now must hold. */
 static int element(struct walk *w, const struct rn_env *env)
 {
@@ -132,11 +127,11 @@ static int integers(struct walk *w, const struct rn_env *env)
 		const struct rn_env *in;
 
 		if (!t)
-			return no_memory(x);
+			return rn_expand_nomem(x);
 		*t = (struct rn_term){ .kind = RN_T_NUM, .num = v, .at = set->at, .end = set->end };
 		in = rn_env_bind(x, env, name, t);
 		if (!in)
-			return no_memory(x);
+			return rn_expand_nomem(x);
 		RN_TRY(element(w, in));
 	}
 	return 0;
@@ -155,7 +150,7 @@ static int cell(struct walk *w, const struct rn_column *c, uint64_t i, const str
 		return 0;
 	*out = t = rn_expand_alloc(x, sizeof *t);
 	if (!t)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	*t = (struct rn_term){ .kind = RN_T_NUM, .at = at->at, .end = at->end };
 	if (rn_column_is_null(c, i)) {
 		t->kind = RN_T_NONE;
@@ -163,7 +158,7 @@ static int cell(struct walk *w, const struct rn_column *c, uint64_t i, const str
 		t->kind = RN_T_STR;
 		t->str = rn_expand_printf(x, "%.*s", (int)(c->off[i + 1] - c->off[i]), c->bytes + c->off[i]);
 		if (!t->str)
-			return no_memory(x);
+			return rn_expand_nomem(x);
 	} else if (c->type == RN_BOOL) {
 		t->kind = RN_T_BOOL;
 		t->num = c->b[i];
@@ -197,7 +192,7 @@ static int bind_row(struct walk *w, const struct rn_env **env, const struct rn_a
 			if (!c) {
 				*env = rn_env_bind(x, *env, p->str, v);
 				if (!*env)
-					return no_memory(x);
+					return rn_expand_nomem(x);
 				continue;
 			}
 		} else {
@@ -227,7 +222,7 @@ static int rows(struct walk *w, const struct rn_env *env, uint32_t guard)
 	if (!w->cells[guard])
 		w->cells[guard] = rn_expand_alloc(x, r->rows * g->nplaces * sizeof **w->cells);
 	if (!w->cells[guard])
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	for (uint64_t i = 0; i < r->rows; i++) {
 		const struct rn_env *in = env;
 
@@ -247,7 +242,7 @@ int rn_expand_set(struct rn_expander *x, const struct rn_env *env, const struct 
 
 	w.cells = rn_expand_alloc(x, set->nguards * sizeof *w.cells);
 	if (!w.cells)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	RN_TRY(set->nguards ? rows(&w, env, 0) : integers(&w, env));
 	*count = w.n;
 	return 0;

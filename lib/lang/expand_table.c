@@ -41,7 +41,7 @@ char *rn_expand_printf(struct rn_expander *x, const char *fmt, ...)
 	return s;
 }
 
-static int no_memory(const struct rn_expander *x)
+int rn_expand_nomem(const struct rn_expander *x)
 {
 	return x->e && x->e->code ? x->e->code : RN_ENOMEM;
 }
@@ -177,7 +177,7 @@ int rn_named_local(struct rn_expander *x, const struct rn_stmt *fn, enum rn_stmt
 	*n = 0;
 	*out = mine = rn_expand_alloc(x, count * sizeof *mine);
 	if (!mine)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	for (uint32_t i = 0; i < fn->nbody; i++)
 		if (fn->body[i].kind == kind && !strcmp(fn->body[i].name, name))
 			mine[(*n)++] = (struct rn_named){ name, i, &fn->body[i] };
@@ -197,7 +197,7 @@ int rn_named_relations(struct rn_expander *x, const char *name, const struct rn_
 		return 0;
 	all = rn_expand_alloc(x, ((size_t)*n + nfuncs) * sizeof *all);
 	if (!all)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	if (*n)
 		memcpy(all, *out, *n * sizeof *all);
 	for (uint32_t i = 0; i < nfuncs; i++)
@@ -238,7 +238,7 @@ static int check_twice(struct rn_expander *x, const struct rn_stmt *s)
 	name = key.failed ? NULL : rn_expand_printf(x, "%s", key.s);
 	rn_str_fini(&key);
 	if (!name)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	rc = rn_memo_get(x, name, s->name_at, &before, &fresh);
 	if (rc || fresh)
 		return rc;
@@ -264,7 +264,7 @@ static int build_tables(struct rn_expander *x)
 	for (size_t i = 0; i < 4; i++) {
 		*tables[i] = rn_expand_alloc(x, (size_t)p->nstmts * sizeof **tables[i]);
 		if (!*tables[i])
-			return no_memory(x);
+			return rn_expand_nomem(x);
 	}
 	for (uint32_t i = 0; i < p->nstmts; i++) {
 		const struct rn_stmt *s = &p->stmts[i];
@@ -297,7 +297,7 @@ static int set_constant(struct rn_expander *x, const char *text)
 	t = rn_expand_alloc(x, sizeof *t);
 	s = rn_expand_alloc(x, sizeof *s);
 	if (!name || !t || !s)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	def = rn_named_find(x->defs, x->ndefs, name, &n);
 	if (!def || n > 1 || def->stmt->ntparams) {
 		struct rn_near near;
@@ -475,7 +475,7 @@ int rn_bind_params(struct rn_expander *x, const struct rn_env *up, const struct 
 			continue;
 		*out = rn_env_bind(x, *out, params[i]->str, args[i]);
 		if (!*out)
-			return no_memory(x);
+			return rn_expand_nomem(x);
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Terms under an environment: transforms, embedding and content expressions.
+ * Terms under an environment: transforms, embedding and content expressions.  What stands in
+ * brackets is in expand_bracket.c.
  */
 #include "expander.h"
 
@@ -8,28 +9,9 @@
 
 #include <string.h>
 
-static int no_memory(const struct rn_expander *x)
-{
-	return x->e && x->e->code ? x->e->code : RN_ENOMEM;
-}
-
 /* ---- embedding expressions -------------------------------------------------------------------- */
 
-/* A transform under way: its one free variable stands for `arg`. */
-struct within {
-	const struct rn_names *names;
-	const struct rn_env *env;     /* of the transform, or of the rule */
-	const struct rn_scope *scope;
-	const char *free;             /* the transform's variable; NULL: in the rule itself */
-	struct rn_term *arg;          /* already expanded */
-	const char *own;              /* "Mu<C2,0>": names its modules */
-	uint32_t nmodules, module;    /* modules with parameters in its body, and so far */
-};
-
-static int expand(struct rn_expander *x, struct within *w, const struct rn_term *t,
-		  struct rn_term **out);
-
-static bool has(const char *const *names, uint32_t n, const char *name)
+bool rn_has_name(const char *const *names, uint32_t n, const char *name)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (!strcmp(names[i], name))
@@ -89,7 +71,7 @@ static uint32_t count_modules(const struct rn_term *t)
 }
 
 /* name="Mu<1>" for a module inside a transform. */
-static int add_own_name(struct rn_expander *x, struct within *w, const struct rn_term *t,
+static int add_own_name(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
 			struct rn_term **out)
 {
 	struct rn_term *c, *s;
@@ -105,13 +87,13 @@ static int add_own_name(struct rn_expander *x, struct within *w, const struct rn
 	key = rn_expand_alloc(x, c->n * sizeof *key);
 	s = rn_expand_alloc(x, sizeof *s);
 	if (!key || !s)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	if ((*out)->key)
 		memcpy(key, (*out)->key, (*out)->n * sizeof *key);
 	*s = (struct rn_term){ .kind = RN_T_STR, .at = t->at, .end = t->end };
 	s->str = w->nmodules > 1 ? rn_expand_printf(x, "%s.%u", w->own, w->module) : w->own;
 	if (!s->str)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 	key[c->n - 1] = "name";
 	c->key = key;
 	c->arg[c->n - 1] = s;
@@ -123,6 +105,10 @@ static int unknown_function(struct rn_expander *x, const struct rn_term *t)
 {
 	struct rn_str hint = RN_STR_INIT;
 
+	if (rn_is_hash_bucket(t))
+		return rn_diag_error(x->d, t->at, t->at + (uint32_t)strlen(t->str),
+				     "'%s' is of columns, in brackets: [%s(1024, 16)(title)]", t->str,
+				     t->str);
 	rn_emb_suggest(t->str, &hint);
 	rn_diag_error(x->d, t->at, t->at + (uint32_t)strlen(t->str), "no function or transform '%s'%s",
 		      t->str, hint.s);
@@ -141,21 +127,21 @@ static int full_name(struct rn_expander *x, const struct rn_scope *scope, const 
 	rn_targs_print(args, n, &s);
 	*out = s.failed ? NULL : rn_expand_printf(x, "%s", s.s);
 	rn_str_fini(&s);
-	return *out ? 0 : no_memory(x);
+	return *out ? 0 : rn_expand_nomem(x);
 }
 
 /* Put a transform's body in; arg NULL: it is not applied to anything. */
-static int apply(struct rn_expander *x, struct within *w, const struct rn_term *at,
+static int apply(struct rn_expander *x, struct rn_within *w, const struct rn_term *at,
 		 const struct rn_term *const *args, uint32_t nargs, const struct rn_stmt *def,
 		 bool local, struct rn_term *arg, struct rn_term **out)
 {
-	struct within in = { .names = w->names, .scope = local ? w->scope : NULL, .arg = arg };
+	struct rn_within in = { .names = w->names, .scope = local ? w->scope : NULL, .arg = arg };
 	struct rn_diag_frame *frame = rn_expand_alloc(x, sizeof *frame);
 	struct rn_term *body, *call;
 	int rc;
 
 	if (!frame)
-		return no_memory(x);
+		return rn_expand_nomem(x);
 
 	if (x->depth >= RN_EXPAND_DEPTH)
 		return rn_diag_error(x->d, at->at, at->end, "transforms are nested more than %d deep: '%s'",
@@ -169,7 +155,7 @@ static int apply(struct rn_expander *x, struct within *w, const struct rn_term *
 	in.nmodules = count_modules(def->value);
 	rn_diag_push(x->d, frame, in.own, at->at);
 	x->depth++;
-	rc = expand(x, &in, def->value, &body);
+	rc = rn_expand_within(x, &in, def->value, &body);
 	x->depth--;
 	x->d->top = frame->up;
 	if (rc)
@@ -189,7 +175,7 @@ static int apply(struct rn_expander *x, struct within *w, const struct rn_term *
 }
 
 /* A name, or NAME<args>, that stands alone. */
-static int expand_name(struct rn_expander *x, struct within *w, const struct rn_term *t,
+static int expand_name(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
 		       struct rn_term **out)
 {
 	const struct rn_names *names = w->names;
@@ -206,9 +192,9 @@ static int expand_name(struct rn_expander *x, struct within *w, const struct rn_
 	if (!w->own && t->templated && t->n == 1 && args[0]->kind == RN_T_NUM) { /* z<2> is z_2 */
 		name = rn_expand_printf(x, "%s_%.0f", t->str, args[0]->num);
 		if (!name)
-			return no_memory(x);
+			return rn_expand_nomem(x);
 	}
-	if (!w->own && has(names->embs, names->nembs, name)) {
+	if (!w->own && rn_has_name(names->embs, names->nembs, name)) {
 		/* A set of one element is that element. */
 		if (names->nsplat == 1 && !strcmp(name, names->splat_base))
 			name = names->splat[0];
@@ -225,128 +211,10 @@ static int expand_name(struct rn_expander *x, struct within *w, const struct rn_
 	RN_TRY(rn_find_def(x, w->scope, t, t->str, args, t->n, &def, &local));
 	if (def)
 		return apply(x, w, t, args, t->n, def, local, NULL, out);
-	if (!w->own && has(names->vars, names->nvars, t->str))
+	if (!w->own && rn_has_name(names->vars, names->nvars, t->str))
 		return rn_diag_error(x->d, t->at, t->end, "'%s' is a column: [%s] makes an embedding of it",
 				     t->str, t->str);
 	return rn_diag_error(x->d, t->at, t->end, "'%s' is bound nowhere in the body", t->str);
-}
-
-bool rn_is_setting(const struct rn_term *call, uint32_t i)
-{
-	const struct rn_term *f = call->arg[0];
-
-	return (call->key && call->key[i]) ||
-	       (i > 1 && f->kind == RN_T_NAME && !strcasecmp(f->str, "cyclic"));
-}
-
-/* [a, Enc(8)(b)]: variables of the body, and encoders of them; `setting`: among an encoder's. */
-static int expand_bracket(struct rn_expander *x, struct within *w, const struct rn_term *t,
-			  bool setting, struct rn_term **out)
-{
-	bool made = t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_CALL;
-	const struct rn_names *names = w->names;
-	const struct rn_term *c;
-
-	if (t->kind == RN_T_NAME) {
-		if (!setting && has(names->vars, names->nvars, t->str) && !t->templated) {
-			*out = (struct rn_term *)(uintptr_t)t;
-			return 0;
-		}
-		RN_TRY(rn_try_constant(x, w->env, w->scope, t, &c));
-		if (c || (setting && !t->templated)) { /* a word: Cyclic(hour)(t) */
-			*out = (struct rn_term *)(uintptr_t)(c ? c : t);
-			return 0;
-		}
-		if (has(names->embs, names->nembs, t->str))
-			return rn_diag_error(x->d, t->at, t->end, "'%s' is an embedding: without the brackets",
-					     t->str);
-		return rn_diag_error(x->d, t->at, t->end, "no column '%s' in the body", t->str);
-	}
-	if (rn_is_literal(t)) {
-		*out = (struct rn_term *)(uintptr_t)t;
-		return 0;
-	}
-	RN_TRY(rn_term_copy(x, t, t->n, out));
-	for (uint32_t i = 0; i < t->n; i++) {
-		if (t->kind == RN_T_CALL && !i && t->arg[0]->kind == RN_T_NAME)
-			(*out)->arg[0] = t->arg[0];
-		else
-			RN_TRY(expand_bracket(x, w, t->arg[i],
-					      made ? !i : setting || (t->kind == RN_T_CALL && rn_is_setting(t, i)),
-					      &(*out)->arg[i]));
-	}
-	return 0;
-}
-
-/* Is an item of a bracket a module over columns, Linear(1, 8)(age), rather than an encoder? */
-static bool is_module_item(const struct rn_expander *x, const struct within *w,
-			   const struct rn_term *t)
-{
-	const struct rn_term *f = t;
-	struct rn_emb_fn fn;
-	uint32_t n = 0;
-	bool local;
-
-	while (f->kind == RN_T_CALL)
-		f = f->arg[0];
-	if (t->kind != RN_T_CALL || f->kind != RN_T_NAME)
-		return false;
-	rn_find_defs(x, w->scope, f->str, &n, &local);
-	return n || local || rn_emb_function(f->str, &fn);
-}
-
-static int new_bracket(struct rn_expander *x, struct rn_term *t, struct rn_term **out)
-{
-	struct rn_term *b = rn_expand_alloc(x, sizeof *b);
-
-	if (!b || !(b->arg = rn_expand_alloc(x, sizeof *b->arg)))
-		return no_memory(x);
-	b->kind = RN_T_BRACKET;
-	b->at = t->at;
-	b->end = t->end;
-	b->depth = t->depth + 1;
-	b->n = 1;
-	b->arg[0] = t;
-	*out = b;
-	return 0;
-}
-
-/* The module with brackets around its columns: Linear(1, 8)([age]). */
-static int module_item(struct rn_expander *x, const struct within *w, struct rn_term *t,
-		       struct rn_term **out)
-{
-	if (t->kind == RN_T_NAME || (t->kind == RN_T_CALL && !is_module_item(x, w, t)))
-		return new_bracket(x, t, out);
-	*out = t;
-	if (t->kind != RN_T_CALL)
-		return 0;
-	RN_TRY(rn_term_copy(x, t, t->n, out));
-	(*out)->arg[0] = t->arg[0];
-	for (uint32_t i = 1; i < t->n; i++)
-		RN_TRY(module_item(x, w, t->arg[i], &(*out)->arg[i]));
-	return 0;
-}
-
-/* [a, Linear(1, 8)(b), c] is Concat([a], Linear(1, 8)([b]), [c]). */
-static int expand_modules(struct rn_expander *x, struct within *w, const struct rn_term *t,
-			  struct rn_term **out)
-{
-	struct rn_term *call, *name;
-
-	if (t->n == 1) {
-		RN_TRY(module_item(x, w, t->arg[0], &call));
-		return expand(x, w, call, out);
-	}
-	name = rn_expand_alloc(x, sizeof *name);
-	if (!name)
-		return no_memory(x);
-	*name = (struct rn_term){ .kind = RN_T_NAME, .at = t->at, .end = t->end, .str = "Concat" };
-	RN_TRY(rn_term_copy(x, t, t->n + 1, &call));
-	call->kind = RN_T_CALL;
-	call->arg[0] = name;
-	for (uint32_t i = 0; i < t->n; i++)
-		RN_TRY(module_item(x, w, t->arg[i], &call->arg[i + 1]));
-	return expand(x, w, call, out);
 }
 
 /* Aggregates of a head that expressions do not know by that name. */
@@ -356,7 +224,7 @@ static bool is_aggregate(const char *name)
 }
 
 /* f(…) where f is no transform: a function, or a module that is made. */
-static int expand_function(struct rn_expander *x, struct within *w, const struct rn_term *t,
+static int expand_function(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
 			   struct rn_term **out)
 {
 	const struct rn_names *names = w->names;
@@ -373,7 +241,7 @@ static int expand_function(struct rn_expander *x, struct within *w, const struct
 	if (t->arg[0]->kind == RN_T_NAME)
 		c->arg[0] = t->arg[0];
 	else
-		RN_TRY(expand(x, w, t->arg[0], &c->arg[0]));
+		RN_TRY(rn_expand_within(x, w, t->arg[0], &c->arg[0]));
 	for (uint32_t i = 1; i < t->n; i++) {
 		const struct rn_term *a = t->arg[i];
 
@@ -394,19 +262,19 @@ static int expand_function(struct rn_expander *x, struct within *w, const struct
 			/* softmax(a; t), Linear(8, 8, per=t): a variable; per="t": a column of that name */
 			if (w->own)
 				return rn_diag_error(x->d, a->at, a->end, "a transform knows no columns");
-			if (a->kind != RN_T_NAME || !has(names->vars, names->nvars, a->str))
+			if (a->kind != RN_T_NAME || !rn_has_name(names->vars, names->nvars, a->str))
 				return rn_diag_error(x->d, a->at, a->end, "expected a variable of the body");
 			c->arg[to++] = (struct rn_term *)(uintptr_t)a;
 			continue;
 		}
-		RN_TRY(expand(x, w, a, &c->arg[to++]));
+		RN_TRY(rn_expand_within(x, w, a, &c->arg[to++]));
 	}
 	c->n = to;
 	*out = c;
 	return w->own && fn.params ? add_own_name(x, w, t, out) : 0;
 }
 
-static int expand_call(struct rn_expander *x, struct within *w, const struct rn_term *t,
+static int expand_call(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
 		       struct rn_term **out)
 {
 	const struct rn_term *f = t->arg[0], **args;
@@ -424,12 +292,12 @@ static int expand_call(struct rn_expander *x, struct within *w, const struct rn_
 		return expand_function(x, w, t, out);
 	if (t->n != 2 || t->key || t->arg[1]->kind == RN_T_SPLAT)
 		return rn_diag_error(x->d, t->at, t->end, "the transform '%s' takes one embedding", f->str);
-	RN_TRY(expand(x, w, t->arg[1], &arg));
+	RN_TRY(rn_expand_within(x, w, t->arg[1], &arg));
 	return apply(x, w, f, args, f->n, def, local, arg, out);
 }
 
-static int expand(struct rn_expander *x, struct within *w, const struct rn_term *t,
-		  struct rn_term **out)
+int rn_expand_within(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
+		     struct rn_term **out)
 {
 	uint32_t depth = 0;
 	uint64_t size = 1;
@@ -446,16 +314,13 @@ static int expand(struct rn_expander *x, struct within *w, const struct rn_term 
 	case RN_T_BRACKET:
 		if (w->own)
 			return rn_diag_error(x->d, t->at, t->end, "a transform knows no columns");
-		for (uint32_t i = 0; i < t->n; i++)
-			if (is_module_item(x, w, t->arg[i]))
-				return expand_modules(x, w, t, out);
-		RN_TRY(expand_bracket(x, w, t, false, out));
+		RN_TRY(rn_expand_bracket(x, w, t, out));
 		break;
 	case RN_T_NEG:
 	case RN_T_BIN:
 		RN_TRY(rn_term_copy(x, t, t->n, out));
 		for (uint32_t i = 0; i < t->n; i++)
-			RN_TRY(expand(x, w, t->arg[i], &(*out)->arg[i]));
+			RN_TRY(rn_expand_within(x, w, t->arg[i], &(*out)->arg[i]));
 		break;
 	default:
 		return rn_diag_error(x->d, t->at, t->end, "this cannot stand in an embedding expression");
@@ -478,9 +343,9 @@ static int expand(struct rn_expander *x, struct within *w, const struct rn_term 
 int rn_expand_emb(struct rn_expander *x, const struct rn_names *names, const struct rn_term *t,
 		  struct rn_term **out)
 {
-	struct within w = { .names = names, .env = names->env, .scope = names->scope };
+	struct rn_within w = { .names = names, .env = names->env, .scope = names->scope };
 
-	RN_TRY(expand(x, &w, t, out));
+	RN_TRY(rn_expand_within(x, &w, t, out));
 	x->nterms += (*out)->size;
 	return x->nterms > RN_EXPAND_TERMS ? rn_expand_too_many(x, t) : 0;
 }
@@ -497,7 +362,7 @@ int rn_expand_content(struct rn_expander *x, const struct rn_names *names,
 		*out = (struct rn_term *)(uintptr_t)t;
 		return 0;
 	case RN_T_NAME:
-		if (has(names->vars, names->nvars, t->str) && !t->templated) {
+		if (rn_has_name(names->vars, names->nvars, t->str) && !t->templated) {
 			*out = (struct rn_term *)(uintptr_t)t;
 			return 0;
 		}
@@ -505,7 +370,7 @@ int rn_expand_content(struct rn_expander *x, const struct rn_names *names,
 		*out = (struct rn_term *)(uintptr_t)c;
 		if (c)
 			return 0;
-		if (has(names->embs, names->nembs, t->str))
+		if (rn_has_name(names->embs, names->nembs, t->str))
 			return rn_diag_error(x->d, t->at, t->end, "'%s' is an embedding, and this is an expression "
 					     "over columns", t->str);
 		return rn_diag_error(x->d, t->at, t->end, "'%s' is bound nowhere in the body", t->str);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The state of an expansion.  Private to expand.c (relations), expand_set.c (bounded sets),
- * expand_const.c (constants), expand_term.c (transforms, expressions) and expand_table.c.
+ * expand_const.c (constants), expand_term.c (transforms, expressions), expand_bracket.c (columns in
+ * brackets) and expand_table.c.
  *
  * Functions give 0, RN_EUSAGE when the diag was told, or another code with e.
  */
@@ -14,6 +15,8 @@
 enum {
 	RN_EXPAND_DEPTH = 200,       /* templates inside each other */
 	RN_EXPAND_TERMS = 2000000,   /* terms that expressions may come to */
+	RN_EXPAND_COLUMNS = 4096,    /* of one head */
+	RN_EXPAND_LOOKUPS = 128,     /* names that are looked through for what a term costs */
 	RN_EXPAND_NAME = 200,        /* bytes of a call's relations in its name */
 };
 
@@ -71,10 +74,22 @@ struct rn_names {
 	const struct rn_term *root; /* the head's embedding, whose call may be an aggregate */
 };
 
+/* A transform under way: its one free variable stands for `arg`. */
+struct rn_within {
+	const struct rn_names *names;
+	const struct rn_env *env;     /* of the transform, or of the rule */
+	const struct rn_scope *scope;
+	const char *free;             /* the transform's variable; NULL: in the rule itself */
+	struct rn_term *arg;          /* already expanded */
+	const char *own;              /* "Mu<C2,0>": names its modules */
+	uint32_t nmodules, module;    /* modules with parameters in its body, and so far */
+};
+
 /* ---- expand_table.c ------------------------------------------------------------------------- */
 
 /* Zeroed; NULL with x->e. */
 void *rn_expand_alloc(struct rn_expander *x, size_t size);
+int rn_expand_nomem(const struct rn_expander *x); /* what such a NULL means as a code */
 char *rn_expand_printf(struct rn_expander *x, const char *fmt, ...) RN_PRINTF(2, 3);
 const struct rn_env *rn_env_bind(struct rn_expander *x, const struct rn_env *up, const char *name,
 				 const struct rn_term *value);
@@ -112,6 +127,8 @@ bool rn_is_literal(const struct rn_term *t);
 /* A copy with room for n arguments; where the original stands in the text, it stands. */
 int rn_term_copy(struct rn_expander *x, const struct rn_term *t, uint32_t n, struct rn_term **out);
 int rn_expand_too_many(struct rn_expander *x, const struct rn_term *t); /* terms: RN_EUSAGE */
+/* n attributes, or places, each of which is looked for among the others, count as terms, too. */
+int rn_expand_count(struct rn_expander *x, uint32_t n, uint32_t at, uint32_t end);
 /* Definitions called `name`: of the program; those of the function that we are in, which hide
  * them (*local), stand elsewhere. */
 const struct rn_named *rn_find_defs(const struct rn_expander *x, const struct rn_scope *scope,
@@ -138,12 +155,23 @@ int rn_constants(struct rn_expander *x, const struct rn_env *env, const struct r
  * NULL and stays so where there is none; RN_EUSAGE for a second.  `of`: "a transform". */
 int rn_find_free(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
 		 const struct rn_term *t, const char *of, const char **name);
-/* An embedding expression with constants, transforms and *z put in. */
+/* An embedding expression with constants, transforms and *z put in: of a rule, or of what is
+ * under way in w. */
 int rn_expand_emb(struct rn_expander *x, const struct rn_names *names, const struct rn_term *t,
 		  struct rn_term **out);
+int rn_expand_within(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
+		     struct rn_term **out);
+bool rn_has_name(const char *const *names, uint32_t n, const char *name);
 /* A content expression (head, comparison): constants and template arguments put in. */
 int rn_expand_content(struct rn_expander *x, const struct rn_names *names,
 		      const struct rn_term *t, struct rn_term **out);
+
+/* ---- expand_bracket.c ------------------------------------------------------------------------ */
+
+bool rn_is_hash_bucket(const struct rn_term *t); /* a call of HashBucketTextEncoder? */
+/* A RN_T_BRACKET: not its depth and size. */
+int rn_expand_bracket(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
+		      struct rn_term **out);
 
 /* ---- expand_set.c --------------------------------------------------------------------------- */
 

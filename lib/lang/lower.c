@@ -107,11 +107,18 @@ int rn_lowering_infer(struct rn_lowering *l, uint32_t node, const struct rn_rule
 
 	if (!in)
 		return rn_lowering_nomem(l);
+	if (l->nfields > RN_LOWER_FIELDS)
+		return RN_EUSAGE; /* which was told */
 	for (uint32_t i = 0; i < n->nin; i++)
 		in[i] = &l->schemas[n->in[i].node];
+	l->nfields -= l->schemas[node].ncols + l->schemas[node].nparts;
 	rn_schema_fini(&l->schemas[node]);
 	l->schemas[node] = (struct rn_schema){ 0 };
 	rc = rn_node_infer(n, in, &l->schemas[node], &mine);
+	l->nfields += l->schemas[node].ncols + l->schemas[node].nparts;
+	if (!rc && l->nfields > RN_LOWER_FIELDS)
+		return rn_diag_error(l->d, at, end, "the program's stages have more than %d columns and "
+				     "embeddings in all", RN_LOWER_FIELDS);
 	return rc ? tell(l, rc, &mine, inst, n->name, at, end, map) : 0;
 }
 

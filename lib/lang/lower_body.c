@@ -25,14 +25,20 @@ static int place_column(struct rn_lowering *l, const struct rn_inst_atom *a, uin
 {
 	const struct rn_schema *s = rn_lowering_schema(l, node);
 	const struct rn_place *p = &a->atom->places[i];
+	bool decoded = a->kind == RN_REL_PRED && decodes(rn_expander_inst(l->x, a->rule));
 	struct rn_err mine = { 0 };
 
 	*col = i;
-	if (p->col && rn_schema_find(s, p->col, col, &mine))
+	if (p->col && rn_schema_find(s, p->col, col, &mine) && decoded)
+		return rn_diag_error(l->d, p->at, p->at + (uint32_t)strlen(p->col),
+				     "no column '%s' in '%s' here: what a ?pred decodes goes to its file; "
+				     "%s(...; z) has the embedding", p->col, a->atom->ref.name,
+				     a->atom->ref.name);
+	if (p->col && mine.code)
 		return rn_diag_error(l->d, p->at, p->at + (uint32_t)strlen(p->col), "%s", mine.msg);
 	if (*col < s->ncols)
 		return 0;
-	if (a->kind == RN_REL_PRED && decodes(rn_expander_inst(l->x, a->rule)))
+	if (decoded)
 		return rn_diag_error(l->d, a->atom->at, a->atom->end,
 				     "'%s' has %zu column%s here, and here are %u places: what a ?pred decodes goes to "
 				     "its file; %s(...; z) has the embedding", a->atom->ref.name, s->ncols,

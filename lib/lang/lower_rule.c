@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 /* ---- nodes and views ------------------------------------------------------------------------ */
 
 uint32_t rn_rule_name_end(const struct rn_rule_inst *r)
@@ -245,54 +248,68 @@ static const char *attr_name(struct rn_lowering *l, const struct rn_attr *a, uin
 	return rn_lowering_printf(l, "c%u", i);
 }
 
+/* Names of a head's columns, and how often each was met. */
+struct name_set {
+	size_t cap; /* a power of two, more than there will be */
+	struct name_count {
+		const char *name;
+		unsigned n;
+	} *at;
+};
+
+static bool open_names(struct rn_lowering *l, uint32_t n, struct name_set *s)
+{
+	s->cap = 16;
+	while (s->cap < 2 * (size_t)n)
+		s->cap *= 2;
+	s->at = rn_lowering_alloc(l, s->cap * sizeof *s->at);
+	return s->at;
+}
+
+static struct name_count *find_name(const struct name_set *s, const char *name)
+{
+	size_t i = XXH3_64bits(name, strlen(name)) & (s->cap - 1);
+
+	while (s->at[i].name && strcmp(s->at[i].name, name))
+		i = (i + 1) & (s->cap - 1);
+	return &s->at[i];
+}
+
 /* A name that no column before it has: name, or name_k. */
-static const char *unique(struct rn_lowering *l, const char *name, unsigned k, uint32_t n,
-			  const char *const *names)
+static const char *unique(struct rn_lowering *l, const char *name, unsigned k,
+			  const struct name_set *all)
 {
 	const char *try = k < 2 ? name : rn_lowering_printf(l, "%s_%u", name, k);
 
-	for (k = k < 2 ? 2 : k + 1; try; k++) {
-		bool taken = false;
-
-		for (uint32_t i = 0; i < n; i++)
-			taken = taken || !strcmp(names[i], try);
-		if (!taken)
-			return try;
+	for (k = k < 2 ? 2 : k + 1; try && find_name(all, try)->name; k++)
 		try = rn_lowering_printf(l, "%s_%u", name, k);
-	}
-	return NULL;
+	return try;
 }
 
 static int sort_attrs(struct rn_lowering *l, const struct rn_rule_inst *r, struct head *h)
 {
-	const char **all = rn_lowering_alloc(l, r->nattrs * sizeof *all);
-	const char **raw = rn_lowering_alloc(l, r->nattrs * sizeof *raw);
-	uint32_t nall = 0;
+	struct name_set raw, all; /* as they are written, and as they are then called */
 
-	if (!all || !raw)
+	if (!open_names(l, r->nattrs + 1, &raw) || !open_names(l, r->nattrs + 1, &all))
 		return rn_lowering_nomem(l);
-	if (r->nattrs > RN_LOWER_COLUMNS)
-		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r),
-				     "a head has at most %d columns, and this one %u", RN_LOWER_COLUMNS, r->nattrs);
 	for (uint32_t i = 0; i < r->nattrs; i++) {
 		const struct rn_attr *a = &r->attrs[i];
+		struct name_count *met;
 		const char *name;
-		unsigned same = 1;
 
 		if (r->rule->attrs[i].term->kind == RN_T_BRACKET)
 			continue; /* decoded: the run's matter */
 		name = attr_name(l, a, i);
-		if (name && a->name)
-			for (uint32_t k = 0; k < nall; k++)
-				if (!strcmp(all[k], name))
-					return rn_diag_error(l->d, a->at, 0, "two columns are called '%s'", name);
-		for (uint32_t k = 0; name && k < nall; k++)
-			same += !strcmp(raw[k], name);
-		raw[nall] = name;
-		name = name ? unique(l, name, same, nall, all) : NULL;
 		if (!name)
 			return rn_lowering_nomem(l);
-		all[nall++] = name;
+		if (a->name && find_name(&all, name)->name)
+			return rn_diag_error(l->d, a->at, 0, "two columns are called '%s'", name);
+		met = find_name(&raw, name);
+		met->name = name;
+		name = unique(l, name, ++met->n, &all);
+		if (!name)
+			return rn_lowering_nomem(l);
+		find_name(&all, name)->name = name;
 		if (is_content_agg(a->term)) {
 			h->agg_names[h->naggs] = name;
 			h->aggs[h->naggs++] = a->term;
@@ -308,8 +325,13 @@ static int sort_attrs(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 static int add_extras(struct rn_lowering *l, struct head *h, uint32_t room)
 {
 	const char **vars = NULL;
+	struct name_set names;
 	uint32_t n = 0, cap = 0;
 
+	if (!open_names(l, room + 1, &names))
+		return rn_lowering_nomem(l);
+	for (uint32_t i = 0; i < h->n; i++)
+		find_name(&names, h->names[i])->name = h->names[i];
 	h->nkeep = h->n;
 	if (h->emb)
 		RN_TRY(rn_text_vars(l, h->emb, true, &n, &cap, &vars));
@@ -327,9 +349,10 @@ static int add_extras(struct rn_lowering *l, struct head *h, uint32_t room)
 		if (!t)
 			return rn_lowering_nomem(l);
 		*t = (struct rn_term){ .kind = RN_T_NAME, .str = vars[i] };
-		h->names[h->nkeep] = unique(l, vars[i], 1, h->nkeep, h->names);
+		h->names[h->nkeep] = unique(l, vars[i], 1, &names);
 		if (!h->names[h->nkeep])
 			return rn_lowering_nomem(l);
+		find_name(&names, h->names[h->nkeep])->name = h->names[h->nkeep];
 		h->terms[h->nkeep++] = t;
 	}
 	return 0;

@@ -14,7 +14,7 @@ enum {
 	RN_LOWER_FAILED = UINT32_MAX - 1, /* what was wrong was told */
 	RN_LOWER_BUSY = UINT32_MAX - 2,   /* under way */
 	RN_LOWER_ATOMS = 500,             /* that one body joins */
-	RN_LOWER_COLUMNS = 4096,          /* of one head */
+	RN_LOWER_FIELDS = 1000000,        /* columns and embeddings of all stages */
 	RN_LOWER_NESTED = 100,            /* stages of rules of stages of rules … */
 };
 
@@ -36,6 +36,7 @@ struct rn_lowering {
 	uint32_t *names;            /* node + 1 by hash of its name; 0: free */
 	struct rn_schema *schemas;  /* by node */
 	size_t cap_schemas;
+	uint64_t nfields;           /* columns and embeddings of all stages so far */
 	uint32_t nsources;
 	size_t cap_sources;
 	struct rn_lang_source *sources;

@@ -148,6 +148,34 @@ static bool parse_atom(struct rn_parser *p, struct rn_atom *a)
 
 /* ---- bodies -------------------------------------------------------------------------------- */
 
+static bool at_operator(const struct rn_parser *p)
+{
+	switch (p->t.kind) {
+	case RN_TOK_PUNCT:
+		return strchr("<>=+-*/@", p->t.ch);
+	case RN_TOK_POW: case RN_TOK_EQ: case RN_TOK_NE: case RN_TOK_LE: case RN_TOK_GE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* At the ( of a call: does what stands behind its ) go on with it, as in upper(x) == "A"? */
+static bool call_is_operand(struct rn_parser look)
+{
+	unsigned open = 0;
+
+	do {
+		open += rn_at(&look, '(');
+		open -= rn_at(&look, ')');
+		if (look.t.kind == RN_TOK_END || look.t.kind == RN_TOK_IF || rn_at(&look, '.') ||
+		    rn_at(&look, ';'))
+			return false;
+		rn_next(&look);
+	} while (open);
+	return at_operator(&look);
+}
+
 /* Does an atom come next, rather than a comparison?  NAME, perhaps < >, then (. */
 static bool atom_follows(const struct rn_parser *p)
 {
@@ -166,8 +194,9 @@ static bool atom_follows(const struct rn_parser *p)
 			angle += rn_at(&look, '<') ? 1 : rn_at(&look, '>') ? -1 : 0;
 			rn_next(&look);
 		} while (angle && look.t.kind != RN_TOK_END);
+		return rn_at(&look, '(');
 	}
-	return rn_at(&look, '(');
+	return rn_at(&look, '(') && !call_is_operand(look);
 }
 
 static bool add_cond(struct rn_parser *p, struct rn_item *it)

@@ -174,6 +174,20 @@ static int match(struct rn_join_run *r, const struct rn_ctx *c, const struct rn_
 	return rn_join(c, left, &right, r->index[i], kind, j, e);
 }
 
+enum { MANY_PAIRS = 1000000 };
+
+/* Before the work: without a key every row meets every other. */
+static void report_product(const struct rn_join_run *r, const struct rn_ctx *c, size_t i)
+{
+	uint64_t left = r->rows, right = r->in[i]->rows;
+	char label[128];
+
+	if (!r->pieces && !r->keys[i - 1].n && left > 1 && right > 1)
+		rn_log(c, left > MANY_PAIRS / right ? RN_LOG_WARN : RN_LOG_INFO,
+		       "%s: no key: a product of %" PRIu64 " x %" PRIu64 " rows",
+		       rn_node_label(r->n, label, sizeof label), left, right);
+}
+
 /* Join the rows so far, of schema `left`, with input i; maps 0 … i grow. */
 static int join_next(struct rn_join_run *r, const struct rn_ctx *c, size_t i,
 		     struct rn_join_count *count, struct rn_err *e)
@@ -185,6 +199,7 @@ static int join_next(struct rn_join_run *r, const struct rn_ctx *c, size_t i,
 	struct rn_join_result j = { 0 };
 	int rc = 0;
 
+	report_product(r, c, i);
 	for (size_t q = 0; q < k->n; q++) {
 		names[q] = r->left.cols[k->left[q]].name;
 		RN_GOTO(out, left_column(r, i, k->left[q], &cols[q], e));

@@ -194,21 +194,36 @@ static bool taken(const struct rn_schema *s, const char *name, const char *qual)
 	return false;
 }
 
+/* Does a column bear this qualifier, or (NULL) any? */
+static bool has_qual(const struct rn_schema *s, const char *qual)
+{
+	for (size_t i = 0; i < s->ncols; i++)
+		if (s->cols[i].qual && (!qual || !strcmp(s->cols[i].qual, qual)))
+			return true;
+	return false;
+}
+
+/* Are the columns of input r, called `as`, apart from those of l before one has looked? */
+static bool apart(const struct rn_schema *l, const struct rn_schema *r, const char *as)
+{
+	return !has_qual(r, NULL) && !has_qual(l, as);
+}
+
 /* Add column f of an input called `as`; where its name with its qualifier is
- * there already, the input's name goes in front of the qualifier. */
+ * there already, the input's name goes in front of the qualifier.  sure: it is not there. */
 static int add_field(struct rn_schema *out, const struct rn_field *f, const char *as, bool key,
-		     struct rn_err *e)
+		     bool sure, struct rn_err *e)
 {
 	const char *qual = f->qual ? f->qual : key ? NULL : as;
 	struct rn_str deep = RN_STR_INIT;
 	int rc;
 
-	if (f->qual && taken(out, f->name, qual)) {
+	if (!sure && f->qual && taken(out, f->name, qual)) {
 		rn_str_addf(&deep, "%s.%s", as, f->qual);
 		RN_GOTO(out, rn_str_check(&deep, e));
 		qual = deep.s;
 	}
-	if (taken(out, f->name, qual))
+	if (!sure && taken(out, f->name, qual))
 		rc = rn_err_set(e, RN_EUSAGE,
 				"two inputs called '%s' have a column '%s': name the inputs (NAME=FILE)", as,
 				f->name);
@@ -223,11 +238,13 @@ out:
 static int joined_columns(const struct rn_schema *l, const struct rn_schema *r, const char *as,
 			  const struct rn_join_keys *k, struct rn_schema *out, struct rn_err *e)
 {
+	bool sure = apart(l, r, as);
+
 	for (size_t i = 0; i < l->ncols; i++)
 		RN_TRY(rn_schema_add_col(out, l->cols[i].name, l->cols[i].qual, l->cols[i].type, e));
 	for (size_t j = 0; j < r->ncols; j++)
 		if (!contains(k->right, k->n, j))
-			RN_TRY(add_field(out, &r->cols[j], as, false, e));
+			RN_TRY(add_field(out, &r->cols[j], as, false, sure, e));
 	return 0;
 }
 
@@ -235,6 +252,8 @@ static int joined_columns(const struct rn_schema *l, const struct rn_schema *r, 
 static int first_columns(const struct rn_schema *s, const char *as, const struct rn_join_keys *k,
 			 struct rn_schema *out, struct rn_err *e)
 {
+	bool sure = !has_qual(s, as); /* then nothing gets a name that another one has */
+
 	for (size_t i = 0; i < s->ncols; i++) {
 		bool key = contains(k->left, k->n, i);
 		struct rn_field f = s->cols[i];
@@ -245,7 +264,7 @@ static int first_columns(const struct rn_schema *s, const char *as, const struct
 					key = false;
 		if (key)
 			f.qual = NULL;
-		RN_TRY(add_field(out, &f, as, key, e));
+		RN_TRY(add_field(out, &f, as, key, sure, e));
 	}
 	return 0;
 }
@@ -374,6 +393,7 @@ int rn_join_pair_schema(const struct rn_node *n, const struct rn_schema *const *
 	char buf[8], rbuf[8];
 	const char *as = rn_join_input_name(n, in[0], 0, buf);
 	const char *ras = rn_join_input_name(n, r, n->nin - 1, rbuf);
+	bool sure = apart(left, r, ras);
 
 	RN_TRY(rn_calloc(room, sizeof *p->col, "columns", &p->col, e));
 	RN_TRY(rn_calloc(room, sizeof *p->right, "columns", &p->right, e));
@@ -387,7 +407,7 @@ int rn_join_pair_schema(const struct rn_node *n, const struct rn_schema *const *
 		}
 		p->right[p->schema.ncols] = true;
 		p->col[p->schema.ncols] = j;
-		RN_TRY(add_field(&p->schema, &r->cols[j], ras, false, e));
+		RN_TRY(add_field(&p->schema, &r->cols[j], ras, false, sure, e));
 	}
 	for (size_t i = 0; i < in[0]->ncols && i < left->ncols; i++)
 		if (!left->cols[i].qual)

@@ -127,6 +127,27 @@ bits() {
 	rn-encode 'numeric(x, scale=none), raw(x)' t.csv | rn-explain - | grep -q 'z \[2\])  3 rows'
 }
 
+@test "text by blanks, hashed with CRC-32, with a word for what has none" {
+	printf 'i,w\n1,The cat\n2,"cat CAT,\xc2\xa0cat"\n3,\n4," \xe3\x80\x80 "\n5,cat\xe2\x80\x83cat\n' >t.csv
+	# CRC-32 mod 8, by zlib: The 6, cat 0, "CAT," 3, <empty> 1.  Those of Unicode are blanks, too.
+	buckets() {
+		pipeline "rn-encode \"$1\" t.csv | rn-project --cols i | rn-cat" | sed 1d
+	}
+	[ "$(buckets "text(w, 8, words=blanks, hash=crc32, norm=l1, empty='<empty>')")" = $'1,0:0.5 6:0.5
+2,0:0.6666667 3:0.33333334
+3,1:1
+4,1:1
+5,0:1' ]
+	# Its highest bit is that of "cat" and not of the others.
+	[ "$(buckets 'text(w, 8, words=blanks, hash=crc32, norm=none, sign=true)')" = $'1,0:-1 6:1
+2,0:-2 3:1
+3,
+4,
+5,0:-2' ]
+	# By letters, capitals do not count: "the" is 6.
+	[ "$(buckets 'text(w, 8, hash=crc32, norm=none)' | sed -n 1p)" = '1,0:1 6:1' ]
+}
+
 @test "training rows are those that the loss depends on" {
 	# 8 points; edges give points 0 to 3 their neighbours' sums; labels for 0 and 1 only.
 	printf 'id,v\n0,1\n1,2\n2,3\n3,4\n4,5\n5,6\n6,7\n7,8\n' >p.csv
@@ -272,6 +293,10 @@ bits() {
 	wrong 'index(a)' 'expected index(col, N)'
 	wrong 'text(s, 0)' 'expected a whole number from 1 to'
 	wrong 'text(s, 8, ngrams=2, chars=3)' 'ngrams are of words'
+	wrong 'text(s, 8, words=blank)' 'words: expected one of letters, blanks'
+	wrong 'text(s, 8, hash=md5)' 'hash: expected one of xxh64, crc32'
+	wrong 'text(s, 8, empty=)' 'expected a value'
+	wrong 'onehot(s, empty=x)' "onehot has no option 'empty' (it has min, top)"
 	wrong 'category(s, 4, init=x)' "there is no initialiser 'x'"
 	wrong 'cyclic(t, hours)' 'expected one of second, minute, hour'
 	wrong 'cyclic(t, hour, hour)' "'hour' is there twice"

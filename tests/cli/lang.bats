@@ -86,6 +86,11 @@ gives() {
 	gives $'a,v,w\n1,0.5,1.5' '?pred P(a, v, w) :- E(a, _, v), E(a, _, w), v < w, v + w == 2 .'
 	gives $'n\n3' '?pred P(n) :- N(n, l), l <= "x", n ** 2 > 4 .'
 	gives $'x,y\n2,1\n3,1\n3,2\n4,1\n4,2\n4,3' '?pred P(x, y) :- N(x, _), N(y, _), y < x .'
+	# Functions of columns, first or last; of one atom, of two, behind a union.
+	gives $'n\n1\n3' '?pred P(n) :- N(n, l), upper(l) == "X" .'
+	gives $'n\n3\n4' '?pred P(n) :- N(n, _), 2 < abs(0 - n) .'
+	gives $'x,y\n1,3\n3,1' '?pred P(x, y) :- N(x, _), N(y, l), greatest(x, 1) + y - 1 == 3, l == "x" .'
+	gives $'n\n3\n4' '?pred P(n) :- N(n) | N(n), abs(n) * 2 > 4 .'
 }
 
 @test "atoms that share nothing give a cross product, and a warning" {
@@ -93,6 +98,33 @@ gives() {
 	printf '?pred P(n, m) :- N(n, "x"), N(m, "y") .\n' >q.relnn
 	run --separate-stderr rn-train q.relnn --source N=n.csv
 	[[ $stderr == "rn-train: warning: q.relnn:1:29: 'N' shares no variable with what stands before it: a cross product"* ]]
+	# How large it is is known before the work, and warned of from a million rows on.
+	[[ $stderr != *'no key'* ]]
+	printf '?pred P(n, m) :- N(n, "x"), N(m, _) .\n' >q.relnn
+	rn-train q.relnn --source N=n.csv -v 2>&1 | grep -qx "rn-train: join 'P/join': no key: a product of 2 x 4 rows"
+	seq 1100 | sed '1i k' >k.csv
+	printf '?pred P(n: count(*)) :- K(n), K(m) .\n' >q.relnn
+	rn-train q.relnn --source K=k.csv 2>&1 | grep -qx "rn-train: warning: join 'P/join': no key: a product of 1100 x 1100 rows"
+}
+
+@test "a hash of columns splits rows, the same in every spelling" {
+	seq 1000 | sed '1i k' >k.csv
+	cat >q.relnn <<-'EOF'
+		seed = 3 .
+		Drawn(k, u: hash(k, seed) / 9223372036854775807) :- K(k) .
+		?pred Train(k) :- Drawn(k, u), u < 0.8 .
+		?pred Test(k) :- Drawn(k, u), u >= 0.8 .
+	EOF
+	rn-train q.relnn -q --source K=k.csv
+	# No row is in both, and about one of five is held out.
+	[ "$(sed -s 1d Train.csv Test.csv | sort -n | uniq | wc -l)" = 1000 ]
+	[ "$(sed -s 1d Train.csv Test.csv | wc -l)" = 1000 ]
+	awk 'END { exit NR < 160 || NR > 240 }' Test.csv
+	rn-scan k.csv | rn-filter 'hash(k, 3) / 9223372036854775807 >= 0.8' | rn-cat | cmp - Test.csv
+	rn-scan k.csv --types k=float64 | rn-filter 'hash(k, 3) / 9223372036854775807 >= 0.8' | rn-cat | cmp - Test.csv
+	mv Test.csv 3.csv
+	rn-train q.relnn -q --source K=k.csv --set seed=4
+	! cmp -s Test.csv 3.csv
 }
 
 @test "NULL keys do not match" {
@@ -149,6 +181,12 @@ gives() {
 
 @test "comparisons behind a union hold for all of it" {
 	gives $'n\n3\n4' '?pred P(n) :- N(n, _) | E(_, n, _), n > 2 .'
+}
+
+@test "one name may be a column and an embedding" {
+	gives $'z,z\n1,11\n2,22\n3,33\n4,44' $'A(z; [z] * 10) :- N(z, _) .\nB(z; z) :- A(z; z) .\n?pred P(z; z + [z]) :- B(z; z), z > 0 .'
+	gives $'w,z\n1,3\n2,6\n3,9\n4,12' \
+		$'A(z; [z]) :- N(z, _) .\nB(w; y + 2 * z) :- A(w; z), A(w; y) .\n?pred P(w; z) :- B(w; z) .'
 }
 
 @test "R(x; 0) gives rows with a zero embedding" {
@@ -218,6 +256,15 @@ gives() {
 	gives $'n,z\n2,6' '?pred P(n; dot(Concat([n], [n]), Concat([n], 1 * [n] / 2))) :- N(n, "y") .'
 }
 
+@test "a margin is MarginRankingLoss's first argument, as in PyTorch" {
+	for loss in 'MarginRankingLoss(0.5)' 'MarginRankingLoss(margin=0.5)' 'MarginRankingLoss(0.5, "mean")'; do
+		gives $'n,z\n1,0.5\n2,0\n3,0\n4,0' "?pred P(n; $loss([n], 0 * [n] + 1, [n] ** 0)) :- N(n, _) ."
+	done
+	printf '?pred P(n; MarginRankingLoss(0.5, "sum")([n], [n], [n])) :- N(n, _) .\n' >q.relnn
+	fails_with 2 rn-compile q.relnn --source N=n.csv
+	[[ $stderr == *"MarginRankingLoss: a row's loss is a mean over its features"* ]]
+}
+
 @test "parameters: Tensor begins at 0, or at its fill" {
 	local fit='?fit <epochs=1, lr=1e-30> L(; z * z) :- A(n; z) .'
 	gives $'n,z\n2,0' "A(n; [n] * Tensor(1)) :- N(n, 'y') . $fit ?pred P(n; z) :- A(n; z) ."
@@ -241,6 +288,7 @@ gives() {
 	gives $'n,z0,z1,z2\n1,1,1,2\n2,2,2,4\n3,3,3,6\n4,4,4,8' \
 		$'T<i> = x * i .\n?pred P(n; [n, ReLU(n), T<2>(n)]) :- N(n, _) .'
 	gives $'n,z\n1,2\n2,4\n3,6\n4,8' '?pred P(n; [rowsum(raw(n, n))]) :- N(n, _) .'
+	gives $'n,z\n1,1:1\n2,2:1\n3,3:1\n4,4:1' 'h = 3 . ?pred P(n; [index(n, 2 * h)]) :- N(n, _) .'
 	gives $'n,z\n1,2\n2,2\n3,3\n4,3' '?pred P(n; [clamp(n, 2, 3)]) :- N(n, _) .'
 	printf 'id,age,dept,y\n0,1.5,0,1\n1,2,1,0\n2,3,0,1\n' >u.csv
 	for program in 'F(u; [Linear(1, 8)(a), Embedding(2, 5)(d)]) :- D(u, a, d) .' \
@@ -265,6 +313,38 @@ gives() {
 	printf '%s\n' '?pred P(n; [Cyclic(hour, hour)]) :- T(hour, n) .' >t.relnn
 	rn-train t.relnn -q --source T=t.csv
 	diff P.csv <(head -n 3 out)
+}
+
+@test "HashBucketTextEncoder is the mean of a learned vector for each word's bucket" {
+	printf 'i,w,y\n0,The cat,1\n1,cat cat dog,0\n2,,1\n3,dog,0\n' >t.csv
+	local text='[text(w, 64, words=blanks, hash=crc32, norm=l1, empty="<empty>")]'
+	for f in 'F(i; [HashBucketTextEncoder(64, 8)(w)])' 'F(i; [HashBucket(dim=8, num_buckets=64)(w)])' \
+		"F(i; Linear(64, 8, False, init=\"normal\")($text))" 'n = 32 . F(i; [HashBucket(2 * n, 8)(w)])'; do
+		printf '%s\n' "$f :- T(i, w) ." 'O(i; Linear(8, 2)(z)) :- F(i; z) .' \
+			'?fit <epochs=5> L(; CrossEntropyLoss()(z, [y])) :- O(i; z), T(i, _, y) .' \
+			'?pred P(i; z) :- F(i; z) .' >t.relnn
+		bits rn-train t.relnn -q --source T=t.csv --weights-out w
+	done >bits
+	bits rn-train t.relnn -q --source T=t.csv --placement staged >>bits
+	rn-compile t.relnn --source T=t.csv -o t.json
+	bits rn-train t.json -q --source T=t.csv >>bits
+	[ "$(sort bits | uniq -c | awk '{ print $1 }')" = 6 ]
+	# The words' buckets, by zlib: The 6, cat 40, dog 61, no word 9.
+	seq 0 63 | sed '1i r' >r.csv
+	rn-scan r.csv --emb w/F.weight.npy | rn-cat | awk -F, '
+		FNR == 1 { file++; next }
+		file == 1 { for (k = 2; k <= 9; k++) w[$1, k] = $k }
+		file == 2 {
+			for (k = 2; k <= 9; k++) {
+				want = $1 == 0 ? (w[6, k] + w[40, k]) / 2 : $1 == 1 ? (2 * w[40, k] + w[61, k]) / 3 : w[$1 == 2 ? 9 : 61, k]
+				bad += (want - $k) ^ 2 > 1e-10
+			}
+		}
+		END { exit bad || NR != 70 }' - P.csv
+	# Beside a column, and by itself with what it is without sizes.
+	printf '%s\n' '?fit <epochs=1> L(; CrossEntropyLoss()(Linear(17, 2)(z), [y])) :- F(i; z), T(i, _, y) .' \
+		'F(i; [i, HashBucket(w)]) :- T(i, w) .' >b.relnn
+	[ "$(rn-train b.relnn -q --source T=t.csv --json | member parameters)" = $((1024 * 16 + 17 * 2 + 2)) ]
 }
 
 @test "Linear(per=, bases=): a weight for each value of a column, as in the shell" {
@@ -498,6 +578,48 @@ W='W<i>(n; [n] * i) :- N(n, _) .'
 		?pred P(n; z) :- H<'a', 2>(n; z) ."
 	gives $'n\n1\n3' 'def Some(): Out(n) :- N(n, "x") . enddef
 		?pred P(n) :- Some(n), Some()(n) .'
+}
+
+@test "functions and rules of two names rest on each other, down to their base cases" {
+	# Left<i> = Right<i-1> + 1, Right<i> = 2 Left<i>: 1, 0 | 1, 2 | 3, 6 | 7, 14
+	gives $'n,z\n1,14\n2,28\n3,42\n4,56' $'Left<0>(n; [n]) :- N(n, _) .
+		Right<0>(n; 0 * [n]) :- N(n, _) .
+		def Left<i>():
+			One(n; [n]) :- N(n, _) .
+			Out(n; x + y) :- Right<i - 1>(n; x), One(n; y) .
+		enddef
+		def Right<i>():
+			Out(n; 2 * z) :- Left<i>(n; z) .
+		enddef
+		?pred P(n; z) :- Right<3>(n; z) .'
+}
+
+@test "a set of integers in a function, in a set of relations" {
+	printf 'ts,rel,tt\nN,A,N\nN,B,N\n' >Meta.csv
+	# 1 + 2 + 3 times the neighbours of both kinds
+	gives $'t,z\n2,6\n3,36' $'A(s, t) :- E(s, t, w), w < 4, t > 0 .
+		B(s, t) :- E(s, t, w), w >= 4 .
+		X(n; [n]) :- N(n, _) .
+		def Base<r, b>():
+			Out(s, t; b * z) :- X(s; z), r(s, t) .
+		enddef
+		def Agg<ts, r, tt>():
+			Sum(t; sum(z)) :- Union(Set(Base<r, b>(s, t; z) | 1 <= b, b <= bases)) .
+			Out(t; z) :- Sum(t; z) .
+		enddef
+		bases = 3 .
+		H(t; sum(z)) :- Union(Set(Agg<ts, r, tt>(t; z) | Meta(ts, r, tt))) .
+		?pred P(t; z) :- H(t; z), t > 1 .' --source Meta=Meta.csv
+	[ "$(wc -l <P.csv)" = 3 ]
+}
+
+@test "an attention score as a matrix product of reshaped embeddings is the inner product" {
+	for score in 'dot(x, y)' 'view(1)(x @ transpose(y))' 'view(1)(view(1, d)(x) @ transpose(y))' 'rowsum(x * y)'; do
+		gives $'a,b,z\n1,2,4\n1,3,5\n2,3,10\n3,3,15' "d = 2 .
+			Q(n; [n, n]) :- N(n, _) .
+			K(n; [n, n] * 0 + Concat([n], 2 + 0 * [n])) :- N(n, _) .
+			?pred P(a, b; $score * 4 / sqrt(d * 8)) :- Q(a; x), E(a, b, w), K(b; y) ."
+	done
 }
 
 @test "a function holds constants and transforms, and sees those of the program" {

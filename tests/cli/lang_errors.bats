@@ -94,6 +94,32 @@ says_of() {
 	says_of 'head -c 16777217 /dev/zero | tr "\0" " "' '1:1: the program is longer than 16777216 bytes'
 }
 
+@test "limits: a short program that comes to very much is told so, and soon" {
+	names() {
+		seq -f "a%g$2" -s ', ' 0 "$1"
+	}
+	limited() {
+		printf 'n,label\n1,x\n2,y\n' >N.csv
+		fails_with 2 timeout 60 rn-compile p.relnn --source N=N.csv
+		[[ $stderr == *"$1"* ]] || { echo "${stderr:0:500}"; return 1; }
+	}
+	# Joins of joins: each stage has the embeddings of those before it.
+	printf '%s\n' 'F<i>(n; [n] * i) :- N(n, _) .' 'G<k>(n; Concat(*z)) :- Join(Set(F<i>(n; z) | 1 <= i, i <= 400)) .' \
+		'?pred P(n; sum(z)) :- Union(Set(G<k>(n; z) | 1 <= k, k <= 200)) .' >p.relnn
+	limited "the program's stages have more than 1000000 columns and embeddings in all"
+	# A wide relation, joined again and again.
+	printf '%s\n' "W($(names 3999 ': n')) :- N(n, _) ." 'F<i>(n; [n] * i) :- W(n), N(n, l), n > i .' \
+		'?pred P(n; sum(z)) :- Union(Set(F<i>(n; z) | 1 <= i, i <= 9000)) .' >p.relnn
+	limited "the program's stages have more than 1000000 columns and embeddings in all"
+	# Wide heads and wide atoms of templates.
+	printf '%s\n' "W<i>($(names 3999 ': n')) :- N(n, _), n > i ." \
+		'?pred P(n; sum(z)) :- Union(Set(F<i>(n; z) | 1 <= i, i <= 9000)) .' 'F<i>(n; [n] * i) :- W<i>(n) .' >p.relnn
+	limited "the program's expressions expand to more than 2000000 terms"
+	printf '%s\n' "W<0>($(names 2700 ': n')) :- N(n, _) ." "W<i>($(names 2700)) :- W<i - 1>($(names 2700)) ." \
+		'?pred P(n) :- W<190>(n) .' >p.relnn
+	limited "the program's expressions expand to more than 2000000 terms"
+}
+
 @test "what is no text: bytes that are no UTF-8, control characters" {
 	says_of 'printf "?pred P(n) :- N(n, \"\xff\") .\n"' '1:21: byte 0xff is no UTF-8 here'
 	says_of 'printf "?pred P(n) :- N(n, \001) .\n"' '1:20: expected an expression, and nothing begins with byte 0x01'

@@ -17,7 +17,7 @@ syntax match relnnMark /[?!]\ze\h/
 syntax match relnnIf /:-\|->/
 syntax match relnnEnd /\.\ze\s*\($\|#\)/
 syntax keyword relnnAggregate sum add mean avg max min count softmax
-syntax keyword relnnModule Linear Bilinear Embedding NodeLookup LayerNorm BatchNorm1d Dropout Tensor Concat ArgMax
+syntax keyword relnnModule Linear Bilinear Embedding NodeLookup LayerNorm BatchNorm1d Dropout Tensor Concat ArgMax HashBucketTextEncoder HashBucket
 syntax keyword relnnModule ReLU LeakyReLU ELU GELU SiLU Tanh Sigmoid Softplus Softmax LogSoftmax Identity
 syntax keyword relnnModule CrossEntropyLoss NLLLoss BCELoss BCEWithLogitsLoss MSELoss L1Loss SmoothL1Loss
 syntax keyword relnnModule HuberLoss MarginRankingLoss
