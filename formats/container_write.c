@@ -302,12 +302,17 @@ static int put_block(struct rn_writer *w, struct rn_block *b, uint64_t rows, str
 
 /* ---- blocks on their way ----------------------------------------------------- */
 
-static void slot_clear(struct slot *s)
+static void drop_rels(struct slot *s)
 {
-	rn_block_clear(&s->block);
 	for (size_t i = 0; i < s->nrels; i++)
 		rn_rel_unref(s->rels[i]);
 	s->nrels = 0;
+}
+
+static void slot_clear(struct slot *s)
+{
+	rn_block_clear(&s->block);
+	drop_rels(s);
 	rn_rel_unref(s->whole);
 	s->whole = NULL;
 	s->err.code = 0;
@@ -327,6 +332,7 @@ static int slot_encode(const struct rn_writer *w, struct slot *s, struct rn_bloc
 		s->whole = rn_rel_ref(s->rels[0]);
 	else
 		RN_TRY(rn_rel_concat(&w->schema, s->rels, s->nrels, &s->whole, e));
+	drop_rels(s); /* their memory is used again soonest so */
 	s->block.level = w->level;
 	s->block.unsummed = w->shared;
 	return rn_block_encode(&s->block, scratch, s->whole, e);

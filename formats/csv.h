@@ -46,7 +46,7 @@ struct rn_csv_opt {
 	const char *const *type_names;
 	const enum rn_type *types;
 	uint32_t block_rows;    /* at most so many in a block; 0: 65536 */
-	size_t chunk;           /* bytes of text that are parsed at once; 0: 512 KiB */
+	size_t chunk;           /* bytes of text that are parsed at once; 0: 256 KiB */
 	bool first;             /* take the types from the first rows, whatever the input is */
 };
 

@@ -5,6 +5,7 @@
  * noted, and what is left of the rows is made into columns once more.
  */
 #include "csv_reader.h"
+#include "csv_short.h"
 
 #include "../lib/base/num_fast.h"
 #include "../lib/base/utf8.h"
@@ -102,45 +103,69 @@ INLINE bool refused(const struct fill *x, const struct rn_csv_field *f, enum sou
 	return s == JSON && f->quoted && !x->r->cols[x->col].given;
 }
 
+/* Rows from i on that are made at once; what comes after is looked at field by field, up to
+ * *stop. */
+INLINE size_t take_ints(const struct view *v, enum source s, size_t i, size_t n, int64_t *out,
+			size_t *stop)
+{
+	if (s == PLAIN && !v->names)
+		i += rn_csv_short_ints(&v->span, i, n - i, out + i);
+	*stop = n - i < RN_CSV_SHORT ? n : i + RN_CSV_SHORT;
+	return i;
+}
+
 INLINE void fill_ints(struct fill *x, enum source s)
 {
 	int64_t *out = x->c->i64;
 	struct view v = view_of(x);
-	size_t n = x->rows;
+	size_t n = x->rows, stop;
 
-	for (size_t i = 0; i < n; i++) {
-		struct rn_csv_field f = field(&v, i, s);
+	for (size_t i = 0; i < n;) {
+		for (i = take_ints(&v, s, i, n, out, &stop); i < n && i < stop; i++) {
+			struct rn_csv_field f = field(&v, i, s);
 
-		if (is_null(&v, &f)) {
-			out[i] = 0;
-			n = put_null(x, i);
-		} else if (refused(x, &f, s) || !rn_int64_fast(f.p, f.len, &out[i])) {
-			out[i] = 0;
-			n = misfit(x, i);
+			if (is_null(&v, &f)) {
+				out[i] = 0;
+				n = put_null(x, i);
+			} else if (refused(x, &f, s) || !rn_int64_fast(f.p, f.len, &out[i])) {
+				out[i] = 0;
+				n = misfit(x, i);
+			}
 		}
 	}
+}
+
+INLINE size_t take_floats(const struct view *v, enum source s, size_t i, size_t n, double *out,
+			  size_t *stop)
+{
+	if (s == PLAIN && !v->names)
+		i += rn_csv_short_floats(&v->span, i, n - i, out + i);
+	*stop = n - i < RN_CSV_SHORT ? n : i + RN_CSV_SHORT;
+	return i;
 }
 
 INLINE void fill_floats(struct fill *x, enum source s)
 {
 	double *out = x->c->f64;
 	struct view v = view_of(x);
-	size_t n = x->rows;
+	size_t n = x->rows, stop;
 
-	for (size_t i = 0; i < n; i++) {
-		struct rn_csv_field f = field(&v, i, s);
-		double d = 0;
+	for (size_t i = 0; i < n;) {
+		for (i = take_floats(&v, s, i, n, out, &stop); i < n && i < stop; i++) {
+			struct rn_csv_field f = field(&v, i, s);
+			double d = 0;
 
-		if (is_null(&v, &f)) {
-			n = put_null(x, i);
-		} else if (refused(x, &f, s) || !rn_float64_fast(f.p, f.len, &d)) {
-			d = 0;
-			n = misfit(x, i);
-		} else if (__builtin_expect(isnan(d), 0)) {
-			d = 0;
-			n = put_null(x, i);
+			if (is_null(&v, &f)) {
+				n = put_null(x, i);
+			} else if (refused(x, &f, s) || !rn_float64_fast(f.p, f.len, &d)) {
+				d = 0;
+				n = misfit(x, i);
+			} else if (__builtin_expect(isnan(d), 0)) {
+				d = 0;
+				n = put_null(x, i);
+			}
+			out[i] = d + 0.0; /* -0.0 becomes 0.0 */
 		}
-		out[i] = d + 0.0; /* -0.0 becomes 0.0 */
 	}
 }
 

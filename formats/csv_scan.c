@@ -14,7 +14,7 @@
 #include <string.h>
 
 enum {
-	CHUNK = 512 << 10,
+	CHUNK = 256 << 10, /* with what becomes of it, in a second-level cache */
 	MIN_CHUNK = 4, /* more than a byte order mark */
 };
 

@@ -16,17 +16,12 @@ struct real {
 	double total, chunk;
 };
 
-/* What is kept of every key of a bucket; parallel arrays. */
-struct kept {
-	struct real *real;
-	__int128 *sum;
-	uint32_t *n; /* values that are not NULL */
-};
-
-/* A column, and what is kept of it: its sum as float64, as an integer, or a count alone. */
+/* A column, and what is kept of it: its sum as float64, as an integer, a count of values that
+ * are not NULL; each where it begins in what is kept of a key. */
 struct item {
 	const struct rn_column *c;
 	bool real, sum;
+	uint32_t real_at, sum_at, n_at;
 };
 
 struct folding {
@@ -36,8 +31,6 @@ struct folding {
 	struct item item[RN_FOLD_VALUES];
 	struct rn_column *values[RN_FOLD_VALUES]; /* theirs */
 	size_t nitems, item_of[RN_CAGG_SUMS]; /* SIZE_MAX: the rows are counted, no more */
-	struct kept *kept; /* [bucket][nitems] */
-	uint32_t cap[RN_FOLD_BUCKETS];
 	uint64_t nulls[RN_CAGG_SUMS];
 	uint64_t too_large[RN_CAGG_SUMS]; /* the first group whose sum does not fit */
 };
@@ -79,44 +72,40 @@ static bool plan(struct folding *f)
 	return true;
 }
 
-/* ---- adding up ------------------------------------------------------------------------------- */
-
-static bool grow(void *p, size_t size, uint32_t had, uint32_t cap)
+/* Give each item its place; returns the bytes of a key.  Those of 16 come first. */
+static size_t lay_out(struct folding *f)
 {
-	char *q;
-
-	memcpy(&q, p, sizeof q);
-	q = realloc(q, cap * size);
-	if (!q)
-		return false;
-	memset(q + had * size, 0, (cap - had) * size);
-	memcpy(p, &q, sizeof q);
-	return true;
-}
-
-static bool room(void *arg, uint32_t bucket, uint32_t keys)
-{
-	struct folding *f = arg;
-	uint32_t had = f->cap[bucket];
+	uint32_t at = 0;
 
 	for (size_t i = 0; i < f->nitems; i++) {
-		struct kept *kept = &f->kept[bucket * f->nitems + i];
-		const struct item *it = &f->item[i];
+		struct item *it = &f->item[i];
 
-		if ((it->real && !grow(&kept->real, sizeof *kept->real, had, keys)) ||
-		    (it->sum && !grow(&kept->sum, sizeof *kept->sum, had, keys)) ||
-		    (it->c->null && !grow(&kept->n, sizeof *kept->n, had, keys)))
-			return false;
+		it->real_at = at;
+		at += it->real ? sizeof(struct real) : 0;
+		it->sum_at = at;
+		at += it->sum ? sizeof(__int128) : 0;
 	}
-	f->cap[bucket] = keys;
-	return true;
+	for (size_t i = 0; i < f->nitems; i++) {
+		f->item[i].n_at = at;
+		at += f->item[i].c->null ? sizeof(uint32_t) : 0;
+	}
+	return at;
 }
 
-static inline void add_reals(struct real *real, const struct rn_fold_rows *r, const uint64_t *value,
-			     const uint8_t *null, bool integer)
+/* ---- adding up ------------------------------------------------------------------------------- */
+
+_Static_assert((int)RN_FOLD_CHUNK == (int)RN_CAGG_CHUNK, "a chunk is a chunk");
+
+static inline char *kept_of(const struct rn_fold_rows *r, uint32_t i, uint32_t at)
+{
+	return r->kept + (size_t)r->key[i] * RN_FOLD_UNIT + at;
+}
+
+static inline void add_reals(const struct item *it, const struct rn_fold_rows *r,
+			     const uint64_t *value, const uint8_t *null, bool integer)
 {
 	for (uint32_t i = 0; i < r->n; i++) {
-		struct real *x = &real[r->at[i].key];
+		struct real *x = (struct real *)(void *)kept_of(r, i, it->real_at);
 		double v;
 
 		if (integer)
@@ -125,79 +114,94 @@ static inline void add_reals(struct real *real, const struct rn_fold_rows *r, co
 			memcpy(&v, &value[i], sizeof v);
 		if (!null || !null[i])
 			x->chunk += v;
-		if (r->at[i].before % RN_CAGG_CHUNK == RN_CAGG_CHUNK - 1) {
+		if (r->before[i] == RN_CAGG_CHUNK - 1) {
 			x->total += x->chunk;
 			x->chunk = 0;
 		}
 	}
 }
 
-static void add_item(const struct item *it, struct kept *kept, const struct rn_fold_rows *r,
-		     const uint64_t *value, const uint8_t *null)
+static void add_sums(const struct item *it, const struct rn_fold_rows *r, const uint64_t *value)
 {
-	if (it->real && it->c->type == RN_INT64)
-		add_reals(kept->real, r, value, null, true);
-	else if (it->real && null)
-		add_reals(kept->real, r, value, null, false);
-	else if (it->real)
-		add_reals(kept->real, r, value, NULL, false);
-	for (uint32_t i = 0; it->sum && i < r->n; i++)
-		kept->sum[r->at[i].key] += (int64_t)value[i]; /* 0 under a NULL */
-	for (uint32_t i = 0; null && i < r->n; i++)
-		kept->n[r->at[i].key] += !null[i];
+	for (uint32_t i = 0; i < r->n; i++)
+		*(__int128 *)(void *)kept_of(r, i, it->sum_at) += (int64_t)value[i]; /* 0 under a NULL */
 }
 
-static void add(void *arg, uint32_t bucket, const struct rn_fold_rows *r)
+static void count_values(const struct item *it, const struct rn_fold_rows *r, const uint8_t *null)
 {
-	struct folding *f = arg;
+	for (uint32_t i = 0; i < r->n; i++)
+		*(uint32_t *)(void *)kept_of(r, i, it->n_at) += !null[i];
+}
 
-	for (size_t i = 0; i < f->nitems; i++)
-		add_item(&f->item[i], &f->kept[bucket * f->nitems + i], r, r->value[i], r->null[i]);
+static void add(void *arg, const struct rn_fold_rows *r)
+{
+	const struct folding *f = arg;
+
+	for (size_t i = 0; i < f->nitems; i++) {
+		const struct item *it = &f->item[i];
+		const uint64_t *value = r->value[i];
+		const uint8_t *null = r->null[i];
+
+		if (it->real && it->c->type == RN_INT64)
+			add_reals(it, r, value, null, true);
+		else if (it->real && null)
+			add_reals(it, r, value, null, false);
+		else if (it->real)
+			add_reals(it, r, value, NULL, false);
+		if (it->sum)
+			add_sums(it, r, value);
+		if (null)
+			count_values(it, r, null);
+	}
 }
 
 /* ---- results ---------------------------------------------------------------------------------- */
 
-/* Aggregate k of keys from … from + n - 1 of a bucket; gives how many are NULL. */
-static uint64_t end_one(struct folding *f, size_t k, const struct kept *kept, uint32_t from,
-			uint32_t n, const struct rn_fold_group *g)
+/* The values that are not NULL in a group. */
+static inline int64_t count_of(const struct item *it, const struct rn_fold_group *g)
 {
+	return it && it->c->null ? *(const uint32_t *)(const void *)(g->kept + it->n_at) : g->rows;
+}
+
+/* Aggregate k of n groups; gives how many are NULL. */
+static uint64_t end_one(struct folding *f, size_t k, uint32_t n, const struct rn_fold_group *g)
+{
+	const struct item *it = f->item_of[k] == SIZE_MAX ? NULL : &f->item[f->item_of[k]];
 	const struct rn_cagg *a = &f->a[k];
 	struct rn_column *out = f->out[k];
 	uint64_t nulls = 0;
 
 	for (uint32_t i = 0; i < n; i++) {
-		int64_t values = kept && kept->n ? kept->n[from + i] : g[i].rows;
+		int64_t values = count_of(it, &g[i]);
 		uint64_t to = g[i].number;
 
 		if (a->kind == RN_CAGG_COUNT) {
 			out->i64[to] = values;
 			out->null[to] = 0;
 		} else if (a->type == RN_INT64) {
-			out->i64[to] = (int64_t)kept->sum[from + i];
-			if (out->i64[to] != kept->sum[from + i]) {
+			__int128 sum = *(const __int128 *)(const void *)(g[i].kept + it->sum_at);
+
+			out->i64[to] = (int64_t)sum;
+			if (out->i64[to] != sum) {
 				out->i64[to] = g[i].rows; /* for the message */
 				rn_cagg_lower(&f->too_large[k], to);
 			}
 			nulls += rn_cagg_set_null(out, to, !values);
 		} else {
-			double sum = kept->real[from + i].total + kept->real[from + i].chunk;
+			const struct real *x = (const struct real *)(const void *)(g[i].kept + it->real_at);
 
-			nulls += rn_cagg_set_real(out, to, rn_cagg_ratio(a, sum, values));
+			nulls += rn_cagg_set_real(out, to, rn_cagg_ratio(a, x->total + x->chunk, values));
 		}
 	}
 	return nulls;
 }
 
-static void end(void *arg, uint32_t bucket, uint32_t from, uint32_t n, const struct rn_fold_group *g)
+static void end(void *arg, uint32_t n, const struct rn_fold_group *g)
 {
 	struct folding *f = arg;
 
-	for (size_t k = 0; k < f->n; k++) {
-		size_t i = f->item_of[k];
-		const struct kept *kept = i == SIZE_MAX ? NULL : &f->kept[bucket * f->nitems + i];
-
-		__atomic_fetch_add(&f->nulls[k], end_one(f, k, kept, from, n, g), __ATOMIC_RELAXED);
-	}
+	for (size_t k = 0; k < f->n; k++)
+		__atomic_fetch_add(&f->nulls[k], end_one(f, k, n, g), __ATOMIC_RELAXED);
 }
 
 static int make_columns(struct rn_team *t, struct folding *f, const struct rn_fold *fold,
@@ -220,17 +224,6 @@ static int make_columns(struct rn_team *t, struct folding *f, const struct rn_fo
 	return 0;
 }
 
-static void free_kept(struct folding *f)
-{
-	for (size_t i = 0; f->kept && i < RN_FOLD_BUCKETS * f->nitems; i++) {
-		free(f->kept[i].real);
-		free(f->kept[i].sum);
-		free(f->kept[i].n);
-	}
-	free(f->kept);
-	free(f);
-}
-
 int rn_cagg_fold(struct rn_team *t, struct rn_cagg *a, size_t n, const struct rn_key *key,
 		 uint64_t *ngroups, struct rn_buf **first, struct rn_column **out, bool *done,
 		 struct rn_err *e)
@@ -245,9 +238,8 @@ int rn_cagg_fold(struct rn_team *t, struct rn_cagg *a, size_t n, const struct rn
 	f->n = n;
 	f->out = out;
 	if (plan(f)) {
-		struct rn_fold_sink sink = { f->nitems, f->values, room, add, end, f };
+		struct rn_fold_sink sink = { f->nitems, f->values, lay_out(f), add, end, f };
 
-		RN_GOTO(out, rn_calloc(RN_FOLD_BUCKETS * f->nitems, sizeof *f->kept, "aggregates", &f->kept, e));
 		RN_GOTO(out, rn_fold_new(t, key, &sink, &fold, done, e));
 		if (*done)
 			RN_GOTO(out, make_columns(t, f, &fold, e));
@@ -258,6 +250,6 @@ int rn_cagg_fold(struct rn_team *t, struct rn_cagg *a, size_t n, const struct rn
 	}
 out:
 	rn_fold_free(&fold);
-	free_kept(f);
+	free(f);
 	return rc;
 }

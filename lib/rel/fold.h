@@ -12,13 +12,19 @@
 
 enum { RN_FOLD_BUCKETS = 512, RN_FOLD_VALUES = 8 }; /* at most */
 
+enum {
+	/* What is kept of a key follows what the search for it needs: together a multiple of so
+	 * many bytes, so that it does not straddle more cache lines than it must. */
+	RN_FOLD_UNIT = 16,
+	RN_FOLD_CHUNK = 256, /* rows of a key, after which a sum begins anew */
+};
+
 /* Rows of one bucket, in their order. */
 struct rn_fold_rows {
 	uint32_t n;
-	const struct rn_fold_at {
-		uint32_t key;    /* its place in the bucket */
-		uint32_t before; /* rows of that key before this one */
-	} *at;
+	char *kept;          /* of the key of row i: at kept + key[i] * RN_FOLD_UNIT */
+	const uint32_t *key; /* its place in the bucket, in units */
+	const uint8_t *before; /* rows of that key before this one, modulo RN_FOLD_CHUNK */
 	/* Of each value column: the eight bytes of int64, timestamp and float64 (else NULL), and
 	 * the flags if some are NULL (else NULL). */
 	const uint64_t *const *value;
@@ -27,18 +33,16 @@ struct rn_fold_rows {
 
 struct rn_fold_group {
 	uint32_t number, rows;
+	const char *kept;
 };
 
 /* Who folds.  Each bucket is with one thread at a time. */
 struct rn_fold_sink {
 	size_t n; /* value columns */
 	struct rn_column *const *values;
-	/* Make room for so many keys in a bucket, zeroed; false: no memory. */
-	bool (*room)(void *arg, uint32_t bucket, uint32_t keys);
-	void (*add)(void *arg, uint32_t bucket, const struct rn_fold_rows *r);
-	/* The groups of its keys from … from + n - 1. */
-	void (*end)(void *arg, uint32_t bucket, uint32_t from, uint32_t n,
-		    const struct rn_fold_group *g);
+	size_t size; /* bytes to be kept of a key: at a multiple of RN_FOLD_UNIT, zeroed at first */
+	void (*add)(void *arg, const struct rn_fold_rows *r);
+	void (*end)(void *arg, uint32_t n, const struct rn_fold_group *g);
 	void *arg;
 };
 

@@ -39,20 +39,35 @@ struct ranges {
 	} *of;
 };
 
+static inline void widen(struct range *r, int64_t v)
+{
+	r->min = v < r->min ? v : r->min;
+	r->max = v > r->max ? v : r->max;
+}
+
 static void find_part_range(void *arg, uint32_t part)
 {
+	enum { CHAINS = 4 }; /* that need not wait for each other */
 	const struct ranges *r = arg;
 	const struct rn_column *c = r->c;
-	int64_t min = INT64_MAX, max = INT64_MIN;
-	uint64_t to = rn_part_to(part, c->rows);
+	const struct range none = { INT64_MAX, INT64_MIN };
+	struct range of[CHAINS] = { none, none, none, none };
+	uint64_t i = rn_part_from(part), to = rn_part_to(part, c->rows);
 
-	for (uint64_t i = rn_part_from(part); i < to; i++) {
-		if (c->null && c->null[i])
-			continue;
-		min = c->i64[i] < min ? c->i64[i] : min;
-		max = c->i64[i] > max ? c->i64[i] : max;
+	for (; !c->null && i + CHAINS <= to; i += CHAINS) {
+		widen(&of[0], c->i64[i]);
+		widen(&of[1], c->i64[i + 1]);
+		widen(&of[2], c->i64[i + 2]);
+		widen(&of[3], c->i64[i + 3]);
 	}
-	r->of[part] = (struct range){ min, max };
+	for (; i < to; i++)
+		if (!c->null || !c->null[i])
+			widen(&of[0], c->i64[i]);
+	for (unsigned k = 1; k < CHAINS; k++) {
+		of[0].min = of[k].min < of[0].min ? of[k].min : of[0].min;
+		of[0].max = of[k].max > of[0].max ? of[k].max : of[0].max;
+	}
+	r->of[part] = of[0];
 }
 
 /* Minimum and range of the values that are not NULL; 0 and 0 if there are none. */
@@ -210,12 +225,37 @@ static void add_hash(const struct rn_keyset *s, const struct rn_column *c, uint6
 	}
 }
 
+/* A sole column of integers without NULLs, which all are in range: words are distances. */
+static bool plain_words(const struct rn_keyset *s, const struct rn_key *k, uint64_t from, size_t n,
+			struct rn_key_words *b)
+{
+	const struct rn_column *c = k->n == 1 ? k->cols[0] : NULL;
+	uint64_t min, range, one;
+	bool misses = false;
+
+	if (!c || s->kind == RN_KEYSET_HASH || c->null ||
+	    (c->type != RN_INT64 && c->type != RN_TIMESTAMP))
+		return false;
+	min = s->digits[0].min;
+	range = s->digits[0].range;
+	one = s->digits[0].null;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t x = (uint64_t)c->i64[from + i] - min;
+
+		misses |= x > range;
+		b->word[i] = x + one;
+	}
+	return !misses;
+}
+
 void rn_key_words(const struct rn_keyset *s, const struct rn_key *k, uint64_t from, size_t n,
 		  struct rn_key_words *b)
 {
-	memset(b->word, 0, n * sizeof *b->word);
 	memset(b->skip, 0, n);
 	b->skips = false;
+	if (plain_words(s, k, from, n, b))
+		return;
+	memset(b->word, 0, n * sizeof *b->word);
 	for (size_t i = 0; i < k->n; i++) {
 		if (s->kind == RN_KEYSET_HASH)
 			add_hash(s, k->cols[i], from, n, b);
