@@ -6,11 +6,13 @@
  * by write(2) and read(2) alone.  In turn, in one run.
  *
  *   make && cc -O2 -D_GNU_SOURCE -o pipe bench/pipe.c build/release/librn.a \
- *       -lzstd -ljansson -lz -lm -ldl -pthread && ./pipe [-n RUNS] [-g GIGABYTES] [-k KIBYTES] [-w WAY]
+ *       -lzstd -ljansson -lz -lm -ldl -pthread && \
+ *       ./pipe [-n RUNS] [-g GIGABYTES] [-k KIBYTES] [-m MEBIBYTES] [-w WAY]
  *
  * One JSON line per way: what ("shared", "inline", "bare"), gbs (10^9 bytes of values per
  * second: the median of RUNS, 9 unless given), min and max.  -w measures one way only, -k
- * blocks of another size.
+ * blocks of another size, -m a relation of another size: 1 MiB is what a program has just made,
+ * and has in its cache, 256 have to come from memory first.
  */
 #include "../formats/container.h"
 
@@ -21,12 +23,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WIDTH = 64, ROWS = 4096, MAX_RUNS = 101 };
+enum { WIDTH = 64, ROWS = 4096, MAX_RUNS = 101, MAX_MEBIBYTES = 4096 }; /* ROWS: of 1 MiB */
 enum way { SHARED, INLINE, BARE, NWAYS };
 
 static int runs = 9;
 static double gigabytes = 2;
-static int kibytes = 256;
+static int kibytes = 256, mebibytes = 1;
 
 static void check(int rc, const struct rn_err *e)
 {
@@ -44,16 +46,16 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* 1 MiB: what a program hands on it has just made, and has in its cache. */
 static struct rn_rel *make_rel(void)
 {
+	uint64_t rows = (uint64_t)mebibytes * ROWS;
 	struct rn_shape shape = { .rank = 1, .dim = { WIDTH } };
 	struct rn_tensor *t;
 	struct rn_rel *r;
 	struct rn_err e;
 
-	check(rn_rel_new("x", ROWS, &r, &e), &e);
-	check(rn_tensor_new(&shape, ROWS, &t, &e), &e);
+	check(rn_rel_new("x", rows, &r, &e), &e);
+	check(rn_tensor_new(&shape, rows, &t, &e), &e);
 	for (uint64_t i = 0; i < t->nnz; i++)
 		t->data[i] = (float)(i * 7919 % 10007) / 997;
 	check(rn_rel_add_part(r, "z", t, NULL, &e), &e);
@@ -82,7 +84,7 @@ static void write_rows(int fd, struct rn_rel *r, uint64_t times, enum way way)
 
 	if (way == BARE) {
 		for (uint64_t i = 0; i < times; i++)
-			for (size_t at = 0; at < 4ul * ROWS * WIDTH; at += 1024u * (size_t)kibytes)
+			for (size_t at = 0; at < 4ul * r->rows * WIDTH; at += 1024u * (size_t)kibytes)
 				check(io->ops->write(io, (char *)r->parts[0].t->data + at,
 						     1024u * (size_t)kibytes, &e), &e);
 		check(io->ops->close(io, &e), &e);
@@ -133,7 +135,8 @@ static uint64_t read_rows(int fd, enum way way)
 
 static double measure(struct rn_rel *r, enum way way)
 {
-	uint64_t times = (uint64_t)(gigabytes * 1e9 / (4.0 * ROWS * WIDTH)) + 1, bytes;
+	uint64_t size = 4 * r->rows * WIDTH, bytes;
+	uint64_t times = (uint64_t)(gigabytes * 1e9 / (double)size) + 1;
 	double start = now();
 	int p[2], status;
 	pid_t pid;
@@ -148,7 +151,7 @@ static double measure(struct rn_rel *r, enum way way)
 	close(p[1]);
 	bytes = read_rows(p[0], way);
 	waitpid(pid, &status, 0);
-	if (status || bytes != times * 4 * ROWS * WIDTH) {
+	if (status || bytes != times * size) {
 		fprintf(stderr, "pipe: the writer failed\n");
 		exit(1);
 	}
@@ -170,19 +173,22 @@ int main(int argc, char **argv)
 	struct rn_rel *r;
 	int c;
 
-	while ((c = getopt(argc, argv, "n:g:k:w:")) != -1) {
+	while ((c = getopt(argc, argv, "n:g:k:m:w:")) != -1) {
 		if (c == 'n')
 			runs = atoi(optarg);
 		else if (c == 'g')
 			gigabytes = atof(optarg);
 		else if (c == 'k')
 			kibytes = atoi(optarg);
+		else if (c == 'm')
+			mebibytes = atoi(optarg);
 		else if (c == 'w')
 			only = optarg;
 		else
 			return 2;
 	}
-	if (runs < 1 || runs > MAX_RUNS || kibytes < 1 || kibytes > 1024 || 1024 % kibytes)
+	if (runs < 1 || runs > MAX_RUNS || kibytes < 1 || kibytes > 1024 || 1024 % kibytes ||
+	    mebibytes < 1 || mebibytes > MAX_MEBIBYTES)
 		return 2;
 	r = make_rel();
 	for (int i = 0; i < runs; i++)
