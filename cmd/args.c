@@ -52,6 +52,9 @@ const struct rn_opt rn_cli_common[] = {
 	  .help = "name of this stage and of its relation" },
 	{ .name = "model", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "apply what this model learned" },
+	{ .name = "no-rewrite", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "NAME,...",
+	  .help = "leave rewrites of the plan out; all: all" },
+	{ .name = "no-optimize", .type = RN_OPT_FLAG, .help = "run the plan as it is written" },
 	{ .name = "dump-options", .type = RN_OPT_FLAG, .flags = RN_OPT_HIDDEN,
 	  .help = "list the options, for completion" },
 };

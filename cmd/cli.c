@@ -12,6 +12,7 @@
 #include "../lib/base/num.h"
 #include "../lib/base/team.h"
 #include "../lib/base/uri.h"
+#include "../lib/plan/rewrite.h"
 #include "../lib/train/model.h"
 
 #include <errno.h>
@@ -317,6 +318,23 @@ static const char *common_string(const struct rn_cli *c, const char *name)
 	return rn_opt_string(c->common, rn_cli_common, rn_cli_ncommon, name);
 }
 
+/* --no-rewrite and --no-optimize as bits. */
+static int read_rewrites(const struct rn_cli *c, uint32_t *bits, struct rn_err *e)
+{
+	const json_t *names = rn_opt_json(c->common, rn_cli_common, rn_cli_ncommon, "no-rewrite");
+
+	*bits = common_flag(c, "no-optimize") ? RN_RW_ALL : 0;
+	for (size_t i = 0; i < json_array_size(names); i++) {
+		uint32_t one;
+		int rc = rn_rewrite_parse(json_string_value(json_array_get(names, i)), &one, e);
+
+		if (rc)
+			return rn_err_prefix(e, rc, "--no-rewrite");
+		*bits |= one;
+	}
+	return 0;
+}
+
 /* An integer option within bounds; `none` where it was not given. */
 static int common_int(const struct rn_cli *c, const char *name, int64_t min, int64_t max,
 		      int64_t none, int64_t *out, struct rn_err *e)
@@ -373,6 +391,7 @@ static int apply_common(struct rn_cli *c, struct rn_err *e)
 		.block_rows = (uint32_t)block,
 		.strict = common_flag(c, "strict"), .device = common_string(c, "device"),
 	};
+	RN_TRY(read_rewrites(c, &c->ctx.no_rewrite, e));
 	rn_meter_start(c);
 	RN_TRY(rn_team_new(c->ctx.threads, &c->ctx.team, e));
 	c->writer.team = c->ctx.team;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * rn-explain: the canonical plan of a spec, a stream or a model, as text or as
- * a spec again, and where a staged placement cuts it.
+ * a spec again; what it becomes when it is optimised, and what that costs; and
+ * where a staged placement cuts it.
  */
 #include "../lib/base/json.h"
-#include "../lib/train/train.h"
+#include "../lib/train/analyze.h"
 #include "plans.h"
 
 #include <stdlib.h>
@@ -12,6 +13,12 @@
 
 static const struct rn_opt opts[] = {
 	{ .name = "json", .type = RN_OPT_FLAG, .help = "print a spec, which rn-train accepts" },
+	{ .name = "optimized", .type = RN_OPT_FLAG,
+	  .help = "the plan after its rewrites, too, and what each stage costs" },
+	{ .name = "analyze", .type = RN_OPT_FLAG, .help = "... and takes: some epochs are run" },
+	{ .name = "epochs", .type = RN_OPT_INT, .meta = "N", .dflt = "5", .help = "so many" },
+	{ .name = "program", .type = RN_OPT_FLAG,
+	  .help = "the instructions of each fit, as lowered and as run" },
 	{ .name = "placement", .type = RN_OPT_CHOICE, .meta = "KIND", .dflt = "fused",
 	  .choices = "fused|staged", .help = "staged: show the cut into processes, too" },
 	{ .name = "stages", .type = RN_OPT_INT, .meta = "N", .help = "into at most N processes" },
@@ -23,6 +30,7 @@ static const struct rn_opt opts[] = {
 
 static const char *const examples[] = {
 	"rn-explain model.json",
+	"rn-explain model.json --analyze",
 	"rn-explain gcn.rnm --json > model.json",
 	NULL,
 };
@@ -199,6 +207,44 @@ static int print_cut(const struct rn_cli *c, const struct rn_planned *p, struct 
 	return rn_train_explain(&conf, text, e);
 }
 
+static bool analyzes(const struct rn_cli *c)
+{
+	return rn_cli_flag(c, "optimized") || rn_cli_flag(c, "analyze") || rn_cli_flag(c, "program");
+}
+
+/* What the rewrites did, what they made, and what its fits cost: this reads the data. */
+static int print_analysis(const struct rn_cli *c, const struct rn_planned *p, struct rn_str *text,
+			  struct rn_err *e)
+{
+	struct rn_analyze_conf conf = {
+		.train = { .ctx = &c->ctx, .plan = p->plan, .carried = p->carried },
+		.epochs = rn_cli_flag(c, "analyze") ? (uint32_t)rn_cli_int(c, "epochs") : 0,
+		.program = rn_cli_flag(c, "program"),
+	};
+	bool json = rn_cli_flag(c, "json");
+	struct rn_str plan = RN_STR_INIT;
+	const json_t *did;
+	json_t *o = NULL;
+	int rc = rn_analyze(&conf, &plan, &o, e);
+
+	if (!rc && json) {
+		rn_json_print(o, 4, text);
+		rn_str_addc(text, '\n');
+	} else if (!rc) {
+		did = json_object_get(o, "rewrites");
+		rn_str_add(text, "\nrewritten:\n");
+		for (size_t i = 0; i < json_array_size(did); i++)
+			rn_str_addf(text, "%s\n", json_string_value(json_array_get(did, i)));
+		rn_str_addf(text, "%s%s", json_array_size(did) ? "\n" : "", plan.s);
+		rc = rn_analyze_print(o, text, e);
+	}
+	if (!rc)
+		rc = rn_str_check(text, e);
+	rn_str_fini(&plan);
+	json_decref(o);
+	return rc;
+}
+
 static int check_options(const struct rn_cli *c, struct rn_err *e)
 {
 	bool staged = !strcmp(rn_cli_string(c, "placement"), "staged");
@@ -208,6 +254,11 @@ static int check_options(const struct rn_cli *c, struct rn_err *e)
 		return rn_err_set(e, RN_EUSAGE, "--stages wants --placement staged");
 	if (json_object_get(c->opt, "stages") && (n < 1 || n > 1000000000))
 		return rn_err_set(e, RN_EUSAGE, "--stages must be 1 to 1000000000, not %lld", n);
+	if (rn_cli_int(c, "epochs") < 1 || rn_cli_int(c, "epochs") > 1000000)
+		return rn_err_set(e, RN_EUSAGE, "--epochs must be 1 to 1000000, not %lld",
+				  (long long)rn_cli_int(c, "epochs"));
+	if (json_object_get(c->opt, "epochs") && !rn_cli_flag(c, "analyze"))
+		return rn_err_set(e, RN_EUSAGE, "--epochs wants --analyze");
 	if (staged && rn_cli_flag(c, "json"))
 		return rn_err_set(e, RN_EUSAGE, "--json is the plan alone, without a placement");
 	return 0;
@@ -222,9 +273,12 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 
 	RN_TRY(check_options(c, e));
 	rc = load(c, &p, &out, e);
-	if (!rc)
-		rc = rn_cli_flag(c, "json") ? print_json(&p, &text, e)
-					    : print_text(c, &p, out, &text, e);
+	if (!rc && !rn_cli_flag(c, "json"))
+		rc = print_text(c, &p, out, &text, e);
+	else if (!rc && !analyzes(c))
+		rc = print_json(&p, &text, e);
+	if (!rc && analyzes(c))
+		rc = print_analysis(c, &p, &text, e);
 	if (!rc && !strcmp(rn_cli_string(c, "placement"), "staged"))
 		rc = print_cut(c, &p, &text, e);
 	if (!rc)

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-	AHEAD = 256 << 10,    /* bytes read at once where chunks are small */
+	AHEAD = 16 << 10,     /* bytes read at once where chunks are small: what is copied twice */
 	GROW_STEP = 1 << 20,  /* bytes allocated before the first data are there */
 };
 

@@ -33,6 +33,7 @@ struct rn_ctx {
 	uint64_t seed;       /* --seed, 1 unless given */
 	uint32_t block_rows; /* --block-rows: rows in an output block, at most 65536; 0: 65536 */
 	bool strict;         /* --strict: unmatched and NULL keys are errors */
+	uint32_t no_rewrite; /* --no-rewrite: bits of lib/plan/rewrite.h */
 	const char *device;  /* "cpu", "cuda:0", …; NULL: cpu */
 };
 

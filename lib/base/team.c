@@ -4,6 +4,7 @@
  * parts that nobody has taken yet.  Taking a part is a compare-and-swap of the
  * ticket, so a worker that comes late can never take a part of a later job, and
  * the job's function cannot change under a worker that holds one of its parts.
+ * Where the team is limited a worker takes a seat before it takes parts.
  *
  * Nobody spins for long: two processes on the same cores, each with a team,
  * must not starve each other (measured: unbounded spinning costs a factor of
@@ -27,6 +28,7 @@
 enum {
 	SPIN_WORKER = 300, /* pauses before an idle worker sleeps: about 10 to 20 µs */
 	SPIN_CALLER = 200, /* … before the caller sleeps that waits for the last parts */
+	ALL_SEATS = INT_MAX / 2, /* more than ever are taken: nobody is turned away */
 };
 
 struct rn_team {
@@ -38,9 +40,12 @@ struct rn_team {
 	_Atomic uint32_t caller_sleeps;
 	_Alignas(64) _Atomic uint32_t gen; /* futex of the workers */
 	_Atomic uint32_t sleepers;
-	_Atomic bool awake, stop;
+	_Atomic int seats; /* for workers, in this job */
+	_Atomic uint32_t awake; /* how often it was entered and not yet left */
+	_Atomic bool stop;
 	_Atomic bool busy;         /* somebody runs a job */
 	unsigned threads, started; /* started: workers, without the caller */
+	unsigned limit;            /* 0: none */
 	bool tried;                /* to start the workers */
 	pthread_t *workers;
 };
@@ -104,7 +109,8 @@ static void *work(void *arg)
 		}
 		if (atomic_load(&t->stop))
 			return NULL;
-		take_parts(t, gen);
+		if (atomic_fetch_sub(&t->seats, 1) > 0)
+			take_parts(t, gen);
 		seen = gen;
 	}
 }
@@ -167,12 +173,17 @@ unsigned rn_team_threads(const struct rn_team *t)
 
 void rn_team_enter(struct rn_team *t)
 {
-	atomic_store(&t->awake, true);
+	atomic_fetch_add(&t->awake, 1);
 }
 
 void rn_team_leave(struct rn_team *t)
 {
-	atomic_store(&t->awake, false);
+	atomic_fetch_sub(&t->awake, 1);
+}
+
+void rn_team_limit(struct rn_team *t, unsigned threads)
+{
+	t->limit = threads < t->threads ? threads : 0;
 }
 
 static void run_alone(uint32_t parts, void (*fn)(void *arg, uint32_t part), void *arg)
@@ -184,15 +195,18 @@ static void run_alone(uint32_t parts, void (*fn)(void *arg, uint32_t part), void
 static void run_job(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part),
 		    void *arg)
 {
-	uint32_t gen = atomic_load(&t->gen) + 1, done;
+	uint32_t gen = atomic_load(&t->gen) + 1, done, wanted = parts - 1;
 
+	if (t->limit && t->limit - 1 < wanted)
+		wanted = t->limit - 1;
+	atomic_store(&t->seats, t->limit ? (int)t->limit - 1 : ALL_SEATS);
 	atomic_store_explicit(&t->fn, fn, memory_order_relaxed);
 	atomic_store_explicit(&t->arg, arg, memory_order_relaxed);
 	atomic_store_explicit(&t->parts, parts, memory_order_relaxed);
 	atomic_store(&t->done, 0);
 	atomic_store(&t->ticket, (uint64_t)gen << 32 | parts);
 	atomic_store(&t->gen, gen);
-	wake_workers(t, parts - 1);
+	wake_workers(t, wanted);
 	take_parts(t, gen);
 	for (int i = 0; i < SPIN_CALLER && atomic_load(&t->done) != parts; i++)
 		relax();
@@ -206,7 +220,7 @@ static void run_job(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uin
 
 void rn_team_run(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part), void *arg)
 {
-	if (parts <= 1 || !t || t->threads == 1 || atomic_exchange(&t->busy, true)) {
+	if (parts <= 1 || !t || t->threads == 1 || t->limit == 1 || atomic_exchange(&t->busy, true)) {
 		run_alone(parts, fn, arg);
 		return;
 	}

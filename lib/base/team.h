@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A team of threads that lives as long as a run.  Its threads start with the first
- * job that has several parts.  Between rn_team_enter and rn_team_leave (an epoch) idle
- * workers spin for a bounded time, then wait on a futex; outside they sleep.  No
- * kernel opens a parallel region of its own.
+ * job that has several parts.  Between rn_team_enter and rn_team_leave (an epoch; they
+ * may be nested) idle workers spin for a bounded time, then wait on a futex; outside they
+ * sleep.  No kernel opens a parallel region of its own.
  */
 #ifndef RN_TEAM_H
 #define RN_TEAM_H
@@ -18,6 +18,9 @@ void rn_team_free(struct rn_team *t); /* NULL is fine */
 unsigned rn_team_threads(const struct rn_team *t); /* NULL: 1 */
 void rn_team_enter(struct rn_team *t);
 void rn_team_leave(struct rn_team *t);
+/* At most so many threads, the caller's among them, take part in the jobs that follow; 0, and
+ * more than there are: all of them.  Between jobs only, by who runs them. */
+void rn_team_limit(struct rn_team *t, unsigned threads);
 /* fn(arg, 0) … fn(arg, parts - 1), each once, in any order; returns when all ended.  t may
  * be NULL.  From any thread: a team that is at work already leaves all parts to the
  * caller, so that a part may itself call what uses the team. */

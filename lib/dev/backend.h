@@ -63,6 +63,8 @@ struct rn_backend {
 	size_t (*scratch)(struct rn_backend *b, const struct rn_kargs *a, enum rn_dtype t);
 	void (*close)(struct rn_backend *b);
 	bool host; /* its memory is the host's: constants and index arrays are used in place */
+	/* Use at most so many threads from now on; 0: all of them. (optional) */
+	void (*grant)(struct rn_backend *b, unsigned threads);
 };
 enum { RN_BACKEND_ABI = 1 };
 

@@ -155,6 +155,11 @@ static void cpu_leave(struct rn_backend *b)
 	rn_team_leave(cpu_of(b)->team);
 }
 
+static void cpu_grant(struct rn_backend *b, unsigned threads)
+{
+	rn_team_limit(cpu_of(b)->team, threads);
+}
+
 /* ---- memory -------------------------------------------------------------------------- */
 
 static int cpu_alloc(struct rn_backend *b, size_t size, void **out, struct rn_err *e)
@@ -227,6 +232,7 @@ int rn_cpu_backend(unsigned threads, struct rn_backend **out, struct rn_err *e)
 		.scratch = cpu_scratch,
 		.close = cpu_close,
 		.host = true,
+		.grant = cpu_grant,
 	};
 	rc = rn_team_new(threads, &c->team, e);
 	if (rc)

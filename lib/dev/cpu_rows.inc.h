@@ -40,6 +40,33 @@ static void F(run_gather)(const struct rn_kargs *a, uint32_t part)
 	}
 }
 
+/* ---- stack --------------------------------------------------------------------- */
+
+static uint32_t F(parts_stack)(const struct rn_kargs *a)
+{
+	const struct rn_val *o = out_of(a);
+
+	return parts_for((double)o->rows * (2.0 * sizeof(real) * o->width + 4), o->rows);
+}
+
+static void F(run_stack)(const struct rn_kargs *a, uint32_t part)
+{
+	const struct rn_val *o = out_of(a);
+	struct range r = part_range(o->rows, F(parts_stack)(a), part);
+	uint64_t at = 0;
+
+	for (uint32_t k = 0; k < a->inst->nin && at < r.to; k++) {
+		uint64_t rows = in_of(a, k)->rows, from = r.from > at ? r.from : at;
+		uint64_t to = r.to < at + rows ? r.to : at + rows;
+
+		if (from < to)
+			memcpy((real *)a->out + from * o->width,
+			       (const real *)a->in[k] + (from - at) * o->width,
+			       (to - from) * o->width * sizeof(real));
+		at += rows;
+	}
+}
+
 /* ---- spmm ---------------------------------------------------------------------- */
 
 struct F(spmm) {
@@ -59,81 +86,100 @@ static uint32_t F(parts_spmm)(const struct rn_kargs *a)
 	return parts_for(terms * (row + 16) + o->rows * (row + 16), o->rows);
 }
 
-/* The terms k … stop-1 of a sum, nv vectors of features from f on, the last one masked. */
-VINLINE void F(spmm_terms)(const struct F(spmm) *s, uint32_t k, uint32_t stop, uint32_t f,
-			   const unsigned nv, F(mask) m, const bool weighted, F(vec) acc[16])
+/* How the terms of a sum are weighted: not, by the k-th weight, or through an index. */
+enum F(weights) { F(PLAIN), F(BY_TERM), F(BY_INDEX) };
+
+/* Term k is added, and the row of a later one fetched. */
+VINLINE void F(spmm_term)(const struct F(spmm) *s, uint32_t k, uint32_t f, const unsigned nv,
+			  F(mask) m, const enum F(weights) how, const bool fetch, F(vec) *acc)
 {
-	const uint32_t *xi = s->xi, *wi = s->wi;
-	const real *x0 = s->x + f, *w0 = s->w;
-	const size_t width = s->width;
-	const uint32_t ahead = xi ? s->ahead : 0, end = s->end;
+	uint32_t row = s->xi ? s->xi[k] : k;
+	const real *x = s->x + f + row * (size_t)s->width;
+	F(vec) w = F(set1)(0);
+
+	if (fetch) {
+		uintptr_t next = (uintptr_t)(s->x + f) +
+				 s->xi[k + s->ahead] * (size_t)s->width * sizeof *x;
 
 #pragma GCC unroll 16
-	for (unsigned v = 0; v < nv; v++)
-		acc[v] = F(set1)(0);
-	for (; k < stop; k++) {
-		uint32_t row = xi ? xi[k] : k;
-		F(vec) w = F(set1)(1);
-		const real *x;
-
-		if (row == NO_ROW)
-			continue;
-		x = x0 + row * width;
-		if (ahead && k + ahead < end) {
-			uintptr_t next = (uintptr_t)x0 + xi[k + ahead] * width * sizeof *x0;
-
+		for (unsigned v = 0; v < nv; v += 64 / sizeof(F(vec)))
+			__builtin_prefetch((const void *)(next + v * sizeof(F(vec))));
+	}
+	if (row == NO_ROW && s->xi)
+		return;
+	if (how != F(PLAIN))
+		w = F(set1)(s->w[how == F(BY_INDEX) ? s->wi[k] : k]);
 #pragma GCC unroll 16
-			for (unsigned v = 0; v < nv; v += 64 / sizeof(F(vec)))
-				__builtin_prefetch((const void *)(next + v * sizeof(F(vec))));
-		}
-		if (weighted)
-			w = F(set1)(w0[wi ? wi[k] : k]);
-#pragma GCC unroll 16
-		for (unsigned v = 0; v < nv; v++) {
-			F(vec) y = v + 1 < nv ? F(load)(x + v * F(LANES))
-					      : F(load_n)(x + v * F(LANES), m);
+	for (unsigned v = 0; v < nv; v++) {
+		F(vec) y = v + 1 < nv ? F(load)(x + v * F(LANES)) : F(load_n)(x + v * F(LANES), m);
 
-			acc[v] = weighted ? F(madd)(w, y, acc[v]) : F(plus)(acc[v], y);
-		}
+		acc[v] = how != F(PLAIN) ? F(madd)(w, y, acc[v]) : F(plus)(acc[v], y);
 	}
 }
 
-/* One segment: its first chunk of terms is stored, later ones are added. */
-VINLINE void F(spmm_tile)(const struct F(spmm) *s, uint32_t seg, uint32_t f, const unsigned nv,
-			  F(mask) m, const bool weighted)
+/* The sums of the segments from … to-1: nv vectors of features from f on, the last one masked.
+ * A segment's first chunk of terms is stored, later ones are added. */
+VINLINE void F(spmm_segments)(const struct F(spmm) *shared, uint32_t from, uint32_t to, uint32_t f,
+			      const unsigned nv, F(mask) m, const enum F(weights) how,
+			      const bool fetch)
 {
-	uint32_t k = s->ptr[seg], end = s->ptr[seg + 1];
-	real *out = s->out + (size_t)seg * s->width + f;
-	bool first = true;
+	const struct F(spmm) s = *shared; /* what stores to the result cannot change */
+	real *out = s.out + (size_t)from * s.width + f;
+	uint32_t k = s.ptr[from];
 
-	do {
-		uint32_t stop = end - k > CHUNK_TERMS ? k + CHUNK_TERMS : end;
-		F(vec) acc[16];
+	for (uint32_t seg = from; seg < to; seg++, out += s.width) {
+		uint32_t end = s.ptr[seg + 1];
+		bool first = true;
 
-		F(spmm_terms)(s, k, stop, f, nv, m, weighted, acc);
+		do {
+			uint32_t stop = end - k > CHUNK_TERMS ? k + CHUNK_TERMS : end;
+			F(vec) acc[16];
+
 #pragma GCC unroll 16
-		for (unsigned v = 0; v < nv; v++) {
-			real *o = out + v * F(LANES);
+			for (unsigned v = 0; v < nv; v++)
+				acc[v] = F(set1)(0);
+			for (; k < stop; k++)
+				F(spmm_term)(&s, k, f, nv, m, how, fetch, acc);
+#pragma GCC unroll 16
+			for (unsigned v = 0; v < nv; v++)
+				if (!first)
+					acc[v] = F(plus)(v + 1 < nv ? F(load)(out + v * F(LANES))
+							    : F(load_n)(out + v * F(LANES), m),
+						 acc[v]);
+#pragma GCC unroll 16
+			for (unsigned v = 0; v < nv; v++)
+				if (v + 1 < nv)
+					F(store)(out + v * F(LANES), acc[v]);
+				else
+					F(store_n)(out + v * F(LANES), m, acc[v]);
+			first = false;
+		} while (k < end);
+	}
+}
 
-			if (v + 1 < nv)
-				F(store)(o, first ? acc[v] : F(plus)(F(load)(o), acc[v]));
-			else
-				F(store_n)(o, m, first ? acc[v] : F(plus)(F(load_n)(o, m), acc[v]));
-		}
-		k = stop;
-		first = false;
-	} while (k < end);
+/* Rows are fetched some terms ahead, but for the last ones of all. */
+VINLINE void F(spmm_weighted)(const struct F(spmm) *s, struct range r, uint32_t f,
+			      const unsigned nv, F(mask) m, const enum F(weights) how)
+{
+	uint32_t mid = (uint32_t)r.to, to = (uint32_t)r.to;
+
+	if (!s->xi || !s->ahead)
+		mid = (uint32_t)r.from;
+	while (mid > r.from && s->ptr[mid] + s->ahead > s->end)
+		mid--;
+	F(spmm_segments)(s, (uint32_t)r.from, mid, f, nv, m, how, true);
+	F(spmm_segments)(s, mid, to, f, nv, m, how, false);
 }
 
 VINLINE void F(spmm_range)(const struct F(spmm) *s, struct range r, uint32_t f, const unsigned nv,
 			   F(mask) m)
 {
-	if (s->w)
-		for (uint64_t seg = r.from; seg < r.to; seg++)
-			F(spmm_tile)(s, (uint32_t)seg, f, nv, m, true);
+	if (!s->w)
+		F(spmm_weighted)(s, r, f, nv, m, F(PLAIN));
+	else if (s->wi)
+		F(spmm_weighted)(s, r, f, nv, m, F(BY_INDEX));
 	else
-		for (uint64_t seg = r.from; seg < r.to; seg++)
-			F(spmm_tile)(s, (uint32_t)seg, f, nv, m, false);
+		F(spmm_weighted)(s, r, f, nv, m, F(BY_TERM));
 }
 
 /* Vectors of a tile: what fits into registers beside an operand and a weight. */
@@ -215,7 +261,8 @@ static void F(run_spmm)(const struct rn_kargs *a, uint32_t part)
 		return;
 	}
 	s.end = a->idx[0][o->rows];
-	s.ahead = bytes <= 256 << 10 ? 0 : o->width * sizeof(real) > 512 ? 4 : 8;
+	s.ahead = bytes <= 256 << 10 ? 0 : o->width * sizeof(real) > 512 ? 4
+		  : o->width * sizeof(real) > 64 ? 8 : 16;
 	for (uint32_t f = 0; f < o->width;) {
 		unsigned nv = (o->width - f + F(LANES) - 1) / F(LANES), last;
 

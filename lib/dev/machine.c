@@ -4,7 +4,8 @@
  * arguments of every instruction; running is a loop over calls of the backend.
  *
  * A view lies where its operand lies; the operand then lives as long as its
- * last view.  Constants and index arrays stay where they are when the backend
+ * last view.  An elementwise result lies where an operand of its shape lies that nothing reads
+ * later.  Constants and index arrays stay where they are when the backend
  * works on host memory (constants in double are converted copies).
  */
 #include "machine.h"
@@ -27,7 +28,8 @@ struct rn_machine {
 	struct rn_kargs *args; /* [ninsts] */
 	double (*f)[8];       /* [ninsts] optimizer scalars */
 	void **own;           /* device memory to free: [nvals] for values, then [nidx] */
-	void *slab, *scratch;
+	struct rn_room *room; /* where results lie */
+	void *scratch;
 	uint64_t bytes;
 };
 
@@ -180,33 +182,91 @@ static void find_lives(const struct rn_machine *m, void *const *mem, struct rn_s
 	}
 }
 
+/* Where v lies: its root, or what that replaces. */
+static uint32_t place_of(const struct rn_prog *p, void *const *mem, const uint32_t *over,
+			 uint32_t v)
+{
+	v = root_of(p, mem, v);
+	while (over[v] != RN_NONE)
+		v = over[v];
+	return v;
+}
+
+/* May instruction k write its result over operand n?  That is read number by number, once. */
+static bool is_overwritten(const struct rn_machine *m, const struct rn_inst *i, uint32_t n)
+{
+	const struct rn_val *o = &m->prog->vals[i->out], *v;
+
+	if (i->in[n].val == RN_NONE || i->in[n].fmap != RN_NONE || i->in[n].rmap != RN_NONE)
+		return false;
+	v = &m->prog->vals[i->in[n].val];
+	return v->rows == o->rows && v->width == o->width && v->kind == RN_V_INST && !v->index;
+}
+
+/* over[v]: the value whose place v takes, or RN_NONE. */
+static void find_overwritten(const struct rn_machine *m, void *const *mem,
+			     struct rn_slab_item *items, uint32_t *over)
+{
+	const struct rn_prog *p = m->prog;
+
+	for (uint32_t k = 0; k < p->ninsts; k++) {
+		const struct rn_inst *i = &p->insts[k];
+		uint32_t found = RN_NONE;
+
+		if ((i->op != RN_P_EW && i->op != RN_P_ELEM) || p->vals[i->out].kind != RN_V_INST ||
+		    m->ptr[i->out])
+			continue;
+		for (uint32_t n = 0; n < i->nin && found == RN_NONE; n++) {
+			uint32_t at;
+
+			if (!is_overwritten(m, i, n))
+				continue;
+			at = place_of(p, mem, over, i->in[n].val);
+			if (p->vals[at].kind == RN_V_INST && !m->ptr[at] && items[at].to == k)
+				found = at;
+			for (uint32_t o = 0; o < i->nin && found != RN_NONE; o++)
+				if (i->in[o].val != RN_NONE && !is_overwritten(m, i, o) &&
+				    place_of(p, mem, over, i->in[o].val) == found)
+					found = RN_NONE;
+		}
+		if (found == RN_NONE)
+			continue;
+		over[i->out] = found;
+		items[found].to = items[i->out].to;
+	}
+}
+
 static int place_results(struct rn_machine *m, void *const *mem, struct rn_err *e)
 {
 	const struct rn_prog *p = m->prog;
 	struct rn_slab_item *items;
-	uint32_t *slot = NULL;
+	uint32_t *slot = NULL, *over = NULL;
 	size_t total = 0, n = 0;
 	int rc;
 
 	RN_TRY(rn_calloc(p->nvals, sizeof *items, "the lives of values", &items, e));
 	RN_GOTO(out, rn_calloc(p->nvals, sizeof *slot, "the lives of values", &slot, e));
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *over, "the lives of values", &over, e));
+	memset(over, 0xFF, p->nvals * sizeof *over);
 	find_lives(m, mem, items);
+	find_overwritten(m, mem, items, over);
 	for (uint32_t v = 0; v < p->nvals; v++) /* keep those of the slab, in order */
-		if (p->vals[v].kind == RN_V_INST && !m->ptr[v] && root_of(p, mem, v) == v) {
+		if (p->vals[v].kind == RN_V_INST && !m->ptr[v] &&
+		    place_of(p, mem, over, v) == v) {
 			slot[n] = v;
 			items[n++] = items[v];
 		}
 	RN_GOTO(out, rn_slab_plan(items, n, &total, e));
-	RN_GOTO(out, m->backend->alloc(m->backend, total, &m->slab, e));
-	m->bytes += total;
+	RN_GOTO(out, rn_room_take(m->params, m->backend, total, &m->room, &m->bytes, e));
 	for (size_t i = 0; i < n; i++)
-		m->ptr[slot[i]] = (char *)m->slab + items[i].offset;
+		m->ptr[slot[i]] = (char *)m->room->mem + items[i].offset;
 	for (uint32_t v = 0; v < p->nvals; v++)
 		if (!m->ptr[v])
-			m->ptr[v] = m->ptr[root_of(p, mem, v)];
+			m->ptr[v] = m->ptr[place_of(p, mem, over, v)];
 out:
 	free(items);
 	free(slot);
+	free(over);
 	return rc;
 }
 
@@ -299,8 +359,7 @@ void rn_machine_free(struct rn_machine *m)
 	for (size_t i = 0; m->own && i < (size_t)m->prog->nvals + m->prog->nidx; i++)
 		if (m->own[i])
 			m->backend->free(m->backend, m->own[i]);
-	if (m->slab)
-		m->backend->free(m->backend, m->slab);
+	rn_room_unref(m->room);
 	if (m->scratch)
 		m->backend->free(m->backend, m->scratch);
 	free(m->ptr);

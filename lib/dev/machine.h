@@ -3,7 +3,8 @@
  * A machine runs one program on one backend.  All results lie in one slab with
  * offsets assigned by liveness when the machine is made: running allocates
  * nothing.  Parameters and optimizer slots lie in a store that several machines
- * (training, validation, prediction) share.
+ * (training, validation, prediction) share.  Machines with one store of parameters share
+ * memory for results, too: what is wanted of one is read before another runs.
  */
 #ifndef RN_MACHINE_H
 #define RN_MACHINE_H
@@ -19,6 +20,7 @@ struct rn_store {
 		size_t count; /* values */
 		void *data;   /* device memory of `type` */
 	} *items;
+	struct rn_room *room; /* the largest of its machines' slabs; NULL: none yet */
 };
 RN_MUST_CHECK int rn_store_new(struct rn_backend *b, enum rn_dtype t, struct rn_store **out,
 			       struct rn_err *e);
@@ -32,6 +34,19 @@ RN_MUST_CHECK int rn_store_set_f32(struct rn_store *s, uint32_t number, const fl
 				   struct rn_err *e);
 RN_MUST_CHECK int rn_store_get_f32(struct rn_store *s, uint32_t number, float *x, struct rn_err *e);
 void rn_store_free(struct rn_store *s);
+
+/* A slab, for all machines that it is large enough for. */
+struct rn_room {
+	unsigned refs;
+	struct rn_backend *backend;
+	size_t size;
+	void *mem;
+};
+/* One of at least `size` bytes: that of s (NULL: none), or a new one, which is then that of
+ * s and is counted in *bytes.  A reference. */
+RN_MUST_CHECK int rn_room_take(struct rn_store *s, struct rn_backend *b, size_t size,
+			       struct rn_room **out, uint64_t *bytes, struct rn_err *e);
+void rn_room_unref(struct rn_room *w); /* NULL is fine */
 
 struct rn_machine;
 

@@ -197,7 +197,7 @@ struct rn_inst rn_inst_init(enum rn_prim op)
 	struct rn_inst i = { .op = op, .out = RN_NONE };
 
 	for (unsigned k = 0; k < RN_MAX_IN; k++)
-		i.in[k] = (struct rn_in){ RN_NONE, RN_NONE };
+		i.in[k] = RN_NO_IN;
 	for (unsigned k = 0; k < 3; k++)
 		i.idx[k] = RN_NONE;
 	i.drop.row = i.drop.col = RN_NONE;
@@ -247,7 +247,7 @@ uint32_t rn_prog_add(struct rn_prog *p, const struct rn_inst *inst, uint32_t row
 		v->inst = p->ninsts;
 		v->index = n->op == RN_P_SEGARG;
 		v->random = (n->op == RN_P_EW && n->fn == RN_EW_DROPMASK) ||
-			    (n->op == RN_P_ELEM && n->elem.ndrops > 0);
+			    (rn_prim_is_fused(n->op) && n->elem.ndrops > 0);
 		for (uint32_t k = 0; k < n->nin; k++) {
 			if (n->in[k].val == RN_NONE)
 				continue;
@@ -695,4 +695,62 @@ uint32_t rn_prog_concat(struct rn_prog *p, const uint32_t *xs, uint32_t n, struc
 	i = inst_of(RN_P_CONCAT, all, n);
 	concat_shape(p, xs, n, &rows, &rank, dim);
 	return rn_prog_add(p, &i, rows, rank, dim, e);
+}
+
+uint32_t rn_prog_stack(struct rn_prog *p, const uint32_t *xs, uint32_t n, struct rn_err *e)
+{
+	uint32_t all[RN_MAX_IN], m = n < RN_MAX_IN ? n : RN_MAX_IN, step = (n + m - 1) / (m ? m : 1);
+	uint64_t rows = 0;
+	struct rn_inst i;
+	struct rn_val v;
+
+	if (!n) {
+		rn_err_set(e, RN_EBUG, "stack: no values");
+		return RN_NONE;
+	}
+	if (!have(p, RN_P_STACK, xs, n, 0, e))
+		return RN_NONE;
+	if (n == 1)
+		return xs[0];
+	m = (n + step - 1) / step;
+	for (uint32_t k = 0; k < m; k++) { /* runs of inputs, each a stack of its own */
+		uint32_t from = k * step, len = n - from < step ? n - from : step;
+
+		all[k] = rn_prog_stack(p, xs + from, len, e);
+		if (all[k] == RN_NONE)
+			return RN_NONE;
+		rows += p->vals[all[k]].rows;
+	}
+	if (rows >= RN_NONE) {
+		rn_err_set(e, RN_EUSAGE, "a stack of more than %u rows", RN_NONE - 1);
+		return RN_NONE;
+	}
+	i = inst_of(RN_P_STACK, all, m);
+	v = p->vals[xs[0]];
+	return rn_prog_add(p, &i, (uint32_t)rows, v.rank, v.dim, e);
+}
+
+uint32_t rn_prog_rows(struct rn_prog *p, uint32_t x, uint32_t from, uint32_t n, struct rn_err *e)
+{
+	uint32_t k = 0, *map;
+	struct rn_buf *b;
+
+	for (; k < p->nidx; k++) { /* equal ranges are one array */
+		const uint32_t *y = p->idx[k].data->data;
+		uint32_t r = 0;
+
+		if (p->idx[k].n != n || p->idx[k].fmap)
+			continue;
+		while (r < n && y[r] == from + r)
+			r++;
+		if (r == n)
+			return rn_prog_gather(p, x, k, e);
+	}
+	if (rn_buf_new((size_t)n * sizeof *map, "a range of rows", &b, e))
+		return RN_NONE;
+	map = b->data;
+	for (uint32_t r = 0; r < n; r++)
+		map[r] = from + r;
+	k = rn_prog_idx(p, b, n, e);
+	return k == RN_NONE ? k : rn_prog_gather(p, x, k, e);
 }

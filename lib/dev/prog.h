@@ -11,7 +11,7 @@
  * program can be written down and run by another process.
  *
  * Lowering emits scalar elementwise nodes (RN_P_EW); lib/exec fuses chains of
- * them into RN_P_ELEM, whose bytecode runs over blocks.  Gradients
+ * them into RN_P_ELEM and RN_P_SEGELEM, whose bytecode runs over blocks.  Gradients
  * (lib/expr/grad.h) are more instructions of the same kinds.
  */
 #ifndef RN_PROG_H
@@ -30,10 +30,14 @@ enum rn_prim {
 
 	/* rows */
 	RN_P_GATHER, /* out[i] = x[idx0[i]], 0 where idx0[i] is RN_NO_ROW */
+	RN_P_STACK,  /* the rows of the inputs, one under the other */
 	RN_P_SPMM,   /* out[s] = sum over k in idx0[s] … idx0[s+1]-1 of w[idx2[k]] * x[idx1[k]];
 	              * in: x, w [·,1] or RN_NONE (1); idx1, idx2 RN_NONE: k itself;
 	              * idx1[k] = RN_NO_ROW is left out.  Chunks of 256 terms from the
 	              * segment's start, the chunk sums added in order. */
+	RN_P_SEGELEM, /* RN_P_SPMM of a fused elementwise program that is never stored: out[s] =
+	               * sum over k in idx0[s] … idx0[s+1]-1 of elem at row k of the inputs, added
+	               * in the same order; flag RN_F_WEIGHTED: times the last input, [·,1] */
 	RN_P_SDDMM,  /* out[k] = dot(a[idx0[k]], b[idx1[k]]), [n,1]; idx RN_NONE: k */
 	RN_P_SEGARG, /* out[s,f] (uint32) = the first row r of segment s with the largest
 	              * x[r,f] (smallest if flag RN_F_MIN); idx0 ptr, idx1 rows or RN_NONE;
@@ -87,6 +91,7 @@ enum rn_inst_flag {
 	RN_F_MIN = 8,
 	RN_F_DECOUPLED = 16, /* RN_P_ADAM: AdamW */
 	RN_F_BUFFER = 32,    /* RN_P_SGD: of a struct rn_update, no parameter's */
+	RN_F_WEIGHTED = 64,  /* RN_P_SEGELEM */
 };
 
 /* Scalars of an optimizer step; those marked * are set before each step. */
@@ -100,7 +105,7 @@ enum rn_step_f { RN_F_SCHEDULE = 8, RN_F_PERIOD, RN_F_GAMMA, RN_F_WARMUP, RN_STE
 /* Scalar functions of RN_P_EW and RN_P_ELEM. */
 enum rn_ew {
 	RN_EW_IMM,      /* imm */
-	RN_EW_LOAD,     /* RN_P_ELEM only: block of input number `a` */
+	RN_EW_LOAD,     /* RN_P_ELEM, RN_P_SEGELEM: block of input number `a` */
 	RN_EW_DROPMASK, /* Philox: 0 with probability imm, else 1/(1-imm); see rn_inst.drop */
 	/* one operand */
 	RN_EW_NEG, RN_EW_EXP, RN_EW_LOG, RN_EW_LOG1P, RN_EW_SQRT, RN_EW_ABS, RN_EW_SIGN,
@@ -122,13 +127,16 @@ extern const struct rn_ew_info {
 	bool zero_keeping; /* one operand: f(0) = 0 */
 } rn_ew_info[RN_NEW];
 
-/* An input of an instruction.  fmap (RN_P_EW, RN_P_ELEM): output feature f reads
- * input feature idx[fmap][f]; RN_NONE: f itself, or 0 where the input's width is
- * 1.  An input of one row where the output has more is broadcast. */
+/* An input of an instruction.  fmap (RN_P_EW, RN_P_ELEM, RN_P_SEGELEM): output feature f
+ * reads input feature idx[fmap][f]; RN_NONE: f itself, or 0 where the input's width is
+ * 1.  rmap (RN_P_ELEM, RN_P_SEGELEM): row i reads input row idx[rmap][i], and is 0 where
+ * that is RN_NO_ROW; RN_NONE: i itself, and an input of one row is broadcast. */
 struct rn_in {
 	uint32_t val;
 	uint32_t fmap;
+	uint32_t rmap;
 };
+#define RN_NO_IN ((struct rn_in){ RN_NONE, RN_NONE, RN_NONE })
 
 /* One step of a fused program: reg[dst] = fn(reg[a], reg[b], reg[c]). */
 struct rn_elem_step {
@@ -280,6 +288,10 @@ uint32_t rn_prog_fsum(struct rn_prog *p, uint32_t x, const uint32_t *fmap, uint3
 uint32_t rn_prog_view(struct rn_prog *p, uint32_t x, uint32_t rows, uint32_t rank,
 		      const uint32_t *dim, struct rn_err *e);
 uint32_t rn_prog_concat(struct rn_prog *p, const uint32_t *xs, uint32_t n, struct rn_err *e);
+/* Any number of values of one shape, one under the other. */
+uint32_t rn_prog_stack(struct rn_prog *p, const uint32_t *xs, uint32_t n, struct rn_err *e);
+/* Rows from … from+n-1 of x. */
+uint32_t rn_prog_rows(struct rn_prog *p, uint32_t x, uint32_t from, uint32_t n, struct rn_err *e);
 
 RN_MUST_CHECK int rn_prog_update(struct rn_prog *p, uint32_t param, uint32_t delta, double rate,
 				 struct rn_err *e);
@@ -288,6 +300,11 @@ RN_MUST_CHECK int rn_prog_update(struct rn_prog *p, uint32_t param, uint32_t del
 struct rn_str;
 void rn_prog_print(const struct rn_prog *p, struct rn_str *out);
 const char *rn_prim_name(enum rn_prim op);
+/* Does it have a fused elementwise program? */
+static inline bool rn_prim_is_fused(enum rn_prim op)
+{
+	return op == RN_P_ELEM || op == RN_P_SEGELEM;
+}
 
 /* Flops and bytes that an instruction needs at least (for rn-explain). */
 void rn_inst_cost(const struct rn_prog *p, const struct rn_inst *i, double *flops, double *bytes);

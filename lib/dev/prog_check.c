@@ -19,7 +19,9 @@ static const struct prim {
 	[RN_P_EW] = { "ew", 0, 3, 0, 0, 0 },
 	[RN_P_ELEM] = { "elem", 0, RN_MAX_IN, 0, 0, 0 },
 	[RN_P_GATHER] = { "gather", 1, 1, 0, 1, 0 },
+	[RN_P_STACK] = { "stack", 1, RN_MAX_IN, 0, 0, 0 },
 	[RN_P_SPMM] = { "spmm", 2, 2, 2, 1, 6 },
+	[RN_P_SEGELEM] = { "segelem", 0, RN_MAX_IN, 0, 1, 0 },
 	[RN_P_SDDMM] = { "sddmm", 2, 2, 0, 0, 3 },
 	[RN_P_SEGARG] = { "segarg", 1, 1, 0, 1, 2 },
 	[RN_P_PICK] = { "pick", 2, 2, 0, 0, 0 },
@@ -95,6 +97,9 @@ static int check_operands(const struct rn_prog *p, const struct rn_inst *i, stru
 			return bad(p, i, "an operand is missing", e);
 		if (i->in[k].fmap != RN_NONE && i->in[k].fmap >= p->nidx)
 			return bad(p, i, "a feature map is missing", e);
+		if (i->in[k].rmap != RN_NONE &&
+		    (i->in[k].rmap >= p->nidx || !rn_prim_is_fused(i->op)))
+			return bad(p, i, "a row map is missing, or there may be none", e);
 	}
 	for (unsigned k = 0; k < 3; k++) {
 		if (i->idx[k] == RN_NONE && !(t->need_idx >> k & 1))
@@ -112,13 +117,25 @@ static uint32_t idx_len(const struct rn_prog *p, uint32_t i, uint32_t dflt)
 	return i == RN_NONE ? dflt : p->idx[i].n;
 }
 
+/* Rows that an elementwise program runs over: of a segmented one, the terms. */
+static uint32_t elem_rows(const struct rn_prog *p, const struct rn_inst *i)
+{
+	const struct rn_idx *x;
+
+	if (i->op != RN_P_SEGELEM)
+		return p->vals[i->out].rows;
+	x = &p->idx[i->idx[0]];
+	return x->n ? ((const uint32_t *)x->data->data)[x->n - 1] : 0;
+}
+
 static int check_drop(const struct rn_prog *p, const struct rn_inst *i, const struct rn_drop *d,
 		      struct rn_err *e)
 {
 	const struct rn_val *o = &p->vals[i->out];
+	uint32_t rows = elem_rows(p, i);
 
-	if ((d->row != RN_NONE && (d->row >= p->nidx || p->idx[d->row].n != o->rows)) ||
-	    (d->col != RN_NONE && (d->col >= p->nidx || p->idx[d->col].n != o->rows)))
+	if ((d->row != RN_NONE && (d->row >= p->nidx || p->idx[d->row].n != rows)) ||
+	    (d->col != RN_NONE && (d->col >= p->nidx || p->idx[d->col].n != rows)))
 		return bad(p, i, "dropout rows or columns do not fit", e);
 	if (d->col != RN_NONE && o->width != 1)
 		return bad(p, i, "dropout columns are for values of width 1", e);
@@ -156,17 +173,27 @@ static int check_elem(const struct rn_prog *p, const struct rn_inst *i, struct r
 static int check_elementwise(const struct rn_prog *p, const struct rn_inst *i, struct rn_err *e)
 {
 	const struct rn_val *o = &p->vals[i->out];
+	bool weighted = i->flags & RN_F_WEIGHTED;
+	uint32_t rows = elem_rows(p, i);
 
+	if (i->op == RN_P_SEGELEM && (p->idx[i->idx[0]].n != o->rows + 1ull || (weighted && !i->nin)))
+		return bad(p, i, "segments or weights are missing", e);
 	for (uint32_t k = 0; k < i->nin; k++) {
 		const struct rn_val *v = &p->vals[i->in[k].val];
 
-		if (v->rows != 1 && v->rows != o->rows)
+		if (i->in[k].rmap != RN_NONE ? p->idx[i->in[k].rmap].n != rows
+					     : v->rows != 1 && v->rows != rows &&
+					       !(i->op == RN_P_SEGELEM && v->rows > rows))
 			return bad(p, i, "rows do not fit", e);
 		if (i->in[k].fmap == RN_NONE ? v->width != 1 && v->width != o->width
 					     : p->idx[i->in[k].fmap].n != o->width)
 			return bad(p, i, "features do not fit", e);
+		if (weighted && k + 1 == i->nin &&
+		    (v->width != 1 || i->in[k].fmap != RN_NONE ||
+		     (i->in[k].rmap == RN_NONE && v->rows < rows)))
+			return bad(p, i, "weights are not a number for each term", e);
 	}
-	if (i->op == RN_P_ELEM)
+	if (rn_prim_is_fused(i->op))
 		return check_elem(p, i, e);
 	if ((unsigned)i->fn >= RN_NEW || i->fn == RN_EW_LOAD || rn_ew_info[i->fn].arity != i->nin)
 		return bad(p, i, "not a function of so many operands", e);
@@ -267,6 +294,18 @@ static bool check_concat(const struct rn_prog *p, const struct rn_inst *i)
 	return width == p->vals[i->out].width;
 }
 
+static bool check_stack(const struct rn_prog *p, const struct rn_inst *i)
+{
+	uint64_t rows = 0;
+
+	for (uint32_t k = 0; k < i->nin; k++) {
+		if (p->vals[i->in[k].val].width != p->vals[i->out].width)
+			return false;
+		rows += p->vals[i->in[k].val].rows;
+	}
+	return rows == p->vals[i->out].rows;
+}
+
 static bool check_step(const struct rn_prog *p, const struct rn_inst *i)
 {
 	for (uint32_t k = 0; k < i->nin; k++) {
@@ -295,7 +334,11 @@ int rn_inst_check(const struct rn_prog *p, const struct rn_inst *i, struct rn_er
 	switch (i->op) {
 	case RN_P_EW:
 	case RN_P_ELEM:
+	case RN_P_SEGELEM:
 		return check_elementwise(p, i, e);
+	case RN_P_STACK:
+		ok = check_stack(p, i);
+		break;
 	case RN_P_GEMM:
 		ok = check_gemm(p, i);
 		break;
@@ -406,8 +449,11 @@ static bool check_contents(const struct rn_prog *p, struct fact *facts, const st
 	uint32_t n;
 
 	for (uint32_t k = 0; k < i->nin; k++)
-		if (i->in[k].fmap != RN_NONE &&
-		    !within(p, facts, i->in[k].fmap, 0, p->vals[i->in[k].val].width, false))
+		if ((i->in[k].fmap != RN_NONE &&
+		     !within(p, facts, i->in[k].fmap, 0, p->vals[i->in[k].val].width, false)) ||
+		    (i->in[k].rmap != RN_NONE &&
+		     !within(p, facts, i->in[k].rmap, 0, p->vals[i->in[k].val].rows,
+			     !(i->flags & RN_F_WEIGHTED && k + 1 == i->nin))))
 			return false;
 	switch (i->op) {
 	case RN_P_GATHER:
@@ -417,6 +463,8 @@ static bool check_contents(const struct rn_prog *p, struct fact *facts, const st
 		       within(p, facts, i->idx[1], n, a->rows, true) &&
 		       (!b || (n <= idx_len(p, i->idx[2], b->rows) &&
 			       within(p, facts, i->idx[2], n, b->rows, false)));
+	case RN_P_SEGELEM:
+		return segments(p, facts, i->idx[0], UINT32_MAX, &n);
 	case RN_P_SDDMM:
 		return within(p, facts, i->idx[0], o->rows, a->rows, true) &&
 		       within(p, facts, i->idx[1], o->rows, b->rows, true);

@@ -64,6 +64,8 @@ static void add_inst(struct rn_str *s, const struct rn_inst *i)
 		add_ref(s, 'v', i->in[k].val);
 		if (i->in[k].fmap != RN_NONE)
 			rn_str_addf(s, "[i%u]", i->in[k].fmap);
+		if (i->in[k].rmap != RN_NONE)
+			rn_str_addf(s, "@i%u", i->in[k].rmap);
 	}
 	if (i->op == RN_P_EW && i->fn == RN_EW_IMM)
 		rn_str_addf(s, "%.9g", i->imm);
@@ -88,7 +90,9 @@ static void add_inst(struct rn_str *s, const struct rn_inst *i)
 		rn_str_add(s, " min");
 	if (i->flags & RN_F_DECOUPLED)
 		rn_str_add(s, " decoupled");
-	if (i->op != RN_P_ELEM)
+	if (i->flags & RN_F_WEIGHTED)
+		rn_str_add(s, " weighted");
+	if (!rn_prim_is_fused(i->op))
 		return;
 	rn_str_add(s, " {");
 	for (uint32_t k = 0; k < i->elem.nsteps; k++)
@@ -150,11 +154,18 @@ void rn_inst_cost(const struct rn_prog *p, const struct rn_inst *i, double *flop
 	double n = (double)o->rows * o->width, terms = 0, per = 0;
 
 	*bytes = i->op == RN_P_VIEW ? 0 : 4 * n;
-	for (uint32_t k = 0; k < i->nin && i->op != RN_P_VIEW; k++)
-		if (i->in[k].val != RN_NONE && !(k == 0 && (i->op == RN_P_GATHER ||
-							    i->op == RN_P_SPMM ||
-							    i->op == RN_P_PICK)))
-			*bytes += 4.0 * p->vals[i->in[k].val].rows * p->vals[i->in[k].val].width;
+	for (uint32_t k = 0; k < i->nin && i->op != RN_P_VIEW; k++) {
+		double rows, width;
+
+		if (i->in[k].val == RN_NONE || (k == 0 && (i->op == RN_P_GATHER ||
+							   i->op == RN_P_SPMM ||
+							   i->op == RN_P_PICK)))
+			continue;
+		width = p->vals[i->in[k].val].width;
+		rows = i->in[k].rmap == RN_NONE ? p->vals[i->in[k].val].rows
+						: p->idx[i->in[k].rmap].n;
+		*bytes += 4 * rows * (i->in[k].rmap == RN_NONE ? width : width + 1);
+	}
 	for (unsigned k = 0; k < 3; k++)
 		*bytes += i->idx[k] == RN_NONE ? 0 : 4.0 * p->idx[i->idx[k]].n;
 	switch (i->op) {
@@ -172,6 +183,9 @@ void rn_inst_cost(const struct rn_prog *p, const struct rn_inst *i, double *flop
 		terms = nterms(p, i->idx[0]) * o->width;
 		*bytes += 4 * terms;
 		terms *= i->in[1].val == RN_NONE ? 1 : 2;
+		break;
+	case RN_P_SEGELEM:
+		terms = nterms(p, i->idx[0]) * o->width * (elem_flops(i) + 1);
 		break;
 	case RN_P_SEGARG:
 		terms = nterms(p, i->idx[0]) * o->width;

@@ -22,8 +22,45 @@ void rn_store_free(struct rn_store *s)
 		return;
 	for (uint32_t i = 0; i < s->n; i++)
 		s->backend->free(s->backend, s->items[i].data);
+	rn_room_unref(s->room);
 	free(s->items);
 	free(s);
+}
+
+int rn_room_take(struct rn_store *s, struct rn_backend *b, size_t size, struct rn_room **out,
+		 uint64_t *bytes, struct rn_err *e)
+{
+	struct rn_room *w;
+	int rc;
+
+	if (s && s->room && s->room->size >= size) {
+		*out = s->room;
+		s->room->refs++;
+		return 0;
+	}
+	RN_TRY(rn_calloc(1, sizeof *w, "a machine", &w, e));
+	*w = (struct rn_room){ .refs = 1, .backend = b, .size = size };
+	rc = b->alloc(b, size, &w->mem, e);
+	if (rc) {
+		free(w);
+		return rc;
+	}
+	*bytes += size;
+	if (s) {
+		rn_room_unref(s->room);
+		s->room = w;
+		w->refs++;
+	}
+	*out = w;
+	return 0;
+}
+
+void rn_room_unref(struct rn_room *w)
+{
+	if (!w || --w->refs)
+		return;
+	w->backend->free(w->backend, w->mem);
+	free(w);
 }
 
 static size_t size_of(enum rn_dtype t)

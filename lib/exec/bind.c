@@ -8,44 +8,17 @@
  * Content does not depend on embeddings, so all of it is bound first; then encoders
  * are fitted on the rows that a loss depends on, which the index arrays tell; then
  * all widths are known, and what depends on them is settled.
+ *
+ * The plan is rewritten before it is bound, and while it is: rewrites ask for the content
+ * of some nodes, which are made then.  Callers number nodes as in the canonical plan.
  */
-#include "lower.h"
+#include "bind.h"
+
 #include "pass.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct bound {
-	bool needed, evaluated;
-	struct rn_rel *rel; /* content, and parts if evaluated; NULL once nobody needs it */
-	void *state;        /* of the operator, if not evaluated */
-	struct rn_schema schema;
-	uint64_t hash, rows; /* of a source */
-};
-
-struct rn_binding {
-	const struct rn_ctx *ctx;
-	struct rn_backend *backend;
-	struct rn_plan *plan;
-	struct bound *nodes;
-	double seconds;
-};
-
-/* Which nodes do the runs need?  Not what lies behind a carried relation. */
-static void mark_needed(struct rn_binding *x, struct rn_rel *const *carried)
-{
-	const struct rn_plan *p = x->plan;
-
-	for (uint32_t i = 0; i < p->nruns; i++)
-		x->nodes[p->runs[i].node].needed = true;
-	for (uint32_t i = p->nnodes; i-- > 0;) {
-		if (!x->nodes[i].needed || (carried && carried[i]))
-			continue;
-		for (uint32_t k = 0; k < p->nodes[i].nin; k++)
-			x->nodes[p->nodes[i].in[k].node].needed = true;
-	}
-}
 
 static int schema_of(const struct rn_rel *r, struct rn_schema *out, struct rn_err *e)
 {
@@ -57,40 +30,44 @@ static int bind_node(struct rn_binding *x, uint32_t i, const struct rn_rel *cons
 {
 	const struct rn_node *n = &x->plan->nodes[i];
 	const struct rn_schema *schemas[RN_MANY];
-	struct bound *b = &x->nodes[i];
+	struct rn_bound *b = &x->nodes[i];
 	int rc;
 
 	for (uint32_t k = 0; k < n->nin; k++)
 		schemas[k] = &x->nodes[n->in[k].node].schema;
 	RN_TRY(rn_node_infer(n, schemas, &b->schema, e));
+	b->op = n->op;
 	RN_TRY(rn_calloc(1, n->op->state_size, "a stage", &b->state, e));
 	rc = n->op->bind(x->ctx, n, schemas, in, b->state, &b->rel, e);
 	if (rc)
 		return rn_node_error(n, rc, e);
+	b->count = b->rel->rows;
 	return rn_schema_set_name(&b->rel->schema, n->name, e);
 }
 
-static int make_node(struct rn_binding *x, uint32_t i, struct rn_rel *carried, bool deferred,
-		     struct rn_err *e)
+/* The content of a node of x->plan whose inputs are there. */
+static int make_node(struct rn_binding *x, uint32_t i, struct rn_err *e)
 {
 	const struct rn_node *n = &x->plan->nodes[i];
 	const struct rn_rel *in[RN_MANY];
-	struct bound *b = &x->nodes[i];
+	struct rn_bound *b = &x->nodes[i];
 
 	if (n->nin > RN_MANY)
 		return rn_err_set(e, RN_EUSAGE, "more than %d inputs", RN_MANY);
 	for (uint32_t k = 0; k < n->nin; k++)
 		in[k] = x->nodes[n->in[k].node].rel;
-	b->evaluated = carried || !(deferred || (n->op->flags & RN_OP_SINK));
+	b->made = true;
+	b->evaluated = b->carried || !(b->deferred || (n->op->flags & RN_OP_SINK));
 	if (!b->evaluated)
 		return bind_node(x, i, in, e);
-	if (carried)
-		b->rel = rn_rel_ref(carried);
+	if (b->carried)
+		b->rel = rn_rel_ref(b->carried);
 	else if (n->op->flags & RN_OP_SOURCE)
 		RN_TRY(rn_source_read(x->ctx, n, x->plan->dir, &b->rel, &b->hash, e));
 	else
 		RN_TRY(rn_eval_node(x->ctx, x->backend, n, in, NULL, &b->rel, e));
-	b->rows = n->op->flags & RN_OP_SOURCE && !carried ? b->rel->rows : 0;
+	b->count = b->rel->rows;
+	b->rows = n->op->flags & RN_OP_SOURCE && !b->carried ? b->rel->rows : 0;
 	RN_TRY(schema_of(b->rel, &b->schema, e));
 	/* A carried relation keeps the name that its stream gave it; the plan's counts. */
 	return n->name ? rn_schema_set_name(&b->schema, n->name, e) : 0;
@@ -115,7 +92,7 @@ int rn_node_bind(const struct rn_ctx *c, const struct rn_node *n,
 
 static bool is_bound(const struct rn_binding *x, uint32_t i)
 {
-	return x->nodes[i].needed && !x->nodes[i].evaluated;
+	return !x->nodes[i].evaluated;
 }
 
 static bool is_unfitted(const struct rn_binding *x, uint32_t i)
@@ -224,7 +201,7 @@ static int settle_all(struct rn_binding *x, bool infer, struct rn_err *e)
 		const struct rn_node *n = &x->plan->nodes[i];
 		const struct rn_schema *schemas[RN_MANY];
 		const struct rn_rel *in[RN_MANY];
-		struct bound *b = &x->nodes[i];
+		struct rn_bound *b = &x->nodes[i];
 		int rc = 0;
 
 		if (!is_bound(x, i))
@@ -256,8 +233,7 @@ static void free_unused(struct rn_binding *x, uint32_t upto, const uint32_t *las
 		}
 }
 
-static void find_last_uses(const struct rn_binding *x, const bool *deferred,
-			   struct rn_rel *const *carried, uint32_t *last)
+static void find_last_uses(const struct rn_binding *x, uint32_t *last)
 {
 	const struct rn_plan *p = x->plan;
 
@@ -265,9 +241,9 @@ static void find_last_uses(const struct rn_binding *x, const bool *deferred,
 		last[i] = i;
 	for (uint32_t i = 0; i < p->nnodes; i++) {
 		const struct rn_node *n = &p->nodes[i];
-		bool bound = deferred[i] || (n->op->flags & RN_OP_SINK);
+		bool bound = x->nodes[i].deferred || (n->op->flags & RN_OP_SINK);
 
-		if (!x->nodes[i].needed || (carried && carried[i]))
+		if (x->nodes[i].carried)
 			continue;
 		for (uint32_t k = 0; k < n->nin; k++)
 			if (bound)
@@ -281,37 +257,182 @@ static void find_last_uses(const struct rn_binding *x, const bool *deferred,
 		last[p->runs[i].node] = UINT32_MAX;
 }
 
+/* ---- rewriting -------------------------------------------------------------------- */
+
+static void bound_fini(struct rn_bound *b)
+{
+	if (b->state && b->op->close)
+		b->op->close(b->state);
+	free(b->state);
+	rn_rel_unref(b->rel);
+	rn_schema_fini(&b->schema);
+}
+
+/* Room for the nodes that rewrites added. */
+static int grow_nodes(struct rn_binding *x, const struct rn_rewriting *r, struct rn_err *e)
+{
+	size_t old = x->cap;
+	uint32_t n = r->plan->nnodes;
+
+	RN_TRY(rn_grow(&x->nodes, &x->cap, n ? n : 1, sizeof *x->nodes, "a binding", e));
+	memset(x->nodes + old, 0, (x->cap - old) * sizeof *x->nodes);
+	return 0;
+}
+
+struct asked {
+	struct rn_binding *x;
+	struct rn_rewriting *r;
+};
+
+/* A rewrite wants the content of a node. */
+static int content(void *arg, uint32_t node, const struct rn_rel **out, struct rn_err *e)
+{
+	const struct asked *a = arg;
+	struct rn_binding *x = a->x;
+	uint32_t *order, n;
+	int rc;
+
+	RN_TRY(grow_nodes(x, a->r, e));
+	if (!x->nodes[node].made) {
+		RN_TRY(rn_rewriting_order(a->r, node, &order, &n, e));
+		rc = 0;
+		for (uint32_t k = 0; k < n && !rc; k++) {
+			struct rn_bound *b = &x->nodes[order[k]];
+
+			if (b->made)
+				continue;
+			b->deferred = a->r->facts[order[k]].deferred;
+			a->r->facts[order[k]].made = true;
+			rc = make_node(x, order[k], e);
+		}
+		free(order);
+		RN_TRY(rc);
+	}
+	*out = x->nodes[node].rel;
+	return 0;
+}
+
+/* Nodes of the rewritten plan take what was made of them already; what is not needed goes. */
+static int move_nodes(struct rn_binding *x, struct rn_rewriting *r, struct rn_err *e)
+{
+	struct rn_bound *old = x->nodes;
+	uint32_t *now = NULL, n = r->plan->nnodes;
+	struct rn_plan *plan;
+	int rc;
+
+	RN_TRY(grow_nodes(x, r, e));
+	old = x->nodes;
+	for (uint32_t i = 0; i < n; i++)
+		old[i].deferred = r->facts[i].deferred;
+	RN_TRY(rn_rewriting_finish(r, &plan, &now, &n, e));
+	rc = rn_calloc(plan->nnodes, sizeof *x->nodes, "a binding", &x->nodes, e);
+	if (rc) {
+		x->nodes = old;
+		free(now);
+		rn_plan_free(plan);
+		return rc;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		if (now[i] != RN_NONE)
+			x->nodes[now[i]] = old[i];
+		else
+			bound_fini(&old[i]);
+	}
+	free(old);
+	x->cap = plan->nnodes;
+	x->plan = plan;
+	x->now = now;
+	return 0;
+}
+
+/* x->plan is r's meanwhile. */
+static int rewrite(struct rn_binding *x, struct rn_rel *const *carried, struct rn_err *e)
+{
+	struct rn_rewriting r;
+	struct asked asked = { x, &r };
+	int rc;
+
+	RN_TRY(rn_rewriting_init(&r, x->ctx, x->canonical, carried, e));
+	x->plan = r.plan;
+	r.content = content;
+	r.arg = &asked;
+	r.log = &x->log;
+	RN_GOTO(out, grow_nodes(x, &r, e));
+	for (uint32_t i = 0; i < x->canonical->nnodes; i++)
+		x->nodes[i].carried = carried ? carried[i] : NULL;
+	RN_GOTO(out, rn_rewriting_run(&r, e));
+	RN_GOTO(out, rn_str_check(&x->log, e));
+	x->plan = NULL;
+	rc = move_nodes(x, &r, e);
+out:
+	if (rc) {
+		for (size_t i = 0; i < x->cap && i < r.plan->nnodes; i++)
+			bound_fini(&x->nodes[i]);
+		free(x->nodes);
+		x->nodes = NULL;
+		x->plan = NULL;
+	}
+	rn_rewriting_fini(&r);
+	return rc;
+}
+
+/* What encoders fitted stays in the canonical plan. */
+static void keep_fitted(struct rn_binding *x)
+{
+	for (uint32_t i = 0; i < x->canonical->nnodes; i++) {
+		struct rn_node *n = &x->canonical->nodes[i];
+
+		if (!n->fitted && x->now[i] != RN_NONE)
+			n->fitted = rn_fitted_ref(x->plan->nodes[x->now[i]].fitted);
+	}
+}
+
+static int make_all(struct rn_binding *x, struct rn_err *e)
+{
+	uint32_t *last;
+	int rc = 0;
+
+	RN_TRY(rn_calloc(x->plan->nnodes, sizeof *last, "a binding", &last, e));
+	find_last_uses(x, last);
+	for (uint32_t i = 0; i < x->plan->nnodes; i++) {
+		if (!x->nodes[i].made)
+			RN_GOTO(out, make_node(x, i, e));
+		free_unused(x, i, last);
+	}
+out:
+	free(last);
+	return rc;
+}
+
+static void tell(const struct rn_binding *x)
+{
+	for (const char *s = x->log.s, *end; *s; s = *end ? end + 1 : end) {
+		end = strchrnul(s, '\n');
+		rn_log(x->ctx, RN_LOG_DEBUG, "%.*s", (int)(end - s), s);
+	}
+}
+
 int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b, struct rn_plan *plan,
 		   struct rn_rel *const *carried, struct rn_binding **out, struct rn_err *e)
 {
 	double start = rn_now();
 	struct rn_binding *x;
-	uint32_t *last = NULL;
-	bool *deferred = NULL, fitted;
+	bool fitted;
 	int rc;
 
 	RN_TRY(rn_calloc(1, sizeof *x, "a binding", &x, e));
 	x->ctx = c;
 	x->backend = b;
-	x->plan = plan;
-	RN_GOTO(out, rn_calloc(plan->nnodes, sizeof *x->nodes, "a binding", &x->nodes, e));
-	RN_GOTO(out, rn_calloc(plan->nnodes, sizeof *deferred, "a binding", &deferred, e));
-	RN_GOTO(out, rn_calloc(plan->nnodes, sizeof *last, "a binding", &last, e));
-	rn_plan_deferred(plan, deferred);
-	mark_needed(x, carried);
-	find_last_uses(x, deferred, carried, last);
-	for (uint32_t i = 0; i < plan->nnodes; i++) {
-		if (!x->nodes[i].needed)
-			continue;
-		RN_GOTO(out, make_node(x, i, carried ? carried[i] : NULL, deferred[i], e));
-		free_unused(x, i, last);
-	}
+	x->canonical = plan;
+	x->log = RN_STR_INIT;
+	RN_GOTO(out, rewrite(x, carried, e));
+	tell(x);
+	RN_GOTO(out, make_all(x, e));
 	RN_GOTO(out, fit_all(x, &fitted, e));
+	keep_fitted(x);
 	RN_GOTO(out, settle_all(x, fitted, e));
 	x->seconds = rn_now() - start;
 out:
-	free(deferred);
-	free(last);
 	if (rc)
 		rn_binding_free(x);
 	else
@@ -323,32 +444,66 @@ void rn_binding_free(struct rn_binding *x)
 {
 	if (!x)
 		return;
-	for (uint32_t i = 0; x->nodes && i < x->plan->nnodes; i++) {
-		struct bound *b = &x->nodes[i];
-
-		if (b->state && x->plan->nodes[i].op->close)
-			x->plan->nodes[i].op->close(b->state);
-		free(b->state);
-		rn_rel_unref(b->rel);
-		rn_schema_fini(&b->schema);
-	}
+	for (uint32_t i = 0; x->nodes && i < x->plan->nnodes; i++)
+		bound_fini(&x->nodes[i]);
 	free(x->nodes);
+	free(x->now);
+	rn_plan_free(x->plan);
+	rn_str_fini(&x->log);
 	free(x);
+}
+
+const struct rn_plan *rn_binding_plan(const struct rn_binding *x)
+{
+	return x->plan;
+}
+
+uint32_t rn_binding_node(const struct rn_binding *x, uint32_t node)
+{
+	return x->now[node];
+}
+
+const char *rn_binding_log(const struct rn_binding *x)
+{
+	return x->log.s;
+}
+
+uint64_t rn_binding_count(const struct rn_binding *x, uint32_t node)
+{
+	return x->nodes[node].count;
+}
+
+const struct rn_schema *rn_binding_made_schema(const struct rn_binding *x, uint32_t node)
+{
+	return &x->nodes[node].schema;
+}
+
+/* NULL: no run needs it. */
+static const struct rn_bound *bound(const struct rn_binding *x, uint32_t node)
+{
+	return x->now[node] == RN_NONE ? NULL : &x->nodes[x->now[node]];
 }
 
 const struct rn_rel *rn_binding_rel(const struct rn_binding *x, uint32_t node)
 {
-	return x->nodes[node].rel;
+	return bound(x, node) ? bound(x, node)->rel : NULL;
+}
+
+const struct rn_ctx *rn_binding_ctx(const struct rn_binding *x)
+{
+	return x->ctx;
 }
 
 const void *rn_binding_state(const struct rn_binding *x, uint32_t node)
 {
-	return x->nodes[node].state;
+	return bound(x, node) ? bound(x, node)->state : NULL;
 }
 
 const struct rn_schema *rn_binding_schema(const struct rn_binding *x, uint32_t node)
 {
-	return &x->nodes[node].schema;
+	static const struct rn_schema none;
+
+	return bound(x, node) ? &bound(x, node)->schema : &none;
 }
 
 uint64_t rn_binding_rows_read(const struct rn_binding *x)
@@ -362,7 +517,7 @@ uint64_t rn_binding_rows_read(const struct rn_binding *x)
 
 uint64_t rn_binding_source_hash(const struct rn_binding *x, uint32_t node)
 {
-	return x->nodes[node].hash;
+	return bound(x, node) ? bound(x, node)->hash : 0;
 }
 
 double rn_binding_seconds(const struct rn_binding *x)
@@ -431,7 +586,7 @@ int rn_binding_lower(struct rn_binding *x, uint32_t node, bool training, struct 
 	struct rn_param_source ps = { .prog = p, .params = params };
 	struct rn_lower lw = { .ctx = x->ctx, .prog = p, .training = training,
 			       .param = rn_param_source_get, .param_arg = &ps };
-	int rc = lower_all(x, node, &lw, out, e);
+	int rc = lower_all(x, x->now[node], &lw, out, e);
 
 	rn_param_source_fini(&ps);
 	return rc;
@@ -444,17 +599,17 @@ int rn_binding_predict(struct rn_binding *x, uint32_t node, struct rn_params *pa
 	struct rn_param_source ps = { .prog = &p, .params = params, .constant = true };
 	struct rn_lower lw = { .ctx = x->ctx, .prog = &p, .param = rn_param_source_get,
 			       .param_arg = &ps };
-	const struct rn_rel *content = x->nodes[node].rel;
+	const struct rn_rel *content = rn_binding_rel(x, node);
 	struct rn_lrel l = { 0 };
 	struct rn_rel *r = NULL;
 	int rc;
 
 	rn_prog_init(&p);
-	RN_GOTO(out, rn_rel_new(x->plan->nodes[node].name, content->rows, &r, e));
+	RN_GOTO(out, rn_rel_new(x->canonical->nodes[node].name, content->rows, &r, e));
 	for (size_t i = 0; i < content->schema.ncols; i++)
 		RN_GOTO(out, rn_rel_add_col(r, content->schema.cols[i].name, content->schema.cols[i].qual,
 					    rn_column_ref(content->cols[i]), e));
-	RN_GOTO(out, lower_all(x, node, &lw, &l, e));
+	RN_GOTO(out, lower_all(x, x->now[node], &lw, &l, e));
 	RN_GOTO(out, rn_prog_check_mem(x->ctx, &p, e));
 	rc = rn_lrel_to_rel(&p, x->backend, &l, r, e);
 out:

@@ -61,17 +61,30 @@ RN_MUST_CHECK int rn_source_read(const struct rn_ctx *c, const struct rn_node *n
 /* ---- a bound plan -------------------------------------------------------------------- */
 
 struct rn_binding;
-/* plan: canonical, with runs; c, b and plan are borrowed until rn_binding_free.  Encode
- * stages that are not fitted yet are fitted, and stay so in the plan.
+/* plan: canonical, with runs; c, b and plan are borrowed until rn_binding_free.  What is
+ * bound is a copy, rewritten as c->no_rewrite allows; nodes have the numbers of `plan` all the
+ * same, unless something else is said.  Encode stages that are not fitted yet are fitted, and
+ * stay so in `plan`.
  * carried[i]: node i's rows where a stream brought them, else NULL (borrowed; the
  * array may be NULL).  Losses are always bound, never evaluated. */
 RN_MUST_CHECK int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b,
 				 struct rn_plan *plan, struct rn_rel *const *carried,
 				 struct rn_binding **out, struct rn_err *e);
 void rn_binding_free(struct rn_binding *x); /* NULL is fine */
+/* The rewritten plan: what the runs need, with the stages that rewrites added.  Instructions of
+ * programs have their stages' numbers in it. */
+const struct rn_plan *rn_binding_plan(const struct rn_binding *x);
+/* The number that a node of the canonical plan has in it; RN_NONE: it is not there. */
+uint32_t rn_binding_node(const struct rn_binding *x, uint32_t node);
+/* Rows and schema of a node of the rewritten plan. */
+uint64_t rn_binding_count(const struct rn_binding *x, uint32_t node);
+const struct rn_schema *rn_binding_made_schema(const struct rn_binding *x, uint32_t node);
+/* What the rewrites of the plan did, "REWRITE: NODE: …" a line. */
+const char *rn_binding_log(const struct rn_binding *x);
 /* Content of a node (borrowed; parts only where the node is evaluated); NULL for a
- * node that no run needs. */
+ * node that is not there. */
 const struct rn_rel *rn_binding_rel(const struct rn_binding *x, uint32_t node);
+const struct rn_ctx *rn_binding_ctx(const struct rn_binding *x);
 const void *rn_binding_state(const struct rn_binding *x, uint32_t node); /* NULL if evaluated */
 /* Content hash of a scan node's source, 0 where it was carried. */
 uint64_t rn_binding_source_hash(const struct rn_binding *x, uint32_t node);
@@ -81,7 +94,7 @@ const struct rn_schema *rn_binding_schema(const struct rn_binding *x, uint32_t n
 
 /* Lower `node` and what it depends on into p.  Parameters are found in or added to
  * `params`, as RN_V_PARAM values of the same number.  *out: its parts' values
- * (rn_lrel_fini).  p->stage of each instruction is its node. */
+ * (rn_lrel_fini).  p->stage of each instruction is its node in rn_binding_plan. */
 RN_MUST_CHECK int rn_binding_lower(struct rn_binding *x, uint32_t node, bool training,
 				   struct rn_params *params, struct rn_prog *p,
 				   struct rn_lrel *out, struct rn_err *e);

@@ -105,7 +105,10 @@ static int extract(struct fold *f, struct rn_err *e)
 			q->insts[q->ninsts] = p->insts[j];
 			q->vals[p->insts[j].out].inst = q->ninsts++;
 		}
+	RN_GOTO(out, rn_pass_sweep(q, live, n, e));
+	RN_GOTO(out, rn_pass_fuse(q, false, e)); /* no value per edge here either */
 	rc = rn_pass_sweep(q, live, n, e);
+out:
 	free(live);
 	return rc;
 }

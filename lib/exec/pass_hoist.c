@@ -18,6 +18,7 @@ struct hoist {
 	struct rn_err *e;
 	uint32_t *made; /* values that were hoisted */
 	size_t nmade, cap_made;
+	uint32_t count; /* instructions that moved */
 };
 
 /* The gather that makes operand `val`, or NULL. */
@@ -72,16 +73,6 @@ static bool keeps_zero(const struct rn_prog *p, const struct rn_inst *i)
 	}
 }
 
-static bool has_no_row(const struct rn_prog *p, uint32_t idx)
-{
-	const uint32_t *x = rn_prog_idx_data(p, idx);
-
-	for (uint32_t k = 0; k < p->idx[idx].n; k++)
-		if (x[k] == RN_NO_ROW)
-			return true;
-	return false;
-}
-
 /* All operands with rows are gathers by one map, of values of equally many rows: replace
  * them by what is gathered. */
 static bool look_through(const struct rn_prog *p, struct rn_inst *i, uint32_t *map, uint32_t *src)
@@ -115,7 +106,8 @@ static bool look_through(const struct rn_prog *p, struct rn_inst *i, uint32_t *m
 static bool same_inst(const struct rn_inst *a, const struct rn_inst *b)
 {
 	for (uint32_t k = 0; k < a->nin && a->nin == b->nin; k++)
-		if (a->in[k].val != b->in[k].val || a->in[k].fmap != b->in[k].fmap)
+		if (a->in[k].val != b->in[k].val || a->in[k].fmap != b->in[k].fmap ||
+		    a->in[k].rmap != b->in[k].rmap)
 			return false;
 	return a->nin == b->nin && a->op == b->op && a->fn == b->fn && a->flags == b->flags &&
 	       !memcmp(a->idx, b->idx, sizeof a->idx);
@@ -156,10 +148,11 @@ static int visit(struct hoist *h, struct rn_inst i)
 	p->stage = i.stage;
 	if (!rn_pass_is_step(&i) && p->vals[i.out].diff == diff &&
 	    look_through(p, &f, &map, &src) && src < p->vals[i.out].rows &&
-	    (keeps_zero(p, &i) || !has_no_row(p, map))) {
+	    (keeps_zero(p, &i) || !rn_pass_has_no_row(p, map))) {
 		struct rn_val shape = p->vals[i.out];
 
 		RN_TRY(compute(h, &f, &shape, src, &v));
+		h->count++;
 		f = rn_inst_init(RN_P_GATHER);
 		f.stage = i.stage;
 		f.out = i.out;
@@ -168,35 +161,20 @@ static int visit(struct hoist *h, struct rn_inst i)
 		f.idx[0] = map;
 		i = f;
 	}
-	RN_TRY(rn_grow(&p->insts, &p->cap_insts, (size_t)p->ninsts + 1, sizeof i, "instructions",
-		       h->e));
-	if (!rn_pass_is_step(&i))
-		p->vals[i.out].inst = p->ninsts;
-	p->insts[p->ninsts++] = i;
-	return 0;
+	return rn_pass_append(p, &i, h->e);
 }
 
-int rn_pass_hoist(struct rn_prog *p, struct rn_err *e)
+int rn_pass_hoist(struct rn_prog *p, uint32_t *count, struct rn_err *e)
 {
 	struct hoist h = { .p = p, .e = e };
 	uint32_t n, stage = p->stage;
 	struct rn_inst *old;
-	bool *live;
-	int rc;
+	int rc = rn_pass_take(p, &old, &n, e);
 
-	RN_TRY(rn_calloc(p->nvals, sizeof *live, "hoisting", &live, e));
-	memset(live, true, p->nvals * sizeof *live);
-	rc = rn_pass_bury(p, live, e); /* no holes from here on */
-	free(live);
-	RN_TRY(rc);
-	old = p->insts;
-	n = p->ninsts;
-	p->insts = NULL;
-	p->cap_insts = 0;
-	p->ninsts = 0;
 	for (uint32_t j = 0; j < n && !rc; j++)
 		rc = visit(&h, old[j]);
 	p->stage = stage;
+	*count += h.count;
 	free(h.made);
 	free(old);
 	return rc;

@@ -164,6 +164,23 @@ static int need_picked(struct restr *q, const struct rn_inst *i)
 	return need_same(q, arg, i->out);
 }
 
+/* Of each input the needed rows among those that it gives. */
+static int need_stacked(struct restr *q, const struct rn_inst *i)
+{
+	uint32_t from = 0;
+
+	for (uint32_t k = 0; k < i->nin; k++) {
+		uint32_t v = i->in[k].val;
+
+		RN_TRY(touch(q, v));
+		for (uint32_t r = 0; r < q->rows[v]; r++)
+			if (needed(q, i->out, from + r))
+				need_row(q, v, r);
+		from += q->rows[v];
+	}
+	return 0;
+}
+
 static int need_of(struct restr *q, const struct rn_inst *i)
 {
 	uint32_t a = i->nin ? i->in[0].val : RN_NONE, o = i->out;
@@ -186,8 +203,9 @@ static int need_of(struct restr *q, const struct rn_inst *i)
 		return need_terms(q, a, i->idx[0], RN_NONE, o);
 	case RN_P_ATCSR:
 		return need_holders(q, a, i->idx[0], o);
+	case RN_P_STACK:
+		return need_stacked(q, i);
 	case RN_P_EW:
-	case RN_P_ELEM:
 	case RN_P_GEMM:
 	case RN_P_MATMUL:
 	case RN_P_FSUM:
@@ -600,6 +618,33 @@ static int restrict_ggemm(struct restr *q, struct rn_inst *i)
 	return i->idx[0] == RN_NONE ? q->e->code : 0;
 }
 
+/* Each input with just the rows that are left of it; an input of none goes. */
+static int restrict_stack(struct restr *q, struct rn_inst *i)
+{
+	uint32_t cls = q->cls[i->out], from = 0, n = 0;
+
+	for (uint32_t k = 0; k < i->nin; k++) {
+		struct rn_in in = i->in[k];
+		uint32_t rows = q->rows[in.val], part = ALL;
+
+		if (cls != ALL) {
+			uint64_t *bits;
+
+			RN_TRY(rn_calloc(words(rows), sizeof *bits, "a set of rows", &bits, q->e));
+			for (uint32_t r = 0; r < rows; r++)
+				bits[r / 64] |= (uint64_t)has(q->classes[cls].bits, from + r) << r % 64;
+			RN_TRY(classify(q, bits, rows, &part));
+		}
+		from += rows;
+		if (part != ALL && !q->classes[part].n && (n || k + 1 < i->nin))
+			continue;
+		RN_TRY(align(q, &in, part));
+		i->in[n++] = in;
+	}
+	i->nin = n;
+	return 0;
+}
+
 static int restrict_inst(struct restr *q, struct rn_inst *i)
 {
 	uint32_t cls = q->cls[i->out];
@@ -621,6 +666,8 @@ static int restrict_inst(struct restr *q, struct rn_inst *i)
 		return restrict_atcsr(q, i);
 	case RN_P_GGEMM:
 		return restrict_ggemm(q, i);
+	case RN_P_STACK:
+		return restrict_stack(q, i);
 	case RN_P_PICK: /* its rows are the SEGARG's */
 		return 0;
 	default:

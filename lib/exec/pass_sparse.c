@@ -13,6 +13,9 @@
  *   fsum(a * b)                        -> sddmm(a, b)
  *   fsum(a * w), w of one row          -> gemm(a, w)
  *   sddmm(gather(x, m), …)             -> sddmm(x, …) through m
+ *   spmm(spmm(x, w), xi)               -> spmm(x, w), a sum of sums that nothing else reads
+ *   spmm(x, w), w all 1                -> spmm(x)
+ *   spmm(x, xi), no segment of two     -> gather(x, xi)
  *
  * An instruction is changed in place; those that it no longer needs die.
  * Products inside sums are rounded once here, and dot products add in another
@@ -29,28 +32,14 @@ struct sparse {
 	struct rn_prog *p;
 	uint32_t *uses;
 	bool within; /* change bits only inside a stage */
+	bool through; /* only read through gathers */
+	bool same_stage; /* …, those of the same stage */
 	struct rn_err *e;
 	struct composed {
 		uint32_t first, then, out;
 	} *memo;
 	size_t nmemo, cap_memo;
 };
-
-/* The instruction that makes a value of this kind; NULL: something else does, or the
- * result was declared a constant to gradients, which must not get lost. */
-static const struct rn_inst *maker(const struct sparse *s, uint32_t val, enum rn_prim op)
-{
-	const struct rn_val *v = &s->p->vals[val];
-	const struct rn_inst *i;
-	bool diff = false;
-
-	if (val == RN_NONE || v->kind != RN_V_INST)
-		return NULL;
-	i = &s->p->insts[v->inst];
-	for (uint32_t k = 0; k < i->nin; k++)
-		diff |= i->in[k].val != RN_NONE && s->p->vals[i->in[k].val].diff;
-	return i->op == op && diff == v->diff ? i : NULL;
-}
 
 /* out[i] = then[first[i]]; first RN_NONE: `then` itself. */
 static int compose(struct sparse *s, uint32_t first, uint32_t then, uint32_t *out)
@@ -88,16 +77,6 @@ static bool may_merge(const struct sparse *s, const struct rn_inst *i, const str
 	return !s->within || i->stage == m->stage;
 }
 
-static bool has_no_row(const struct rn_prog *p, uint32_t idx)
-{
-	const uint32_t *x = rn_prog_idx_data(p, idx);
-
-	for (uint32_t i = 0; i < p->idx[idx].n; i++)
-		if (x[i] == RN_NO_ROW)
-			return true;
-	return false;
-}
-
 static void replace(struct sparse *s, struct rn_in *in, uint32_t val)
 {
 	s->uses[in->val]--;
@@ -108,10 +87,10 @@ static void replace(struct sparse *s, struct rn_in *in, uint32_t val)
 /* Operand k of instruction j is a gather: read its source, through index array `slot`. */
 static int read_through(struct sparse *s, uint32_t j, unsigned k, unsigned slot, bool *changed)
 {
-	const struct rn_inst *g = maker(s, s->p->insts[j].in[k].val, RN_P_GATHER);
+	const struct rn_inst *g = rn_pass_maker(s->p, s->p->insts[j].in[k].val, RN_P_GATHER);
 	uint32_t map, src;
 
-	if (!g)
+	if (!g || (s->same_stage && g->stage != s->p->insts[j].stage))
 		return 0;
 	src = g->in[0].val;
 	RN_TRY(compose(s, s->p->insts[j].idx[slot], g->idx[0], &map));
@@ -142,7 +121,7 @@ static bool is_whole(const struct rn_prog *p, const struct rn_inst *m, struct rn
 static bool join_weights(struct sparse *s, uint32_t j, uint32_t val, unsigned k)
 {
 	struct rn_inst *i = &s->p->insts[j], *m = &s->p->insts[s->p->vals[val].inst];
-	const struct rn_inst *inner = maker(s, m->in[k].val, RN_P_EW);
+	const struct rn_inst *inner = rn_pass_maker(s->p, m->in[k].val, RN_P_EW);
 	struct rn_val *v = &s->p->vals[val];
 	unsigned x;
 
@@ -169,7 +148,7 @@ static bool join_weights(struct sparse *s, uint32_t j, uint32_t val, unsigned k)
 static void split_product(struct sparse *s, uint32_t j, bool *changed)
 {
 	struct rn_inst *i = &s->p->insts[j];
-	const struct rn_inst *m = maker(s, i->in[0].val, RN_P_EW);
+	const struct rn_inst *m = rn_pass_maker(s->p, i->in[0].val, RN_P_EW);
 	unsigned x;
 
 	if (!m || m->fn != RN_EW_MUL || !may_merge(s, i, m) || i->in[1].val != RN_NONE)
@@ -177,12 +156,12 @@ static void split_product(struct sparse *s, uint32_t j, bool *changed)
 	/* Of two columns the gathered one is the embedding. */
 	x = !(is_whole(s->p, m, m->in[0]) && is_weight(s->p, m, m->in[1])) ||
 	    (is_whole(s->p, m, m->in[1]) && is_weight(s->p, m, m->in[0]) &&
-	     !maker(s, m->in[0].val, RN_P_GATHER));
+	     !rn_pass_maker(s->p, m->in[0].val, RN_P_GATHER));
 	if (!is_whole(s->p, m, m->in[x]) || !is_weight(s->p, m, m->in[!x]))
 		return;
-	if (s->uses[m->out] > 1 && !maker(s, m->in[x].val, RN_P_GATHER))
+	if (s->uses[m->out] > 1 && !rn_pass_maker(s->p, m->in[x].val, RN_P_GATHER))
 		return; /* the product is made anyway */
-	if (i->idx[1] != RN_NONE && has_no_row(s->p, i->idx[1]))
+	if (i->idx[1] != RN_NONE && rn_pass_has_no_row(s->p, i->idx[1]))
 		return; /* a weight must be there */
 	if (join_weights(s, j, m->out, x)) {
 		*changed = true;
@@ -195,16 +174,170 @@ static void split_product(struct sparse *s, uint32_t j, bool *changed)
 	*changed = true;
 }
 
+/* Terms of a sum of sums: those of each inner segment that an outer term names. */
+static uint32_t count_terms(const struct rn_prog *p, const struct rn_inst *i,
+			    const struct rn_inst *m, uint64_t *total)
+{
+	const uint32_t *ptr = rn_prog_idx_data(p, i->idx[0]), *xi = rn_prog_idx_data(p, i->idx[1]);
+	const uint32_t *in = rn_prog_idx_data(p, m->idx[0]);
+	uint32_t n = p->idx[i->idx[0]].n - 1;
+
+	*total = 0;
+	for (uint32_t k = ptr[0]; k < ptr[n]; k++) {
+		uint32_t seg = xi ? xi[k] : k;
+
+		*total += seg == RN_NO_ROW ? 0 : in[seg + 1] - in[seg];
+	}
+	return n;
+}
+
+/* The arrays of the merged sum; w: of the inner weights, or NULL. */
+static void merge_terms(const struct rn_prog *p, const struct rn_inst *i, const struct rn_inst *m,
+			uint32_t *bound, uint32_t *x, uint32_t *w)
+{
+	const uint32_t *ptr = rn_prog_idx_data(p, i->idx[0]), *xi = rn_prog_idx_data(p, i->idx[1]);
+	const uint32_t *in = rn_prog_idx_data(p, m->idx[0]), *mx = rn_prog_idx_data(p, m->idx[1]);
+	const uint32_t *mw = rn_prog_idx_data(p, m->idx[2]);
+	uint32_t n = p->idx[i->idx[0]].n - 1, at = 0;
+
+	for (uint32_t s = 0; s < n; s++) {
+		for (uint32_t k = ptr[s]; k < ptr[s + 1]; k++) {
+			uint32_t seg = xi ? xi[k] : k;
+
+			for (uint32_t t = seg == RN_NO_ROW ? 0 : in[seg];
+			     seg != RN_NO_ROW && t < in[seg + 1]; t++, at++) {
+				x[at] = mx ? mx[t] : t;
+				if (w)
+					w[at] = mw ? mw[t] : t;
+			}
+		}
+		bound[s + 1] = at;
+	}
+}
+
+static int add_array(struct sparse *s, struct rn_buf *b, uint32_t n, uint32_t *out)
+{
+	*out = rn_prog_idx(s->p, b, n, s->e);
+	return *out == RN_NONE ? s->e->code : 0;
+}
+
+/* spmm(spmm(x, w)) -> spmm(x, w), where no term is then added more often than before. */
+static int merge_sums(struct sparse *s, uint32_t j, bool *changed)
+{
+	struct rn_inst i = s->p->insts[j], m;
+	const struct rn_inst *inner = rn_pass_maker(s->p, i.in[0].val, RN_P_SPMM);
+	struct rn_buf *buf[3] = { NULL, NULL, NULL };
+	const uint32_t *in;
+	uint64_t total;
+	uint32_t n;
+	int rc;
+
+	if (s->within || !inner || i.in[1].val != RN_NONE || s->uses[inner->out] > 1 ||
+	    s->p->vals[inner->out].keep)
+		return 0;
+	m = *inner;
+	in = rn_prog_idx_data(s->p, m.idx[0]);
+	n = count_terms(s->p, &i, &m, &total);
+	if (total > in[s->p->idx[m.idx[0]].n - 1])
+		return 0;
+	RN_GOTO(out, rn_buf_new(((size_t)n + 1) * sizeof *in, "segments", &buf[0], s->e));
+	RN_GOTO(out, rn_buf_new((size_t)total * sizeof *in, "a row map", &buf[1], s->e));
+	if (m.in[1].val != RN_NONE)
+		RN_GOTO(out, rn_buf_new((size_t)total * sizeof *in, "a row map", &buf[2], s->e));
+	merge_terms(s->p, &i, &m, buf[0]->data, buf[1]->data, buf[2] ? buf[2]->data : NULL);
+	i.idx[2] = RN_NONE;
+	for (unsigned k = 0; k < 3; k++) {
+		struct rn_buf *b = buf[k];
+
+		buf[k] = NULL; /* taken also on failure */
+		if (b)
+			RN_GOTO(out, add_array(s, b, k ? (uint32_t)total : n + 1, &i.idx[k]));
+	}
+	s->uses[i.in[0].val]--;
+	for (unsigned k = 0; k < 2; k++) {
+		i.in[k].val = m.in[k].val;
+		if (i.in[k].val != RN_NONE)
+			s->uses[i.in[k].val]++;
+	}
+	s->p->insts[j] = i;
+	*changed = true;
+out:
+	for (unsigned k = 0; k < 3; k++)
+		rn_buf_unref(buf[k]);
+	return rc;
+}
+
+/* Weights that are all 1 need not be read. */
+static void drop_ones(struct sparse *s, uint32_t j, bool *changed)
+{
+	struct rn_inst *i = &s->p->insts[j];
+	const struct rn_val *w;
+	const float *x;
+	uint32_t k = 0;
+
+	if (s->within || i->in[1].val == RN_NONE || i->idx[1] == RN_NONE)
+		return;
+	w = &s->p->vals[i->in[1].val];
+	if (w->kind != RN_V_CONST)
+		return;
+	x = w->data->data;
+	while (k < w->rows && x[k] == 1)
+		k++;
+	if (k < w->rows)
+		return;
+	s->uses[i->in[1].val]--;
+	i->in[1].val = RN_NONE;
+	i->idx[2] = RN_NONE;
+	*changed = true;
+}
+
+/* A sum of at most one term in each segment is that term. */
+static int drop_sum(struct sparse *s, uint32_t j, bool *changed)
+{
+	struct rn_inst *i = &s->p->insts[j];
+	const uint32_t *ptr = rn_prog_idx_data(s->p, i->idx[0]), *x;
+	uint32_t n = s->p->idx[i->idx[0]].n - 1, map;
+	struct rn_buf *b;
+	uint32_t *y;
+
+	if (s->within || i->in[1].val != RN_NONE)
+		return 0;
+	for (uint32_t k = 0; k < n; k++)
+		if (ptr[k + 1] - ptr[k] > 1)
+			return 0;
+	RN_TRY(rn_buf_new((size_t)n * sizeof *y, "a row map", &b, s->e));
+	x = rn_prog_idx_data(s->p, i->idx[1]);
+	y = b->data;
+	for (uint32_t k = 0; k < n; k++)
+		y[k] = ptr[k + 1] == ptr[k] ? RN_NO_ROW : x ? x[ptr[k]] : ptr[k];
+	RN_TRY(add_array(s, b, n, &map));
+	i->op = RN_P_GATHER;
+	i->nin = 1;
+	i->idx[0] = map;
+	i->idx[1] = RN_NONE;
+	*changed = true;
+	return 0;
+}
+
 static int rewrite_spmm(struct sparse *s, uint32_t j, bool *changed)
 {
 	struct rn_inst *i = &s->p->insts[j];
 	const struct rn_inst *g;
 
-	split_product(s, j, changed);
+	if (!s->through) {
+		split_product(s, j, changed);
+		drop_ones(s, j, changed);
+		RN_TRY(merge_sums(s, j, changed));
+		if (!*changed)
+			RN_TRY(drop_sum(s, j, changed));
+		if (*changed)
+			return 0;
+	}
+	i = &s->p->insts[j];
 	/* Terms without a row are left out of the sum, but a weight must be there. */
-	if (i->idx[2] == RN_NONE || !has_no_row(s->p, i->idx[2])) {
-		g = maker(s, i->in[1].val, RN_P_GATHER);
-		if (g && !has_no_row(s->p, g->idx[0]))
+	if (i->idx[2] == RN_NONE || !rn_pass_has_no_row(s->p, i->idx[2])) {
+		g = rn_pass_maker(s->p, i->in[1].val, RN_P_GATHER);
+		if (g && !rn_pass_has_no_row(s->p, g->idx[0]))
 			RN_TRY(read_through(s, j, 1, 2, changed));
 	}
 	return read_through(s, j, 0, 1, changed);
@@ -226,7 +359,7 @@ static bool is_vector(const struct sparse *s, const struct rn_inst *m, struct rn
 static void dot_product(struct sparse *s, uint32_t j, bool *changed)
 {
 	struct rn_inst *i = &s->p->insts[j];
-	const struct rn_inst *m = maker(s, i->in[0].val, RN_P_EW);
+	const struct rn_inst *m = rn_pass_maker(s->p, i->in[0].val, RN_P_EW);
 	struct rn_inst n = rn_inst_init(RN_P_SDDMM);
 	unsigned a;
 
@@ -278,7 +411,8 @@ static int rewrite(struct sparse *s, uint32_t j, bool *changed)
 	case RN_P_SPMM:
 		return rewrite_spmm(s, j, changed);
 	case RN_P_FSUM:
-		dot_product(s, j, changed);
+		if (!s->through)
+			dot_product(s, j, changed);
 		return 0;
 	case RN_P_SDDMM:
 		RN_TRY(read_through(s, j, 0, 0, changed));
@@ -288,9 +422,10 @@ static int rewrite(struct sparse *s, uint32_t j, bool *changed)
 	}
 }
 
-static int run(struct rn_prog *p, bool within, struct rn_err *e)
+static int run(struct sparse mode, uint32_t *count)
 {
-	struct sparse s = { .p = p, .within = within, .e = e };
+	struct sparse s = mode;
+	struct rn_prog *p = s.p;
 	int rc;
 
 	RN_TRY(rn_pass_uses(p, &s.uses, s.e));
@@ -299,24 +434,32 @@ static int run(struct rn_prog *p, bool within, struct rn_err *e)
 		for (bool changed = rn_pass_present(p, j); changed && !rc;) {
 			changed = false;
 			rc = rewrite(&s, j, &changed);
+			*count += changed;
 		}
 	free(s.memo);
 	free(s.uses);
 	return rc;
 }
 
-int rn_pass_sparse(struct rn_prog *p, struct rn_err *e)
+int rn_pass_sparse(struct rn_prog *p, uint32_t *count, struct rn_err *e)
 {
 	struct rn_err local;
 
-	e = e ? e : &local;
-	RN_TRY(rn_pass_hoist(p, e));
-	return run(p, false, e);
+	return run((struct sparse){ .p = p, .e = e ? e : &local }, count);
 }
 
 int rn_pass_sparse_within(struct rn_prog *p, struct rn_err *e)
 {
 	struct rn_err local;
+	uint32_t count = 0;
 
-	return run(p, true, e ? e : &local);
+	return run((struct sparse){ .p = p, .within = true, .e = e ? e : &local }, &count);
+}
+
+int rn_pass_through(struct rn_prog *p, bool same_stage, uint32_t *count, struct rn_err *e)
+{
+	struct rn_err local;
+
+	return run((struct sparse){ .p = p, .through = true, .same_stage = same_stage,
+				    .e = e ? e : &local }, count);
 }

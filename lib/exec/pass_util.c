@@ -4,6 +4,8 @@
  */
 #include "pass_util.h"
 
+#include "../rel/rel.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,10 +74,61 @@ int rn_pass_uses(const struct rn_prog *p, uint32_t **uses, struct rn_err *e)
 	return 0;
 }
 
+bool rn_pass_has_no_row(const struct rn_prog *p, uint32_t idx)
+{
+	const uint32_t *x = rn_prog_idx_data(p, idx);
+
+	for (uint32_t k = 0; x && k < p->idx[idx].n; k++)
+		if (x[k] == RN_NO_ROW)
+			return true;
+	return false;
+}
+
+const struct rn_inst *rn_pass_maker(const struct rn_prog *p, uint32_t val, enum rn_prim op)
+{
+	const struct rn_val *v = val == RN_NONE ? NULL : &p->vals[val];
+	const struct rn_inst *i = v && v->kind == RN_V_INST ? &p->insts[v->inst] : NULL;
+	bool diff = false;
+
+	for (uint32_t k = 0; i && k < i->nin; k++)
+		diff |= i->in[k].val != RN_NONE && p->vals[i->in[k].val].diff;
+	return i && i->op == op && diff == v->diff ? i : NULL;
+}
+
+int rn_pass_take(struct rn_prog *p, struct rn_inst **old, uint32_t *n, struct rn_err *e)
+{
+	bool *live;
+	int rc;
+
+	*old = NULL;
+	*n = 0;
+	RN_TRY(rn_calloc(p->nvals, sizeof *live, "rewriting", &live, e));
+	memset(live, true, p->nvals * sizeof *live);
+	rc = rn_pass_bury(p, live, e); /* no holes from here on */
+	free(live);
+	RN_TRY(rc);
+	*old = p->insts;
+	*n = p->ninsts;
+	p->insts = NULL;
+	p->cap_insts = 0;
+	p->ninsts = 0;
+	return 0;
+}
+
+int rn_pass_append(struct rn_prog *p, const struct rn_inst *i, struct rn_err *e)
+{
+	RN_TRY(rn_grow(&p->insts, &p->cap_insts, (size_t)p->ninsts + 1, sizeof *i, "instructions",
+		       e));
+	if (!rn_pass_is_step(i))
+		p->vals[i->out].inst = p->ninsts;
+	p->insts[p->ninsts++] = *i;
+	return 0;
+}
+
 void rn_pass_each_idx(struct rn_inst *i, void (*fn)(void *arg, uint32_t *idx), void *arg)
 {
 	for (uint32_t k = 0; k < i->nin; k++)
-		fn(arg, &i->in[k].fmap);
+		fn(arg, &i->in[k].fmap), fn(arg, &i->in[k].rmap);
 	for (unsigned k = 0; k < 3; k++)
 		fn(arg, &i->idx[k]);
 	fn(arg, &i->drop.row);

@@ -40,11 +40,38 @@ RN_MUST_CHECK int rn_pass_live(const struct rn_prog *p, const uint32_t *also, si
 RN_MUST_CHECK int rn_pass_bury(struct rn_prog *p, const bool *live, struct rn_err *e);
 /* How many operands of instructions each value is; owned by the caller. */
 RN_MUST_CHECK int rn_pass_uses(const struct rn_prog *p, uint32_t **uses, struct rn_err *e);
+/* The instruction that makes a value, if it is of this kind; NULL: something else does, or the
+ * result was declared a constant to gradients, which must not get lost. */
+const struct rn_inst *rn_pass_maker(const struct rn_prog *p, uint32_t val, enum rn_prim op);
+/* Rewrite the whole program: its instructions, without holes, are *old (owned by the caller),
+ * and it has none; each is appended again, or another for its result, what that needs before
+ * it by rn_prog_add.  A value's instruction must be looked up in p->insts behind its turn. */
+RN_MUST_CHECK int rn_pass_take(struct rn_prog *p, struct rn_inst **old, uint32_t *n,
+			       struct rn_err *e);
+RN_MUST_CHECK int rn_pass_append(struct rn_prog *p, const struct rn_inst *i, struct rn_err *e);
 /* Call fn for every index array that an instruction refers to. */
 void rn_pass_each_idx(struct rn_inst *i, void (*fn)(void *arg, uint32_t *idx), void *arg);
 
-/* Row-wise instructions move before gathers (pass_hoist.c). */
-RN_MUST_CHECK int rn_pass_hoist(struct rn_prog *p, struct rn_err *e);
+/* Terms of a segmented instruction; does an index array name no row? */
+static inline uint32_t rn_pass_terms(const struct rn_prog *p, const struct rn_inst *i)
+{
+	return rn_prog_idx_data(p, i->idx[0])[p->idx[i->idx[0]].n - 1];
+}
+bool rn_pass_has_no_row(const struct rn_prog *p, uint32_t idx);
+
+/* Row maps that were composed before (pass_segelem.c); zeroed at first. */
+struct rn_segelem {
+	struct rn_segelem_map {
+		uint32_t map, by, n, out;
+	} *memo;
+	size_t nmemo, cap_memo;
+};
+/* An SPMM over the rows of an elementwise program -> RN_P_SEGELEM.  In: *i is the RN_P_ELEM
+ * that makes those rows; out: the instruction in place of `sum`. */
+RN_MUST_CHECK int rn_segelem_make(struct rn_segelem *s, struct rn_prog *p,
+				  const struct rn_inst *sum, struct rn_inst *i,
+				  struct rn_err *e);
+void rn_segelem_fini(struct rn_segelem *s);
 /* As rn_pass_sparse, for programs of which parts may have been run elsewhere before: what
  * changes a bit is done only where all instructions are of one stage. */
 RN_MUST_CHECK int rn_pass_sparse_within(struct rn_prog *p, struct rn_err *e);

@@ -202,6 +202,22 @@ static int grad_concat(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
 	return 0;
 }
 
+static int grad_stack(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
+{
+	uint32_t from = 0, x;
+
+	for (uint32_t k = 0; k < i->nin; k++) {
+		uint32_t rows = q->p->vals[i->in[k].val].rows;
+
+		if (rn_grad_wanted(q, i->in[k].val)) {
+			VAL(&x, rn_prog_rows(q->p, g, from, rows, q->e));
+			RN_TRY(rn_grad_give(q, i->in[k].val, x));
+		}
+		from += rows;
+	}
+	return 0;
+}
+
 static int grad_view(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
 {
 	struct rn_val v = q->p->vals[i->in[0].val];
@@ -239,7 +255,9 @@ static int (*const rules[])(struct rn_grad *q, const struct rn_inst *i, uint32_t
 	[RN_P_EW] = rn_grad_ew,
 	[RN_P_ELEM] = NULL,
 	[RN_P_GATHER] = rn_grad_gather,
+	[RN_P_STACK] = grad_stack,
 	[RN_P_SPMM] = rn_grad_spmm,
+	[RN_P_SEGELEM] = NULL,
 	[RN_P_SDDMM] = rn_grad_sddmm,
 	[RN_P_SEGARG] = NULL,
 	[RN_P_PICK] = grad_dual,
@@ -297,7 +315,7 @@ static int find_dependent(struct rn_grad *q, const uint32_t *wrt, size_t n)
 			diff |= q->p->vals[i->in[k].val].diff;
 			dep |= q->dep[i->in[k].val] && flows(i, k);
 			if (q->dep[i->in[k].val] &&
-			    (i->op == RN_P_ELEM || i->op == RN_P_CE_GRAD))
+			    (rn_prim_is_fused(i->op) || i->op == RN_P_CE_GRAD))
 				return rn_err_set(q->e, RN_EBUG, "the gradient of %s is not known",
 						  rn_prim_name(i->op));
 		}

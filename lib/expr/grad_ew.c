@@ -63,13 +63,13 @@ static int emit_ew(struct rn_grad *q, const struct rn_val *shape, bool small, en
 
 			imm.fn = RN_EW_IMM;
 			imm.imm = t[k].x;
-			i.in[k].fmap = RN_NONE;
+			i.in[k].fmap = i.in[k].rmap = RN_NONE;
 			VAL(&i.in[k].val, rn_prog_add(q->p, &imm, 1, 0, NULL, q->e));
 		}
 		scalar = scalar && i.in[k].fmap == RN_NONE &&
 			 q->p->vals[i.in[k].val].width == 1 && q->p->vals[i.in[k].val].rows == 1;
 	}
-	*out = (struct term){ .in = { RN_NONE, RN_NONE } };
+	*out = (struct term){ .in = RN_NO_IN };
 	VAL(&out->in.val, scalar ? rn_prog_add(q->p, &i, 1, 0, NULL, q->e)
 				 : rn_prog_add(q->p, &i, shape->rows, shape->rank, shape->dim,
 					       q->e));
@@ -87,7 +87,7 @@ static int combine(struct rn_grad *q, const struct rn_val *shape, enum rn_ew fn,
 		return 0;
 	}
 	if (numbers && (fn == RN_EW_SUB || fn == RN_EW_EQ || fn == RN_EW_MUL)) {
-		*out = (struct term){ .in = { RN_NONE, RN_NONE }, .number = true };
+		*out = (struct term){ .in = RN_NO_IN, .number = true };
 		out->x = fn == RN_EW_SUB  ? t[0].x - t[1].x
 			 : fn == RN_EW_EQ ? t[0].x == t[1].x
 					  : t[0].x * t[1].x;
@@ -127,7 +127,7 @@ static int formula(struct rn_grad *q, const struct rn_inst *i, uint32_t g, const
 	uint32_t top = 0;
 
 	for (size_t n; *s; s += n + (s[n] == ' ')) {
-		struct term t = { .in = { RN_NONE, RN_NONE } };
+		struct term t = { .in = RN_NO_IN };
 
 		n = strcspn(s, " ");
 		if (n == 1 && (*s == 'g' || *s == 'y')) {
@@ -187,6 +187,21 @@ int rn_grad_reduce(struct rn_grad *q, struct rn_in in, uint32_t *x)
 	return 0;
 }
 
+/* Is operand k of a product a row, and the other a column?  Its gradient is then a product of
+ * matrices, aᵀ·g, and g times a need not be stored to be summed. */
+static bool is_outer(const struct rn_grad *q, const struct rn_inst *i, uint32_t k)
+{
+	const struct rn_val *o = &q->p->vals[i->out], *row, *col;
+
+	if (i->fn != RN_EW_MUL)
+		return false;
+	row = &q->p->vals[i->in[k].val];
+	col = &q->p->vals[i->in[!k].val];
+	return o->rows > 1 && o->width > 1 && row->rows == 1 && row->width == o->width &&
+	       col->rows == o->rows && col->width == 1 && i->in[k].fmap == RN_NONE &&
+	       i->in[!k].fmap == RN_NONE;
+}
+
 int rn_grad_ew(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
 {
 	const struct rn_val shape = q->p->vals[i->out];
@@ -197,6 +212,11 @@ int rn_grad_ew(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
 
 		if (!rn_grad_wanted(q, i->in[k].val) || !formulas[i->fn][k])
 			continue;
+		if (is_outer(q, i, k)) {
+			VAL(&x, rn_prog_gemm_tn(q->p, i->in[!k].val, g, q->e));
+			RN_TRY(rn_grad_give(q, i->in[k].val, x));
+			continue;
+		}
 		RN_TRY(formula(q, i, g, formulas[i->fn][k], &t));
 		if (t.number) { /* a power of 0 */
 			struct term sum[2] = { t, { .number = true, .x = -0.0 } };
@@ -213,7 +233,7 @@ int rn_grad_ew(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
 int rn_grad_spread(struct rn_grad *q, uint32_t g, uint32_t fmap, const struct rn_val *v,
 		   uint32_t *out)
 {
-	struct term t[2] = { { .in = { g, fmap } }, { .number = true, .x = -0.0 } }, res;
+	struct term t[2] = { { .in = { g, fmap, RN_NONE } }, { .number = true, .x = -0.0 } }, res;
 	struct rn_val shape = *v;
 
 	if (shape.rows == 1 && shape.width == 1)

@@ -13,7 +13,7 @@
 
 /* Index arrays that a transposed SPMM needs. */
 struct rn_grad_transposed {
-	uint32_t ptr, xi, wi, rows; /* of what */
+	uint32_t ptr, xi, wi, rows, weighted; /* of what */
 	uint32_t tptr, txi, twi;
 };
 
@@ -108,7 +108,7 @@ static int remember(struct rn_grad *q, const struct rn_grad_transposed *t)
 int rn_grad_gather(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
 {
 	uint32_t map = i->idx[0], rows = q->p->vals[i->in[0].val].rows, x;
-	struct rn_grad_transposed t = { RN_NONE, map, RN_NONE, rows, RN_NONE, RN_NONE, RN_NONE };
+	struct rn_grad_transposed t = { RN_NONE, map, RN_NONE, rows, 0, RN_NONE, RN_NONE, RN_NONE };
 
 	if (rows == 1 && reads_row(q->p, map)) { /* a value that all rows share */
 		VAL(&x, rn_prog_colsum(q->p, g, q->e));
@@ -128,7 +128,8 @@ static int transpose(struct rn_grad *q, const struct rn_inst *i, struct rn_grad_
 	uint32_t rows = q->p->vals[i->in[0].val].rows, pos, seg, terms;
 	const uint32_t *ptr = rn_prog_idx_data(q->p, i->idx[0]);
 
-	*out = (struct rn_grad_transposed){ i->idx[0], i->idx[1], i->idx[2], rows, 0, 0, RN_NONE };
+	*out = (struct rn_grad_transposed){ i->idx[0], i->idx[1], i->idx[2], rows,
+					    i->in[1].val != RN_NONE, 0, 0, RN_NONE };
 	if (known(q, out))
 		return 0;
 	terms = ptr[q->p->idx[i->idx[0]].n - 1];

@@ -138,46 +138,6 @@ static int reach(const struct rn_ctx *c, const struct rn_node *n, const void *st
 	return 0;
 }
 
-/* Rows from … from+count-1 of the stack are x's rows, the others none. */
-static int shifted(struct rn_prog *p, uint32_t x, uint32_t total, uint32_t from, uint32_t *out,
-		   struct rn_err *e)
-{
-	uint32_t count = p->vals[x].rows, idx;
-	struct rn_buf *b;
-	uint32_t *m;
-
-	RN_TRY(rn_buf_new((size_t)total * sizeof *m, "a row map", &b, e));
-	m = b->data;
-	for (uint32_t i = 0; i < total; i++)
-		m[i] = i >= from && i - from < count ? i - from : RN_NO_ROW;
-	idx = rn_prog_idx(p, b, total, e);
-	if (idx == RN_NONE)
-		return e ? e->code : RN_ENOMEM;
-	*out = rn_prog_gather(p, x, idx, e);
-	return *out == RN_NONE ? (e ? e->code : RN_ENOMEM) : 0;
-}
-
-/* The values xs stacked: each gathered to its place in the result and added,
- * which changes no value (0 is neutral), keeps gradients, and needs no primitive. */
-static int stack(struct rn_prog *p, const uint32_t *xs, size_t n, uint32_t *out, struct rn_err *e)
-{
-	uint32_t total = 0, from = 0, sum = RN_NONE;
-
-	for (size_t i = 0; i < n; i++)
-		total += p->vals[xs[i]].rows;
-	for (size_t i = 0; i < n; i++) {
-		uint32_t one;
-
-		RN_TRY(shifted(p, xs[i], total, from, &one, e));
-		from += p->vals[xs[i]].rows;
-		sum = sum == RN_NONE ? one : rn_prog_ew2(p, RN_EW_ADD, sum, one, e);
-		if (sum == RN_NONE)
-			return e ? e->code : RN_ENOMEM;
-	}
-	*out = sum;
-	return 0;
-}
-
 /* Patterns of sparse inputs, one under the other. */
 static int stack_pattern(struct rn_prog *p, const struct rn_lpart *xs, size_t n, uint32_t rows,
 			 struct rn_lpart *out, struct rn_err *e)
@@ -228,49 +188,40 @@ static int lower(const struct rn_lower *lw, const struct rn_node *n, const void 
 			       .ptr = RN_NONE, .col = RN_NONE, .map = RN_NONE };
 	if (sparse)
 		RN_TRY(stack_pattern(lw->prog, flat, n->nin, rows, &z, e));
-	RN_TRY(stack(lw->prog, vals, n->nin, &z.val, e));
+	z.val = rn_prog_stack(lw->prog, vals, (uint32_t)n->nin, e);
+	if (z.val == RN_NONE)
+		return e && e->code ? e->code : RN_ENOMEM;
 	return rn_op_sole_part(out, "z", &z, e);
 }
 
 /* ---- block by block -------------------------------------------------------------- */
 
-/* The stack adds 0 to every value where there are several inputs: -0.0 becomes 0.0. */
-static int copy_values(const struct rn_tensor *t, bool sparse, bool add, struct rn_tensor **out,
-		       struct rn_err *e)
+/* t, sparse or dense as the result is. */
+static int convert(const struct rn_tensor *t, bool sparse, struct rn_tensor **out, struct rn_err *e)
 {
 	uint32_t width = rn_shape_width(&t->shape);
 	struct rn_tensor *o;
 
-	if (!add && t->sparse == sparse) {
+	if (t->sparse == sparse) {
 		*out = rn_tensor_ref((struct rn_tensor *)t);
 		return 0;
 	}
-	if (sparse)
-		RN_TRY(rn_tensor_new_sparse(width, t->rows, t->nnz, &o, e));
-	else
-		RN_TRY(rn_tensor_new(&t->shape, t->rows, &o, e));
-	if (sparse) {
-		memcpy(o->ptr, t->ptr, (t->rows + 1) * sizeof *t->ptr);
-		if (t->nnz)
-			memcpy(o->col, t->col, t->nnz * sizeof *t->col);
-	}
-	for (uint64_t k = 0; t->sparse == sparse && k < t->nnz; k++)
-		o->data[k] = t->data[k] + 0.0f;
-	for (uint64_t r = 0; t->sparse && !sparse && r < t->rows; r++)
+	RN_TRY(rn_tensor_new(&t->shape, t->rows, &o, e)); /* the union of both kinds is dense */
+	for (uint64_t r = 0; r < t->rows; r++)
 		for (uint64_t k = t->ptr[r]; k < t->ptr[r + 1]; k++)
-			o->data[r * width + t->col[k]] = add ? t->data[k] + 0.0f : t->data[k];
+			o->data[r * width + t->col[k]] += t->data[k]; /* -0 becomes 0 */
 	*out = o;
 	return 0;
 }
 
-static int add_block_part(const struct rn_schema *out, const struct rn_rel *block, bool add,
-			  struct rn_rel *r, struct rn_err *e)
+static int add_block_part(const struct rn_schema *out, const struct rn_rel *block, struct rn_rel *r,
+			  struct rn_err *e)
 {
 	struct rn_tensor *flat, *z;
 	int rc;
 
 	RN_TRY(rn_rel_flat_part(block, 0, &flat, e));
-	rc = copy_values(flat, out->parts[0].sparse, add, &z, e);
+	rc = convert(flat, out->parts[0].sparse, &z, e);
 	rn_tensor_unref(flat);
 	return rc ? rc : rn_rel_add_part(r, out->parts[0].name, z, NULL, e);
 }
@@ -290,7 +241,7 @@ int rn_union_block(const struct rn_node *n, const struct rn_schema *const *in,
 		RN_GOTO(out, rn_rel_add_col(o, out->cols[k].name, out->cols[k].qual,
 					    rn_column_ref(block->cols[at[k]]), e));
 	if (out->nparts)
-		rc = add_block_part(out, block, n->nin > 1, o, e);
+		rc = add_block_part(out, block, o, e);
 out:
 	free(at);
 	if (rc)

@@ -77,7 +77,7 @@ static void tell_words(struct rn_child *c, char *last, size_t size)
 static void tell_place(const struct rn_child *c, char *buf, size_t size)
 {
 	const struct rn_plan *p = c->all->plan;
-	uint32_t at = c->status ? __atomic_load_n(&c->status->at, __ATOMIC_RELAXED) : 0;
+	uint32_t at = c->status ? atomic_load(&c->status->at) : 0;
 	size_t n = 0;
 
 	*buf = '\0';
@@ -152,14 +152,8 @@ static char state_of(pid_t pid)
 	return state && state[1] == ' ' ? state[2] : '?';
 }
 
-/* A tick has passed without an answer of this one. */
-static int patience(void *arg, struct rn_err *e)
+static int find_lost(struct rn_children *all, struct rn_err *e)
 {
-	struct rn_child *c = arg;
-	struct rn_children *all = c->all;
-	uint64_t cpu;
-	char place[400], st;
-
 	for (uint32_t i = 0; i < all->n; i++) {
 		siginfo_t info = { 0 };
 
@@ -167,19 +161,58 @@ static int patience(void *arg, struct rn_err *e)
 						 WEXITED | WNOHANG | WNOWAIT) && info.si_pid)
 			return lost(&all->items[i], e);
 	}
-	cpu = cpu_of(c->pid);
-	st = state_of(c->pid);
+	return 0;
+}
+
+/* A tick has gone by in which this one had something to do. */
+static int watch(struct rn_child *c, struct rn_err *e)
+{
+	struct rn_children *all = c->all;
+	uint64_t cpu = cpu_of(c->pid);
+	char place[400], st = state_of(c->pid);
+
 	/* One that is ready to run is not to blame for a machine that is too busy. */
-	c->idle = cpu == c->cpu_ns && st != 'R' ? c->idle + RN_LINK_TICK : 0;
+	c->idle = cpu == c->cpu_ns && st != 'R' ? c->idle + RN_TICK : 0;
 	c->cpu_ns = cpu;
 	if (!all->timeout || c->idle < all->timeout)
 		return 0;
 	all->lost = true;
+	kill_child(c);
 	tell_place(c, place, sizeof place);
 	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s for %g s%s (--stage-timeout)",
-			  c->part->name, kind_of(c), (int)c->pid,
+			  c->part->name, kind_of(c), (int)c->was,
 			  st == 'T' || st == 't' ? "has been stopped" : "has not answered", all->timeout,
 			  place);
+}
+
+/* A tick has passed without an answer of this one. */
+static int patience(void *arg, struct rn_err *e)
+{
+	struct rn_child *c = arg;
+
+	RN_TRY(find_lost(c->all, e));
+	return watch(c, e);
+}
+
+void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch)
+{
+	for (uint32_t i = 0; i < c->n; i++) {
+		c->items[i].doing = doing;
+		c->items[i].epoch = epoch;
+		c->items[i].idle = 0;
+	}
+}
+
+int rn_children_watch(struct rn_children *c, struct rn_err *e)
+{
+	RN_TRY(find_lost(c, e));
+	for (uint32_t i = 0; i < c->n; i++) {
+		struct rn_child *p = &c->items[i];
+
+		if (atomic_load(&p->status->ready))
+			RN_TRY(watch(p, e));
+	}
+	return 0;
 }
 
 /* ---- talking ------------------------------------------------------------------------------- */
@@ -191,8 +224,13 @@ int rn_child_ask(struct rn_child *c, const char *doing, const struct rn_msg *m,
 	int rc;
 
 	c->doing = doing;
-	c->epoch = m->type == RN_MSG_RUN ? m->epoch + 1 : 0;
+	c->epoch = 0;
 	c->idle = 0;
+	c->talking = true;
+	if (c->status) { /* before it is sent: what is large waits to be read */
+		atomic_store(&c->status->mail, 1);
+		rn_bell_ring(&c->status->bell);
+	}
 	rc = c->link->ops->send(c->link, m, payload, fds, &why);
 	if (!rc)
 		return 0;
@@ -217,6 +255,7 @@ int rn_child_hear(struct rn_child *c, struct rn_msg *answer, struct rn_err *e)
 	if (end)
 		return lost(c, e);
 	c->doing = NULL;
+	c->talking = answer->payload != 0;
 	return answer->type == RN_MSG_DONE ? 0 : failed(c, answer, e);
 }
 
@@ -225,6 +264,7 @@ int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e)
 	struct rn_err why = { 0 };
 	int rc = c->link->ops->read(c->link, payload, n, &why);
 
+	c->talking = rc != 0;
 	if (!rc)
 		return 0;
 	return c->all->lost ? rn_err_set(e, rc, "%s", why.msg) : lost(c, e);
@@ -280,10 +320,31 @@ static int spawn(struct rn_child *c, const char *exe, int sock, struct rn_err *e
 	return 0;
 }
 
+/* As if it had never been. */
+static void forget(struct rn_child *c)
+{
+	kill_child(c);
+	rn_link_close(c->link);
+	c->link = NULL;
+	if (c->err >= 0)
+		close(c->err);
+	c->err = -1;
+	c->talking = false;
+	if (!c->status)
+		return;
+	atomic_store(&c->status->ready, 0);
+	atomic_store(&c->status->mail, 0);
+	atomic_store(&c->status->at, 0);
+	atomic_store(&c->status->bell.sleeps, 0);
+	c->status = NULL;
+}
+
 int rn_child_start(struct rn_child *c, const char *exe, struct rn_err *e)
 {
 	int pair[2], rc;
 
+	forget(c);
+	c->begun = rn_now();
 	c->err = memfd_create("rn-stage-stderr", MFD_CLOEXEC);
 	if (c->err < 0)
 		return rn_err_errno(e, "cannot make a file for stage '%s'", c->part->name);
@@ -342,12 +403,8 @@ void rn_children_fini(struct rn_children *c)
 	for (uint32_t i = 0; i < c->n; i++)
 		if (c->items[i].pid)
 			kill(c->items[i].pid, SIGKILL);
-	for (uint32_t i = 0; i < c->n; i++) {
-		kill_child(&c->items[i]);
-		rn_link_close(c->items[i].link);
-		if (c->items[i].err >= 0)
-			close(c->items[i].err);
-	}
+	for (uint32_t i = 0; i < c->n; i++)
+		forget(&c->items[i]);
 	free(c->items);
 	c->items = NULL;
 	c->n = 0;

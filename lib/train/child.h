@@ -7,7 +7,7 @@
  * was, how it ended, what it was doing, and what it wrote to its standard error.  So
  * is one that neither answers nor uses a processor for as long as `timeout`: it is
  * stopped, or waits for something that does not come.  A wait notices within a tick
- * (link.h) whichever of them was lost.
+ * (board.h) whichever of them was lost.
  */
 #ifndef RN_CHILD_H
 #define RN_CHILD_H
@@ -18,24 +18,17 @@
 
 #include <sys/types.h>
 
-/* What a stage tells in the memory that is shared, at the start of it: 64 bytes each. */
-struct rn_stage_status {
-	uint32_t at;      /* 1 + node of the plan that it works for; 0: idle */
-	uint32_t zero;
-	uint64_t busy_ns; /* between a question and its answer */
-	uint64_t rest[6];
-};
-_Static_assert(sizeof(struct rn_stage_status) == 64, "a status is a cache line");
-
 struct rn_children;
 struct rn_child {
 	struct rn_children *all;
 	const struct rn_cut_part *part;
 	struct rn_link *link;           /* NULL: none */
-	struct rn_stage_status *status; /* in shared memory; NULL: none yet */
+	struct rn_stage_status *status; /* on the board; NULL: none yet */
 	pid_t pid, was;                 /* pid 0: not running; was: its number even then */
 	int err;                        /* its standard error: a file in memory; -1: none */
 	uint64_t peak;                  /* bytes, once it stopped in good order */
+	double begun, start;            /* when it was started; seconds until it was ready */
+	bool talking;                   /* it was asked, and not all of its answer has come */
 	/* While it is asked: */
 	uint64_t cpu_ns; /* that it had used at the last tick */
 	double idle;     /* seconds since it used any */
@@ -58,7 +51,7 @@ void rn_children_fini(struct rn_children *c);
 /* Tell all of them to end, and reap them.  One that does not end soon is killed. */
 void rn_children_stop(struct rn_children *c);
 
-/* Start `exe --stage FD`. */
+/* Start `exe --stage FD`; what was there before is killed. */
 RN_MUST_CHECK int rn_child_start(struct rn_child *c, const char *exe, struct rn_err *e);
 /* `doing` (static) is for the message if it is lost over this. */
 RN_MUST_CHECK int rn_child_ask(struct rn_child *c, const char *doing, const struct rn_msg *m,
@@ -66,5 +59,10 @@ RN_MUST_CHECK int rn_child_ask(struct rn_child *c, const char *doing, const stru
 /* Its answer, without the payload; one that says RN_MSG_FAILED is an error. */
 RN_MUST_CHECK int rn_child_hear(struct rn_child *c, struct rn_msg *answer, struct rn_err *e);
 RN_MUST_CHECK int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e);
+
+/* A pass on the board begins: all of them are `doing` this (static) from now on. */
+void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch);
+/* A tick of the pass has gone by: was one lost? */
+RN_MUST_CHECK int rn_children_watch(struct rn_children *c, struct rn_err *e);
 
 #endif

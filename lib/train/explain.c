@@ -113,9 +113,9 @@ static int explain_fit(struct rn_binding *x, struct rn_backend *b, const struct 
 	int rc;
 
 	RN_TRY(rn_fit_build(x, b, plan, run, params, true, &f, e));
-	rc = rn_cut_make(&f, plan, stages, 0, &cut, e);
+	rc = rn_cut_make(&f, rn_binding_plan(x), stages, 0, &cut, e);
 	if (!rc)
-		rc = print_cut(&cut, &f, plan, out, e);
+		rc = print_cut(&cut, &f, rn_binding_plan(x), out, e);
 	rn_cut_fini(&cut);
 	rn_fit_fini(&f);
 	return rc;

@@ -41,7 +41,7 @@ static int lower_loss(struct rn_binding *x, struct rn_params *params, struct rn_
 		rc = rn_err_set(e, RN_EBUG, "the loss '%s' has %zu parts", f->name, rel.nparts);
 		goto out;
 	}
-	f->prog.stage = f->run->node;
+	f->prog.stage = rn_binding_node(x, f->run->node);
 	RN_GOTO(out, rn_lpart_flatten(&f->prog, &rel.parts[0], (uint32_t)f->rows, &flat, e));
 	RN_GOTO(out, rn_lpart_dense(&f->prog, &flat, &v, e));
 	if (f->prog.vals[v].width != 1) {
@@ -156,6 +156,8 @@ int rn_fit_build(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 		 const struct rn_run *run, struct rn_params *params, bool staged, struct rn_fit *f,
 		 struct rn_err *e)
 {
+	struct rn_optimize o = { .ctx = rn_binding_ctx(x), .backend = b, .staged = staged,
+				 .log = &f->log };
 	uint32_t *live[1] = { &f->loss };
 	int rc;
 
@@ -166,12 +168,9 @@ int rn_fit_build(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 	rn_optim_from_run(run, &f->optim);
 	read_task(x, plan, f);
 	RN_GOTO(fail, lower_loss(x, params, f, e));
-	RN_GOTO(fail, rn_pass_fold(&f->prog, b, e));
-	RN_GOTO(fail, rn_pass_sparse(&f->prog, e));
-	RN_GOTO(fail, rn_pass_restrict(&f->prog, &f->loss, 1, e));
+	RN_GOTO(fail, rn_prog_optimize(&o, &f->prog, &f->loss, 1, e));
 	RN_GOTO(fail, add_steps(f, b, params, e));
-	RN_GOTO(fail, rn_pass_fuse(&f->prog, staged, e));
-	RN_GOTO(fail, rn_pass_sweep(&f->prog, live, 1, e));
+	RN_GOTO(fail, rn_prog_finish(&o, &f->prog, live, 1, e));
 	RN_GOTO(fail, find_phases(f, e));
 	return 0;
 fail:

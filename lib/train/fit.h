@@ -12,6 +12,7 @@
 #define RN_FIT_H
 
 #include "../exec/exec.h"
+#include "../exec/pass.h"
 #include "../learn/metric.h"
 #include "../learn/optim.h"
 
@@ -26,6 +27,7 @@ struct rn_fit {
 	uint32_t nforward;       /* instructions 0 … nforward-1 compute the loss */
 	uint32_t nback;          /* … nback-1 the gradients, the rest are steps */
 	uint64_t rows;           /* of the loss relation */
+	struct rn_pass_log log;  /* what the passes did */
 };
 /* Lower, differentiate, append the optimizer, and simplify.  `staged`: fuse within stages only. */
 RN_MUST_CHECK int rn_fit_build(struct rn_binding *x, struct rn_backend *b,
@@ -41,9 +43,8 @@ struct rn_forward; /* score.h */
 struct rn_runner_ops {
 	/* Forward; *loss may be anything, also not finite. */
 	int (*forward)(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_err *e);
-	int (*backward)(struct rn_runner *r, uint32_t epoch, struct rn_err *e);
-	/* Step number t (1, 2, …). */
-	int (*step)(struct rn_runner *r, uint64_t t, struct rn_err *e);
+	/* The gradients of that, and step number epoch + 1. */
+	int (*learn)(struct rn_runner *r, uint32_t epoch, struct rn_err *e);
 	/* Replay the forward phase: the first instruction with a value that is not finite. */
 	int (*find)(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_err *e);
 	/* The values of a node with the parameters as they are, into f->out.  NULL, and where no
@@ -58,6 +59,8 @@ struct rn_runner_ops {
 	int (*finish)(struct rn_runner *r, json_t *stages, uint64_t *peak, struct rn_err *e);
 	/* Did it fail for a process that was lost, so that to try again may help?  NULL: no. */
 	bool (*lost)(const struct rn_runner *r);
+	/* Then: as it was when it was opened, but for the optimizer slots, which are to be pushed. */
+	int (*revive)(struct rn_runner *r, struct rn_err *e);
 	void (*close)(struct rn_runner *r);
 };
 struct rn_runner {

@@ -24,21 +24,16 @@ static int forward(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_
 	return rn_machine_get_f64(m->machine, r->fit->loss, loss, e);
 }
 
-static int backward(struct rn_runner *r, uint32_t epoch, struct rn_err *e)
-{
-	return rn_machine_run(self(r)->machine, r->fit->nforward, r->fit->nback, epoch, e);
-}
-
-static int step(struct rn_runner *r, uint64_t t, struct rn_err *e)
+static int learn(struct rn_runner *r, uint32_t epoch, struct rn_err *e)
 {
 	const struct rn_prog *p = &r->fit->prog;
 	double f[RN_STEP_F];
 
 	for (uint32_t i = r->fit->nback; i < p->ninsts; i++) {
-		rn_optim_scalars(&p->insts[i], t, f);
+		rn_optim_scalars(&p->insts[i], (uint64_t)epoch + 1, f);
 		rn_machine_set_f(self(r)->machine, i, f);
 	}
-	return rn_machine_run(self(r)->machine, r->fit->nback, p->ninsts, 0, e);
+	return rn_machine_run(self(r)->machine, r->fit->nforward, p->ninsts, epoch, e);
 }
 
 static int find(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_err *e)
@@ -67,8 +62,7 @@ static void close_fused(struct rn_runner *r)
 
 static const struct rn_runner_ops ops = {
 	.forward = forward,
-	.backward = backward,
-	.step = step,
+	.learn = learn,
 	.find = find,
 	.pull = in_place,
 	.push = in_place,

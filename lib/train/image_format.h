@@ -8,7 +8,7 @@
 
 #include "../dev/prog.h"
 
-#define RN_IMAGE_MAGIC "RNIMAGE1"
+#define RN_IMAGE_MAGIC "RNIMAGE2"
 
 struct rn_image_header {
 	char magic[8];
@@ -43,7 +43,7 @@ struct rn_image_inst {
 	struct rn_in in[RN_MAX_IN];
 	uint32_t idx[3];
 	uint32_t nregs, result;
-	uint32_t first_step, nsteps, first_drop, ndrops; /* RN_P_ELEM */
+	uint32_t first_step, nsteps, first_drop, ndrops; /* of a fused one */
 	double imm;
 	struct rn_drop drop;
 	double f[RN_STEP_F];

@@ -204,7 +204,7 @@ static int read_inst(struct reader *r, uint32_t k, const struct rn_image_inst *i
 
 	for (uint32_t n = 0; good && n < RN_MAX_IN; n++)
 		good = (in->in[n].val == RN_NONE || in->in[n].val < r->h.nvals) &&
-		       is_idx(r, in->in[n].fmap);
+		       is_idx(r, in->in[n].fmap) && is_idx(r, in->in[n].rmap);
 	for (unsigned n = 0; good && n < 3; n++)
 		good = is_idx(r, in->idx[n]);
 	/* A result is of the instruction that makes it; a step works on a parameter in place. */
@@ -223,7 +223,7 @@ static int read_inst(struct reader *r, uint32_t k, const struct rn_image_inst *i
 	i->drop = in->drop;
 	memcpy(i->f, in->f, sizeof i->f);
 	i->stage = in->stage;
-	return i->op == RN_P_ELEM ? read_elem(r, in, &i->elem, e) : 0;
+	return rn_prim_is_fused(i->op) ? read_elem(r, in, &i->elem, e) : 0;
 }
 
 static int read_insts(struct reader *r, struct rn_err *e)

@@ -124,6 +124,7 @@ static void number(struct writer *w)
 		for (uint32_t n = 0; n < i->nin; n++) {
 			give(&w->vals, i->in[n].val);
 			give(&w->idx, i->in[n].fmap);
+			give(&w->idx, i->in[n].rmap);
 			if (i->in[n].val != RN_NONE &&
 			    w->prog->vals[i->in[n].val].kind == RN_V_STATE)
 				give(&w->states, w->prog->vals[i->in[n].val].param);
@@ -133,11 +134,11 @@ static void number(struct writer *w)
 			give(&w->idx, i->idx[n]);
 		give(&w->idx, i->drop.row);
 		give(&w->idx, i->drop.col);
-		for (uint32_t n = 0; i->op == RN_P_ELEM && n < i->elem.ndrops; n++) {
+		for (uint32_t n = 0; rn_prim_is_fused(i->op) && n < i->elem.ndrops; n++) {
 			give(&w->idx, i->elem.drops[n].row);
 			give(&w->idx, i->elem.drops[n].col);
 		}
-		if (i->op == RN_P_ELEM) {
+		if (rn_prim_is_fused(i->op)) {
 			w->header.nsteps += i->elem.nsteps;
 			w->header.ndrops += i->elem.ndrops;
 		}
@@ -279,16 +280,17 @@ static void fill_insts(struct writer *w)
 		out->fn = i->fn;
 		out->stage = i->stage;
 		for (unsigned n = 0; n < RN_MAX_IN; n++)
-			out->in[n] = (struct rn_in){ RN_NONE, RN_NONE };
+			out->in[n] = RN_NO_IN;
 		for (uint32_t n = 0; n < i->nin; n++)
 			out->in[n] = (struct rn_in){ renumber(&w->vals, i->in[n].val),
-						     renumber(&w->idx, i->in[n].fmap) };
+						     renumber(&w->idx, i->in[n].fmap),
+						     renumber(&w->idx, i->in[n].rmap) };
 		for (unsigned n = 0; n < 3; n++)
 			out->idx[n] = renumber(&w->idx, i->idx[n]);
 		out->imm = i->imm;
 		out->drop = move_drop(w, &i->drop);
 		memcpy(out->f, i->f, sizeof out->f);
-		if (i->op == RN_P_ELEM)
+		if (rn_prim_is_fused(i->op))
 			fill_elem(w, &i->elem, out, &step, &drop);
 	}
 }

@@ -4,28 +4,30 @@
  * payload.  The coordinator asks, the stage answers RN_MSG_DONE or RN_MSG_FAILED;
  * whoever sees the other hang up stops.
  *
- * How messages travel is behind rn_link_ops; what stages compute for each other
- * does not travel at all, it lies in memory that they share (cut.h).
+ * How messages travel is behind rn_link_ops.  They are for what happens now and then:
+ * the start, checkpoints, the end.  What stages compute for each other does not travel at all,
+ * it lies in memory that they share (cut.h); there, too, they hand each other the work of
+ * a pass (board.h).
  */
 #ifndef RN_LINK_H
 #define RN_LINK_H
 
 #include "../base/err.h"
+#include "board.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define RN_MSG_MAGIC 0x32474d53u /* "SMG2" */
+#define RN_MSG_MAGIC 0x33474d53u /* "SMG3" */
 
 enum rn_msg_type {
 	/* coordinator -> stage */
-	RN_MSG_HELLO, /* threads in `from`, the stage's number in `to`; with it the fds of image,
-		       * parameters, values */
+	RN_MSG_HELLO, /* threads in `from`, the stage's number in `to`, how many there are in `inst`;
+		       * with it the fds of image, parameters, values, agenda */
 	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise */
-	RN_MSG_RUN,   /* instructions from … to-1 of program `inst` (0: that of the greeting), of
-		       * epoch; t > 0: as optimizer step t */
-	RN_MSG_FIND,  /* the same one by one: `inst` that gave a value that is not finite */
+	RN_MSG_FIND,  /* run instructions from … to-1 of the first program, of epoch, one by one:
+		       * `inst` that gave a value that is not finite */
 	RN_MSG_SAVE,  /* payload of the answer: all optimizer slots */
 	RN_MSG_LOAD,  /* payload: all optimizer slots */
 	RN_MSG_STOP,  /* answer, then exit */
@@ -33,7 +35,7 @@ enum rn_msg_type {
 	RN_MSG_DONE,   /* HELLO, PROGRAM: bytes of its machine in t; STOP: its peak memory in t */
 	RN_MSG_FAILED, /* code in `from`; payload: the message */
 };
-enum { RN_MSG_FDS = 3 };
+enum { RN_MSG_FDS = 4 };
 
 struct rn_msg {
 	uint32_t magic, type;
@@ -57,17 +59,18 @@ struct rn_link_ops {
 	int (*recv)(struct rn_link *l, struct rn_msg *m, int *fds, bool *end, struct rn_err *e);
 	/* The payload of the message that was received last, or its next n bytes. */
 	int (*read)(struct rn_link *l, void *payload, size_t n, struct rn_err *e);
+	/* Is there a message to receive, or nobody any more who could send one? */
+	bool (*waits)(struct rn_link *l);
 	void (*close)(struct rn_link *l); /* frees l */
 };
 
 struct rn_link {
 	const struct rn_link_ops *ops;
-	/* Called every RN_LINK_TICK seconds that a call waits for the other end; an error ends
+	/* Called every RN_TICK seconds that a call waits for the other end; an error ends
 	 * the wait.  NULL: wait as long as it takes. */
 	int (*patience)(void *arg, struct rn_err *e);
 	void *patience_arg;
 };
-#define RN_LINK_TICK 0.1
 
 /* Over a Unix stream socket; takes sock, also on failure.  patience may be NULL. */
 RN_MUST_CHECK int rn_link_socket(int sock, int (*patience)(void *arg, struct rn_err *e),

@@ -8,6 +8,7 @@
 #include "../base/mem.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -160,6 +161,13 @@ static int read_payload(struct rn_link *l, void *payload, size_t n, struct rn_er
 	return 0;
 }
 
+static bool waits(struct rn_link *l)
+{
+	struct pollfd p = { .fd = ((struct socket_link *)l)->sock, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
 static void close_link(struct rn_link *l)
 {
 	close(((struct socket_link *)l)->sock);
@@ -171,13 +179,14 @@ static const struct rn_link_ops ops = {
 	.send = send_msg,
 	.recv = recv_msg,
 	.read = read_payload,
+	.waits = waits,
 	.close = close_link,
 };
 
 /* Calls that return after a tick, for who must not wait for ever. */
 static int set_tick(int sock, struct rn_err *e)
 {
-	struct timeval tick = { .tv_usec = (suseconds_t)(RN_LINK_TICK * 1e6) };
+	struct timeval tick = { .tv_usec = (suseconds_t)(RN_TICK * 1e6) };
 
 	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tick, sizeof tick) ||
 	    setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tick, sizeof tick))

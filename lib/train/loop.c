@@ -23,6 +23,14 @@ struct loop {
 	uint64_t first;        /* epochs finished before it */
 };
 
+/* That of the try before, of which only what was lost has to be started again. */
+static int take_kept(struct loop *l, struct rn_err *e)
+{
+	l->runner = l->s->kept;
+	l->s->kept = NULL;
+	return l->runner->ops->revive(l->runner, e);
+}
+
 static int open_runner(struct loop *l, struct rn_err *e)
 {
 	const struct rn_train_conf *c = l->s->conf;
@@ -34,7 +42,7 @@ static int open_runner(struct loop *l, struct rn_err *e)
 			.exe = c->exe,
 			.stages = c->stages,
 			.timeout = c->stage_timeout,
-			.plan = l->s->plan,
+			.plan = rn_binding_plan(l->s->binding),
 			.params = l->s->shared,
 			.store = l->s->store,
 		};
@@ -57,7 +65,7 @@ static int open_runner(struct loop *l, struct rn_err *e)
 /* A loss that is no number: which stage was it? */
 static int diverged(struct loop *l, uint64_t epoch, struct rn_err *e)
 {
-	const struct rn_plan *p = l->s->plan;
+	const struct rn_plan *p = rn_binding_plan(l->s->binding);
 	const struct rn_node *n;
 	uint32_t inst;
 
@@ -81,8 +89,7 @@ static int train_step(struct loop *l, uint64_t epoch, double *loss, struct rn_er
 	RN_TRY(ops->forward(l->runner, (uint32_t)epoch, loss, e));
 	if (!isfinite(*loss))
 		return diverged(l, epoch, e);
-	RN_TRY(ops->backward(l->runner, (uint32_t)epoch, e));
-	return ops->step(l->runner, epoch + 1, e);
+	return ops->learn(l->runner, (uint32_t)epoch, e);
 }
 
 static int copy_params(struct rn_session *s, float *flat, struct rn_err *e)
@@ -233,6 +240,39 @@ static int put_slots(struct loop *l, const struct rn_slots *slots, struct rn_err
 	return l->runner->ops->push(l->runner, e);
 }
 
+/* As a fit begins. */
+static int clear_slots(struct loop *l, struct rn_err *e)
+{
+	struct rn_store *states = l->fit->states;
+	size_t most = 0;
+	float *zeros;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < states->n; i++)
+		most = states->items[i].count > most ? states->items[i].count : most;
+	RN_TRY(rn_calloc(most, sizeof *zeros, "optimizer slots", &zeros, e));
+	for (uint32_t i = 0; i < states->n && !rc; i++)
+		rc = rn_store_set_f32(states, i, zeros, e);
+	free(zeros);
+	return rc ? rc : l->runner->ops->push(l->runner, e);
+}
+
+static int begin(struct loop *l, const struct rn_slots *resume, struct rn_err *e)
+{
+	struct rn_session *s = l->s;
+	bool again = s->kept && s->kept->fit == l->fit;
+
+	if (!again)
+		rn_fit_forget(s);
+	RN_TRY(again ? take_kept(l, e) : open_runner(l, e));
+	if (resume)
+		RN_TRY(put_slots(l, resume, e));
+	else if (again)
+		RN_TRY(clear_slots(l, e));
+	/* Until now a step that was under way may have gone on. */
+	return again ? rn_params_to_store(&s->params, s->store, e) : 0;
+}
+
 /* A gradient may leave the finite numbers in the very last step. */
 static int check_params(struct loop *l, struct rn_err *e)
 {
@@ -273,9 +313,7 @@ static int run_epochs(struct loop *l, const struct rn_slots *resume, bool *stopp
 	struct rn_state *st = &l->s->state;
 	struct rn_session *s = l->s;
 
-	RN_TRY(open_runner(l, e));
-	if (resume)
-		RN_TRY(put_slots(l, resume, e));
+	RN_TRY(begin(l, resume, e));
 	RN_TRY(rn_grow(&st->curve, &st->cap_curve, st->ncurve + l->epochs, sizeof *st->curve,
 		       "losses", e));
 	RN_TRY(grow_times(&s->steps, l->epochs, e));
@@ -313,8 +351,17 @@ int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stoppe
 	}
 	rc = run_epochs(&l, resume, stopped, e);
 	s->lost = rc && l.runner && l.runner->ops->lost && l.runner->ops->lost(l.runner);
-	if (l.runner)
+	if (s->lost)
+		s->kept = l.runner;
+	else if (l.runner)
 		l.runner->ops->close(l.runner);
 	s->seconds_fit += rn_now() - l.begin;
 	return rc;
+}
+
+void rn_fit_forget(struct rn_session *s)
+{
+	if (s->kept)
+		s->kept->ops->close(s->kept);
+	s->kept = NULL;
 }

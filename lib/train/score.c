@@ -47,6 +47,7 @@ int rn_forward_new(struct rn_binding *x, struct rn_backend *b, const struct rn_p
 		   uint32_t node, struct rn_params *params, struct rn_forward *f,
 		   struct rn_err *e)
 {
+	struct rn_optimize o = { .ctx = rn_binding_ctx(x), .backend = b };
 	uint32_t *live[1] = { &f->val };
 	size_t n;
 	int rc;
@@ -54,11 +55,8 @@ int rn_forward_new(struct rn_binding *x, struct rn_backend *b, const struct rn_p
 	memset(f, 0, sizeof *f);
 	rn_prog_init(&f->prog);
 	RN_GOTO(fail, lower_sole(x, plan, node, params, f, e));
-	RN_GOTO(fail, rn_pass_fold(&f->prog, b, e));
-	RN_GOTO(fail, rn_pass_sparse(&f->prog, e));
-	RN_GOTO(fail, rn_pass_restrict(&f->prog, &f->val, 1, e));
-	RN_GOTO(fail, rn_pass_fuse(&f->prog, false, e));
-	RN_GOTO(fail, rn_pass_sweep(&f->prog, live, 1, e));
+	RN_GOTO(fail, rn_prog_optimize(&o, &f->prog, &f->val, 1, e));
+	RN_GOTO(fail, rn_prog_finish(&o, &f->prog, live, 1, e));
 	if (!rn_mul_size(f->rows, f->width, &n)) {
 		rc = rn_err_nomem(e, SIZE_MAX, "predictions");
 		goto fail;

@@ -66,6 +66,7 @@ struct rn_session {
 	uint64_t stage_bytes; /* peak memory of the stage processes of a fit */
 	json_t *stages;       /* what each of them did */
 	bool lost;            /* the last fit failed for the loss of one */
+	struct rn_runner *kept; /* and this is its runner, to be revived; else NULL */
 	bool saved;           /* a checkpoint was written */
 };
 
@@ -83,6 +84,9 @@ struct rn_slots {
 /* Go on with fit state.fit at epoch state.epoch until it is done or stopped (*stopped). */
 RN_MUST_CHECK int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stopped,
 			     struct rn_err *e);
+
+/* Close the runner that was kept for another try. */
+void rn_fit_forget(struct rn_session *s);
 
 /* ---- marks.c: what evals and predictions between fits see ------------------------------ */
 

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { HUGE_PAGE = 2 << 20 };
+
 static int map(struct rn_shared *s, bool writable, struct rn_err *e)
 {
 	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -18,6 +20,8 @@ static int map(struct rn_shared *s, bool writable, struct rn_err *e)
 		s->base = NULL;
 		return rn_err_errno(e, "cannot map %zu bytes of shared memory", s->size);
 	}
+	if (s->size >= 2 * HUGE_PAGE)
+		(void)madvise(s->base, s->size, MADV_HUGEPAGE); /* where shmem_enabled allows it */
 	return 0;
 }
 
@@ -130,6 +134,7 @@ void rn_shared_store_free(struct rn_store *s)
 {
 	if (!s)
 		return;
+	rn_room_unref(s->room);
 	free(s->items);
 	free(s);
 }

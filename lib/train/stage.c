@@ -8,24 +8,26 @@
 
 #include "../learn/optim.h"
 
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* A program: the fit's is number 0, others are those that it validates by. */
 struct program {
 	struct rn_image image;
-	struct rn_shared *values;
+	struct rn_shared *values, *agenda;
 	struct rn_store *store, *states;
 	struct rn_machine *machine; /* NULL: this stage has no part in it */
 };
 
 struct stage {
 	struct rn_link *link;
-	struct rn_stage_status *status;
+	struct rn_board *board; /* NULL before the greeting */
+	uint32_t part, nparts, threads;
 	struct rn_backend *backend;
 	struct rn_shared *params;
 	struct program **programs; /* each stays where it is: its machine refers to it */
@@ -64,6 +66,7 @@ static void program_free(struct program *p)
 	rn_shared_store_free(p->store);
 	rn_image_fini(&p->image);
 	rn_shared_free(p->values);
+	rn_shared_free(p->agenda);
 	free(p);
 }
 
@@ -92,34 +95,35 @@ static void close_fds(int *fds)
 			close(fds[i]);
 }
 
-/* Map what came: each fd that was taken is -1 then.  The parameters come again with each
- * program. */
+/* An fd that came; it is taken. */
+static int map_fd(int *fd, bool writable, struct rn_shared **out, struct rn_err *e)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return rn_shared_map(taken, writable, out, e);
+}
+
+/* Map what came.  The parameters come again with each program. */
 static int map_all(struct stage *s, struct program *p, int *fds, struct rn_shared **image,
 		   struct rn_err *e)
 {
-	int fd;
-
-	fd = fds[2];
-	fds[2] = -1;
-	RN_TRY(rn_shared_map(fd, true, &p->values, e));
-	if (!s->params) {
-		fd = fds[1];
-		fds[1] = -1;
-		RN_TRY(rn_shared_map(fd, true, &s->params, e));
-	}
-	fd = fds[0];
-	fds[0] = -1;
-	return rn_shared_map(fd, false, image, e);
+	RN_TRY(map_fd(&fds[2], true, &p->values, e));
+	RN_TRY(map_fd(&fds[3], true, &p->agenda, e));
+	if (!s->params)
+		RN_TRY(map_fd(&fds[1], true, &s->params, e));
+	return map_fd(&fds[0], false, image, e);
 }
 
 /* Takes the fds. */
-static int add_program(struct stage *s, uint32_t number, int *fds, struct rn_err *e)
+static int add_program(struct stage *s, uint32_t number, uint32_t nparts, int *fds,
+		       struct rn_err *e)
 {
 	struct rn_shared *image;
 	struct program *p;
 	int rc;
 
-	if (fds[0] < 0 || fds[1] < 0 || fds[2] < 0)
+	if (fds[0] < 0 || fds[1] < 0 || fds[2] < 0 || fds[3] < 0)
 		rc = rn_err_set(e, RN_EBUG, "a program without image and memory");
 	else
 		rc = new_program(s, number, &p, e);
@@ -129,11 +133,15 @@ static int add_program(struct stage *s, uint32_t number, int *fds, struct rn_err
 	if (rc)
 		return rc;
 	RN_TRY(rn_image_read(image, p->values, &p->image, e));
+	if (!rn_agenda_check(p->agenda->base, p->agenda->size, nparts, s->part, p->image.prog.ninsts))
+		return rn_err_set(e, RN_EBUG, "the agenda of program %u does not fit", number);
 	return make_machine(s, p, e);
 }
 
 static int hello(struct stage *s, const struct rn_msg *m, int *fds, struct rn_err *e)
 {
+	const uint64_t line = sizeof(struct rn_stage_status);
+	const struct rn_shared *values;
 	int rc = s->backend ? rn_err_set(e, RN_EBUG, "a second greeting")
 			    : rn_cpu_backend(m->from, &s->backend, e);
 
@@ -141,54 +149,89 @@ static int hello(struct stage *s, const struct rn_msg *m, int *fds, struct rn_er
 		close_fds(fds);
 		return rc;
 	}
-	RN_TRY(add_program(s, 0, fds, e));
-	if (s->programs[0]->values->size / sizeof *s->status <= m->to)
-		return rn_err_set(e, RN_EBUG, "there is no memory for the status of stage %u", m->to);
-	s->status = (struct rn_stage_status *)s->programs[0]->values->base + m->to;
+	s->threads = m->from;
+	s->part = m->to;
+	RN_TRY(add_program(s, 0, m->inst, fds, e));
+	values = s->programs[0]->values;
+	if (m->to >= m->inst || values->size < sizeof *s->board + m->inst * line)
+		return rn_err_set(e, RN_EBUG, "there is no board for stage %u of %u", m->to, m->inst);
+	s->board = values->base;
+	s->nparts = m->inst;
 	return 0;
 }
 
-/* The program that a message is about, which has these instructions. */
-static int find_program(struct stage *s, const struct rn_msg *m, struct program **out,
-			struct rn_err *e)
-{
-	struct program *p = m->inst < s->nprograms ? s->programs[m->inst] : NULL;
+/* ---- passes -------------------------------------------------------------------------------- */
 
-	if (!p || !p->machine || m->from > m->to || m->to > p->image.prog.ninsts)
-		return rn_err_set(e, RN_EBUG, "told to run instructions %u to %u of program %u",
-				  m->from, m->to, m->inst);
-	*out = p;
-	return 0;
+static struct rn_stage_status *status(struct stage *s)
+{
+	return &s->board->stages[s->part];
 }
 
-/* The coordinator looks at it when this process is gone. */
-static void work_for(struct stage *s, uint32_t at)
+/* All threads are this stage's while it runs alone; stages that run at the same time share
+ * them.  This may change with every instruction, and changes no bit. */
+static void share_threads(struct stage *s)
 {
-	if (s->status)
-		__atomic_store_n(&s->status->at, at, __ATOMIC_RELAXED);
+	uint32_t running = atomic_load_explicit(&s->board->running, memory_order_relaxed);
+
+	if (s->threads > 1)
+		s->backend->grant(s->backend, running < 2 ? 0 :
+				  running < s->threads ? s->threads / running : 1);
 }
 
-static int run(struct stage *s, const struct rn_msg *m, struct rn_err *e)
+/* Instructions from … to-1.  The coordinator looks at status->at when this process is gone. */
+static int run_insts(struct stage *s, struct program *p, uint32_t from, uint32_t to,
+		     struct rn_err *e)
 {
-	const struct rn_inst *insts;
-	double f[RN_STEP_F];
-	struct program *p;
+	const struct rn_inst *insts = p->image.prog.insts;
+	uint32_t epoch = s->board->epoch;
 
-	RN_TRY(find_program(s, m, &p, e));
-	insts = p->image.prog.insts;
-	for (uint32_t i = m->from; m->t && i < m->to; i++) {
-		if (!rn_optim_is_step(&insts[i]))
+	for (uint32_t i = from; i < to; i++) {
+		if (insts[i].op == RN_P_VIEW)
 			continue;
-		rn_optim_scalars(&insts[i], m->t, f);
+		atomic_store_explicit(&status(s)->at, insts[i].stage + 1, memory_order_relaxed);
+		share_threads(s);
+		RN_TRY(rn_machine_run(p->machine, i, i + 1, epoch, e));
+	}
+	return 0;
+}
+
+static int run_segment(struct stage *s, uint32_t number, uint32_t call, struct rn_err *e)
+{
+	struct program *p = s->board->program < s->nprograms ? s->programs[s->board->program] : NULL;
+	struct rn_agenda *o = p ? p->agenda->base : NULL;
+	uint64_t t = s->board->t;
+	double f[RN_STEP_F];
+	int rc;
+
+	if (!p || !p->machine || number >= o->nsegments || o->segments[number].part != s->part)
+		return rn_err_set(e, RN_EBUG, "told to run segment %u of program %u", number,
+				  s->board->program);
+	for (uint32_t i = o->segments[number].from; t && i < o->segments[number].to; i++) {
+		if (!rn_optim_is_step(&p->image.prog.insts[i]))
+			continue;
+		rn_optim_scalars(&p->image.prog.insts[i], t, f);
 		rn_machine_set_f(p->machine, i, f);
 	}
-	for (uint32_t i = m->from, end; i < m->to; i = end) {
-		for (end = i + 1; end < m->to && insts[end].stage == insts[i].stage;)
-			end++;
-		work_for(s, insts[i].stage + 1);
-		RN_TRY(rn_machine_run(p->machine, i, end, m->epoch, e));
-	}
-	return 0;
+	rn_board_work(s->board, s->part);
+	s->backend->enter(s->backend);
+	rc = run_insts(s, p, o->segments[number].from, o->segments[number].to, e);
+	s->backend->leave(s->backend);
+	atomic_store(&status(s)->at, 0);
+	rn_board_rest(s->board, s->part);
+	if (!rc)
+		rn_board_end(s->board, o, number, call);
+	return rc;
+}
+
+/* ---- messages ------------------------------------------------------------------------------ */
+
+static int find(struct stage *s, const struct rn_msg *m, uint32_t *inst, struct rn_err *e)
+{
+	struct program *p = s->programs[0];
+
+	if (m->from > m->to || m->to > p->image.prog.ninsts)
+		return rn_err_set(e, RN_EBUG, "told to search instructions %u to %u", m->from, m->to);
+	return rn_machine_find_nonfinite(p->machine, m->from, m->to, m->epoch, inst, e);
 }
 
 /* Slots in the order of the image: into a payload, or out of one. */
@@ -232,20 +275,33 @@ static int load(struct stage *s, const struct rn_msg *m, struct rn_err *e)
 	return rc;
 }
 
-static uint64_t peak_bytes(void)
+/* The most that was this process's own: its image is, what it shares with others and the pages
+ * of programs and libraries are not.  (getrusage(2) has what the coordinator had when it forked.) */
+static uint64_t peak_bytes(const struct stage *s)
 {
-	struct rusage u = { 0 };
+	uint64_t peak = 0, others = 0, kib;
+	char line[128];
+	FILE *f = fopen("/proc/self/status", "re");
 
-	getrusage(RUSAGE_SELF, &u);
-	return (uint64_t)u.ru_maxrss * 1024;
+	while (f && fgets(line, sizeof line, f)) {
+		if (sscanf(line, "VmHWM: %" SCNu64, &kib) == 1)
+			peak = kib * 1024;
+		else if (sscanf(line, "RssFile: %" SCNu64, &kib) == 1 ||
+			 sscanf(line, "RssShmem: %" SCNu64, &kib) == 1)
+			others += kib * 1024;
+	}
+	if (f)
+		fclose(f);
+	peak -= others < peak ? others : peak;
+	for (uint32_t i = 0; i < s->nprograms; i++)
+		peak += s->programs[i] ? s->programs[i]->image.file->size : 0;
+	return peak;
 }
 
 static int obey(struct stage *s, const struct rn_msg *m, int *fds, struct rn_msg *answer,
 		float **payload, struct rn_err *e)
 {
-	struct program *p;
-
-	if (m->type != RN_MSG_HELLO && !s->status)
+	if (m->type != RN_MSG_HELLO && !s->board)
 		return rn_err_set(e, RN_EBUG, "told to work before the greeting");
 	switch (m->type) {
 	case RN_MSG_HELLO:
@@ -253,35 +309,26 @@ static int obey(struct stage *s, const struct rn_msg *m, int *fds, struct rn_msg
 		answer->t = rn_machine_bytes(s->programs[0]->machine);
 		return 0;
 	case RN_MSG_PROGRAM:
-		RN_TRY(add_program(s, m->inst, fds, e));
+		RN_TRY(add_program(s, m->inst, s->nparts, fds, e));
 		answer->t = rn_machine_bytes(s->programs[m->inst]->machine);
 		return 0;
-	case RN_MSG_RUN:
-		return run(s, m, e);
 	case RN_MSG_FIND:
-		RN_TRY(find_program(s, m, &p, e));
-		return rn_machine_find_nonfinite(p->machine, m->from, m->to, m->epoch,
-						 &answer->inst, e);
+		return find(s, m, &answer->inst, e);
 	case RN_MSG_SAVE:
 		return save(s, answer, payload, e);
 	case RN_MSG_LOAD:
 		return load(s, m, e);
 	case RN_MSG_STOP:
-		answer->t = peak_bytes();
+		answer->t = peak_bytes(s);
 		return 0;
 	}
 	return rn_err_set(e, RN_EBUG, "there is no message %u", m->type);
 }
 
-/* The answer to a message, whose work has taken since `begin`. */
-static int answer_with(struct stage *s, const struct rn_msg *answer, const void *payload,
-		       double begin, struct rn_err *e)
+static void set_failed(struct rn_msg *answer, int rc, const struct rn_err *why)
 {
-	work_for(s, 0);
-	if (s->status)
-		__atomic_fetch_add(&s->status->busy_ns, (uint64_t)((rn_now() - begin) * 1e9),
-				   __ATOMIC_RELAXED);
-	return s->link->ops->send(s->link, answer, payload, NULL, e);
+	*answer = (struct rn_msg){ .type = RN_MSG_FAILED, .from = (uint32_t)-rc };
+	answer->payload = strlen(why->msg);
 }
 
 /* One message and its answer; false: it was the last. */
@@ -290,23 +337,56 @@ static bool serve(struct stage *s)
 	struct rn_msg m, answer = { .type = RN_MSG_DONE };
 	struct rn_err e = { 0 };
 	float *payload = NULL;
-	const void *text = NULL;
 	int fds[RN_MSG_FDS], rc;
-	double begin;
 	bool end;
 
 	if (s->link->ops->recv(s->link, &m, fds, &end, &e) || end)
 		return false;
-	begin = rn_now();
 	rc = obey(s, &m, fds, &answer, &payload, &e);
-	if (rc) {
-		answer = (struct rn_msg){ .type = RN_MSG_FAILED, .from = (uint32_t)-rc };
-		answer.payload = strlen(e.msg);
-		text = e.msg;
-	}
-	rc = answer_with(s, &answer, text ? text : payload, begin, &e);
+	if (rc)
+		set_failed(&answer, rc, &e);
+	rc = s->link->ops->send(s->link, &answer, rc ? (const void *)e.msg : payload, NULL, &e);
 	free(payload);
 	return !rc && m.type != RN_MSG_STOP;
+}
+
+/* ---- the process --------------------------------------------------------------------------- */
+
+/* A segment; false: it failed, and nobody wants to know why. */
+static bool work(struct stage *s, uint32_t segment, uint32_t call)
+{
+	struct rn_err e = { 0 };
+	struct rn_msg m;
+	int rc = run_segment(s, segment, call, &e);
+
+	if (!rc)
+		return true;
+	set_failed(&m, rc, &e);
+	rc = s->link->ops->send(s->link, &m, e.msg, NULL, &e);
+	rn_board_fail(s->board, s->part);
+	return !rc;
+}
+
+/* What comes next: a segment, a message, or the end (false). */
+static bool go_on(struct stage *s)
+{
+	struct rn_stage_status *st;
+	uint32_t seen, segment, call;
+
+	if (!s->board)
+		return serve(s);
+	st = status(s);
+	seen = atomic_load(&st->bell.rings);
+	segment = rn_board_take(s->board, s->part, &call);
+	if (segment != RN_BOARD_NOTHING)
+		return work(s, segment, call);
+	if (atomic_exchange(&st->mail, 0))
+		return serve(s);
+	if (rn_bell_wait(&st->bell, seen) || !s->link->ops->waits(s->link))
+		return true;
+	/* Nobody rang: the coordinator is gone, or its message is faster than its bell. */
+	atomic_store(&st->mail, 0);
+	return serve(s);
 }
 
 int rn_stage_main(int fd)
@@ -319,7 +399,7 @@ int rn_stage_main(int fd)
 	(void)prctl(PR_SET_NAME, "rn-stage");
 	if (rn_link_socket(fd, NULL, NULL, &s.link, &e))
 		return 1;
-	while (serve(&s))
+	while (go_on(&s))
 		;
 	for (uint32_t i = 0; i < s.nprograms; i++)
 		program_free(s.programs[i]);

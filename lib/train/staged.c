@@ -17,17 +17,21 @@ struct staged {
 	struct rn_runner base;
 	struct rn_staged_conf conf;
 	struct rn_children children;
-	/* The program of the fit, with the children's status in front of its values; and one more
-	 * for each relation that is validated on. */
+	/* The program of the fit, with the board in front of its values; and one more for each
+	 * relation that is validated on. */
 	struct rn_work fit;
+	struct rn_board *board;
 	struct validation {
-		const struct rn_forward *forward;
+		const struct rn_forward *forward; /* NULL: it was not got ready */
 		struct rn_work work;
 	} *validations;
 	uint32_t nvalidations;
+	bool started;
 	uint64_t steps;
 	double opened;
 };
+
+static const char transport[] = "shared memory";
 
 static struct staged *self(struct rn_runner *r)
 {
@@ -36,108 +40,102 @@ static struct staged *self(struct rn_runner *r)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-/* Its image, a process, and the greeting. */
-static int start(struct staged *s, uint32_t q, struct rn_err *e)
+static int ask_hello(struct staged *s, uint32_t q, struct rn_shared *image, struct rn_err *e)
 {
-	struct rn_msg m = { .type = RN_MSG_HELLO, .from = s->conf.ctx->threads, .to = q };
+	struct rn_msg m = { .type = RN_MSG_HELLO, .from = s->conf.ctx->threads, .to = q,
+			    .inst = s->children.n };
 	struct rn_child *c = &s->children.items[q];
-	struct rn_shared *image;
-	int rc;
+	int fds[RN_MSG_FDS] = { image->fd, s->conf.params->fd, s->fit.values->fd,
+				s->fit.shared_agenda->fd };
 
-	RN_TRY(rn_work_image(&s->fit, q, s->conf.store, &image, e));
-	rc = rn_child_start(c, s->conf.exe, e);
-	if (!rc) {
-		int fds[RN_MSG_FDS] = { image->fd, s->conf.params->fd, s->fit.values->fd };
-
-		c->status = (struct rn_stage_status *)s->fit.values->base + q;
-		rc = rn_child_ask(c, "the start", &m, NULL, fds, e);
-	}
-	rn_shared_free(image);
-	return rc;
+	RN_TRY(rn_child_ask(c, "the start", &m, NULL, fds, e));
+	c->status = &s->board->stages[q]; /* from now on it looks there */
+	return 0;
 }
 
-/* All of them start at once. */
-static int start_all(struct staged *s, struct rn_err *e)
+static int hear_hello(struct staged *s, uint32_t q, struct rn_err *e)
 {
-	uint32_t n = s->fit.cut.nparts;
+	const struct rn_cut_part *part = &s->fit.cut.parts[q];
+	struct rn_child *c = &s->children.items[q];
 	struct rn_msg answer;
 
-	for (uint32_t q = 0; q < n; q++)
-		RN_TRY(start(s, q, e));
-	for (uint32_t q = 0; q < n; q++) {
-		const struct rn_cut_part *part = &s->fit.cut.parts[q];
-		const struct rn_child *c = &s->children.items[q];
-
-		RN_TRY(rn_child_hear(&s->children.items[q], &answer, e));
-		s->fit.images[q].bytes = answer.t;
-		rn_log(s->conf.ctx, RN_LOG_INFO,
-		       "stage %u of %u, '%s': process %d, %u instructions, %llu bytes, linked by %s",
-		       q + 1, n, part->name, (int)c->was, part->ninsts,
-		       (unsigned long long)answer.t, c->link->ops->transport);
-	}
+	RN_TRY(rn_child_hear(c, &answer, e));
+	s->fit.images[q].bytes = answer.t;
+	c->start = rn_now() - (s->started ? c->begun : s->opened);
+	rn_log(s->conf.ctx, RN_LOG_INFO,
+	       "stage %u of %u, '%s': process %d, %u instructions, %llu bytes, linked by %s", q + 1,
+	       s->children.n, part->name, (int)c->was, part->ninsts, (unsigned long long)answer.t,
+	       transport);
 	return 0;
+}
+
+/* All processes start at once, while their images are written. */
+static int start_all(struct staged *s, struct rn_shared **images, struct rn_err *e)
+{
+	uint32_t n = s->children.n;
+
+	for (uint32_t q = 0; q < n; q++)
+		RN_TRY(rn_child_start(&s->children.items[q], s->conf.exe, e));
+	for (uint32_t q = 0; q < n; q++)
+		RN_TRY(rn_work_image(&s->fit, q, s->conf.store, &images[q], e));
+	RN_TRY(rn_work_order(&s->fit, s->conf.store->n, e));
+	for (uint32_t q = 0; q < n; q++)
+		RN_TRY(ask_hello(s, q, images[q], e));
+	for (uint32_t q = 0; q < n; q++)
+		RN_TRY(hear_hello(s, q, e));
+	return 0;
+}
+
+static void free_images(const struct staged *s, struct rn_shared **images)
+{
+	for (uint32_t q = 0; q < s->children.n; q++)
+		rn_shared_free(images[q]);
+	free(images);
+}
+
+static int start(struct staged *s, struct rn_err *e)
+{
+	struct rn_shared **images;
+	int rc;
+
+	RN_TRY(rn_calloc(s->children.n, sizeof *images, "stages", &images, e));
+	rc = start_all(s, images, e);
+	free_images(s, images);
+	s->started = !rc;
+	return rc;
 }
 
 /* ---- driving ------------------------------------------------------------------------------- */
 
-/* One process after the other, in the order of the program. */
-static int run_in_turn(struct staged *s, const struct rn_work *w, enum rn_phase phase,
-		       const char *doing, struct rn_msg m, struct rn_err *e)
+/* Program `number` runs a pass, of which the coordinator sees the end. */
+static int run_pass(struct staged *s, struct rn_work *w, uint32_t number, enum rn_pass pass,
+		    const char *doing, uint32_t epoch, struct rn_err *e)
 {
+	struct rn_board *b = s->board;
 	struct rn_msg answer;
 
-	for (size_t i = w->phase[phase]; i < w->phase[phase + 1]; i++) {
-		struct rn_child *c = &s->children.items[w->segments[i].part];
+	if (w->agenda->pass[pass] == w->agenda->pass[pass + 1])
+		return 0;
+	rn_children_begin(&s->children, doing, number ? 0 : epoch + 1);
+	b->program = number;
+	b->epoch = epoch;
+	b->t = pass == RN_PASS_LEARN ? (uint64_t)epoch + 1 : 0;
+	rn_board_begin(b, w->agenda, pass);
+	for (;;) {
+		uint32_t seen = atomic_load(&b->bell.rings), failed = atomic_load(&b->failed);
 
-		m.from = w->segments[i].from;
-		m.to = w->segments[i].to;
-		RN_TRY(rn_child_ask(c, doing, &m, NULL, NULL, e));
-		RN_TRY(rn_child_hear(c, &answer, e));
+		if (failed)
+			return failed > s->children.n
+				       ? rn_err_set(e, RN_EBUG, "there is no stage %u", failed)
+				       : rn_child_hear(&s->children.items[failed - 1], &answer, e);
+		if (!atomic_load(&b->left))
+			break;
+		if (!rn_bell_wait(&b->bell, seen))
+			RN_TRY(rn_children_watch(&s->children, e));
 	}
+	rn_board_finish(b);
+	rn_children_begin(&s->children, NULL, 0);
 	return 0;
-}
-
-/* Each segment as soon as those that it needs have ended, which the coordinator learns in the
- * order in which it asked. */
-static int run_at_once(struct staged *s, struct rn_work *w, enum rn_phase phase,
-		       const char *doing, struct rn_msg m, struct rn_err *e)
-{
-	size_t begin = w->phase[phase], n = w->phase[phase + 1] - begin;
-	size_t ready = 0, asked = 0;
-	struct rn_msg answer;
-
-	for (size_t i = begin; i < begin + n; i++) {
-		w->segments[i].missing = w->segments[i].needs;
-		if (!w->segments[i].needs)
-			w->queue[ready++] = i;
-	}
-	for (size_t heard = 0; heard < n; heard++) {
-		const struct rn_segment *g;
-
-		for (; asked < ready; asked++) {
-			g = &w->segments[w->queue[asked]];
-			m.from = g->from;
-			m.to = g->to;
-			RN_TRY(rn_child_ask(&s->children.items[g->part], doing, &m, NULL, NULL, e));
-		}
-		g = &w->segments[w->queue[heard]];
-		RN_TRY(rn_child_hear(&s->children.items[g->part], &answer, e));
-		for (size_t k = g->edges; k != SIZE_MAX; k = w->edges[k].next)
-			if (!--w->segments[w->edges[k].to].missing)
-				w->queue[ready++] = w->edges[k].to;
-	}
-	return 0;
-}
-
-/* A stage that runs alone has all threads; where each has one, those that can run at once.
- * Steps are short, and do not depend on each other. */
-static int run_pass(struct staged *s, struct rn_work *w, enum rn_phase phase, const char *doing,
-		    struct rn_msg m, struct rn_err *e)
-{
-	m.type = RN_MSG_RUN;
-	if (phase == RN_STEP || s->conf.ctx->threads == 1)
-		return run_at_once(s, w, phase, doing, m, e);
-	return run_in_turn(s, w, phase, doing, m, e);
 }
 
 static int forward(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_err *e)
@@ -146,33 +144,27 @@ static int forward(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_
 	struct staged *s = self(r);
 	float x;
 
-	RN_TRY(run_pass(s, &s->fit, RN_FORWARD, "the forward pass",
-			(struct rn_msg){ .epoch = epoch }, e));
+	RN_TRY(run_pass(s, &s->fit, 0, RN_PASS_FORWARD, "the forward pass", epoch, e));
 	memcpy(&x, (char *)s->fit.values->base + s->fit.cut.place[v], sizeof x);
 	*loss = x;
 	return 0;
 }
 
-static int backward(struct rn_runner *r, uint32_t epoch, struct rn_err *e)
-{
-	return run_pass(self(r), &self(r)->fit, RN_BACKWARD, "the backward pass",
-			(struct rn_msg){ .epoch = epoch }, e);
-}
-
-static int step(struct rn_runner *r, uint64_t t, struct rn_err *e)
+/* In one pass: a parameter is stepped as soon as its gradient is there, and read no more. */
+static int learn(struct rn_runner *r, uint32_t epoch, struct rn_err *e)
 {
 	self(r)->steps++;
-	return run_pass(self(r), &self(r)->fit, RN_STEP, "the step",
-			(struct rn_msg){ .epoch = (uint32_t)(t - 1), .t = t }, e);
+	return run_pass(self(r), &self(r)->fit, 0, RN_PASS_LEARN, "the backward pass", epoch, e);
 }
 
 static int find(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_err *e)
 {
 	struct staged *s = self(r);
+	const struct rn_agenda *o = s->fit.agenda;
 
 	*inst = RN_NONE;
-	for (size_t i = s->fit.phase[RN_FORWARD]; i < s->fit.phase[RN_FORWARD + 1]; i++) {
-		const struct rn_segment *g = &s->fit.segments[i];
+	for (uint32_t i = o->pass[RN_PASS_FORWARD]; i < o->pass[RN_PASS_FORWARD + 1]; i++) {
+		const struct rn_segment *g = &o->segments[i];
 		struct rn_child *c = &s->children.items[g->part];
 		struct rn_msg answer, m = { .type = RN_MSG_FIND, .from = g->from, .to = g->to,
 					    .epoch = epoch };
@@ -198,44 +190,56 @@ static bool has_part(const struct rn_work *w, uint32_t q)
 	return false;
 }
 
-/* Another program to each process that has a part in it. */
-static int hand_out(struct staged *s, uint32_t number, struct rn_work *w, struct rn_err *e)
+/* Program `number` to process q. */
+static int give_program(struct staged *s, uint32_t number, struct rn_work *w, uint32_t q,
+			struct rn_shared *image, struct rn_err *e)
 {
 	struct rn_msg answer, m = { .type = RN_MSG_PROGRAM, .inst = number };
-	struct rn_shared *image;
+	int fds[RN_MSG_FDS] = { image->fd, s->conf.params->fd, w->values->fd,
+				w->shared_agenda->fd };
+	struct rn_child *c = &s->children.items[q];
 
-	for (uint32_t q = 0; q < w->cut.nparts; q++) {
-		struct rn_child *c = &s->children.items[q];
-		int rc;
+	RN_TRY(rn_child_ask(c, "the start of a validation", &m, NULL, fds, e));
+	RN_TRY(rn_child_hear(c, &answer, e));
+	w->images[q].bytes = answer.t;
+	return 0;
+}
 
-		if (!has_part(w, q))
-			continue;
-		RN_TRY(rn_work_image(w, q, s->conf.store, &image, e));
-		int fds[RN_MSG_FDS] = { image->fd, s->conf.params->fd, w->values->fd };
-
-		rc = rn_child_ask(c, "the start of a validation", &m, NULL, fds, e);
-		rn_shared_free(image);
-		RN_TRY(rc);
-		RN_TRY(rn_child_hear(c, &answer, e));
-		w->images[q].bytes = answer.t;
-	}
-	return rn_work_order(w, e);
+/* To each process that has a part in it. */
+static int hand_out(struct staged *s, struct rn_work *w, struct rn_shared **images,
+		    struct rn_err *e)
+{
+	for (uint32_t q = 0; q < s->children.n; q++)
+		if (has_part(w, q))
+			RN_TRY(rn_work_image(w, q, s->conf.store, &images[q], e));
+	RN_TRY(rn_work_order(w, s->conf.store->n, e));
+	for (uint32_t q = 0; q < s->children.n; q++)
+		if (images[q])
+			RN_TRY(give_program(s, s->nvalidations, w, q, images[q], e));
+	return 0;
 }
 
 static int add_validation(struct staged *s, const struct rn_forward *f, struct rn_err *e)
 {
-	const uint32_t ends[RN_NPHASES] = { f->prog.ninsts, f->prog.ninsts, f->prog.ninsts };
+	const uint32_t ends[RN_NPASSES] = { f->prog.ninsts, f->prog.ninsts };
 	struct validation *all = realloc(s->validations, (s->nvalidations + 1) * sizeof *all);
+	struct rn_shared **images;
 	struct rn_cut cut;
+	int rc;
 
 	if (!all)
 		return rn_err_nomem(e, sizeof *all, "a validation");
 	s->validations = all;
 	RN_TRY(rn_cut_like(&s->fit.cut, &f->prog, f->val, &cut, e));
 	all += s->nvalidations++;
-	all->forward = f;
+	memset(all, 0, sizeof *all);
 	RN_TRY(rn_work_init(&all->work, &f->prog, ends, &cut, e));
-	return hand_out(s, s->nvalidations, &all->work, e);
+	RN_TRY(rn_calloc(s->children.n, sizeof *images, "stages", &images, e));
+	rc = hand_out(s, &all->work, images, e);
+	free_images(s, images);
+	if (!rc)
+		all->forward = f;
+	return rc;
 }
 
 static int eval(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
@@ -249,7 +253,7 @@ static int eval(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
 	if (i == s->nvalidations)
 		RN_TRY(add_validation(s, f, e));
 	w = &s->validations[i].work;
-	RN_TRY(run_pass(s, w, RN_FORWARD, "a validation", (struct rn_msg){ .inst = i + 1 }, e));
+	RN_TRY(run_pass(s, w, i + 1, RN_PASS_FORWARD, "a validation", 0, e));
 	memcpy(f->out, (char *)w->values->base + w->cut.place[v],
 	       (size_t)f->rows * f->width * sizeof *f->out);
 	return 0;
@@ -326,43 +330,113 @@ static uint64_t bytes(const struct rn_runner *r)
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
-/* What stage q did in all: a line for -v, an object for --stats. */
-static int tell_stage(struct staged *s, uint32_t q, double elapsed, json_t *into, struct rn_err *e)
+static double rounded(double seconds)
+{
+	return round(seconds * 1e6) / 1e6;
+}
+
+/* What stage q did in all, for --stats. */
+static json_t *stage_object(const struct staged *s, uint32_t q, double elapsed, double busy)
 {
 	const struct rn_cut_part *part = &s->fit.cut.parts[q];
 	const struct rn_child *c = &s->children.items[q];
-	double busy = (double)c->status->busy_ns * 1e-9, steps = (double)s->steps;
-	double rate = elapsed > 0 ? part->rows * steps / elapsed : 0;
-	json_t *o;
+	double idle = (double)atomic_load(&s->board->idle_ns) * 1e-9;
+	json_int_t steps = (json_int_t)s->steps;
 
-	rn_log(s->conf.ctx, RN_LOG_INFO,
-	       "stage %u of %u, '%s': process %d, %.3g rows/s, busy %.0f %%, waiting %.0f %%, "
-	       "%.3g bytes in, %.3g bytes out, shared memory",
-	       q + 1, s->fit.cut.nparts, part->name, (int)c->was, rate, 100 * busy / elapsed,
-	       100 - 100 * busy / elapsed, (double)part->in * steps, (double)part->out * steps);
-	o = json_pack("{s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:s, s:s}", "fit",
-		      s->base.fit->name, "stage", part->name, "pid", (int)c->was, "steps",
-		      (json_int_t)s->steps, "seconds", round(elapsed * 1e6) / 1e6, "seconds_busy",
-		      round(busy * 1e6) / 1e6, "rows_per_second", round(rate), "bytes_in",
-		      (json_int_t)(part->in * s->steps), "bytes_out",
-		      (json_int_t)(part->out * s->steps), "peak_bytes", (json_int_t)c->peak, "data",
-		      "shared memory", "commands", c->link->ops->transport);
+	return json_pack(
+		"{s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:s, s:I}",
+		"fit", s->base.fit->name, "stage", part->name, "pid", (int)c->was, "steps", steps,
+		"seconds_start", rounded(c->start), "seconds", rounded(elapsed),
+		"seconds_busy", rounded(busy), "seconds_hand_over", rounded(idle),
+		"rows_per_second", round(part->rows * (double)steps / elapsed),
+		"bytes_in", (json_int_t)part->in * steps, "bytes_out", (json_int_t)part->out * steps,
+		"peak_bytes", (json_int_t)c->peak, "data", transport,
+		"at_once", (json_int_t)atomic_load(&s->board->most));
+}
+
+/* And in words, for -v. */
+static int tell_stage(struct staged *s, uint32_t q, double elapsed, json_t *into, struct rn_err *e)
+{
+	const struct rn_cut_part *part = &s->fit.cut.parts[q];
+	double busy = (double)atomic_load(&s->board->stages[q].busy_ns) * 1e-9;
+	double steps = (double)s->steps;
+	json_t *o = stage_object(s, q, elapsed, busy);
+
 	if (!o)
 		return rn_err_nomem(e, 0, "the result");
+	rn_log(s->conf.ctx, RN_LOG_INFO,
+	       "stage %u of %u, '%s': process %d, %.3g rows/s, busy %.0f %%, waiting %.0f %%, "
+	       "%.3g bytes in, %.3g bytes out, %s",
+	       q + 1, s->children.n, part->name, (int)s->children.items[q].was,
+	       part->rows * steps / elapsed, 100 * busy / elapsed, 100 - 100 * busy / elapsed,
+	       (double)part->in * steps, (double)part->out * steps, transport);
 	return rn_json_append(into, o, e);
 }
 
+/* What they share counts once. */
 static int finish(struct rn_runner *r, json_t *stages, uint64_t *peak, struct rn_err *e)
 {
 	struct staged *s = self(r);
 	double elapsed = rn_now() - s->opened;
 
 	rn_children_stop(&s->children);
-	*peak = 0;
-	for (uint32_t q = 0; q < s->fit.cut.nparts; q++) {
+	*peak = s->fit.values->size + s->conf.params->size;
+	for (uint32_t i = 0; i < s->nvalidations; i++)
+		*peak += s->validations[i].work.cut.size;
+	for (uint32_t q = 0; q < s->children.n; q++) {
 		*peak += s->children.items[q].peak;
 		RN_TRY(tell_stage(s, q, elapsed, stages, e));
 	}
+	return 0;
+}
+
+/* ---- another try --------------------------------------------------------------------------- */
+
+/* Validation `number` for a process that has begun anew. */
+static int give_again(struct staged *s, uint32_t number, uint32_t q, struct rn_err *e)
+{
+	struct rn_work *w = &s->validations[number - 1].work;
+	struct rn_shared *image;
+	int rc;
+
+	RN_TRY(rn_work_image(w, q, s->conf.store, &image, e));
+	rc = give_program(s, number, w, q, image, e);
+	rn_shared_free(image);
+	return rc;
+}
+
+/* Process q with all its programs. */
+static int restart(struct staged *s, uint32_t q, struct rn_err *e)
+{
+	struct rn_shared *image;
+	int rc;
+
+	RN_TRY(rn_child_start(&s->children.items[q], s->conf.exe, e));
+	RN_TRY(rn_work_image(&s->fit, q, s->conf.store, &image, e));
+	rc = ask_hello(s, q, image, e);
+	rn_shared_free(image);
+	RN_TRY(rc);
+	RN_TRY(hear_hello(s, q, e));
+	for (uint32_t i = 0; i < s->nvalidations; i++)
+		if (s->validations[i].forward && has_part(&s->validations[i].work, q))
+			RN_TRY(give_again(s, i + 1, q, e));
+	return 0;
+}
+
+/* Those that were lost, or were being talked to, are started again; the others keep what they
+ * hold, and get optimizer slots, which they answer when they have ended what they were at.
+ * Parameters are shared, and values are computed anew in the next forward pass. */
+static int revive(struct rn_runner *r, struct rn_err *e)
+{
+	struct staged *s = self(r);
+
+	s->children.lost = false;
+	if (!s->started)
+		return start(s, e);
+	rn_board_abort(s->board);
+	for (uint32_t q = 0; q < s->children.n; q++)
+		if (!s->children.items[q].pid || s->children.items[q].talking)
+			RN_TRY(restart(s, q, e));
 	return 0;
 }
 
@@ -385,8 +459,7 @@ static void close_staged(struct rn_runner *r)
 
 static const struct rn_runner_ops ops = {
 	.forward = forward,
-	.backward = backward,
-	.step = step,
+	.learn = learn,
 	.find = find,
 	.eval = eval,
 	.pull = pull,
@@ -394,19 +467,22 @@ static const struct rn_runner_ops ops = {
 	.bytes = bytes,
 	.finish = finish,
 	.lost = lost,
+	.revive = revive,
 	.close = close_staged,
 };
 
-/* The cut, with a status of each process in front of what they share. */
+/* The cut, with the board in front of the values that cross it. */
 static int make_cut(struct staged *s, struct rn_err *e)
 {
 	const struct rn_fit *f = s->base.fit;
-	uint32_t ends[RN_NPHASES] = { f->nforward, f->nback, f->prog.ninsts };
+	const uint32_t ends[RN_NPASSES] = { f->nforward, f->prog.ninsts };
 	struct rn_cut cut;
 
-	RN_TRY(rn_cut_make(f, s->conf.plan, s->conf.stages, sizeof(struct rn_stage_status), &cut,
+	/* A line for each process, and one for all. */
+	RN_TRY(rn_cut_make(f, s->conf.plan, s->conf.stages, 2 * sizeof(struct rn_stage_status), &cut,
 			   e));
 	RN_TRY(rn_work_init(&s->fit, &f->prog, ends, &cut, e));
+	s->board = s->fit.values->base;
 	return rn_children_init(&s->children, &s->fit.cut, e);
 }
 
@@ -422,6 +498,5 @@ int rn_staged_open(const struct rn_staged_conf *c, struct rn_fit *f, struct rn_r
 	s->children = (struct rn_children){ .ctx = c->ctx, .plan = c->plan, .timeout = c->timeout };
 	*out = &s->base; /* also on failure: it knows whether a process was lost */
 	RN_TRY(make_cut(s, e));
-	RN_TRY(start_all(s, e));
-	return rn_work_order(&s->fit, e);
+	return start(s, e);
 }

@@ -10,6 +10,7 @@
 #include "model.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,12 +180,21 @@ static int load_weights(struct rn_session *s, struct rn_err *e)
 	return 0;
 }
 
-static int start_run(struct rn_session *s, const struct rn_checkpoint *resume, struct rn_err *e)
+static int build(struct rn_session *s, struct rn_err *e)
 {
-	s->ctx.seed = s->conf->ctx->seed + s->state.run;
 	free_programs(s);
 	RN_TRY(build_fits(s, e));
 	RN_TRY(build_scores(s, e));
+	malloc_trim(0); /* what was needed to get here makes room for the results */
+	return 0;
+}
+
+/* Where the run is tried again its programs, and the processes that are left of it, are there. */
+static int start_run(struct rn_session *s, const struct rn_checkpoint *resume, struct rn_err *e)
+{
+	s->ctx.seed = s->conf->ctx->seed + s->state.run;
+	if (!s->kept)
+		RN_TRY(build(s, e));
 	RN_TRY(rn_params_init(&s->params, s->ctx.seed, e));
 	if (s->conf->weights)
 		RN_TRY(load_weights(s, e));
@@ -429,6 +439,7 @@ static int open_session(struct rn_session *s, struct rn_err *e)
 
 static void close_session(struct rn_session *s)
 {
+	rn_fit_forget(s);
 	free_programs(s);
 	free(s->fits);
 	free(s->tasks);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int rn_work_init(struct rn_work *w, const struct rn_prog *prog, const uint32_t ends[RN_NPHASES],
+int rn_work_init(struct rn_work *w, const struct rn_prog *prog, const uint32_t ends[RN_NPASSES],
 		 struct rn_cut *cut, struct rn_err *e)
 {
 	memset(w, 0, sizeof *w);
@@ -24,10 +24,8 @@ void rn_work_fini(struct rn_work *w)
 	}
 	free(w->images);
 	rn_cut_fini(&w->cut);
-	free(w->segments);
-	free(w->edges);
-	free(w->queue);
 	rn_shared_free(w->values);
+	rn_shared_free(w->shared_agenda);
 	memset(w, 0, sizeof *w);
 }
 
@@ -47,6 +45,8 @@ static int write_image(struct rn_work *w, uint32_t q, const struct rn_store *sto
 	for (uint32_t i = 0; i < store->n; i++)
 		counts[i] = store->items[i].count;
 	RN_TRY(rn_image_write(&part, out, e));
+	free(w->images[q].insts);
+	free(w->images[q].states);
 	w->images[q] = (struct rn_work_image){ .ninsts = part.ninsts, .insts = part.insts,
 					       .nstates = part.nstates, .states = part.states };
 	return 0;
@@ -70,32 +70,56 @@ out:
 
 /* ---- order --------------------------------------------------------------------------------- */
 
-/* Extend the last segment of the phase by the part's next instructions, or begin one. */
-static int add_segment(struct rn_work *w, size_t first, uint32_t part, uint32_t from,
-		       uint32_t to, struct rn_err *e)
+/* The graph while it is made. */
+struct graph {
+	const struct rn_work *w;
+	struct rn_segment *segments; /* first: 1 + the last edge that leaves it */
+	size_t nsegments, cap_segments;
+	struct edge {
+		uint32_t to, before; /* 1 + the edge before it of the same segment */
+	} *edges;
+	size_t nedges, cap_edges;
+	uint32_t pass[RN_NPASSES + 1];
+	uint32_t *segment_of; /* [ninsts] */
+	uint32_t *seen;       /* [nsegments] 1 + the last segment that got an edge from this one */
+};
+
+static void graph_fini(struct graph *g)
 {
-	if (w->nsegments > first && w->segments[w->nsegments - 1].part == part) {
-		w->segments[w->nsegments - 1].to = to;
+	free(g->segments);
+	free(g->edges);
+	free(g->segment_of);
+	free(g->seen);
+}
+
+/* Extend the last segment of the pass by the part's next instructions, or begin one. */
+static int add_segment(struct graph *g, size_t first, uint32_t part, uint32_t from, uint32_t to,
+		       struct rn_err *e)
+{
+	if (g->nsegments > first && g->segments[g->nsegments - 1].part == part) {
+		g->segments[g->nsegments - 1].to = to;
 		return 0;
 	}
-	RN_TRY(rn_grow(&w->segments, &w->cap_segments, w->nsegments + 1, sizeof *w->segments,
+	RN_TRY(rn_grow(&g->segments, &g->cap_segments, g->nsegments + 1, sizeof *g->segments,
 		       "stages", e));
-	w->segments[w->nsegments++] =
-		(struct rn_segment){ .part = part, .from = from, .to = to, .edges = SIZE_MAX };
+	memset(&g->segments[g->nsegments], 0, sizeof *g->segments);
+	g->segments[g->nsegments].part = part;
+	g->segments[g->nsegments].from = from;
+	g->segments[g->nsegments++].to = to;
 	return 0;
 }
 
-/* seg[i]: the segment of instruction i. */
-static int cut_segments(struct rn_work *w, size_t *seg, struct rn_err *e)
+static int cut_segments(struct graph *g, struct rn_err *e)
 {
+	const struct rn_work *w = g->w;
 	uint32_t *done, i = 0;
 	int rc = 0;
 
 	/* done[q]: instructions of part q that are in segments, views among them. */
 	RN_TRY(rn_calloc(w->cut.nparts, sizeof *done, "stages", &done, e));
-	for (enum rn_phase phase = 0; phase < RN_NPHASES; phase++) {
-		w->phase[phase] = w->nsegments;
-		for (; i < w->ends[phase]; i++) {
+	for (enum rn_pass pass = 0; pass < RN_NPASSES; pass++) {
+		g->pass[pass] = (uint32_t)g->nsegments;
+		for (; i < w->ends[pass]; i++) {
 			uint32_t q = w->cut.part_of[i], from;
 
 			if (q == RN_NONE)
@@ -104,39 +128,43 @@ static int cut_segments(struct rn_work *w, size_t *seg, struct rn_err *e)
 			while (w->images[q].insts[done[q]] != i)
 				done[q]++;
 			done[q]++;
-			RN_GOTO(out, add_segment(w, w->phase[phase], q, from, done[q], e));
-			seg[i] = w->nsegments - 1;
+			RN_GOTO(out, add_segment(g, g->pass[pass], q, from, done[q], e));
+			g->segment_of[i] = (uint32_t)g->nsegments - 1;
 		}
 	}
-	w->phase[RN_NPHASES] = w->nsegments;
+	g->pass[RN_NPASSES] = (uint32_t)g->nsegments;
 out:
 	free(done);
 	return rc;
 }
 
-static int add_edge(struct rn_work *w, size_t from, size_t to, struct rn_err *e)
+static int add_edge(struct graph *g, uint32_t from, uint32_t to, struct rn_err *e)
 {
-	RN_TRY(rn_grow(&w->edges, &w->cap_edges, w->nedges + 1, sizeof *w->edges, "stages", e));
-	w->edges[w->nedges] = (struct rn_edge){ to, w->segments[from].edges };
-	w->segments[from].edges = w->nedges++;
-	w->segments[to].needs++;
+	if (from == to || g->seen[from] == to + 1)
+		return 0;
+	g->seen[from] = to + 1;
+	RN_TRY(rn_grow(&g->edges, &g->cap_edges, g->nedges + 1, sizeof *g->edges, "stages", e));
+	g->edges[g->nedges++] = (struct edge){ to, g->segments[from].first };
+	g->segments[from].first = (uint32_t)g->nedges;
+	g->segments[from].nnext++;
+	g->segments[to].needs++;
 	return 0;
 }
 
 /* A part runs its segments in order. */
-static int order_segments(struct rn_work *w, struct rn_err *e)
+static int order_segments(struct graph *g, struct rn_err *e)
 {
-	size_t *last;
+	uint32_t *last; /* [nparts] 1 + segment */
 	int rc = 0;
 
-	RN_TRY(rn_calloc(w->cut.nparts, sizeof *last, "stages", &last, e));
-	for (enum rn_phase phase = 0; phase < RN_NPHASES; phase++) {
-		memset(last, 0, w->cut.nparts * sizeof *last);
-		for (size_t i = w->phase[phase]; i < w->phase[phase + 1]; i++) {
-			size_t *l = &last[w->segments[i].part];
+	RN_TRY(rn_calloc(g->w->cut.nparts, sizeof *last, "stages", &last, e));
+	for (enum rn_pass pass = 0; pass < RN_NPASSES; pass++) {
+		memset(last, 0, g->w->cut.nparts * sizeof *last);
+		for (uint32_t i = g->pass[pass]; i < g->pass[pass + 1]; i++) {
+			uint32_t *l = &last[g->segments[i].part];
 
 			if (*l)
-				RN_GOTO(out, add_edge(w, *l - 1, i, e));
+				RN_GOTO(out, add_edge(g, *l - 1, i, e));
 			*l = i + 1;
 		}
 	}
@@ -145,56 +173,106 @@ out:
 	return rc;
 }
 
-static enum rn_phase phase_of(const struct rn_work *w, uint32_t inst)
+static enum rn_pass pass_of(const struct rn_work *w, uint32_t inst)
 {
-	enum rn_phase phase = RN_FORWARD;
+	enum rn_pass pass = RN_PASS_FORWARD;
 
-	while (inst >= w->ends[phase])
-		phase++;
-	return phase;
+	while (inst >= w->ends[pass])
+		pass++;
+	return pass;
 }
 
-/* A segment needs those of its pass whose values it reads. */
-static int link_segments(struct rn_work *w, const size_t *seg, struct rn_err *e)
+/* Instruction `to` runs after `from`, where both run in one pass. */
+static int link_insts(struct graph *g, uint32_t from, uint32_t to, struct rn_err *e)
 {
-	const struct rn_prog *p = w->prog;
-	size_t *seen; /* [nsegments] 1 + the last segment that got an edge from this one */
-	int rc = 0;
+	const struct rn_work *w = g->w;
 
-	RN_TRY(rn_calloc(w->nsegments, sizeof *seen, "stages", &seen, e));
+	if (w->cut.part_of[from] == w->cut.part_of[to] || pass_of(w, from) != pass_of(w, to))
+		return 0;
+	return add_edge(g, g->segment_of[from], g->segment_of[to], e);
+}
+
+/* A segment needs those whose values it reads.  stepped[k]: the instruction that changes
+ * parameter k in place, once all that stand before it have read it. */
+static int link_segments(struct graph *g, const uint32_t *stepped, struct rn_err *e)
+{
+	const struct rn_prog *p = g->w->prog;
+
 	for (uint32_t i = 0; i < p->ninsts; i++) {
-		for (uint32_t k = 0; w->cut.part_of[i] != RN_NONE && k < p->insts[i].nin; k++) {
-			uint32_t v = p->insts[i].in[k].val, by;
+		for (uint32_t k = 0; g->w->cut.part_of[i] != RN_NONE && k < p->insts[i].nin; k++) {
+			uint32_t v = p->insts[i].in[k].val;
+			const struct rn_val *val;
 
-			v = v == RN_NONE ? v : rn_cut_root(p, v);
-			if (v == RN_NONE || p->vals[v].kind != RN_V_INST)
+			if (v == RN_NONE)
 				continue;
-			by = p->vals[v].inst;
-			if (w->cut.part_of[by] == w->cut.part_of[i] ||
-			    phase_of(w, by) != phase_of(w, i) || seen[seg[by]] == seg[i] + 1)
-				continue;
-			seen[seg[by]] = seg[i] + 1;
-			RN_GOTO(out, add_edge(w, seg[by], seg[i], e));
+			val = &p->vals[rn_cut_root(p, v)];
+			if (val->kind == RN_V_INST)
+				RN_TRY(link_insts(g, val->inst, i, e));
+			else if (val->kind == RN_V_PARAM && stepped[val->param] != RN_NONE)
+				RN_TRY(i < stepped[val->param]
+					       ? link_insts(g, i, stepped[val->param], e)
+					       : link_insts(g, stepped[val->param], i, e));
 		}
 	}
-out:
-	free(seen);
+	return 0;
+}
+
+static int link_all(struct graph *g, uint32_t nparams, struct rn_err *e)
+{
+	const struct rn_prog *p = g->w->prog;
+	uint32_t *stepped;
+	int rc;
+
+	RN_TRY(rn_calloc(nparams, sizeof *stepped, "stages", &stepped, e));
+	memset(stepped, 0xff, nparams * sizeof *stepped);
+	for (uint32_t i = 0; i < p->ninsts; i++)
+		if (g->w->cut.part_of[i] != RN_NONE && p->vals[p->insts[i].out].kind == RN_V_PARAM)
+			stepped[p->vals[p->insts[i].out].param] = i;
+	rc = link_segments(g, stepped, e);
+	free(stepped);
 	return rc;
 }
 
-int rn_work_order(struct rn_work *w, struct rn_err *e)
+static int make_graph(struct graph *g, uint32_t nparams, struct rn_err *e)
 {
-	size_t *seg;
-	int rc;
+	RN_TRY(rn_calloc(g->w->prog->ninsts, sizeof *g->segment_of, "stages", &g->segment_of, e));
+	RN_TRY(cut_segments(g, e));
+	RN_TRY(rn_calloc(g->nsegments, sizeof *g->seen, "stages", &g->seen, e));
+	RN_TRY(order_segments(g, e));
+	memset(g->seen, 0, g->nsegments * sizeof *g->seen);
+	return link_all(g, nparams, e);
+}
 
-	RN_TRY(rn_calloc(w->prog->ninsts, sizeof *seg, "stages", &seg, e));
-	rc = cut_segments(w, seg, e);
+/* The graph into memory that is shared. */
+static int share_graph(struct rn_work *w, const struct graph *g, struct rn_err *e)
+{
+	uint32_t nsegments = (uint32_t)g->nsegments, nedges = (uint32_t)g->nedges, n = 0, *next;
+	struct rn_agenda *o;
+
+	rn_shared_free(w->shared_agenda);
+	w->shared_agenda = NULL;
+	RN_TRY(rn_shared_new("rn-agenda", rn_agenda_size(nsegments, nedges), &w->shared_agenda, e));
+	o = w->agenda = w->shared_agenda->base;
+	o->nsegments = nsegments;
+	o->nnext = nedges;
+	memcpy(o->pass, g->pass, sizeof o->pass);
+	next = rn_agenda_next(o);
+	for (uint32_t i = 0; i < nsegments; i++) {
+		o->segments[i] = g->segments[i];
+		o->segments[i].first = n;
+		for (uint32_t k = g->segments[i].first; k; k = g->edges[k - 1].before)
+			next[n++] = g->edges[k - 1].to;
+	}
+	return 0;
+}
+
+int rn_work_order(struct rn_work *w, uint32_t nparams, struct rn_err *e)
+{
+	struct graph g = { .w = w };
+	int rc = make_graph(&g, nparams, e);
+
 	if (!rc)
-		rc = order_segments(w, e);
-	if (!rc)
-		rc = link_segments(w, seg, e);
-	if (!rc)
-		rc = rn_calloc(w->nsegments, sizeof *w->queue, "stages", &w->queue, e);
-	free(seg);
+		rc = share_graph(w, &g, e);
+	graph_fini(&g);
 	return rc;
 }

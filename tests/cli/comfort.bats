@@ -237,7 +237,7 @@ completes() {
 	completes 'csv' rn-cat x.er --format c
 	completes 'jsonl' rn-cat --format = j
 	completes '--format=jsonl' rn-cat --format=j
-	completes '--no-header --no-embedding --no-history' rn-cat --no-
+	completes '--no-header --no-embedding --no-history --no-rewrite --no-optimize' rn-cat --no-
 	completes 'none' rn-filter -z n
 	completes 'cross-entropy' rn-loss cr
 	completes '' rn-cat --output ''

@@ -159,6 +159,39 @@ inline() {
 	shared
 }
 
+@test "a process that shows nothing of itself: inline" {
+	[ "$(id -u)" = 0 ] || skip "only root can hide a program from another user"
+	nobody='setpriv --reuid 65534 --regid 65534 --clear-groups'
+	$nobody rn-cat --version >version || skip "the programs are out of that user's reach"
+	big
+	# Who runs a program that it cannot read may not look into /proc/PID, not even its own user.
+	dir=$(mktemp -d /tmp/rn-shm.XXXXXX)
+	install -m 0711 "$RN_BIN/rn-head" "$RN_BIN/rn-cat" "$dir"
+	chmod 0711 "$dir"
+	if ! $nobody "$dir/rn-cat" --version >version; then
+		rm -r "$dir"
+		skip "such a program cannot be run"
+	fi
+	$nobody bash -c "$dir/rn-head -n 100000 -v | rn-cat" <big.er 2>way | cmp - want.csv && cp way first
+	$nobody bash -c "rn-head -n 100000 -v | $dir/rn-cat" <big.er 2>way | cmp - want.csv && cp way second
+	rm -r "$dir"
+	cp first way
+	inline 'no program took the offer'
+	cp second way
+	inline 'who took the offer does not read this pipe as our user'
+	[ "$(cat first second | grep -vc '^rn-head: ')" = 0 ]
+}
+
+@test "socat in between, as ssh would be: inline" {
+	command -v socat >/dev/null || skip "no socat here"
+	big
+	pipeline "$(declare -f head_all); head_all | socat -u - - | rn-cat | cmp - want.csv"
+	inline 'no program took the offer'
+	pipeline "head_all() { rn-head -n 100000 big.er --block-rows 1000 -v; }; head_all 2>way | socat -u - EXEC:'rn-cat -o got.csv'"
+	inline 'no program took the offer'
+	cmp got.csv want.csv
+}
+
 @test "limits: small files, few descriptors" {
 	big
 	bash -c 'ulimit -f 1; rn-head -n 100000 big.er -v 2> >(cat >way) | cat >/dev/null'

@@ -148,6 +148,26 @@ program() {
 	done
 }
 
+@test "values of some megabytes, which one process makes again" {
+	awk 'BEGIN { print "id,a,b,y" >"points.csv"; print "s,t" >"edges.csv"
+		for (i = 0; i < 70000; i++) {
+			print i "," i % 97 / 97 "," i % 89 / 89 "," i % 3 >"points.csv"
+			print i "," (i * 9973 + 1) % 70000 "\n" i "," i >"edges.csv"
+		}
+	}'
+	cat >m.relnn <<-'END'
+		?source P = "points.csv" <key="id"> .
+		?source E = "edges.csv" .
+		H(p; Linear(2, 64)([a, b])) :- P(p, a, b, y) .
+		S(t; sum(z)) :- E(s, t), H(s; z) .
+		G(p; Linear(64, 64)(Dropout(0.5)(ReLU()(z)))) :- S(p; z) .
+		T(t; sum(z)) :- E(s, t), G(s; z) .
+		Out(p; Linear(64, 3)(z)) :- T(p; z) .
+		?fit <epochs=2> L(; CrossEntropyLoss()(z, [y])) :- Out(p; z), P(p, a, b, y), a < 0.95 .
+	END
+	same_everywhere m.relnn
+}
+
 @test "optimizers, schedules, clipping, decay, and several seeds" {
 	points
 	for o in '--optimizer sgd --momentum 0.9 --clip 0.5 --schedule step --period 4' \
@@ -181,6 +201,62 @@ program() {
 	done
 }
 
+# ---- every example -----------------------------------------------------------------------------------
+
+DATA=${RN_DATA:-$RN_ROOT/../shared/data}
+
+# data_of EXAMPLE: the folder that it needs, or nothing
+data_of() {
+	case $1 in
+	karate | rgcn) ;;
+	link-cora) echo cora ;;
+	hgt-dblp-*) echo dblp ;;
+	gcn-* | dhn-*) echo "${1#*-}" ;;
+	h*gnn-*) echo hypergraph ;;
+	*) echo "a folder that this test does not know of" ;;
+	esac
+}
+
+# example_is_same NAME: the bits of three epochs, and the checkpoint after two; then on from it.
+example_is_same() {
+	local dir=main/examples/$1 n t first second
+	local -a train=(rn-train "$dir/model.json" --epochs 3 --json -q --output-dir "$1" --no-history)
+	mkdir -p "$1"
+	"${train[@]}" -t 1 --checkpoint "$1/fused.rnm" --checkpoint-every 2 | member bits >"$1/want"
+	[ "$(wc -c <"$1/want")" = 17 ]
+	"${train[@]}" -t 2 --placement staged --checkpoint "$1/staged.rnm" --checkpoint-every 2 | member bits | cmp - "$1/want"
+	cmp "$1/fused.rnm" "$1/staged.rnm"
+	"${train[@]}" -t 1 --placement staged --stages 3 --resume "$1/fused.rnm" | member bits | cmp - "$1/want"
+	[ "${RN_LONG:-0}" = 1 ] || return 0
+	for n in '' 2 3 8; do
+		for t in 1 2; do
+			"${train[@]}" -t $t --placement staged ${n:+--stages $n} | member bits | cmp - "$1/want"
+		done
+	done
+	for first in fused staged; do
+		for second in fused staged; do
+			"${train[@]}" -t 2 --placement $second --resume "$1/$first.rnm" | member bits | cmp - "$1/want"
+		done
+	done
+}
+
+@test "every example has the same bits in either placement, and goes on in the other (RN_LONG=1: any number of stages)" {
+	local example data skipped=''
+	mkdir -p main shared
+	cp -r "$RN_ROOT/examples" main/examples
+	ln -s "$(realpath -m "$DATA")" shared/data
+	for example in main/examples/*/model.json; do
+		example=$(basename "$(dirname "$example")")
+		data=$(data_of "$example")
+		if [ -n "$data" ] && [ ! -e "$DATA/$data" ]; then
+			skipped+=" $example"
+			continue
+		fi
+		example_is_same "$example" || { echo "differs: $example"; return 1; }
+	done
+	[ -z "$skipped" ] || skip "no data for$skipped: set RN_DATA to the folder of data sets"
+}
+
 # ---- what is told --------------------------------------------------------------------------------------
 
 @test "-v: a line for each stage at the start, and what it did at the end" {
@@ -197,7 +273,7 @@ program() {
 @test "--stats: an object for each process" {
 	points
 	run -0 --separate-stderr rn-train model.json --placement staged --stats=json
-	[ "$(grep -o '{"fit":"loss","stage":"[a-z]*","pid":[0-9]*,"steps":40,"seconds":[0-9.]*,"seconds_busy":[0-9.]*,"rows_per_second":[0-9.]*,"bytes_in":[0-9]*,"bytes_out":[0-9]*,"peak_bytes":[0-9]*,"data":"shared memory"' <<<"$stderr" | wc -l)" = 4 ]
+	[ "$(grep -o '{"fit":"loss","stage":"[a-z]*","pid":[0-9]*,"steps":40,"seconds_start":[0-9.]*,"seconds":[0-9.]*,"seconds_busy":[0-9.]*,"seconds_hand_over":[0-9.]*,"rows_per_second":[0-9.]*,"bytes_in":[0-9]*,"bytes_out":[0-9]*,"peak_bytes":[0-9]*,"data":"shared memory","at_once":[0-9]*}' <<<"$stderr" | wc -l)" = 4 ]
 	run -0 --separate-stderr rn-train model.json --placement staged --stats
 	[ "${#stderr_lines[@]}" = 5 ]
 	[[ ${stderr_lines[1]} == "rn-train: stage 'h' of 'loss': 40 steps, "*" s busy of "*" bytes in, "*" out, peak memory "*" bytes" ]]
@@ -306,21 +382,28 @@ ended() {
 	ended 137
 }
 
-@test "--retry goes on from the last checkpoint, to the same bytes" {
+@test "--retry goes on from the last checkpoint, to the same bytes; only what was lost is started again" {
 	points
-	trained whole model.json --epochs 3000
+	trained whole model.json --epochs 20000
 	mkdir other
-	rn-train model.json --epochs 3000 --placement staged --retry 3 --checkpoint c.rnm --checkpoint-every 100 \
+	rn-train model.json --epochs 20000 --placement staged --retry 3 --checkpoint c.rnm --checkpoint-every 100 \
 		--log other/log --output-dir other -o other/m.rnm --no-history --json >result 2>err </dev/null &
 	child=$!
 	for n in 2 3; do
-		until [ "$(cat other/log 2>/dev/null | wc -l)" -gt $((n * 300)) ]; do sleep 0.01; done
+		until [ "$(cat other/log 2>/dev/null | wc -l)" -gt $((n * 1000)) ]; do sleep 0.01; done
 		find_stages
+		before=("${stages[@]}")
 		kill -9 "${stages[$n]}"
-		sleep 0.3
+		until [ "$(grep -c 'trying again' err)" = $((n - 1)) ]; do sleep 0.01; done
+		find_stages
+		kept=0
+		for pid in "${stages[@]}"; do
+			[[ " ${before[*]} " != *" $pid "* ]] || kept=$((kept + 1))
+		done
+		[ $kept = 3 ]
 	done
 	wait $child
-	grep -q "^rn-train: warning: stage 'out' (linear, process [0-9]*) was killed by .*; trying again after epoch [0-9]*00 (1 of 3)$" err
+	grep -q "^rn-train: warning: stage '[a-z]*' ([a-z]*, process [0-9]*) was killed by .*; trying again after epoch [0-9]*00 (1 of 3)$" err
 	[ "$(grep -c 'trying again' err)" = 2 ]
 	member bits <result >other/bits
 	sed -i 's/,"ms":[^}]*//' other/log

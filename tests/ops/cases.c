@@ -585,6 +585,9 @@ const struct op_case op_cases[] = {
 	  .emb = emb_category },
 	{ "encode", "words", "{\"expr\": \"text(s, 8), text(s, 8, idf=true, norm=none)\"}",
 	  IN("r(s:s)"), .emb = emb_text },
+	{ "encode", "words between blanks",
+	  "{\"expr\": \"text(s, 8, words=blanks, hash=crc32, norm=l1, empty=none), "
+	  "text(s, 4, words=blanks, hash=crc32, sign=true, idf=true, empty=none)\"}", IN("r(s:s k:i)") },
 	{ "encode", "characters", "{\"expr\": \"text(s, 8, chars=2, sign=true, norm=none)\"}",
 	  IN("r(s:s k:i)"), .emb = emb_chars },
 	{ "encode", "circles",

@@ -165,6 +165,16 @@ static void lower(struct trial *t, struct model *m, void *state, const struct rn
 	rn_param_source_fini(&ps);
 }
 
+static int sparsify(struct rn_prog *p, struct rn_err *e)
+{
+	uint32_t count = 0;
+
+	RN_TRY(rn_pass_hoist(p, &count, e));
+	RN_TRY(rn_pass_sparse(p, &count, e));
+	RN_TRY(rn_pass_stack(p, &count, e));
+	return rn_pass_sparse(p, &count, e);
+}
+
 static void run_passes(struct model *m, unsigned passes)
 {
 	struct rn_err e;
@@ -172,7 +182,7 @@ static void run_passes(struct model *m, unsigned passes)
 	if (passes & FOLD)
 		must(rn_pass_fold(&m->p, backends[0], &e), &e, "rn_pass_fold");
 	if (passes & SPARSE)
-		must(rn_pass_sparse(&m->p, &e), &e, "rn_pass_sparse");
+		must(sparsify(&m->p, &e), &e, "the passes for sparse products");
 	if (passes & RESTRICT)
 		must(rn_pass_restrict(&m->p, &m->loss, 1, &e), &e, "rn_pass_restrict");
 }

@@ -111,6 +111,16 @@ static uint32_t build_gather(struct model *m, struct rnd *r)
 	return need(rn_prog_gather(&m->p, x, indices(m, r, 9, rows, true), &e), &e);
 }
 
+static uint32_t build_stack(struct model *m, struct rnd *r)
+{
+	uint32_t xs[20], n = rnd_below(r, 2) ? 3 : 20; /* of one input more than once, and a tree */
+	struct rn_err e;
+
+	for (uint32_t k = 0; k < n; k++)
+		xs[k] = k && !rnd_below(r, 4) ? xs[0] : dense(m, r, rnd_below(r, 4), 1, 3, 0);
+	return need(rn_prog_stack(&m->p, xs, n, &e), &e);
+}
+
 static uint32_t build_spmm(struct model *m, struct rnd *r)
 {
 	bool xi = rnd_below(r, 2), weights = rnd_below(r, 3) > 0, wi = weights && rnd_below(r, 2);
@@ -274,7 +284,9 @@ static const struct {
 	[RN_P_EW] = { build_ew, NULL },
 	[RN_P_ELEM] = { NULL, "it is made by fusion, after gradients" },
 	[RN_P_GATHER] = { build_gather, NULL },
+	[RN_P_STACK] = { build_stack, NULL },
 	[RN_P_SPMM] = { build_spmm, NULL },
+	[RN_P_SEGELEM] = { NULL, "it is made by fusion, after gradients" },
 	[RN_P_SDDMM] = { build_sddmm, NULL },
 	[RN_P_SEGARG] = { NULL, "its result is row numbers" },
 	[RN_P_PICK] = { build_pick, NULL },

@@ -387,7 +387,8 @@ static void reference(const struct rn_prog *p, const struct rn_inst *i, struct r
 		uint32_t in = i->in[k].val;
 		const double *x = in == RN_NONE ? NULL : vals[in].x;
 
-		*(k == 0 ? &v.xa : k == 1 ? &v.xb : &v.xc) = x;
+		if (k < 3)
+			*(k == 0 ? &v.xa : k == 1 ? &v.xb : &v.xc) = x;
 		if (k < 2 && in != RN_NONE)
 			*(k == 0 ? &v.a : &v.b) = &p->vals[in];
 	}
@@ -396,6 +397,10 @@ static void reference(const struct rn_prog *p, const struct rn_inst *i, struct r
 	v.i2 = rn_prog_idx_data(p, i->idx[2]);
 	if (i->op == RN_P_EW)
 		ref_ews(&v, r);
+	else if (i->op == RN_P_STACK)
+		for (size_t k = 0, to = 0; k < i->nin; k++)
+			for (size_t f = 0; f < (size_t)p->vals[i->in[k].val].rows * v.o->width; f++)
+				put(r, to++, vals[i->in[k].val].x[f], 0);
 	else if (i->op <= RN_P_UNPICK || i->op == RN_P_DENSIFY || i->op == RN_P_ATCSR)
 		ref_rows(&v, r);
 	else if (i->op <= RN_P_MATMUL)

@@ -78,6 +78,15 @@ static uint32_t prim(struct gen *g, enum rn_prim op, uint32_t a, uint32_t b, uin
 	return rn_prog_add(&g->p, &i, rows, 1, &width, &g->e);
 }
 
+/* Functions before gathers, then sparse products. */
+static inline int sparsify(struct gen *g)
+{
+	uint32_t count = 0;
+
+	RN_TRY(rn_pass_hoist(&g->p, &count, &g->e));
+	return rn_pass_sparse(&g->p, &count, &g->e);
+}
+
 static uint32_t loss_of(struct gen *g, uint32_t v)
 {
 	return rn_prog_colsum(&g->p, rn_prog_fsum(&g->p, v, NULL, 0, NULL, &g->e), &g->e);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a staged placement is made of: where a program is cut, and the links to stages.
+ * What a staged placement is made of: where a program is cut, the links to stages, and the
+ * board on which they hand each other their work.
  */
 #include "t.h"
 
 #include "../../lib/train/cut.h"
 #include "../../lib/train/link.h"
+#include "../../lib/train/work.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -280,8 +282,159 @@ static void test_wrong(void)
 	}
 }
 
+/* ---- passes ---------------------------------------------------------------------------------- */
+
+/* Two branches between a node and another, and a step: n0, n1 and n2 of it, n3 of both; n1
+ * steps the parameter that n2 reads, too. */
+static void make_diamond(struct rn_fit *f, struct rn_plan *plan, struct rn_node *nodes)
+{
+	static char names[4][8];
+	uint32_t dim[2] = { 8, 8 }, w, x, a, b;
+	struct rn_prog *p = &f->prog;
+
+	memset(f, 0, sizeof *f);
+	memset(plan, 0, sizeof *plan);
+	memset(nodes, 0, 4 * sizeof *nodes);
+	plan->nodes = nodes;
+	plan->nnodes = 4;
+	for (uint32_t i = 0; i < 4; i++) {
+		snprintf(names[i], sizeof names[i], "n%u", i);
+		nodes[i].name = names[i];
+	}
+	rn_prog_init(p);
+	x = rn_prog_const_fill(p, 16, 8, 1, &err);
+	w = rn_prog_param(p, RN_V_PARAM, 0, 2, dim, &err);
+	x = rn_prog_ew1(p, RN_EW_EXP, x, &err);
+	p->stage = 1;
+	a = rn_prog_gemm(p, x, w, RN_NONE, false, &err);
+	p->stage = 2;
+	b = rn_prog_gemm(p, x, w, RN_NONE, false, &err);
+	p->stage = 3;
+	f->loss = rn_prog_colsum(p, rn_prog_ew2(p, RN_EW_MUL, a, b, &err), &err);
+	f->nforward = f->nback = p->ninsts;
+}
+
+static void make_work(struct rn_fit *f, struct rn_plan *plan, struct rn_work *w,
+		      const uint32_t ends[RN_NPASSES])
+{
+	struct rn_store_item item = { .count = 64 };
+	struct rn_store store = { .n = 1, .items = &item };
+	struct rn_shared *image;
+	struct rn_cut cut;
+
+	T_CALL(rn_cut_make(f, plan, 0, 2 * sizeof(struct rn_stage_status), &cut, &err), &err);
+	T_CALL(rn_work_init(w, &f->prog, ends, &cut, &err), &err);
+	for (uint32_t q = 0; q < w->cut.nparts; q++) {
+		T_CALL(rn_work_image(w, q, &store, &image, &err), &err);
+		rn_shared_free(image);
+	}
+	T_CALL(rn_work_order(w, 1, &err), &err);
+}
+
+static void test_pass(void)
+{
+	uint32_t ends[RN_NPASSES], got[4], call = 0, stale;
+	struct rn_node nodes[4];
+	struct rn_agenda *o;
+	struct rn_board *b;
+	struct rn_plan plan;
+	struct rn_work w;
+	struct rn_fit f;
+
+	make_diamond(&f, &plan, nodes);
+	ends[0] = ends[1] = f.prog.ninsts;
+	make_work(&f, &plan, &w, ends);
+	o = w.agenda;
+	b = w.values->base;
+	T_OK(o->nsegments == 4 && o->pass[1] == 4 && o->pass[2] == 4, "a segment of each node");
+	T_OK(rn_agenda_check(o, w.shared_agenda->size, 4, 0, 2) &&
+		     !rn_agenda_check(o, w.shared_agenda->size - 4, 4, 0, 2) &&
+		     !rn_agenda_check(o, w.shared_agenda->size, 3, 0, 2) &&
+		     !rn_agenda_check(o, w.shared_agenda->size, 4, 3, 1),
+	     "an agenda that does not fit is found out");
+	for (int round = 0; round < 2; round++) {
+		rn_board_begin(b, o, RN_PASS_FORWARD);
+		for (uint32_t q = 1; q < 4; q++)
+			got[q] = rn_board_take(b, q, &call);
+		got[0] = rn_board_take(b, 0, &call);
+		T_OK(got[0] == 0 && got[1] == RN_BOARD_NOTHING && got[2] == RN_BOARD_NOTHING &&
+			     got[3] == RN_BOARD_NOTHING && b->running == 1, "the first node alone");
+		rn_board_end(b, o, got[0], call);
+		got[1] = rn_board_take(b, 1, &call);
+		got[2] = rn_board_take(b, 2, &call);
+		T_OK(got[1] == 1 && got[2] == 2 && b->running == 2 && b->most == 2,
+		     "then both branches at once");
+		rn_board_end(b, o, got[2], call);
+		T_OK(rn_board_take(b, 3, &call) == RN_BOARD_NOTHING && b->running == 1,
+		     "the last waits for both");
+		rn_board_end(b, o, got[1], call);
+		T_OK(b->left == 1 && (int)b->bell.rings == round, "the coordinator is not rung yet");
+		got[3] = rn_board_take(b, 3, &call);
+		rn_board_end(b, o, got[3], call);
+		T_OK(!b->left && !b->running && (int)b->bell.rings == round + 1, "it is at the end");
+	}
+	rn_board_begin(b, o, RN_PASS_FORWARD);
+	got[0] = rn_board_take(b, 0, &stale);
+	rn_board_abort(b);
+	rn_board_end(b, o, got[0], stale);
+	T_OK(rn_board_take(b, 1, &call) == RN_BOARD_NOTHING &&
+		     rn_board_take(b, 2, &call) == RN_BOARD_NOTHING,
+	     "what an aborted pass hands out is not run");
+	rn_board_begin(b, o, RN_PASS_FORWARD);
+	T_OK(rn_board_take(b, 0, &call) == 0 && call == stale + 2, "the next pass begins anew");
+	T_OK(b->stages[0].ready, "who has taken something owes it until it ended");
+	rn_board_fail(b, 0);
+	T_OK(b->failed == 1 && (int)b->bell.rings == 3 && !b->stages[0].ready &&
+		     rn_board_take(b, 0, &call) == RN_BOARD_NOTHING,
+	     "who fails tells the coordinator, and does not try again");
+	rn_work_fini(&w);
+	rn_prog_fini(&f.prog);
+}
+
+/* The parameter is stepped when both branches have read it. */
+static void test_step(void)
+{
+	const struct rn_segment *step = NULL;
+	uint32_t ends[RN_NPASSES], dim[2] = { 8, 8 };
+	struct rn_node nodes[4];
+	struct rn_plan plan;
+	struct rn_work w;
+	struct rn_inst i;
+	struct rn_fit f;
+
+	make_diamond(&f, &plan, nodes);
+	f.prog.stage = 1;
+	i = rn_inst_init(RN_P_SGD);
+	i.nin = 3;
+	i.in[0].val = f.prog.insts[1].in[1].val;
+	i.in[1].val = rn_prog_const_fill(&f.prog, 1, 64, 1, &err);
+	i.in[1].val = rn_prog_view(&f.prog, i.in[1].val, 1, 2, dim, &err);
+	T_OK(rn_prog_add(&f.prog, &i, 1, 2, dim, &err) != RN_NONE, "a step");
+	ends[0] = 0;
+	ends[1] = f.prog.ninsts;
+	make_work(&f, &plan, &w, ends);
+	for (uint32_t k = 0; k < w.agenda->nsegments; k++)
+		if (w.agenda->segments[k].part == 1)
+			step = &w.agenda->segments[k];
+	T_OK(step && step->needs == 2, "a step needs those that read its parameter, too");
+	rn_work_fini(&w);
+	rn_prog_fini(&f.prog);
+}
+
+static void test_bell(void)
+{
+	struct rn_bell b = { 0 };
+
+	rn_bell_ring(&b);
+	T_OK(rn_bell_wait(&b, 0), "a ring that came first is heard");
+	T_OK(!rn_bell_wait(&b, 1) && !b.sleeps, "without one the wait ends after a tick");
+}
+
 int main(void)
 {
+	test_pass();
+	test_step();
+	test_bell();
 	test_cut();
 	test_like();
 	test_messages();

@@ -129,6 +129,120 @@ static void test_elem(void)
 	T_OK(ok, "a fused program gives the bits of its steps");
 }
 
+/* Rows from anywhere, and their sums over segments, weighted too, give the bits of gathers,
+ * steps and a sparse product. */
+static bool gathered_equals_steps(uint32_t n, uint32_t w, unsigned level)
+{
+	struct rn_elem_step steps[] = {
+		{ .fn = RN_EW_LOAD, .dst = 0, .a = 0 },	{ .fn = RN_EW_LOAD, .dst = 1, .a = 1 },
+		{ .fn = RN_EW_MUL, .dst = 0, .a = 0, .b = 1 }, { .fn = RN_EW_LOAD, .dst = 2, .a = 2 },
+		{ .fn = RN_EW_ADD, .dst = 0, .a = 0, .b = 2 }, { .fn = RN_EW_LOAD, .dst = 1, .a = 3 },
+		{ .fn = RN_EW_SUB, .dst = 0, .a = 0, .b = 1 }, { .fn = RN_EW_SIGMOID, .dst = 0, .a = 0 },
+	};
+	uint32_t in[5], map[3], fmap, ptr, terms, v, wide = w + 2, f[800], wi;
+	struct rn_inst i = rn_inst_init(RN_P_ELEM);
+	struct rn_machine *m;
+	struct rn_prog p;
+	uint32_t out[6];
+	bool same = true;
+
+	rn_prog_init(&p);
+	ptr = segments(&p, n, &terms, true);
+	for (unsigned k = 0; k < 3; k++)
+		map[k] = indices(&p, terms, 9 + k, true);
+	for (uint32_t k = 0; k < w; k++)
+		f[k] = rnd(wide);
+	in[0] = flat(&p, 9, w);
+	in[1] = flat(&p, 10, 1);
+	in[2] = flat(&p, 11, wide);
+	in[3] = flat(&p, rnd(2) ? terms : 1, w);
+	in[4] = flat(&p, 7, 1);
+	wi = indices(&p, terms, 7, false);
+	v = need(rn_prog_ew2(&p, RN_EW_MUL, need(rn_prog_gather(&p, in[0], map[0], &e)),
+			     need(rn_prog_gather(&p, in[1], map[1], &e)), &e));
+	v = need(rn_prog_ew2(&p, RN_EW_ADD, v,
+			     need(rn_prog_features(&p, need(rn_prog_gather(&p, in[2], map[2], &e)), f, 1,
+						   &w, &e)), &e));
+	fmap = p.insts[p.ninsts - 2].in[0].fmap == RN_NONE ? p.insts[p.ninsts - 3].in[0].fmap
+							   : p.insts[p.ninsts - 2].in[0].fmap;
+	v = need(rn_prog_ew2(&p, RN_EW_SUB, v, in[3], &e));
+	out[0] = v = need(rn_prog_ew1(&p, RN_EW_SIGMOID, v, &e));
+	out[2] = need(rn_prog_spmm(&p, ptr, v, RN_NONE, RN_NONE, RN_NONE, &e));
+	out[4] = need(rn_prog_spmm(&p, ptr, v, RN_NONE, in[4], wi, &e));
+	for (unsigned k = 0; k < 5; k++)
+		i.in[k] = (struct rn_in){ in[k], RN_NONE, k < 3 ? map[k] : k == 4 ? wi : RN_NONE };
+	i.in[2].fmap = fmap;
+	i.nin = 4;
+	i.elem = (struct rn_elem){ .nsteps = 8, .nregs = 3, .result = 0, .steps = steps };
+	out[1] = add(&p, i, terms, w);
+	i.op = RN_P_SEGELEM;
+	i.idx[0] = ptr;
+	out[3] = add(&p, i, n, w);
+	i.flags = RN_F_WEIGHTED;
+	i.nin = 5;
+	out[5] = add(&p, i, n, w);
+	for (unsigned k = 0; k < 6; k++)
+		p.vals[out[k]].keep = true;
+	for (unsigned t = 0; t < 2; t++) {
+		m = machine(&p, backends[level][t], t ? RN_F64 : RN_F32);
+		for (unsigned k = 0; k < 6; k += 2)
+			same &= !memcmp(rn_machine_ptr(m, out[k], NULL),
+					rn_machine_ptr(m, out[k + 1], NULL),
+					count(&p, out[k]) * (t ? sizeof(double) : sizeof(float)));
+		rn_machine_free(m);
+	}
+	rn_prog_fini(&p);
+	return same;
+}
+
+/* A product, sum or difference of two rows has a kernel of its own. */
+static bool pair_equals_steps(uint32_t n, uint32_t w, unsigned level, enum rn_ew fn)
+{
+	struct rn_elem_step steps[] = { { .fn = RN_EW_LOAD, .dst = 0, .a = 1 },
+					{ .fn = RN_EW_LOAD, .dst = 1, .a = 0 },
+					{ .fn = (uint8_t)fn, .dst = 0, .a = 1, .b = 0 } };
+	struct rn_inst i = rn_inst_init(RN_P_SEGELEM);
+	uint32_t x, y, map, ptr, terms, v, out[2];
+	struct rn_machine *m;
+	struct rn_prog p;
+	bool same;
+
+	rn_prog_init(&p);
+	ptr = segments(&p, n, &terms, true);
+	map = indices(&p, terms, 9, true);
+	x = flat(&p, 9, w);
+	y = flat(&p, terms, w);
+	v = need(rn_prog_ew2(&p, fn, need(rn_prog_gather(&p, x, map, &e)), y, &e));
+	out[0] = need(rn_prog_spmm(&p, ptr, v, RN_NONE, RN_NONE, RN_NONE, &e));
+	i.nin = 2;
+	i.in[0] = (struct rn_in){ x, RN_NONE, map };
+	i.in[1].val = y;
+	i.idx[0] = ptr;
+	i.elem = (struct rn_elem){ .nsteps = 3, .nregs = 2, .result = 0, .steps = steps };
+	out[1] = add(&p, i, n, w);
+	p.vals[out[0]].keep = p.vals[out[1]].keep = true;
+	m = machine(&p, backends[level][1], RN_F32);
+	same = !memcmp(rn_machine_ptr(m, out[0], NULL), rn_machine_ptr(m, out[1], NULL),
+		       count(&p, out[0]) * sizeof(float));
+	rn_machine_free(m);
+	rn_prog_fini(&p);
+	return same;
+}
+
+static void test_gathered(void)
+{
+	bool ok = true;
+
+	for (unsigned l = 0; l < nlevels; l++)
+		for (unsigned s = 0; s < NSHAPES; s++)
+			if (shapes[s][0] && shapes[s][0] < 5000)
+				ok &= gathered_equals_steps(shapes[s][0], shapes[s][1], l) &&
+				      pair_equals_steps(shapes[s][0], shapes[s][1], l, RN_EW_MUL) &&
+				      pair_equals_steps(shapes[s][0], shapes[s][1], l, RN_EW_ADD) &&
+				      pair_equals_steps(shapes[s][0], shapes[s][1], l, RN_EW_SUB);
+	T_OK(ok, "rows from anywhere, and their sums, give the bits of gathers and products");
+}
+
 /* ---- accuracy ----------------------------------------------------------------------------------
  */
 
@@ -394,6 +508,7 @@ int main(void)
 	test_ew();
 	test_broadcast();
 	test_elem();
+	test_gathered();
 	test_accuracy();
 	test_pow();
 	test_special();

@@ -317,6 +317,20 @@ static void test_rows(void)
 			 k & 2 ? ", weighted" : "", k & 4 ? " by index" : "");
 		check(t, name, v);
 	}
+	/* the same arrays with and without weights, in either order */
+	for (unsigned k = 0; k < 2; k++) {
+		uint32_t ptr, src;
+
+		begin(t, 18 + k);
+		x = IN(4, 3);
+		w = IN(5, 1);
+		ptr = IDX(0, 2, 2, 5);
+		src = IDX(3, 0, 1, 3, 1);
+		v = rn_prog_spmm(&t->p, ptr, x, src, k ? w : RN_NONE, RN_NONE, &t->e);
+		x = rn_prog_spmm(&t->p, ptr, x, src, k ? RN_NONE : w, RN_NONE, &t->e);
+		check(t, "sums by one index, one of them weighted",
+		      rn_prog_ew2(&t->p, RN_EW_MUL, v, x, &t->e));
+	}
 	for (unsigned k = 0; k < 4; k++) {
 		uint32_t a, b;
 		char name[64];
@@ -687,6 +701,7 @@ static void test_expressions(void)
  * rows; with the passes that run before gradients, or without. */
 static void gcn(struct trial *t, unsigned passes, const char *name)
 {
+	uint32_t moved = 0;
 	static const uint32_t src[] = { 0, 1, 2, 3, 3, 1, 0 };
 	uint32_t x = expression(t, "Linear(5, 3, False)(Dropout(0.4)(s))", false), w = IN(7, 1);
 	uint32_t w2 = IN(1, 3, 2), rows, h, loss;
@@ -704,8 +719,10 @@ static void gcn(struct trial *t, unsigned passes, const char *name)
 			      &t->e);
 	for (uint32_t k = 0; k < t->nin; k++)
 		t->p.vals[t->in[k]].keep = true;
-	if (passes & 1)
-		T_CALL(rn_pass_sparse(&t->p, &t->e), &t->e);
+	if (passes & 1) {
+		T_CALL(rn_pass_hoist(&t->p, &moved, &t->e), &t->e);
+		T_CALL(rn_pass_sparse(&t->p, &moved, &t->e), &t->e);
+	}
 	if (passes & 2)
 		T_CALL(rn_pass_restrict(&t->p, &loss, 1, &t->e), &t->e);
 	check_loss(t, name, loss);

@@ -37,6 +37,7 @@ static void build(struct rn_prog *p)
 	drop.row = rn_prog_idx_copy(p, map, 3, &err);
 	elem.nin = 1;
 	elem.in[0].val = g;
+	elem.in[0].rmap = rn_prog_idx_copy(p, (uint32_t[]){ 1, RN_NO_ROW, 2 }, 3, &err);
 	elem.elem = (struct rn_elem){ .nsteps = 3, .nregs = 3, .result = 2, .steps = steps,
 				      .ndrops = 1, .drops = &drop };
 	dim2[0] = 2;

@@ -10,7 +10,8 @@
 
 static void test_rows(void)
 {
-	bool gather = true, spmm = true, sddmm = true, seg = true, csr = true;
+	bool gather = true, spmm = true, sddmm = true, seg = true, csr = true, stack = true;
+	uint32_t many[18];
 
 	for (unsigned s = 0; s < NSHAPES; s++) {
 		uint32_t n = shapes[s][0], w = shapes[s][1], terms, x, arg, ptr, col;
@@ -20,6 +21,12 @@ static void test_rows(void)
 		x = flat(&p, n, w);
 		need(rn_prog_gather(&p, x, indices(&p, n + n / 3, n, true), &e));
 		gather &= check(&p, 0);
+
+		rn_prog_init(&p);
+		for (unsigned k = 0; k < 18; k++)
+			many[k] = flat(&p, k == 3 ? n : rnd(5), w);
+		need(rn_prog_stack(&p, many, 18, &e));
+		stack &= check(&p, 0);
 
 		rn_prog_init(&p);
 		ptr = segments(&p, n, &terms, s % 2);
@@ -70,6 +77,7 @@ static void test_rows(void)
 		csr &= check(&p, 1e-6);
 	}
 	T_OK(gather, "gather");
+	T_OK(stack, "stack, of more inputs than an instruction has");
 	T_OK(spmm, "spmm, with and without weights, rows and an index of weights");
 	T_OK(sddmm, "sddmm");
 	T_OK(seg, "segarg, pick, unpick");

@@ -85,11 +85,54 @@ static uint32_t dots(struct gen *g, uint32_t a)
 	return rn_prog_fsum(&g->p, rn_prog_ew2(&g->p, RN_EW_MUL, x, y, &g->e), NULL, 0, NULL, &g->e);
 }
 
+/* A part of a union, of the width of a, for each of some kinds. */
+static uint32_t part(struct gen *g, uint32_t a, unsigned kind)
+{
+	uint32_t rows = g->p.vals[a].rows, n = 3 + rnd(g, 20), x, y;
+
+	switch (kind) {
+	case 0:
+		return rnd(g, 4) ? rn_prog_gather(&g->p, a, indices(g, n, rows, true), &g->e) : a;
+	case 1:
+		return rn_prog_sddmm(&g->p, n, a, indices(g, n, rows, true), a,
+				     indices(g, n, rows, true), &g->e);
+	case 2:
+		x = rn_prog_ew1(&g->p, RN_EW_SIGMOID, constant(g, 5, 1), &g->e);
+		return rn_prog_spmm(&g->p, bounds(g, 2 + rnd(g, 6), n), a,
+				    indices(g, n, rows, true), x, indices(g, n, 5, false), &g->e);
+	case 3:
+		return rn_prog_spmm(&g->p, bounds(g, 2 + rnd(g, 6), n), a,
+				    indices(g, n, rows, true), RN_NONE, RN_NONE, &g->e);
+	default:
+		x = rn_prog_gather(&g->p, a, indices(g, n, rows, true), &g->e);
+		y = rn_prog_gather(&g->p, a, indices(g, n, rows, false), &g->e);
+		return rn_prog_ew2(&g->p, RN_EW_SUB, x, y, &g->e);
+	}
+}
+
+/* Rows of several values of one width, and what is done with a union. */
+static uint32_t unions(struct gen *g, uint32_t a)
+{
+	uint32_t n = rnd(g, 6) ? 2 + rnd(g, 3) : 18, xs[18], kind = rnd(g, 5), v;
+
+	xs[0] = part(g, a, kind);
+	for (uint32_t k = 1; k < n; k++) {
+		v = any(g);
+		xs[k] = part(g, g->p.vals[v].width == g->p.vals[a].width ? v : a, kind);
+	}
+	v = rn_prog_stack(&g->p, xs, n, &g->e);
+	if (rnd(g, 2) || g->p.vals[v].rows > 256)
+		return v;
+	return rn_prog_spmm(&g->p, bounds(g, 5, g->p.vals[v].rows), v, RN_NONE, RN_NONE, RN_NONE, &g->e);
+}
+
 static uint32_t segment_max(struct gen *g, uint32_t a)
 {
 	uint32_t rows = g->p.vals[a].rows, segs = 2 + rnd(g, 4), ptr = bounds(g, segs, rows), perm;
 	uint32_t x[256], width = g->p.vals[a].width, arg;
 
+	if (rows > 256)
+		return a;
 	for (uint32_t i = 0; i < rows; i++)
 		x[i] = rows - 1 - i;
 	perm = rnd(g, 2) ? rn_prog_idx_copy(&g->p, x, rows, &g->e) : RN_NONE;
@@ -157,6 +200,48 @@ static uint32_t linear(struct gen *g, uint32_t a)
 			    rnd(g, 2), &g->e);
 }
 
+/* A matrix of few columns. */
+static uint32_t narrow(struct gen *g)
+{
+	uint32_t map[2 * PARAM_DIM], dim[2] = { PARAM_DIM, 2 };
+
+	for (uint32_t f = 0; f < 2 * PARAM_DIM; f++)
+		map[f] = rnd(g, PARAM_DIM * PARAM_DIM);
+	return rn_prog_features(&g->p, g->param[1], map, 2, dim, &g->e);
+}
+
+/* A linear map of rows from several tables, or of a mean, or the mean of one. */
+static uint32_t joined(struct gen *g, uint32_t a)
+{
+	uint32_t width = g->p.vals[a].width, rows = g->p.vals[a].rows, n = 12 + rnd(g, 30), x, y;
+	uint32_t b = constant(g, 5, PARAM_DIM - (width < PARAM_DIM ? width : 1)), w, dim = PARAM_DIM;
+
+	if (rnd(g, 2) && width < PARAM_DIM) {
+		x = rn_prog_gather(&g->p, a, indices(g, n, rows, true), &g->e);
+		y = rnd(g, 2) ? rn_prog_gather(&g->p, b, indices(g, n, 5, true), &g->e)
+			      : constant(g, n, g->p.vals[b].width);
+		x = rn_prog_view(&g->p, x, n, 1, &g->p.vals[x].width, &g->e);
+		x = rn_prog_concat(&g->p, (uint32_t[]){ x, y }, 2, &g->e);
+		return rn_prog_gemm(&g->p, x, g->param[rnd(g, 2)], rnd(g, 2) ? g->param[2] : RN_NONE,
+				    false, &g->e);
+	}
+	w = rnd(g, 2) ? constant(g, 5, 1) : RN_NONE;
+	b = bounds(g, 4, n);
+	y = indices(g, n, 14, true);
+	x = g->pool[1];
+	if (rnd(g, 2)) /* something with a gradient */
+		x = rn_prog_ew2(&g->p, RN_EW_MUL, x, g->param[3], &g->e);
+	if (rnd(g, 2))
+		x = rn_prog_gemm(&g->p, x, g->param[0], rnd(g, 2) ? g->param[2] : RN_NONE, rnd(g, 2),
+				 &g->e);
+	x = rn_prog_spmm(&g->p, b, x, y, w, w == RN_NONE ? w : indices(g, n, 5, false), &g->e);
+	if (rnd(g, 2))
+		x = rn_prog_ew2(&g->p, RN_EW_MUL, x, constant(g, 4, 1), &g->e);
+	x = rn_prog_view(&g->p, x, 4, 1, &dim, &g->e);
+	return rn_prog_gemm(&g->p, x, rnd(g, 2) ? narrow(g) : g->param[1],
+			    RN_NONE, false, &g->e);
+}
+
 static uint32_t features(struct gen *g, uint32_t a)
 {
 	uint32_t width = g->p.vals[a].width, to = rnd(g, 2) && width <= 8 ? width : 1 + rnd(g, 6);
@@ -194,7 +279,10 @@ static uint32_t random_inst(struct gen *g)
 {
 	uint32_t a = any(g), rows = g->p.vals[a].rows, width = g->p.vals[a].width, labels[256];
 
-	switch (rnd(g, 22)) {
+	switch (rnd(g, 26)) {
+	case 17: return joined(g, a);
+	case 18: return joined(g, any(g));
+	case 16: return unions(g, a);
 	case 0:
 		a = rn_prog_gather(&g->p, a, indices(g, 2 + rnd(g, 14), rows, rnd(g, 2)), &g->e);
 		rows = g->p.vals[a].rows;
@@ -221,6 +309,8 @@ static uint32_t random_inst(struct gen *g)
 		a = rn_prog_concat(&g->p, (uint32_t[]){ a, partner(g, a) }, 2, &g->e);
 		return rn_prog_view(&g->p, a, rows, 1, &g->p.vals[a].width, &g->e);
 	case 15:
+		if (rows > 256)
+			return a;
 		for (uint32_t i = 0; i < rows; i++)
 			labels[i] = rnd(g, width);
 		return prim(g, RN_P_CE, a, RN_NONE, rn_prog_idx_copy(&g->p, labels, rows, &g->e),
@@ -268,15 +358,45 @@ static bool nearly(const struct outcome *a, const struct outcome *b)
 	return a->n == b->n;
 }
 
-enum pass { FOLD, SPARSE, RESTRICT, FUSE, FUSE_STAGE, SWEEP, NPASS };
+enum pass {
+	FOLD, HOIST, SPARSE, STACK, SPLIT, COMMUTE, UNIFY, RESTRICT, THROUGH, FUSE, FUSE_STAGE, SWEEP,
+	NPASS
+};
+
+static int through(struct rn_prog *p, uint32_t *count, struct rn_err *e)
+{
+	return rn_pass_through(p, false, count, e);
+}
+
+static const struct pass_info {
+	const char *name;
+	int (*run)(struct rn_prog *p, uint32_t *count, struct rn_err *e);
+	bool exact; /* no bit changes */
+} passes[NPASS] = {
+	[FOLD] = { "fold", NULL, false },
+	[HOIST] = { "hoist", rn_pass_hoist, true },
+	[SPARSE] = { "sparse", rn_pass_sparse, false },
+	[STACK] = { "stack", rn_pass_stack, true },
+	[SPLIT] = { "split", rn_pass_split, false },
+	[COMMUTE] = { "commute", rn_pass_commute, false },
+	[UNIFY] = { "unify", NULL, true },
+	[RESTRICT] = { "restrict", NULL, true },
+	[THROUGH] = { "through", through, true },
+	[FUSE] = { "fuse", NULL, true },
+	[FUSE_STAGE] = { "fuse by stage", NULL, true },
+	[SWEEP] = { "sweep", NULL, true },
+};
+static uint32_t applied[NPASS]; /* places in all programs */
 
 static int apply(struct gen *g, enum pass pass, uint32_t *root)
 {
 	uint32_t *live[1] = { root };
 
+	if (passes[pass].run)
+		return passes[pass].run(&g->p, &applied[pass], &g->e);
 	switch (pass) {
 	case FOLD: return rn_pass_fold(&g->p, backend, &g->e);
-	case SPARSE: return rn_pass_sparse(&g->p, &g->e);
+	case UNIFY: return rn_pass_unify(&g->p, &g->e);
 	case RESTRICT: return rn_pass_restrict(&g->p, root, 1, &g->e);
 	case FUSE:
 	case FUSE_STAGE:
@@ -286,26 +406,54 @@ static int apply(struct gen *g, enum pass pass, uint32_t *root)
 	}
 }
 
-/* Each pass alone, on the same program. */
-static void test_single(uint64_t seed, uint32_t insts)
+/* Each pass alone, on the same program, after those for sparse products or not. */
+static void test_single(uint64_t seed, uint32_t insts, bool sparse)
 {
-	static const char *const names[] = { "fold", "sparse", "restrict", "fuse", "fuse by stage",
-					     "sweep" };
 	static struct outcome before, after;
 	struct gen g;
 	uint32_t root = build(&g, seed, insts);
 
+	if (sparse)
+		T_CALL(sparsify(&g), &g.e);
 	run(&g.p, &root, 1, 1, &before, &g.e);
 	rn_prog_fini(&g.p);
 	for (unsigned pass = 0; pass < NPASS; pass++) {
 		root = build(&g, seed, insts);
+		if (sparse)
+			T_CALL(sparsify(&g), &g.e);
 		for (uint32_t j = 0; j < g.p.ninsts; j++)
 			g.p.insts[j].stage = j * 4 / g.p.ninsts;
 		T_CALL(apply(&g, pass, &root), &g.e);
 		run(&g.p, &root, 1, 1, &after, &g.e);
-		T_OK(pass <= SPARSE ? nearly(&before, &after) : same_bits(&before, &after),
-		     "program %llu after %s", (unsigned long long)seed, names[pass]);
+		T_OK(passes[pass].exact ? same_bits(&before, &after) : nearly(&before, &after),
+		     "program %llu after %s", (unsigned long long)seed, passes[pass].name);
 		rn_prog_fini(&g.p);
+	}
+}
+
+/* A pass before gradients leaves them as they are, but for the order of sums. */
+static void test_gradients(uint64_t seed, uint32_t insts)
+{
+	static struct outcome before, after;
+
+	for (unsigned k = 0; k <= NPASS; k++) {
+		unsigned pass = k ? k - 1 : NPASS; /* first none */
+		uint32_t val[1 + NPARAMS];
+		struct gen g;
+
+		if (pass < NPASS && !passes[pass].run)
+			continue;
+		val[0] = loss_of(&g, build(&g, seed, insts));
+		g.p.vals[val[0]].keep = true;
+		T_CALL(sparsify(&g), &g.e);
+		if (pass < NPASS)
+			T_CALL(apply(&g, pass, &val[0]), &g.e);
+		T_CALL(rn_prog_grad(&g.p, val[0], g.param, NPARAMS, val + 1, &g.e), &g.e);
+		run(&g.p, val, 1 + NPARAMS, 1, k ? &after : &before, &g.e);
+		rn_prog_fini(&g.p);
+		if (k)
+			T_OK(nearly(&before, &after), "gradients of program %llu after %s",
+			     (unsigned long long)seed, passes[pass].name);
 	}
 }
 
@@ -343,7 +491,7 @@ static void test_pipeline(uint64_t seed, uint32_t insts)
 		memcpy(val + 1, g.param, sizeof g.param);
 		g.p.vals[loss].keep = true;
 		T_CALL(rn_pass_fold(&g.p, backend, &g.e), &g.e);
-		T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+		T_CALL(sparsify(&g), &g.e);
 		if (fused)
 			T_CALL(rn_pass_restrict(&g.p, &loss, 1, &g.e), &g.e);
 		{
@@ -363,6 +511,7 @@ static void test_pipeline(uint64_t seed, uint32_t insts)
 		if (fused) {
 			for (uint32_t k = 0; k < NPARAMS; k++) /* so that sweep keeps them */
 				g.p.vals[g.param[k]].keep = true;
+			T_CALL(rn_pass_through(&g.p, fused == 2, &applied[THROUGH], &g.e), &g.e);
 			T_CALL(rn_pass_fuse(&g.p, fused == 2, &g.e), &g.e);
 			T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
 			for (uint32_t v = 0; v < g.p.nvals; v++)
@@ -377,6 +526,44 @@ static void test_pipeline(uint64_t seed, uint32_t insts)
 	}
 }
 
+/* All of them in their order, with one switched off, or all: the same loss and gradients. */
+static void test_switches(uint64_t seed, uint32_t insts)
+{
+	static struct outcome before, after;
+
+	for (int off = -2; off <= RN_NREWRITES; off++) {
+		struct rn_ctx ctx = { .threads = 1 };
+		struct rn_pass_log log = { 0 };
+		struct rn_optimize o = { .ctx = &ctx, .backend = backend, .log = &log,
+					 .staged = off == RN_NREWRITES };
+		uint32_t val[1 + NPARAMS], *live[1 + NPARAMS], ran = 0;
+		struct gen g;
+
+		val[0] = loss_of(&g, build(&g, seed, insts));
+		g.p.vals[val[0]].keep = true;
+		ctx.no_rewrite = off == -1 ? RN_RW_ALL : off < 0 || off == RN_NREWRITES ? 0
+										: RN_RW_BIT(off);
+		if (off > -2)
+			T_CALL(rn_prog_optimize(&o, &g.p, val, 1, &g.e), &g.e);
+		T_CALL(rn_prog_grad(&g.p, val[0], g.param, NPARAMS, val + 1, &g.e), &g.e);
+		for (uint32_t k = 0; k <= NPARAMS; k++) {
+			g.p.vals[val[k]].keep = true;
+			live[k] = &val[k];
+		}
+		if (off > -2)
+			T_CALL(rn_prog_finish(&o, &g.p, live, 1 + NPARAMS, &g.e), &g.e);
+		run(&g.p, val, 1 + NPARAMS, 1, off > -2 ? &after : &before, &g.e);
+		rn_prog_fini(&g.p);
+		for (unsigned rw = 0; rw < RN_NREWRITES; rw++)
+			ran += log.did[rw].runs > 0 && !rn_rewrite_on(&ctx, rw);
+		if (off > -2)
+			T_OK(nearly(&before, &after) && !ran, "program %llu without %s",
+			     (unsigned long long)seed,
+			     off == -1 ? "all" : off == RN_NREWRITES ? "none, staged"
+								     : rn_rewrite_info[off].name);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	uint32_t programs = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 150;
@@ -384,10 +571,16 @@ int main(int argc, char **argv)
 
 	T_CALL(rn_cpu_backend(1, &backend, &e), &e);
 	for (uint32_t k = 0; k < programs; k++) {
-		test_single(k, 4 + k % 30);
+		test_single(k, 4 + k % 30, k % 2);
+		test_gradients(3000 + k, 4 + k % 30);
 		test_few_rows(1000 + k, 4 + k % 30);
 		test_pipeline(2000 + k, 4 + k % 30);
+		if (k % 3 == 0)
+			test_switches(4000 + k, 4 + k % 30);
 	}
+	for (unsigned k = 0; k < NPASS && programs >= 100; k++)
+		if (passes[k].run)
+			T_OK(applied[k] > 10, "%s applied in %u places", passes[k].name, applied[k]);
 	backend->close(backend);
 	return t_done();
 }

@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "pass_gen.h"
 
+#include "../../lib/base/str.h"
 #include "../../lib/expr/emb.h"
 #include "../../lib/expr/grad.h"
 
@@ -45,7 +46,7 @@ static void test_recognition(void)
 	v = rn_prog_ew2(&g.p, RN_EW_MUL, constant(&g, 40, 1), v, &g.e);
 	root = rn_prog_spmm(&g.p, bounds(&g, 9, 40), v, indices(&g, 40, 40, false), RN_NONE, RN_NONE,
 			    &g.e);
-	T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+	T_CALL(sparsify(&g), &g.e);
 	T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
 	for (uint32_t j = 0; j < g.p.ninsts; j++)
 		wide += g.p.vals[g.p.insts[j].out].rows == 40 && g.p.vals[g.p.insts[j].out].width > 1;
@@ -57,7 +58,7 @@ static void test_recognition(void)
 	v = rn_prog_ew2(&g.p, RN_EW_MUL, rn_prog_gather(&g.p, h, indices(&g, 30, 9, true), &g.e),
 			rn_prog_gather(&g.p, h, indices(&g, 30, 9, false), &g.e), &g.e);
 	root = rn_prog_fsum(&g.p, v, NULL, 0, NULL, &g.e);
-	T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+	T_CALL(sparsify(&g), &g.e);
 	T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
 	T_OK(count(&g.p, RN_P_SDDMM) == 1 && count(&g.p, RN_P_GATHER) == 0 && g.p.ninsts == 2,
 	     "dot products read rows where they are");
@@ -88,7 +89,7 @@ static void test_hoisting(void)
 			v = rn_prog_ew2(&g.p, RN_EW_MUL, v, layer(&g, h, indices(&g, 40, 9, holes), bias),
 					&g.e);
 			root = rn_prog_fsum(&g.p, v, NULL, 0, NULL, &g.e);
-			T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+			T_CALL(sparsify(&g), &g.e);
 			T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
 			n = count(&g.p, RN_P_GEMM);
 			for (uint32_t j = 0; j < g.p.ninsts; j++)
@@ -108,7 +109,7 @@ static void test_hoisting(void)
 		v = rn_prog_ew2(&g.p, RN_EW_MUL, rn_prog_view(&g.p, constant(&g, 9, PARAM_DIM), 9,
 				1 + two, (uint32_t[]){ PARAM_DIM, 1 }, &g.e), v, &g.e);
 		root = rn_prog_fsum(&g.p, v, NULL, 0, NULL, &g.e);
-		T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+		T_CALL(sparsify(&g), &g.e);
 		T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
 		T_OK(count(&g.p, RN_P_GEMM) == 1 && count(&g.p, RN_P_FSUM) == 0,
 		     "a product with a vector");
@@ -357,10 +358,142 @@ static void test_cut(void)
 	g.p.vals[v].diff = false;
 	v = rn_prog_spmm(&g.p, bounds(&g, 4, 12), v, RN_NONE, w, RN_NONE, &g.e);
 	loss = loss_of(&g, v);
-	T_CALL(rn_pass_sparse(&g.p, &g.e), &g.e);
+	T_CALL(sparsify(&g), &g.e);
 	T_CALL(rn_prog_grad(&g.p, loss, g.param, 1, &grad, &g.e), &g.e);
 	T_OK(g.p.vals[grad].kind == RN_V_CONST, "no gradient through a declared constant");
 	rn_prog_fini(&g.p);
+}
+
+/* ---- memory: no value of a row per edge --------------------------------------------------- */
+
+enum { NODES = 300, EDGES = 24000, WIDE = 128 };
+
+/* A linear map of x by parameter `number`. */
+static uint32_t linear(struct gen *g, uint32_t x, uint32_t number)
+{
+	uint32_t w = rn_prog_param(&g->p, RN_V_PARAM, number, 2, (uint32_t[]){ WIDE, WIDE }, &g->e);
+
+	return rn_prog_gemm(&g->p, x, w, RN_NONE, false, &g->e);
+}
+
+static uint32_t ends(struct gen *g)
+{
+	uint32_t *x = malloc(EDGES * sizeof *x), i;
+
+	for (uint32_t k = 0; k < EDGES; k++)
+		x[k] = rnd(g, NODES);
+	i = rn_prog_idx_copy(&g->p, x, EDGES, &g->e);
+	free(x);
+	return i;
+}
+
+/* Segments of EDGES terms over the nodes. */
+static uint32_t by_node(struct gen *g, uint32_t terms)
+{
+	uint32_t x[NODES + 1];
+
+	for (uint32_t k = 0; k <= NODES; k++)
+		x[k] = terms / NODES * k;
+	return rn_prog_idx_copy(&g->p, x, NODES + 1, &g->e);
+}
+
+static uint32_t graph_convolution(struct gen *g, uint32_t x)
+{
+	uint32_t src = ends(g), ptr = by_node(g, EDGES), w = constant(g, EDGES, 1), h;
+
+	for (uint32_t l = 0; l < 2; l++) {
+		h = rn_prog_gather(&g->p, linear(g, x, l), src, &g->e);
+		h = rn_prog_spmm(&g->p, ptr, rn_prog_ew2(&g->p, RN_EW_MUL, h, w, &g->e), RN_NONE,
+				 RN_NONE, RN_NONE, &g->e);
+		x = rn_prog_ew1(&g->p, RN_EW_RELU, h, &g->e);
+	}
+	return x;
+}
+
+/* Attention over two edge types, as HGT's: dot products, exp, normalised, of gathered rows. */
+static uint32_t attention(struct gen *g, uint32_t x)
+{
+	uint32_t q = linear(g, x, 0), ptr = by_node(g, 2 * EDGES), a[2], m[2], of[2], s, v;
+
+	for (uint32_t r = 0; r < 2; r++) {
+		uint32_t src = ends(g), dst = ends(g);
+
+		a[r] = rn_prog_ew2(&g->p, RN_EW_MUL, rn_prog_gather(&g->p, q, dst, &g->e),
+				   rn_prog_gather(&g->p, linear(g, x, 1 + r), src, &g->e), &g->e);
+		a[r] = rn_prog_fsum(&g->p, a[r], NULL, 0, NULL, &g->e);
+		m[r] = rn_prog_gather(&g->p, linear(g, x, 3 + r), src, &g->e);
+		of[r] = ends(g);
+	}
+	s = rn_prog_stack(&g->p, a, 2, &g->e);
+	s = rn_prog_ew1(&g->p, RN_EW_SIGMOID, s, &g->e);
+	v = rn_prog_spmm(&g->p, ptr, s, RN_NONE, RN_NONE, RN_NONE, &g->e);
+	a[0] = rn_prog_gather(&g->p, v, of[0], &g->e);
+	a[1] = rn_prog_gather(&g->p, v, of[1], &g->e);
+	s = rn_prog_ew2(&g->p, RN_EW_DIV, s, rn_prog_stack(&g->p, a, 2, &g->e), &g->e);
+	v = rn_prog_ew2(&g->p, RN_EW_MUL, s, rn_prog_stack(&g->p, m, 2, &g->e), &g->e);
+	return rn_prog_spmm(&g->p, ptr, v, RN_NONE, RN_NONE, RN_NONE, &g->e);
+}
+
+/* A sum of products of both ends, behind a function of each pair. */
+static uint32_t products(struct gen *g, uint32_t x)
+{
+	uint32_t a = rn_prog_gather(&g->p, linear(g, x, 0), ends(g), &g->e);
+	uint32_t b = rn_prog_gather(&g->p, linear(g, x, 1), ends(g), &g->e);
+
+	a = rn_prog_ew1(&g->p, RN_EW_RELU, rn_prog_ew2(&g->p, RN_EW_SUB, a, b, &g->e), &g->e);
+	return rn_prog_spmm(&g->p, by_node(g, EDGES), a, RN_NONE, RN_NONE, RN_NONE, &g->e);
+}
+
+static void test_peak(void)
+{
+	static uint32_t (*const models[])(struct gen *, uint32_t) = { graph_convolution, attention,
+								      products };
+	static const char *const names[] = { "graph convolution", "attention", "products" };
+
+	for (unsigned k = 0; k < 3; k++) {
+		struct rn_optimize o = { .backend = backend };
+		uint32_t x, loss, grad[6], wrt[6], n = 0, *live[7];
+		struct rn_machine *m = NULL;
+		struct rn_store *s;
+		uint64_t bytes, edge = (uint64_t)EDGES * WIDE * sizeof(float);
+		struct gen g;
+
+		memset(&g, 0, sizeof g);
+		rn_prog_init(&g.p);
+		x = rn_prog_ew2(&g.p, RN_EW_MUL, constant(&g, NODES, WIDE),
+				rn_prog_param(&g.p, RN_V_PARAM, 5, 1, (uint32_t[]){ WIDE }, &g.e), &g.e);
+		loss = loss_of(&g, models[k](&g, x));
+		g.p.vals[loss].keep = true;
+		T_CALL(rn_prog_optimize(&o, &g.p, &loss, 1, &g.e), &g.e);
+		for (uint32_t v = 0; v < g.p.nvals; v++)
+			if (g.p.vals[v].kind == RN_V_PARAM)
+				wrt[n++] = v;
+		T_CALL(rn_prog_grad(&g.p, loss, wrt, n, grad, &g.e), &g.e);
+		live[0] = &loss;
+		for (uint32_t i = 0; i < n; i++) {
+			g.p.vals[grad[i]].keep = true;
+			live[i + 1] = &grad[i];
+		}
+		T_CALL(rn_prog_finish(&o, &g.p, live, n + 1, &g.e), &g.e);
+		T_CALL(rn_store_new(backend, RN_F32, &s, &g.e), &g.e);
+		for (uint32_t i = 0; i < 6; i++)
+			T_CALL(rn_store_add(s, i < 5 ? WIDE * WIDE : WIDE, &x, &g.e), &g.e);
+		T_CALL(rn_machine_new(&g.p, backend, RN_F32, s, NULL, NULL, &m, &g.e), &g.e);
+		bytes = m ? rn_machine_bytes(m) : UINT64_MAX;
+		/* One value of a row per edge alone would not fit. */
+		T_OK(bytes < edge, "%s: %.1f MB forward and backward, %.1f MB in a row per edge",
+		     names[k], bytes / 1e6, edge / 1e6);
+		if (bytes >= edge) {
+			struct rn_str text = RN_STR_INIT;
+
+			rn_prog_print(&g.p, &text);
+			printf("# %s\n", text.s);
+			rn_str_fini(&text);
+		}
+		rn_machine_free(m);
+		rn_store_free(s);
+		rn_prog_fini(&g.p);
+	}
 }
 
 /* ---- memory that runs out ----------------------------------------------------------- */
@@ -369,6 +502,41 @@ static int as_param(void *arg, const struct rn_param_spec *s, uint32_t *val, str
 {
 	*val = rn_prog_param(arg, RN_V_PARAM, 0, s->rank, s->dim, e);
 	return *val == RN_NONE ? e->code : 0;
+}
+
+#define VAL(out, expr)                                                                            \
+	do {                                                                                      \
+		*(out) = (expr);                                                                  \
+		if (*(out) == RN_NONE)                                                            \
+			return e->code;                                                           \
+	} while (0)
+
+/* What the passes for unions, linear maps and sums rewrite: x [3,3] becomes another [3,3]. */
+static int union_of(struct rn_prog *p, uint32_t *x, uint32_t map, struct rn_err *e)
+{
+	static const uint32_t bounds[] = { 0, 3, 4, 6 }, rows[] = { 0, 1, 2, 0, 1, 2, 2, 1, 0 };
+	uint32_t part[2], ptr, many, y, square[2] = { 3, 3 }, tall[2] = { 6, 3 }, w, w2, c;
+
+	VAL(&ptr, rn_prog_idx_copy(p, bounds, 4, e));
+	VAL(&many, rn_prog_idx_copy(p, rows, 9, e));
+	VAL(&w, rn_prog_param(p, RN_V_PARAM, 1, 2, square, e));
+	VAL(&w2, rn_prog_param(p, RN_V_PARAM, 2, 2, tall, e));
+	VAL(&c, rn_prog_const_fill(p, 3, 1, 0.5f, e));
+	for (unsigned k = 0; k < 2; k++) {
+		VAL(&part[k], rn_prog_gather(p, *x, map, e));
+		VAL(&part[k], rn_prog_ew2(p, RN_EW_SUB, part[k], part[0], e));
+	}
+	VAL(&y, rn_prog_stack(p, part, 2, e));
+	VAL(&y, rn_prog_spmm(p, ptr, y, RN_NONE, RN_NONE, RN_NONE, e));
+	VAL(&y, rn_prog_ew2(p, RN_EW_MUL, y, c, e));
+	VAL(&y, rn_prog_gemm(p, y, w, RN_NONE, false, e));
+	VAL(&part[0], rn_prog_gather(p, y, many, e));
+	VAL(&part[1], rn_prog_gather(p, *x, many, e));
+	VAL(&y, rn_prog_concat(p, part, 2, e));
+	VAL(&y, rn_prog_gemm(p, y, w2, RN_NONE, false, e));
+	VAL(&y, rn_prog_ew2(p, RN_EW_MUL, y, part[1], e));
+	VAL(x, rn_prog_spmm(p, ptr, y, RN_NONE, RN_NONE, RN_NONE, e));
+	return 0;
 }
 
 /* An expression from text to a swept program of gradients. */
@@ -386,6 +554,7 @@ static int whole_way(struct rn_prog *p, struct rn_err *e)
 				      .sparse = true } }, out;
 	struct rn_eexpr *x;
 	struct rn_buf *b;
+	struct rn_optimize o = { .backend = backend };
 	uint32_t param = 0;
 	int rc;
 
@@ -405,20 +574,18 @@ static int whole_way(struct rn_prog *p, struct rn_err *e)
 	rc = rn_eexpr_lower(x, &env, &out, e);
 	rn_eexpr_free(x);
 	RN_TRY(rc);
+	RN_TRY(union_of(p, &out.val, part[1].map, e));
 	loss = rn_prog_fsum(p, out.val, NULL, 0, NULL, e);
 	loss = loss == RN_NONE ? loss : rn_prog_gather(p, loss, part[1].map, e);
 	loss = loss == RN_NONE ? loss : rn_prog_colsum(p, loss, e);
 	if (loss == RN_NONE)
 		return e->code;
-	RN_TRY(rn_pass_fold(p, backend, e));
-	RN_TRY(rn_pass_sparse(p, e));
-	RN_TRY(rn_pass_restrict(p, &loss, 1, e));
+	RN_TRY(rn_prog_optimize(&o, p, &loss, 1, e));
 	while (p->vals[param].kind != RN_V_PARAM)
 		param++;
 	RN_TRY(rn_prog_grad(p, loss, &param, 1, &grad, e));
 	p->vals[loss].keep = p->vals[grad].keep = true;
-	RN_TRY(rn_pass_fuse(p, false, e));
-	return rn_pass_sweep(p, NULL, 0, e);
+	return rn_prog_finish(&o, p, NULL, 0, e);
 }
 
 static void test_memory(void)
@@ -461,6 +628,7 @@ int main(void)
 	test_registers();
 	test_steps_between();
 	test_cut();
+	test_peak();
 	test_memory();
 	backend->close(backend);
 	return t_done();

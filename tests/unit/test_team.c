@@ -84,8 +84,52 @@ static void test_threads(unsigned threads)
 	rn_team_free(t);
 }
 
+static _Atomic uint32_t inside, most;
+
+static void part_counted(void *arg, uint32_t i)
+{
+	uint32_t now = atomic_fetch_add(&inside, 1) + 1, before = atomic_load(&most);
+
+	(void)arg, (void)i;
+	while (now > before && !atomic_compare_exchange_weak(&most, &before, now))
+		;
+	nanosleep(&(struct timespec){ 0, 200000 }, NULL);
+	atomic_fetch_sub(&inside, 1);
+}
+
+/* A limit holds from the next job on, and is lifted again. */
+static void test_limit(void)
+{
+	static const unsigned limits[] = { 1, 2, 3, 2, 1, 7, 0 };
+	static struct job job;
+	struct rn_team *t;
+	struct rn_err e;
+	bool kept = true, right = true;
+
+	if (rn_team_new(4, &t, &e)) {
+		T_OK(false, "%s", e.msg);
+		return;
+	}
+	rn_team_enter(t);
+	for (unsigned i = 0; i < sizeof limits / sizeof *limits; i++) {
+		rn_team_limit(t, limits[i]);
+		for (unsigned round = 0; round < 20; round++)
+			right &= job_is_right(t, &job, 1 + round);
+		atomic_store(&most, 0);
+		rn_team_run(t, 40, part_counted, NULL);
+		kept &= atomic_load(&most) <= (limits[i] && limits[i] < 4 ? limits[i] : 4);
+		kept &= limits[i] != 1 || atomic_load(&most) == 1;
+	}
+	rn_team_leave(t);
+	T_OK(right, "limited or not, every part runs once");
+	T_OK(kept, "no more threads than allowed are at work");
+	T_OK(rn_team_threads(t) == 4, "the team is as large as before");
+	rn_team_free(t);
+}
+
 int main(void)
 {
+	test_limit();
 	test_threads(1);
 	test_threads(2);
 	test_threads(4);

@@ -426,7 +426,7 @@ def main():
     hgnn(*h)
     hygnn(*h)
     # seeds where PyTorch's own gradients in float32 are near those in float64
-    for network, seed in (dhn_csl, 92), (dhn_exp, 73), (dhn_sr25, 13):
+    for network, seed in (dhn_csl, 5), (dhn_exp, 73), (dhn_sr25, 13):
         twice(network, seed)
     torch.manual_seed(1)
     gcn()
