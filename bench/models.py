@@ -89,6 +89,15 @@ def bench_one(args, results, python, model):
         results.ratio(f"{model.name}, peak memory", f"{model.memory} / RN", peak[model.memory], peak["RN"], 1 / 0.6)
 
 
+def aggregate(args, results):
+    """Segment sums over 20 M edges, RN's kernel and one by hand in turn."""
+    work = "segment sums, 1 M nodes, 20 M edges"
+    for r in json_lines([compiled(args, "spmm", *FAST), 1_000_000, 20_000_000, 2, args.runs]):
+        results.add(f"{work}, width {r['width']}", "RN, 2 threads", r["ms"], "ms")
+        results.add(f"{work}, width {r['width']}", "C by hand, 2 threads", r["hand_ms"], "ms")
+        results.add(f"{work}, width {r['width']}", "C by hand / RN", r["ratio"], "x", 0.9)
+
+
 def bench(args, results):
     python = None if args.no_torch else python_with("torch", "torch_geometric", "numpy")
     if not python:
