@@ -224,11 +224,11 @@ static int scale_sum(struct commute *c, struct rn_inst *i, bool *done)
 	return 0;
 }
 
-static int visit(struct commute *c, struct rn_inst i)
+static int visit(void *arg, struct rn_inst i)
 {
+	struct commute *c = arg;
 	bool done = false;
 
-	c->p->stage = i.stage;
 	if (i.op == RN_P_EW)
 		RN_TRY(scale_sum(c, &i, &done));
 	if (i.op == RN_P_SPMM)
@@ -243,17 +243,11 @@ int rn_pass_commute(struct rn_prog *p, uint32_t *count, struct rn_err *e)
 {
 	struct rn_err local;
 	struct commute c = { .p = p, .e = e ? e : &local, .nuses = p->nvals };
-	uint32_t n, stage = p->stage;
-	struct rn_inst *old;
 	int rc;
 
 	RN_TRY(rn_pass_uses(p, &c.uses, c.e));
-	rc = rn_pass_take(p, &old, &n, c.e);
-	for (uint32_t j = 0; j < n && !rc; j++)
-		rc = visit(&c, old[j]);
-	p->stage = stage;
+	rc = rn_pass_visit(p, visit, &c, c.e);
 	*count += c.count;
-	free(old);
 	free(c.uses);
 	return rc;
 }

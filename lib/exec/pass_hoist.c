@@ -136,8 +136,9 @@ static int compute(struct hoist *h, const struct rn_inst *i, const struct rn_val
 	return 0;
 }
 
-static int visit(struct hoist *h, struct rn_inst i)
+static int visit(void *arg, struct rn_inst i)
 {
+	struct hoist *h = arg;
 	struct rn_prog *p = h->p;
 	struct rn_inst f = i;
 	uint32_t map, src = 0, v;
@@ -145,7 +146,6 @@ static int visit(struct hoist *h, struct rn_inst i)
 
 	for (uint32_t k = 0; k < i.nin; k++)
 		diff |= i.in[k].val != RN_NONE && p->vals[i.in[k].val].diff;
-	p->stage = i.stage;
 	if (!rn_pass_is_step(&i) && p->vals[i.out].diff == diff &&
 	    look_through(p, &f, &map, &src) && src < p->vals[i.out].rows &&
 	    (keeps_zero(p, &i) || !rn_pass_has_no_row(p, map))) {
@@ -167,15 +167,9 @@ static int visit(struct hoist *h, struct rn_inst i)
 int rn_pass_hoist(struct rn_prog *p, uint32_t *count, struct rn_err *e)
 {
 	struct hoist h = { .p = p, .e = e };
-	uint32_t n, stage = p->stage;
-	struct rn_inst *old;
-	int rc = rn_pass_take(p, &old, &n, e);
+	int rc = rn_pass_visit(p, visit, &h, e);
 
-	for (uint32_t j = 0; j < n && !rc; j++)
-		rc = visit(&h, old[j]);
-	p->stage = stage;
 	*count += h.count;
 	free(h.made);
-	free(old);
 	return rc;
 }

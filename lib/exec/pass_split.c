@@ -137,9 +137,9 @@ static int split(struct split *s, struct rn_inst *i)
 	return 0;
 }
 
-static int visit(struct split *s, struct rn_inst i)
+static int visit(void *arg, struct rn_inst i)
 {
-	s->p->stage = i.stage;
+	struct split *s = arg;
 	if (i.op == RN_P_GEMM)
 		RN_TRY(split(s, &i));
 	return rn_pass_append(s->p, &i, s->e);
@@ -149,17 +149,11 @@ int rn_pass_split(struct rn_prog *p, uint32_t *count, struct rn_err *e)
 {
 	struct rn_err local;
 	struct split s = { .p = p, .e = e ? e : &local, .nuses = p->nvals };
-	uint32_t n, stage = p->stage;
-	struct rn_inst *old;
 	int rc;
 
 	RN_TRY(rn_pass_uses(p, &s.uses, s.e));
-	rc = rn_pass_take(p, &old, &n, s.e);
-	for (uint32_t j = 0; j < n && !rc; j++)
-		rc = visit(&s, old[j]);
-	p->stage = stage;
+	rc = rn_pass_visit(p, visit, &s, s.e);
 	*count += s.count;
-	free(old);
 	free(s.uses);
 	return rc;
 }

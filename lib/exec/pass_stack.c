@@ -376,12 +376,12 @@ static int stack_values(struct stacking *s, const uint32_t *val, uint32_t n, uin
 	return compute(s, &i, (uint32_t)rows, &shape, out);
 }
 
-static int visit(struct stacking *s, struct rn_inst i)
+static int visit(void *arg, struct rn_inst i)
 {
+	struct stacking *s = arg;
 	struct rn_prog *p = s->p;
 	uint32_t val[RN_MAX_IN];
 
-	p->stage = i.stage;
 	if (i.op == RN_P_STACK) {
 		struct rn_inst n;
 
@@ -399,16 +399,10 @@ int rn_pass_stack(struct rn_prog *p, uint32_t *count, struct rn_err *e)
 {
 	struct rn_err local;
 	struct stacking s = { .p = p, .e = e ? e : &local, .nuses = p->nvals };
-	uint32_t n, stage = p->stage;
-	struct rn_inst *old;
 	int rc;
 
 	RN_TRY(rn_pass_uses(p, &s.uses, s.e));
-	rc = rn_pass_take(p, &old, &n, s.e);
-	for (uint32_t j = 0; j < n && !rc; j++)
-		rc = visit(&s, old[j]);
-	p->stage = stage;
-	free(old);
+	rc = rn_pass_visit(p, visit, &s, s.e);
 	free(s.made);
 	free(s.uses);
 	*count += s.count;

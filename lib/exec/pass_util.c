@@ -95,24 +95,31 @@ const struct rn_inst *rn_pass_maker(const struct rn_prog *p, uint32_t val, enum 
 	return i && i->op == op && diff == v->diff ? i : NULL;
 }
 
-int rn_pass_take(struct rn_prog *p, struct rn_inst **old, uint32_t *n, struct rn_err *e)
+int rn_pass_visit(struct rn_prog *p, int (*visit)(void *arg, struct rn_inst i), void *arg,
+		  struct rn_err *e)
 {
+	uint32_t n, stage = p->stage;
+	struct rn_inst *old;
 	bool *live;
 	int rc;
 
-	*old = NULL;
-	*n = 0;
 	RN_TRY(rn_calloc(p->nvals, sizeof *live, "rewriting", &live, e));
 	memset(live, true, p->nvals * sizeof *live);
 	rc = rn_pass_bury(p, live, e); /* no holes from here on */
 	free(live);
 	RN_TRY(rc);
-	*old = p->insts;
-	*n = p->ninsts;
+	old = p->insts;
+	n = p->ninsts;
 	p->insts = NULL;
 	p->cap_insts = 0;
 	p->ninsts = 0;
-	return 0;
+	for (uint32_t j = 0; j < n && !rc; j++) {
+		p->stage = old[j].stage;
+		rc = visit(arg, old[j]);
+	}
+	p->stage = stage;
+	free(old);
+	return rc;
 }
 
 int rn_pass_append(struct rn_prog *p, const struct rn_inst *i, struct rn_err *e)

@@ -43,11 +43,11 @@ RN_MUST_CHECK int rn_pass_uses(const struct rn_prog *p, uint32_t **uses, struct 
 /* The instruction that makes a value, if it is of this kind; NULL: something else does, or the
  * result was declared a constant to gradients, which must not get lost. */
 const struct rn_inst *rn_pass_maker(const struct rn_prog *p, uint32_t val, enum rn_prim op);
-/* Rewrite the whole program: its instructions, without holes, are *old (owned by the caller),
- * and it has none; each is appended again, or another for its result, what that needs before
- * it by rn_prog_add.  A value's instruction must be looked up in p->insts behind its turn. */
-RN_MUST_CHECK int rn_pass_take(struct rn_prog *p, struct rn_inst **old, uint32_t *n,
-			       struct rn_err *e);
+/* Rewrite the whole program: visit has each instruction, without holes, in order, and appends
+ * it again, or another for its result, what that needs before it by rn_prog_add.  A value's
+ * instruction must be looked up in p->insts behind its turn.  p->stage is the instruction's. */
+RN_MUST_CHECK int rn_pass_visit(struct rn_prog *p, int (*visit)(void *arg, struct rn_inst i),
+				void *arg, struct rn_err *e);
 RN_MUST_CHECK int rn_pass_append(struct rn_prog *p, const struct rn_inst *i, struct rn_err *e);
 /* Call fn for every index array that an instruction refers to. */
 void rn_pass_each_idx(struct rn_inst *i, void (*fn)(void *arg, uint32_t *idx), void *arg);

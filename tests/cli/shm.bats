@@ -159,6 +159,10 @@ inline() {
 	shared
 }
 
+teardown() {
+	[ -z "${dir:-}" ] || rm -r "$dir"
+}
+
 @test "a process that shows nothing of itself: inline" {
 	[ "$(id -u)" = 0 ] || skip "only root can hide a program from another user"
 	nobody='setpriv --reuid 65534 --regid 65534 --clear-groups'
@@ -168,13 +172,9 @@ inline() {
 	dir=$(mktemp -d /tmp/rn-shm.XXXXXX)
 	install -m 0711 "$RN_BIN/rn-head" "$RN_BIN/rn-cat" "$dir"
 	chmod 0711 "$dir"
-	if ! $nobody "$dir/rn-cat" --version >version; then
-		rm -r "$dir"
-		skip "such a program cannot be run"
-	fi
+	$nobody "$dir/rn-cat" --version >version || skip "such a program cannot be run"
 	$nobody bash -c "$dir/rn-head -n 100000 -v | rn-cat" <big.er 2>way | cmp - want.csv && cp way first
 	$nobody bash -c "rn-head -n 100000 -v | $dir/rn-cat" <big.er 2>way | cmp - want.csv && cp way second
-	rm -r "$dir"
 	cp first way
 	inline 'no program took the offer'
 	cp second way

@@ -389,9 +389,54 @@ static void test_machine(void)
 	rn_prog_fini(&p);
 }
 
+/* exp(0) of so many rows, by a machine of the store. */
+static struct rn_machine *ones(struct rn_prog *p, struct rn_store *s, uint32_t rows, uint32_t *v)
+{
+	struct rn_machine *m;
+
+	rn_prog_init(p);
+	*v = need(rn_prog_ew1(p, RN_EW_EXP, need(rn_prog_const_fill(p, rows, 1, 0, &e)), &e));
+	p->vals[*v].keep = true;
+	if (rn_machine_new(p, backends[0][0], RN_F32, s, NULL, NULL, &m, &e))
+		die("machine");
+	return m;
+}
+
+/* Machines of one store lie in one slab where it is large enough, and outlive each other. */
+static void test_shared_slab(void)
+{
+	struct rn_machine *large, *small, *larger;
+	struct rn_prog p[3];
+	struct rn_store *s;
+	uint32_t v[3];
+	float x[300];
+
+	T_CALL(rn_store_new(backends[0][0], RN_F32, &s, &e), &e);
+	large = ones(&p[0], s, 200, &v[0]);
+	small = ones(&p[1], s, 100, &v[1]);
+	larger = ones(&p[2], s, 300, &v[2]);
+	T_OK(rn_machine_ptr(small, v[1], NULL) == rn_machine_ptr(large, v[0], NULL),
+	     "the smaller in the larger");
+	T_OK(rn_machine_ptr(larger, v[2], NULL) != rn_machine_ptr(large, v[0], NULL),
+	     "what does not fit has a slab of its own");
+	rn_machine_free(large);
+	T_CALL(rn_machine_run(small, 0, p[1].ninsts, 0, &e), &e);
+	T_CALL(rn_machine_get_f32(small, v[1], x, &e), &e);
+	T_OK(x[0] == 1 && x[99] == 1, "the slab outlives the machine that it was made for");
+	rn_store_free(s);
+	T_CALL(rn_machine_run(larger, 0, p[2].ninsts, 0, &e), &e);
+	T_CALL(rn_machine_get_f32(larger, v[2], x, &e), &e);
+	T_OK(x[0] == 1 && x[299] == 1, "and the store");
+	rn_machine_free(small);
+	rn_machine_free(larger);
+	for (unsigned k = 0; k < 3; k++)
+		rn_prog_fini(&p[k]);
+}
+
 int main(void)
 {
 	open_backends();
+	test_shared_slab();
 	T_OK(nlevels >= 1, "%u levels of instruction set", nlevels);
 	test_rows();
 	test_products();

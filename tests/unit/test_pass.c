@@ -477,6 +477,21 @@ static void test_few_rows(uint64_t seed, uint32_t insts)
 	T_OK(same_bits(&before, &after), "program %llu restricted", (unsigned long long)seed);
 }
 
+/* Every value that can be made again is: no bit changes, and no more memory is needed. */
+static uint32_t remade;
+
+static void recompute(struct gen *g, uint64_t seed)
+{
+	uint64_t before, after;
+	uint32_t at;
+
+	T_CALL(rn_prog_peak(&g->p, &before, &at, &g->e), &g->e);
+	T_CALL(rn_pass_recompute(&g->p, 1, &remade, &g->e), &g->e);
+	T_CALL(rn_prog_peak(&g->p, &after, &at, &g->e), &g->e);
+	T_OK(after <= before, "program %llu: at most %llu bytes, before %llu",
+	     (unsigned long long)seed, (unsigned long long)after, (unsigned long long)before);
+}
+
 /* All of them, with gradients and steps, as a fit applies them. */
 static void test_pipeline(uint64_t seed, uint32_t insts)
 {
@@ -513,6 +528,8 @@ static void test_pipeline(uint64_t seed, uint32_t insts)
 				g.p.vals[g.param[k]].keep = true;
 			T_CALL(rn_pass_through(&g.p, fused == 2, &applied[THROUGH], &g.e), &g.e);
 			T_CALL(rn_pass_fuse(&g.p, fused == 2, &g.e), &g.e);
+			if (fused == 1)
+				recompute(&g, seed);
 			T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
 			for (uint32_t v = 0; v < g.p.nvals; v++)
 				if (g.p.vals[v].kind == RN_V_PARAM)
@@ -581,6 +598,8 @@ int main(int argc, char **argv)
 	for (unsigned k = 0; k < NPASS && programs >= 100; k++)
 		if (passes[k].run)
 			T_OK(applied[k] > 10, "%s applied in %u places", passes[k].name, applied[k]);
+	if (programs >= 100)
+		T_OK(remade > 10, "%u values made again", remade);
 	backend->close(backend);
 	return t_done();
 }
