@@ -294,7 +294,7 @@ static char *put_json_sparse(char *p, const struct rn_tensor *z, uint64_t i)
 {
 	*p++ = '{';
 	for (uint64_t j = z->ptr[i]; j < z->ptr[i + 1]; j++) {
-		p = put(p, ", \"" + (j > z->ptr[i] ? 0 : 2), j > z->ptr[i] ? 3 : 1);
+		p = put(p, j > z->ptr[i] ? ", \"" : "\"", j > z->ptr[i] ? 3 : 1);
 		p += rn_int64_format(z->col[j], p);
 		p = put(p, "\": ", 3);
 		p = put_json_float(p, z->data[j]);

@@ -114,7 +114,7 @@ static void hide_uri(const char **s, struct rn_str *out)
 		hide_params(s, out);
 }
 
-void rn_uri_hide(const char *text, struct rn_str *out)
+static void hide_once(const char *text, struct rn_str *out)
 {
 	while (*text) {
 		enum rn_uri_kind kind;
@@ -130,6 +130,27 @@ void rn_uri_hide(const char *text, struct rn_str *out)
 			hide_uri(&text, out);
 	}
 	rn_str_add(out, text);
+}
+
+/* What is hidden behind a '?' may have held the slash for which an '@' was not taken for the
+ * end of a user's name: look again, until nothing is found.  Texts only become shorter. */
+void rn_uri_hide(const char *text, struct rn_str *out)
+{
+	struct rn_str now = RN_STR_INIT, before = RN_STR_INIT;
+
+	hide_once(text, &now);
+	do {
+		struct rn_str swap = before;
+
+		before = now;
+		now = swap;
+		rn_str_clear(&now);
+		hide_once(before.s, &now);
+	} while (now.len < before.len && !now.failed);
+	out->failed |= now.failed || before.failed;
+	rn_str_addn(out, now.s, now.len);
+	rn_str_fini(&now);
+	rn_str_fini(&before);
 }
 
 char *rn_uri_hidden(const char *text, struct rn_err *e)

@@ -55,12 +55,13 @@ static int make_file(const char *header, const uint8_t *choices, size_t n)
 	struct rn_writer_opt opt = { .compress = RN_COMPRESS_NONE };
 	int fd = memfd_create("model", MFD_CLOEXEC);
 	struct rn_writer *w;
-	struct rn_io *io;
+	struct rn_io *io = NULL;
 	struct rn_err e;
 	void *bytes;
 	size_t size;
 
-	require(fd >= 0 && !rn_io_to_memory(&bytes, &size, &io, &e));
+	require(fd >= 0);
+	require(!rn_io_to_memory(&bytes, &size, &io, &e));
 	require(!rn_writer_open(io, header, &opt, &w, &e));
 	for (size_t i = 0; i < n && i < MAX_SECTIONS; i++) {
 		struct rn_rel *r = section(choices[i]);
