@@ -73,6 +73,9 @@ enum rn_init {
 	RN_INIT_XAVIER_NORMAL,
 	RN_INIT_KAIMING_UNIFORM, /* gain of ReLU, fan in */
 	RN_INIT_KAIMING_NORMAL,
+	RN_INIT_TRUNC_NORMAL,   /* N(0, arg²) within [-2, 2] */
+	RN_INIT_ORTHOGONAL,     /* rows, or columns if they are fewer, at right angles; length arg */
+	RN_INIT_EYE,            /* 1 where row and column are equal, else 0 */
 };
 /* "glorot", "xavier_uniform", "zeros", "ones", "uniform", "normal", … as PyTorch names them. */
 RN_MUST_CHECK int rn_init_parse(const char *name, enum rn_init *kind, double *arg, struct rn_err *e);

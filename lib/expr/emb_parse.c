@@ -206,6 +206,9 @@ static int next(struct parser *p)
 		return lex_quoted(p, c);
 	if (is_start(c))
 		return lex_name(p);
+	if (c == '%')
+		return fail(p, p->pos, "'%%' is a remainder of columns, not of embeddings: compute it "
+			    "before, with rn-project");
 	if (!strchr("()[],;+-*@/<>=!", c))
 		return fail(p, p->pos, "unexpected character");
 	p->tok = T_PUNCT;

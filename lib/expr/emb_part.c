@@ -140,6 +140,9 @@ int rn_init_parse(const char *name, enum rn_init *kind, double *arg, struct rn_e
 		{ "xavier_normal", RN_INIT_XAVIER_NORMAL, 0, false },
 		{ "kaiming_uniform", RN_INIT_KAIMING_UNIFORM, 0, false },
 		{ "kaiming_normal", RN_INIT_KAIMING_NORMAL, 0, false },
+		{ "trunc_normal", RN_INIT_TRUNC_NORMAL, 1, true },
+		{ "orthogonal", RN_INIT_ORTHOGONAL, 1, true }, /* orthogonal(gain) */
+		{ "eye", RN_INIT_EYE, 0, false },
 	};
 	size_t n = strcspn(name, "("), len = strlen(name);
 	struct rn_str all = RN_STR_INIT;

@@ -273,7 +273,7 @@ RN_LOWER(lower_rowmean)
 	return 0;
 }
 
-/* rowmax, ArgMax: one number of a row. */
+/* rowmax, argmax: one number of a row. */
 RN_LOWER(lower_rowmax)
 {
 	struct rn_inst i = rn_inst_init((enum rn_prim)n->fn->how);
@@ -474,6 +474,7 @@ const struct rn_efunc rn_efuncs_plain[] = {
 	{ "rowmean", RN_FORM_PLAIN, 1, 1, RN_FN_SPARSE, NULL, 0, lower_rowmean },
 	{ "rowmax", RN_FORM_PLAIN, 1, 1, 0, NULL, RN_P_FMAX, lower_rowmax },
 	{ "ArgMax", RN_FORM_EITHER, 1, 1, 0, NULL, RN_P_ARGMAX, lower_rowmax },
+	{ "argmax", RN_FORM_PLAIN, 1, 1, 0, NULL, RN_P_ARGMAX, lower_rowmax },
 	{ "dot", RN_FORM_PLAIN, 2, 2, RN_FN_SPARSE, NULL, 0, lower_dot },
 	{ "view", RN_FORM_CURRIED, 1, 1, RN_FN_TORCH, view_cfg, 0, lower_view },
 	{ "transpose", RN_FORM_PLAIN, 1, 1, 0, NULL, 0, lower_transpose },

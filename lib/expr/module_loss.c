@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Losses with PyTorch's names and definitions, one value a row: over the features
- * of a row they average, over rows the aggregate does (a fit takes the mean).
+ * of a row they average (not so with reduction="none"), over rows the aggregate does
+ * (a fit takes the mean).
  */
 #include "emb_ast.h"
 
@@ -57,12 +58,22 @@ static uint32_t width_of(const struct rn_elower *l, const struct rn_elv *v)
 	return w;
 }
 
-/* The mean over a row's features, [1]. */
-static int row_mean(struct rn_elower *l, struct rn_elv a, struct rn_elv *out, struct rn_err *e)
+static bool unreduced(const struct rn_earg *reduction)
+{
+	return reduction->given && !strcmp(reduction->str, "none");
+}
+
+/* The mean over a row's features, [1]; all of them where nothing is to be reduced. */
+static int row_mean(struct rn_elower *l, const struct rn_earg *reduction, struct rn_elv a,
+		    struct rn_elv *out, struct rn_err *e)
 {
 	uint32_t one = 1, w;
 
 	RN_TRY(rn_elower_dense(l, &a, e));
+	if (unreduced(reduction)) {
+		*out = a;
+		return 0;
+	}
 	w = width_of(l, &a);
 	RN_TRY(rn_elower_rowsum(l, &a, out, e));
 	if (w != 1)
@@ -74,9 +85,10 @@ static int row_mean(struct rn_elower *l, struct rn_elv a, struct rn_elv *out, st
 static int check_reduction(const struct rn_elower *l, const struct rn_enode *n,
 			   const struct rn_earg *cfg, struct rn_err *e)
 {
-	if (cfg[0].given && strcmp(cfg[0].str, "mean"))
-		return rn_eexpr_fail(l->x, n, e, "%s: a row's loss is a mean over its features; over "
-				     "rows the aggregate reduces, so write sum(...) there", n->fn->name);
+	if (cfg[0].given && strcmp(cfg[0].str, "mean") && !unreduced(cfg))
+		return rn_eexpr_fail(l->x, n, e, "%s: a row's loss is a mean over its features (or, with "
+				     "reduction=\"none\", all of them); over rows the aggregate reduces, so "
+				     "write sum(...) there", n->fn->name);
 	return 0;
 }
 
@@ -237,7 +249,7 @@ RN_LOWER(lower_bce_logits)
 	RN_TRY(op2(l, RN_EW_SUB, rn_elv_num(1), y, &t, e));
 	RN_TRY(op2(l, RN_EW_MUL, t, z, &t, e));
 	RN_TRY(op2(l, RN_EW_ADD, t, soft, &t, e));
-	return row_mean(l, t, out, e);
+	return row_mean(l, cfg, t, out, e);
 }
 
 /* The value without its gradient. */
@@ -286,7 +298,7 @@ RN_LOWER(lower_bce)
 	RN_TRY(op2(l, RN_EW_SUB, p, fixed, &p, e));
 	RN_TRY(op2(l, RN_EW_MUL, slope, p, &p, e));
 	RN_TRY(op2(l, RN_EW_SUB, p, t, &t, e));
-	return row_mean(l, t, out, e);
+	return row_mean(l, cfg, t, out, e);
 }
 
 /* ---- distances -------------------------------------------------------------------- */
@@ -306,10 +318,10 @@ RN_LOWER(lower_distance)
 	RN_TRY(rn_elower_dense(l, &d, e));
 	RN_TRY(op2(l, RN_EW_MUL, d, d, &square, e));
 	if (how == MSE)
-		return row_mean(l, square, out, e);
+		return row_mean(l, cfg, square, out, e);
 	RN_TRY(op1(l, RN_EW_ABS, d, &size, e));
 	if (how == L1 || (how == SMOOTH_L1 && limit == 0))
-		return row_mean(l, size, out, e);
+		return row_mean(l, cfg, size, out, e);
 	if (!(limit > 0))
 		return rn_eexpr_fail(l->x, n, e, "%s: %s must be above 0", n->fn->name,
 				     how == HUBER ? "delta" : "beta");
@@ -319,7 +331,7 @@ RN_LOWER(lower_distance)
 		RN_TRY(op_num(l, RN_EW_MUL, far, limit, &far, e));
 	RN_TRY(op_num(l, how == HUBER ? RN_EW_LE : RN_EW_LT, size, limit, &near, e));
 	RN_TRY(choose(l, near, square, far, &d, e));
-	return row_mean(l, d, out, e);
+	return row_mean(l, cfg, d, out, e);
 }
 
 /* max(0, margin - y (x1 - x2)) */
@@ -334,7 +346,7 @@ RN_LOWER(lower_ranking)
 	RN_TRY(op2(l, RN_EW_MUL, d, a[2], &d, e));
 	RN_TRY(op_num(l, RN_EW_ADD, d, cfg[0].num, &d, e));
 	RN_TRY(op2(l, RN_EW_MAX, rn_elv_num(0), d, &d, e)); /* a tie has no gradient, as there */
-	return row_mean(l, d, out, e);
+	return row_mean(l, cfg + 1, d, out, e);
 }
 
 /* ---- the table -------------------------------------------------------------------- */

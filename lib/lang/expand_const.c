@@ -123,6 +123,10 @@ static int arithmetic(struct rn_expander *x, const struct rn_term *t, const stru
 		if (b->num == 0)
 			return rn_diag_error(x->d, t->at, t->end, "division by zero");
 		return number(x, t, a->num / b->num, false, out);
+	case RN_TOP_MOD:
+		if (b->num == 0)
+			return rn_diag_error(x->d, t->at, t->end, "division by zero");
+		return number(x, t, fmod(a->num, b->num), false, out);
 	default:
 		return rn_diag_error(x->d, t->at, t->end, "'@' multiplies embeddings, not constants");
 	}

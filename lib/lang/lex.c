@@ -117,7 +117,7 @@ struct rn_tok rn_lex(const char *text, size_t len, uint32_t at)
 			t.kind = c == '`' ? RN_TOK_NAME : RN_TOK_STR;
 			end = e;
 		}
-	} else if (c && strchr("()[]{}<>,;:|?!+-*/@=.", c)) {
+	} else if (c && strchr("()[]{}<>,;:|?!+-*/%@=.", c)) {
 		t.kind = pair_kind(c, peek(&s, i + 1));
 		t.ch = t.kind == RN_TOK_PUNCT ? c : 0;
 		end = i + (t.kind == RN_TOK_PUNCT ? 1 : 2);

@@ -16,7 +16,7 @@ enum rn_tok_kind {
 	RN_TOK_NAME,   /* letters, digits, _; also between backquotes (then without them) */
 	RN_TOK_NUM,
 	RN_TOK_STR,
-	RN_TOK_PUNCT,  /* one of ( ) [ ] { } < > , ; : | ? ! + - * / @ = . and the pairs below */
+	RN_TOK_PUNCT,  /* one of ( ) [ ] { } < > , ; : | ? ! + - * / % @ = . and the pairs below */
 	RN_TOK_IF,     /* :- */
 	RN_TOK_ARROW,  /* -> */
 	RN_TOK_POW,    /* ** */

@@ -210,6 +210,53 @@ int rn_lowering_node(struct rn_lowering *l, const char *op, const char *name, js
 
 /* ---- options -------------------------------------------------------------------------------- */
 
+/* A choice may be written in capitals, as PyTorch's names are: optimizer="AdamW". */
+static const char *choice(struct rn_lowering *l, const struct rn_opt *o, const char *text)
+{
+	const char *end, *c = o->type == RN_OPT_CHOICE ? o->choices : NULL;
+
+	for (; c; c = *end ? end + 1 : NULL) {
+		end = c + strcspn(c, "|");
+		if (strlen(text) == (size_t)(end - c) && !strncasecmp(c, text, (size_t)(end - c)))
+			return rn_lowering_printf(l, "%.*s", (int)(end - c), c);
+	}
+	return text;
+}
+
+static int setting_value(struct rn_lowering *l, const struct rn_opt *o, const struct rn_term *t,
+			 json_t **out, struct rn_err *mine)
+{
+	const char *text;
+	json_t *j;
+	int rc;
+
+	if (t->kind == RN_T_STR) {
+		text = choice(l, o, t->str);
+		return text ? rn_opt_from_text(o, text, out, mine) :
+			      rn_err_nomem(mine, strlen(t->str), "a setting");
+	}
+	j = rn_term_json(t);
+	if (!j)
+		return rn_err_nomem(mine, sizeof *j, "a setting");
+	rc = rn_opt_from_json(o, j, out, mine);
+	json_decref(j);
+	return rc;
+}
+
+static void unknown_setting(struct rn_lowering *l, const struct rn_setting *x,
+			    const struct rn_opt *rows, size_t nrows, const char *what)
+{
+	const char *near = rn_opt_suggest(rows, nrows, x->name);
+	uint32_t end = x->at + (uint32_t)strlen(x->name);
+
+	if (!strcmp(what, "fit") && !strcmp(x->name, "batch_size")) /* the reference takes it */
+		rn_diag_warn(l->d, x->at, end, "every step of a fit takes all rows: batch_size changes nothing");
+	else
+		rn_diag_error(l->d, x->at, end,
+			      near ? "%s has no setting '%s'; did you mean '%s'?" : "%s has no setting '%s'",
+			      what, x->name, near);
+}
+
 int rn_lower_settings(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_opt *rows,
 		      size_t nrows, const char *what, json_t *opt)
 {
@@ -220,15 +267,11 @@ int rn_lower_settings(struct rn_lowering *l, const struct rn_stmt *s, const stru
 		const struct rn_setting *x = &s->settings[i];
 		const struct rn_opt *o = rn_opt_find(rows, nrows, x->name);
 		struct rn_term *t;
-		json_t *j, *v = NULL;
+		json_t *v = NULL;
 		int rc;
 
 		if (!o || o->type == RN_OPT_NODE) {
-			const char *near = rn_opt_suggest(rows, nrows, x->name);
-
-			rn_diag_error(l->d, x->at, x->at + (uint32_t)strlen(x->name),
-				      near ? "%s has no setting '%s'; did you mean '%s'?" : "%s has no setting '%s'",
-				      what, x->name, near);
+			unknown_setting(l, x, rows, nrows, what);
 			continue;
 		}
 		rc = rn_expand_constant(l->x, x->value, &t, l->e);
@@ -236,15 +279,7 @@ int rn_lower_settings(struct rn_lowering *l, const struct rn_stmt *s, const stru
 			continue;
 		if (rc)
 			return rc;
-		if (t->kind == RN_T_STR) {
-			rc = rn_opt_from_text(o, t->str, &v, &mine);
-		} else {
-			j = rn_term_json(t);
-			if (!j)
-				return rn_err_nomem(l->e, sizeof *j, "a setting");
-			rc = rn_opt_from_json(o, j, &v, &mine);
-			json_decref(j);
-		}
+		rc = setting_value(l, o, t, &v, &mine);
 		if (!rc)
 			rc = rn_opt_put(opt, o, v, &mine);
 		if (rc == RN_EUSAGE)

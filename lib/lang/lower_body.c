@@ -5,7 +5,9 @@
 #include "lowering.h"
 
 #include "../base/json.h"
+#include "../op/join_schema.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- atoms --------------------------------------------------------------------------------- */
@@ -204,6 +206,14 @@ static int take_conds(struct joining *j, const struct rn_view *v, struct rn_str 
 	return 0;
 }
 
+static bool undone(const struct joining *j)
+{
+	for (uint32_t i = 0; i < j->r->nconds; i++)
+		if (!j->done[i])
+			return true;
+	return false;
+}
+
 static uint32_t first_cond_at(const struct rn_rule_inst *r, bool end)
 {
 	if (!r->nconds)
@@ -229,19 +239,65 @@ static int filter_rest(struct joining *j, struct rn_view *v)
 	return rc;
 }
 
-/* Give a join the conditions that it can decide: names are those of its result. */
+/* The view over the pairs of rows that join `node` looks at, which have the columns that
+ * its result lacks, so that a name can mean less there.  to: room for v's variables. */
+static int pair_view(struct rn_lowering *l, const struct rn_node *n, const struct rn_view *v,
+		     struct rn_join_pair *p, struct rn_view *to)
+{
+	const struct rn_schema *in[2] = { rn_lowering_schema(l, n->in[0].node),
+					  rn_lowering_schema(l, n->in[1].node) };
+	struct rn_schema left = { 0 }, out = { 0 };
+	struct rn_join_keys k;
+	size_t *pair = NULL; /* the pair's column by the result's */
+	size_t i = 0;
+	int rc;
+
+	RN_GOTO(out, rn_join_schema(n, in, &k, &left, &out, l->e));
+	RN_GOTO(out, rn_join_pair_schema(n, in, &left, &k, p, l->e));
+	RN_GOTO(out, rn_calloc(out.ncols, sizeof *pair, "columns", &pair, l->e));
+	for (; i < left.ncols; i++)
+		pair[i] = i;
+	for (size_t c = i; c < p->schema.ncols && i < out.ncols; c++) {
+		bool key = !p->right[c];
+
+		for (size_t m = 0; m < k.n; m++)
+			key = key || k.right[m] == p->col[c];
+		if (!key)
+			pair[i++] = c;
+	}
+	to->schema = &p->schema;
+	for (uint32_t x = 0; x < v->nvars; x++)
+		to->vars[x] = (struct rn_view_var){ v->vars[x].name, pair[v->vars[x].col] };
+out:
+	free(pair);
+	rn_schema_fini(&left);
+	rn_schema_fini(&out);
+	return rc;
+}
+
+/* Give a join the conditions that it can decide. */
 static int residual(struct joining *j, const struct rn_inst_atom *a, struct rn_view *v)
 {
+	struct rn_lowering *l = j->l;
+	struct rn_node *n = &l->plan->nodes[v->node];
+	struct rn_join_pair p = { 0 };
 	struct rn_str cond = RN_STR_INIT;
-	struct rn_node *n = &j->l->plan->nodes[v->node];
-	int rc = 0;
+	struct rn_view pairs = *v;
+	int rc;
 
-	if (a->atom->mark == RN_ATOM_PLAIN && !j->optional)
-		rc = take_conds(j, v, &cond);
+	if (a->atom->mark != RN_ATOM_PLAIN || j->optional || !undone(j))
+		return 0;
+	pairs.vars = rn_lowering_alloc(l, v->nvars * sizeof *pairs.vars);
+	if (!pairs.vars)
+		return rn_lowering_nomem(l);
+	rc = pair_view(l, n, v, &p, &pairs);
+	if (!rc)
+		rc = take_conds(j, &pairs, &cond);
+	rn_join_pair_fini(&p);
 	if (!rc && cond.len)
-		rc = cond.failed ? rn_lowering_nomem(j->l) : rn_set_option(j->l, n->opt, "and", json_string(cond.s));
+		rc = cond.failed ? rn_lowering_nomem(l) : rn_set_option(l, n->opt, "and", json_string(cond.s));
 	if (!rc && cond.len) /* is it right? */
-		rc = rn_lowering_infer(j->l, v->node, j->r, first_cond_at(j->r, false),
+		rc = rn_lowering_infer(l, v->node, j->r, first_cond_at(j->r, false),
 				       first_cond_at(j->r, true), NULL);
 	rn_str_fini(&cond);
 	return rc;

@@ -128,6 +128,16 @@ static bool equal_terms(const struct rn_term *a, const struct rn_term *b)
 	return true;
 }
 
+/* ArgMax(z), ArgMax()(z), argmax(z) */
+static bool is_argmax(const struct rn_term *t)
+{
+	const struct rn_term *f = t->kind == RN_T_CALL && t->n == 2 ? t->arg[0] : NULL;
+
+	if (f && f->kind == RN_T_CALL && f->n == 1)
+		f = f->arg[0];
+	return f && f->kind == RN_T_NAME && (!strcmp(f->str, "ArgMax") || !strcmp(f->str, "argmax"));
+}
+
 /* ?pred P(x, [ArgMax(z)]): the column is what the run makes of the logits z; [z]: the number.
  * P(x, [ArgMax(z)]; z) keeps the logits as well. */
 static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_rule_inst *copy,
@@ -141,10 +151,7 @@ static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct r
 			continue;
 		if (d->how)
 			return rn_diag_error(l->d, r->attrs[i].at, t->end, "a ?pred decodes one column");
-		if (t->kind == RN_T_CALL && t->n == 2 &&
-		    ((t->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->str, "ArgMax")) ||
-		     (t->arg[0]->kind == RN_T_CALL && t->arg[0]->n == 1 &&
-		      t->arg[0]->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->arg[0]->str, "ArgMax")))) {
+		if (is_argmax(t)) {
 			t = t->arg[1];
 			d->how = "class";
 		} else {

@@ -9,11 +9,10 @@
 
 #include <string.h>
 
-static const char *const signs[] = {
-	[RN_TOP_ADD] = " + ", [RN_TOP_SUB] = " - ",  [RN_TOP_MUL] = " * ",  [RN_TOP_DIV] = " / ",
-	[RN_TOP_MATMUL] = " @ ", [RN_TOP_POW] = " ** ", [RN_TOP_EQ] = " == ", [RN_TOP_NE] = " != ",
-	[RN_TOP_LT] = " < ", [RN_TOP_LE] = " <= ", [RN_TOP_GT] = " > ", [RN_TOP_GE] = " >= ",
-};
+const struct rn_schema *rn_view_schema(const struct rn_lowering *l, const struct rn_view *v)
+{
+	return v->schema ? v->schema : rn_lowering_schema(l, v->node);
+}
 
 long rn_view_var(const struct rn_view *v, const char *name)
 {
@@ -130,7 +129,7 @@ static int put_bracket(struct emb *p, const struct rn_term *t, bool setting)
 		col = rn_view_var(p->v, t->str);
 		if (col < 0)
 			return rn_diag_error(p->l->d, t->at, t->end, "no column '%s' in the body", t->str);
-		rn_text_column(rn_lowering_schema(p->l, p->v->node), (size_t)col, p->out);
+		rn_text_column(rn_view_schema(p->l, p->v), (size_t)col, p->out);
 		return 0;
 	}
 	if (t->kind != RN_T_CALL)
@@ -168,7 +167,7 @@ static int put_call(struct emb *p, const struct rn_term *t)
 			if (col < 0)
 				return rn_diag_error(p->l->d, t->arg[i]->at, t->arg[i]->end,
 						     "no column '%s' in the body", t->arg[i]->str);
-			rn_text_column(rn_lowering_schema(p->l, p->v->node), (size_t)col, p->out);
+			rn_text_column(rn_view_schema(p->l, p->v), (size_t)col, p->out);
 			continue;
 		}
 		if (key && !strcmp(key, "per") && t->arg[i]->kind == RN_T_NAME) { /* Linear(…, per=rel) */
@@ -229,8 +228,12 @@ static int put(struct emb *p, const struct rn_term *t, int least)
 		rc = put(p, t->arg[0], 3);
 		break;
 	case RN_T_BIN:
+		if (t->op == RN_TOP_MOD)
+			return rn_diag_error(p->l->d, t->at, t->end,
+					     "'%%' is a remainder of columns, not of embeddings: compute it in an "
+					     "attribute of a rule before, as in m: n %% 2");
 		RN_TRY(put(p, t->arg[0], t->op == RN_TOP_POW ? 5 : mine));
-		rn_str_add(p->out, signs[t->op]);
+		rn_str_add(p->out, rn_term_sign(t->op));
 		rc = put(p, t->arg[1], t->op == RN_TOP_POW ? 3 : mine + 1);
 		break;
 	case RN_T_BRACKET: rc = put_brackets(p, t); break;
@@ -295,7 +298,7 @@ static int content(struct rn_lowering *l, const struct rn_view *v, const struct 
 		col = rn_view_var(v, t->str);
 		if (col < 0)
 			return rn_diag_error(l->d, t->at, t->end, "'%s' is bound nowhere in the body", t->str);
-		rn_text_column(rn_lowering_schema(l, v->node), (size_t)col, out);
+		rn_text_column(rn_view_schema(l, v), (size_t)col, out);
 		break;
 	case RN_T_CALL:
 		if (t->arg[0]->kind != RN_T_NAME)
@@ -316,7 +319,7 @@ static int content(struct rn_lowering *l, const struct rn_view *v, const struct 
 			return rn_diag_error(l->d, t->at, t->end, "'@' multiplies embeddings, not columns");
 		rn_str_add(out, power ? "power(" : "");
 		RN_TRY(content(l, v, t->arg[0], power ? 0 : mine, out));
-		rn_str_add(out, power ? ", " : signs[t->op]);
+		rn_str_add(out, power ? ", " : rn_term_sign(t->op));
 		RN_TRY(content(l, v, t->arg[1], power ? 0 : mine + 1, out));
 		rn_str_add(out, power ? ")" : "");
 		break;

@@ -57,10 +57,11 @@ struct rn_lowering {
  * variables are. */
 struct rn_view {
 	uint32_t node;
+	const struct rn_schema *schema; /* of a join's pairs, for its condition; NULL: the node's */
 	uint32_t nvars;
 	struct rn_view_var {
 		const char *name;
-		size_t col;          /* of the node's schema */
+		size_t col;          /* of that schema */
 	} *vars;
 	uint32_t nembs;
 	struct rn_view_emb {
@@ -75,6 +76,7 @@ struct rn_view {
 };
 
 const struct rn_schema *rn_lowering_schema(const struct rn_lowering *l, uint32_t node);
+const struct rn_schema *rn_view_schema(const struct rn_lowering *l, const struct rn_view *v);
 void *rn_lowering_alloc(struct rn_lowering *l, size_t size); /* zeroed; NULL with l->e */
 char *rn_lowering_printf(struct rn_lowering *l, const char *fmt, ...) RN_PRINTF(2, 3);
 int rn_lowering_nomem(const struct rn_lowering *l);

@@ -152,7 +152,7 @@ static bool at_operator(const struct rn_parser *p)
 {
 	switch (p->t.kind) {
 	case RN_TOK_PUNCT:
-		return strchr("<>=+-*/@", p->t.ch);
+		return strchr("<>=+-*/%@", p->t.ch);
 	case RN_TOK_POW: case RN_TOK_EQ: case RN_TOK_NE: case RN_TOK_LE: case RN_TOK_GE:
 		return true;
 	default:

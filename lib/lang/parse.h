@@ -19,6 +19,8 @@ void rn_program_free(struct rn_program *p); /* NULL is fine */
 
 /* How tight a term binds: 0 comparisons, 1 sums, 2 products, 3 minus, 4 powers, 5 the rest. */
 int rn_term_level(const struct rn_term *t);
+/* An operator with blanks around it, as both languages write it. */
+const char *rn_term_sign(enum rn_term_op op);
 /* A term as text in the language, at the end of out: what a parse of it gives is equal. */
 void rn_term_print(const struct rn_term *t, struct rn_str *out);
 

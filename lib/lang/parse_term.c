@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Terms.  Precedence, low to high: comparisons; + -; * / @; unary minus; ** (from the
+ * Terms.  Precedence, low to high: comparisons; + -; * / % @; unary minus; ** (from the
  * right); calls.
  */
 #include "parser.h"
@@ -195,7 +195,7 @@ bool rn_targs_follow(const struct rn_parser *p)
 	int angle = 0, round = 0;
 
 	for (int i = 0; i < MOST; i++, t = rn_lex(text, p->d->len, t.end)) {
-		if (t.kind == RN_TOK_PUNCT && strchr("+-*/,", t.ch))
+		if (t.kind == RN_TOK_PUNCT && strchr("+-*/%@,", t.ch))
 			continue;
 		if (t.kind == RN_TOK_NAME || t.kind == RN_TOK_NUM || t.kind == RN_TOK_STR ||
 		    t.kind == RN_TOK_POW)
@@ -446,9 +446,10 @@ static struct rn_term *parse_product(struct rn_parser *p)
 {
 	struct rn_term *t = parse_unary(p);
 
-	while (t && p->t.kind == RN_TOK_PUNCT && strchr("*/@", p->t.ch)) {
+	while (t && p->t.kind == RN_TOK_PUNCT && strchr("*/%@", p->t.ch)) {
 		enum rn_term_op op = p->t.ch == '*' ? RN_TOP_MUL :
-				     p->t.ch == '/' ? RN_TOP_DIV : RN_TOP_MATMUL;
+				     p->t.ch == '/' ? RN_TOP_DIV :
+				     p->t.ch == '%' ? RN_TOP_MOD : RN_TOP_MATMUL;
 
 		rn_next(p);
 		t = binary(p, op, t, parse_unary(p));
@@ -506,10 +507,23 @@ int rn_term_level(const struct rn_term *t)
 		return 5;
 	switch (t->op) {
 	case RN_TOP_ADD: case RN_TOP_SUB: return 1;
-	case RN_TOP_MUL: case RN_TOP_DIV: case RN_TOP_MATMUL: return 2;
+	case RN_TOP_MUL: case RN_TOP_DIV: case RN_TOP_MOD: case RN_TOP_MATMUL: return 2;
 	case RN_TOP_POW: return 4;
 	default: return 0;
 	}
+}
+
+const char *rn_term_sign(enum rn_term_op op)
+{
+	static const char *const signs[] = {
+		[RN_TOP_ADD] = " + ", [RN_TOP_SUB] = " - ", [RN_TOP_MUL] = " * ",
+		[RN_TOP_DIV] = " / ", [RN_TOP_MOD] = " % ", [RN_TOP_MATMUL] = " @ ",
+		[RN_TOP_POW] = " ** ", [RN_TOP_EQ] = " == ", [RN_TOP_NE] = " != ",
+		[RN_TOP_LT] = " < ", [RN_TOP_LE] = " <= ", [RN_TOP_GT] = " > ",
+		[RN_TOP_GE] = " >= ",
+	};
+
+	return signs[op];
 }
 
 static void print_at(const struct rn_term *t, int least, struct rn_str *out)
@@ -555,16 +569,10 @@ static void print_list(const struct rn_term *t, uint32_t from, struct rn_str *ou
 
 static void print_binary(const struct rn_term *t, struct rn_str *out)
 {
-	static const char *const signs[] = {
-		[RN_TOP_ADD] = " + ", [RN_TOP_SUB] = " - ", [RN_TOP_MUL] = " * ",
-		[RN_TOP_DIV] = " / ", [RN_TOP_MATMUL] = " @ ", [RN_TOP_POW] = " ** ",
-		[RN_TOP_EQ] = " == ", [RN_TOP_NE] = " != ", [RN_TOP_LT] = " < ",
-		[RN_TOP_LE] = " <= ", [RN_TOP_GT] = " > ", [RN_TOP_GE] = " >= ",
-	};
 	int l = rn_term_level(t);
 
 	print_at(t->arg[0], t->op == RN_TOP_POW ? 5 : l, out);
-	rn_str_add(out, signs[t->op]);
+	rn_str_add(out, rn_term_sign(t->op));
 	print_at(t->arg[1], t->op == RN_TOP_POW ? 3 : l + 1, out);
 }
 

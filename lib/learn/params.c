@@ -189,12 +189,15 @@ static double spread(const struct rn_param *p, bool *normal)
 	double in = p->fan_in, both = (double)p->fan_in + p->fan_out;
 
 	*normal = p->init == RN_INIT_NORMAL || p->init == RN_INIT_XAVIER_NORMAL ||
-		  p->init == RN_INIT_KAIMING_NORMAL;
+		  p->init == RN_INIT_KAIMING_NORMAL || p->init == RN_INIT_ORTHOGONAL;
 	switch (p->init) {
 	case RN_INIT_UNIT:
 	case RN_INIT_UNIFORM:
 	case RN_INIT_NORMAL:
+	case RN_INIT_TRUNC_NORMAL:
 		return p->arg;
+	case RN_INIT_ORTHOGONAL:
+		return 1;
 	case RN_INIT_XAVIER_UNIFORM:
 		return both > 0 ? sqrt(6 / both) : 0;
 	case RN_INIT_XAVIER_NORMAL:
@@ -205,6 +208,7 @@ static double spread(const struct rn_param *p, bool *normal)
 		return in > 0 ? sqrt(2 / in) : 0;
 	case RN_INIT_DEFAULT:
 	case RN_INIT_FILL:
+	case RN_INIT_EYE:
 		break;
 	}
 	return in > 0 ? 1 / sqrt(in) : 0;
@@ -225,6 +229,59 @@ static void uniform_row(struct rn_rng_key key, uint64_t row, size_t n, bool unit
 			x[j + k] = unit ? u : (float)(bound * (2 * (double)u - 1));
 		}
 	}
+}
+
+/* N(0, s²) of the values within [-2, 2], by rejection: of normal draws where that is most of
+ * them, else of uniform ones.  The attempt is the epoch of the draw. */
+static float trunc_normal(struct rn_rng_key key, uint64_t row, uint32_t col, double s)
+{
+	s = fabs(s);
+	for (uint32_t i = 0;; i += 2) {
+		double x = s * rn_rng_normal(key, row, col, i);
+
+		if (s > 2) {
+			x = 4 * (double)rn_rng_uniform(key, row, col, i) - 2;
+			if (rn_rng_uniform(key, row, col, i + 1) > exp(-x * x / (2 * s * s)))
+				continue;
+		}
+		if (!(x < -2 || x > 2))
+			return (float)x;
+	}
+}
+
+/* Make the vectors of a matrix of normal draws (n of them, m long; their values stand `step`
+ * apart, they themselves `next`) orthogonal, of length `gain`: Gram and Schmidt's method,
+ * twice, for a vector that is nearly in the others' span keeps what rounding leaves of them. */
+static int orthogonalise(float *x, size_t n, size_t m, size_t next, size_t step, double gain,
+			 struct rn_err *e)
+{
+	double *q, *v, dot, len;
+
+	RN_TRY(rn_calloc(n, m * sizeof *q, "an orthogonal matrix", &q, e));
+	for (size_t i = 0; i < n; i++) {
+		v = q + i * m;
+		for (size_t k = 0; k < m; k++)
+			v[k] = (double)x[i * next + k * step];
+		for (size_t j = 0; j < 2 * i; j++) {
+			const double *u = q + j % i * m;
+
+			dot = 0;
+			for (size_t k = 0; k < m; k++)
+				dot += u[k] * v[k];
+			for (size_t k = 0; k < m; k++)
+				v[k] -= dot * u[k];
+		}
+		len = 0;
+		for (size_t k = 0; k < m; k++)
+			len += v[k] * v[k];
+		len = len > 0 ? sqrt(len) : 1;
+		for (size_t k = 0; k < m; k++) {
+			v[k] /= len;
+			x[i * next + k * step] = (float)(gain * v[k]);
+		}
+	}
+	free(q);
+	return 0;
 }
 
 /* The counter of row i. */
@@ -251,9 +308,9 @@ static int init_one(struct rn_param *p, uint64_t seed, struct rn_err *e)
 	bool normal;
 	double s = spread(p, &normal);
 
-	if (p->init == RN_INIT_FILL) {
+	if (p->init == RN_INIT_FILL || p->init == RN_INIT_EYE) {
 		for (size_t i = 0; i < p->count; i++)
-			p->value[i] = (float)p->arg;
+			p->value[i] = p->init == RN_INIT_FILL ? (float)p->arg : i / cols == i % cols;
 		return 0;
 	}
 	for (size_t i = 0; i < rows; i++) {
@@ -265,13 +322,19 @@ static int init_one(struct rn_param *p, uint64_t seed, struct rn_err *e)
 			rn_str_fini(&text);
 			return rc;
 		}
-		if (!normal)
+		if (p->init == RN_INIT_TRUNC_NORMAL)
+			for (size_t j = 0; j < cols; j++)
+				x[j] = trunc_normal(key, row, (uint32_t)j, s);
+		else if (!normal)
 			uniform_row(key, row, cols, p->init == RN_INIT_UNIT, s, x);
 		else
 			for (size_t j = 0; j < cols; j++)
 				x[j] = (float)(s * rn_rng_normal(key, row, (uint32_t)j, 0));
 	}
 	rn_str_fini(&text);
+	if (p->init == RN_INIT_ORTHOGONAL)
+		return rows < cols ? orthogonalise(p->value, rows, cols, cols, 1, p->arg, e) :
+				     orthogonalise(p->value, cols, rows, 1, cols, p->arg, e);
 	return 0;
 }
 

@@ -93,6 +93,51 @@ gives() {
 	gives $'n\n3\n4' '?pred P(n) :- N(n) | N(n), abs(n) * 2 > 4 .'
 }
 
+# The join's condition sees the key columns of both sides, its result those of the left.
+@test "a variable is its own column where a relation is taken several times" {
+	printf 'src,dst\n1,2\n1,3\n2,3\n2,1\n3,1\n3,2\n3,4\n' >g.csv
+	local g=(--source G=g.csv)
+	gives $'u,v,w\n1,2,3\n1,3,2\n1,3,4\n2,3,1\n2,3,4\n2,1,3\n3,1,2\n3,2,1' \
+		'?pred P(u, v, w) :- G(u, v), G(v, w), u != w .' "${g[@]}"
+	gives $'u,w\n2,3\n1,2\n1,4\n2,4' '?pred P(u, w) :- G(v, w), G(u, v), u < w, v != 2 .' "${g[@]}"
+	gives $'u,v\n1,3\n1,2\n2,1\n2,3\n3,2\n3,1' '?pred P(u, v) :- G(u, c), G(c, v), u != v, c != v, v < 4 .' "${g[@]}"
+	gives $'a,b,c,d\n1,2,3,4\n2,1,3,4' \
+		'?pred P(a, b, c, d) :- G(a, b), G(b, c), G(c, d), a != c, b != d, a != d .' "${g[@]}"
+	gives $'a,b,c\n1,2,3' '?pred P(a, b, c) :- G(a, b), G(b, c), G(c, a), a < b, b < c .' "${g[@]}"
+	# The spec says the same.
+	mv P.csv want.csv
+	rn-compile q.relnn "${g[@]}" -o q.json
+	rn-train q.json -q
+	cmp P.csv want.csv
+}
+
+@test "% is the remainder, of columns and of constants" {
+	gives $'n,m\n3,1' 'three = 13 % 5 .
+?pred P(n, m: n * 2 % 5) :- N(n, _), n % three == 0 .'
+	gives $'n,m\n1,-1\n2,0\n3,-1\n4,0' '?pred P(n, m: -n % 2) :- N(n, _) .'
+	gives $'n\n2\n4' 'R<0>(n) :- N(n, _), n % 2 == 0 .
+R<1>(n) :- N(n, _), n % 2 == 1 .
+?pred P(n) :- R<4 % 2>(n) .'
+}
+
+@test "what the reference takes: names of optimizers in capitals, batch_size, argmax, reduction" {
+	local o='Out(n; Linear(1, 3)([n] / 4)) :- N(n, _) .' p='?pred P(n; z) :- Out(n; z) .'
+	graph
+	printf '%s\n' "$o" '?fit <epochs=3, optimizer="adamw"> L(; CrossEntropyLoss()(z, [n] - 2)) :- Out(n; z), n > 1 .' "$p" >a.relnn
+	printf '%s\n' "$o" '?fit <epochs=3, optimizer="AdamW", batch_size=32> L(; CrossEntropyLoss(reduction="none")(z, [n] - 2)) :- Out(n; z), n > 1 .' "$p" >b.relnn
+	rn-train a.relnn -q --source N=n.csv
+	mv P.csv want.csv
+	run --separate-stderr rn-train b.relnn --source N=n.csv
+	[ "$status" = 0 ]
+	cmp P.csv want.csv
+	[[ $stderr == "rn-train: warning: b.relnn:2:36: every step of a fit takes all rows: batch_size changes nothing"* ]]
+	gives $'n,prediction\n1,0\n2,1' 'Z(n; Concat(1.5 - [n], [n] - 1.5)) :- N(n, _), n < 3 .
+?pred P(n, [argmax(z)]) :- Z(n; z) .'
+	gives $'n,z\n1,0\n2,1' '?pred P(n; argmax(Concat(1.5 - [n], [n] - 1.5))) :- N(n, _), n < 3 .'
+	gives $'n,z0,z1\n1,1,4\n2,4,1' '?pred P(n; MSELoss(reduction="none")(Concat([n], [n]), Concat([n] * 0, [n] * 0 + 3))) :- N(n, _), n < 3 .'
+	gives $'n,z\n1,2.5\n2,2.5' '?pred P(n; MSELoss(reduction="mean")(Concat([n], [n]), Concat([n] * 0, [n] * 0 + 3))) :- N(n, _), n < 3 .'
+}
+
 @test "atoms that share nothing give a cross product, and a warning" {
 	gives $'n,m\n1,2\n3,2' '?pred P(n, m) :- N(n, "x"), N(m, "y") .'
 	printf '?pred P(n, m) :- N(n, "x"), N(m, "y") .\n' >q.relnn
@@ -909,6 +954,21 @@ bits() {
 		'F(n) :- D(n) | E(n) .' '?pred P(n) :- F(n) .' >m.relnn
 	rn-train m.relnn -q
 	[ "$(cat P.csv)" = $'n\n2\n3' ]
+}
+
+@test "rn-compile: what rn-train takes once is the same for all runs of a pipeline" {
+	cat >m.relnn <<-'EOF'
+		?source N = "n.csv" .
+		Out(n; Linear(1, 2)([n])) :- N(n, _) .
+		?fit <epochs=1> L(; CrossEntropyLoss()(z, [n] - [n])) :- Out(n; z) .
+		?eval <metric="accuracy", target="n"> A(n; z) :- Out(n; z) .
+		?eval <metric="f1", target="n"> B(n; z) :- Out(n; z) .
+	EOF
+	graph
+	fails_with 2 rn-compile m.relnn --to sh
+	[ "$stderr" = "rn-compile: a pipeline has one metric, and this plan several: write it as a spec or as a program" ]
+	sed -i 's/metric="f1"/metric="accuracy"/' m.relnn
+	rn-compile m.relnn --to sh >/dev/null
 }
 
 @test "rn-compile: constants, sources and a limit from the command line" {

@@ -46,6 +46,54 @@ static struct moments moments_of(const struct rn_param *p)
 	return m;
 }
 
+/* The largest |v_i . v_j - (i == j) g²| of the rows, or of the columns, of a parameter. */
+static double off_right_angles(const struct rn_param *p, bool columns, double g)
+{
+	size_t rows = p->dim[0], cols = p->dim[1], n = columns ? cols : rows;
+	double worst = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < n; j++) {
+			double dot = i == j ? -g * g : 0;
+
+			for (size_t k = 0; k < p->count / n; k++)
+				dot += (double)p->value[columns ? k * cols + i : i * cols + k] *
+				       (double)p->value[columns ? k * cols + j : j * cols + k];
+			worst = fmax(worst, fabs(dot));
+		}
+	return worst;
+}
+
+/* Initial values whose form says more than their moments. */
+static void check_shaped(void)
+{
+	struct rn_params p = { 0 };
+	struct moments m;
+	bool eye = true;
+
+	get(&p, "wide", 7, 12, RN_INIT_ORTHOGONAL, 1);
+	get(&p, "tall", 12, 7, RN_INIT_ORTHOGONAL, 3);
+	get(&p, "eye", 3, 5, RN_INIT_EYE, 0);
+	get(&p, "narrow", 200, 150, RN_INIT_TRUNC_NORMAL, 0.5);
+	get(&p, "cut", 200, 150, RN_INIT_TRUNC_NORMAL, 1);
+	get(&p, "flat", 200, 150, RN_INIT_TRUNC_NORMAL, 50);
+	T_CALL(rn_params_init(&p, 1, &err), &err);
+	T_OK(off_right_angles(&p.items[0], false, 1) < 1e-6 &&
+		     off_right_angles(&p.items[1], true, 3) < 1e-5, "orthogonal rows, or columns");
+	for (size_t i = 0; i < 15; i++)
+		eye = eye && p.items[2].value[i] == (i / 5 == i % 5 ? 1 : 0);
+	T_OK(eye, "eye");
+	/* Deviations of N(0, s²) between -2 and 2; at 50 that is nearly U(-2, 2). */
+	for (uint32_t i = 3; i < 6; i++) {
+		const double std[] = { 0.4997, 0.8796, 1.1545 };
+
+		m = moments_of(&p.items[i]);
+		T_OK(m.min >= -2 && m.max <= 2 && fabs(m.mean) < 0.03 && fabs(m.std / std[i - 3] - 1) < 0.02,
+		     "%s: mean %.5f, deviation %.5f", p.items[i].name, m.mean, m.std);
+	}
+	rn_params_fini(&p);
+}
+
 static void test_init(void)
 {
 	enum { IN = 200, OUT = 150 };
@@ -67,6 +115,7 @@ static void test_init(void)
 	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++)
 		get(&p, row[i].name, IN, OUT, row[i].init, row[i].arg);
 	get(&p, "fill", 3, 0, RN_INIT_FILL, -2.5);
+	check_shaped();
 	T_CALL(rn_params_init(&p, 1, &err), &err);
 	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
 		struct moments m = moments_of(&p.items[i]);
