@@ -146,12 +146,14 @@ static void F(load_rows)(real *d, const struct F(src) *s, const struct F(pos) *p
 }
 
 /* The same for whole rows, in vectors: the last vector of a row is stored whole, and the next
- * row covers what it wrote too much.  w: the width, where it is known. */
+ * rows cover what it wrote too much, but for the last rows: behind them is another register's
+ * block.  w: the width, where it is known. */
 VINLINE void F(load_whole)(real *d, const struct F(src) *s, const struct F(pos) *p,
 			   const uint32_t w)
 {
 	uint32_t rows = p->n / w, full = (w - 1) / F(LANES) * F(LANES);
 	F(mask) m = F(first)(w - full), none = F(first)(0);
+	const real *end = d + (size_t)rows * w;
 
 	for (uint32_t i = 0; i < rows; i++, d += w) {
 		uint32_t r = s->rows[p->row + i];
@@ -161,7 +163,7 @@ VINLINE void F(load_whole)(real *d, const struct F(src) *s, const struct F(pos) 
 		F(fetch)(s, p->row + i, 0, w);
 		for (uint32_t f = 0; f < full; f += F(LANES))
 			F(store)(d + f, there ? F(load)(x + f) : F(set1)(0));
-		if (i + 1 < rows)
+		if (end - d >= (ptrdiff_t)(full + F(LANES)))
 			F(store)(d + full, F(load_n)(x + full, there ? m : none));
 		else
 			F(store_n)(d + full, m, F(load_n)(x + full, there ? m : none));

@@ -261,8 +261,7 @@ static void F(run_spmm)(const struct rn_kargs *a, uint32_t part)
 		return;
 	}
 	s.end = a->idx[0][o->rows];
-	s.ahead = bytes <= 256 << 10 ? 0 : o->width * sizeof(real) > 512 ? 4
-		  : o->width * sizeof(real) > 64 ? 8 : 16;
+	s.ahead = bytes <= 256 << 10 ? 0 : o->width * sizeof(real) > 64 ? 8 : 16;
 	for (uint32_t f = 0; f < o->width;) {
 		unsigned nv = (o->width - f + F(LANES) - 1) / F(LANES), last;
 
