@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rn-explain: the canonical plan of a spec, a stream or a model, as text or as
- * a spec again; what it becomes when it is optimised, and what that costs; and
+ * rn-explain: the canonical plan of a spec, a stream or a model, as text, as a
+ * spec again or as a graph; what it becomes when it is optimised, and what that costs; and
  * where a staged placement cuts it.
  */
 #include "../lib/base/json.h"
@@ -13,6 +13,7 @@
 
 static const struct rn_opt opts[] = {
 	{ .name = "json", .type = RN_OPT_FLAG, .help = "print a spec, which rn-train accepts" },
+	{ .name = "dot", .type = RN_OPT_FLAG, .help = "print a graph for Graphviz's dot" },
 	{ .name = "optimized", .type = RN_OPT_FLAG,
 	  .help = "the plan after its rewrites, too, and what each stage costs" },
 	{ .name = "analyze", .type = RN_OPT_FLAG, .help = "... and takes: some epochs are run" },
@@ -184,7 +185,12 @@ static int print_text(const struct rn_cli *c, const struct rn_planned *p, uint32
 	}
 	if (rc)
 		rn_log(&c->ctx, RN_LOG_WARN, "no schemas: %s", why.msg);
-	rc = rn_plan_explain(p->plan, rc ? NULL : schemas, rows, text, e);
+	if (rn_cli_flag(c, "dot"))
+		rc = rn_plan_dot(p->plan,
+				 &(struct rn_plan_dot){ .id = "n", .schemas = rc ? NULL : schemas,
+							.rows = rows }, text, e);
+	else
+		rc = rn_plan_explain(p->plan, rc ? NULL : schemas, rows, text, e);
 done:
 	for (uint32_t i = 0; schemas && i < n; i++)
 		rn_schema_fini(&schemas[i]);
@@ -212,35 +218,50 @@ static bool analyzes(const struct rn_cli *c)
 	return rn_cli_flag(c, "optimized") || rn_cli_flag(c, "analyze") || rn_cli_flag(c, "program");
 }
 
-/* What the rewrites did, what they made, and what its fits cost: this reads the data. */
-static int print_analysis(const struct rn_cli *c, const struct rn_planned *p, struct rn_str *text,
-			  struct rn_err *e)
+static int print_both(const struct rn_cli *c, const struct rn_planned *p, uint32_t out,
+		      const struct rn_analyze_text *plans, const json_t *o, struct rn_str *text,
+		      struct rn_err *e)
+{
+	const json_t *did = json_object_get(o, "rewrites");
+
+	if (plans->written.len)
+		rn_str_add(text, plans->written.s);
+	else
+		RN_TRY(print_text(c, p, out, text, e));
+	rn_str_add(text, "\nrewritten:\n");
+	for (size_t i = 0; i < json_array_size(did); i++)
+		rn_str_addf(text, "%s\n", json_string_value(json_array_get(did, i)));
+	rn_str_addf(text, "%s%s", json_array_size(did) ? "\n" : "", plans->run.s);
+	return rn_analyze_print(o, text, e);
+}
+
+/* The plan, what the rewrites did, what they made, and what its fits cost: this reads the data. */
+static int print_analysis(const struct rn_cli *c, const struct rn_planned *p, uint32_t out,
+			  struct rn_str *text, struct rn_err *e)
 {
 	struct rn_analyze_conf conf = {
 		.train = { .ctx = &c->ctx, .plan = p->plan, .carried = p->carried },
 		.epochs = rn_cli_flag(c, "analyze") ? (uint32_t)rn_cli_int(c, "epochs") : 0,
 		.program = rn_cli_flag(c, "program"),
+		.written_mem = json_object_get(c->opt, "mem") ? c->ctx.mem_limit : 0,
+		.dot = rn_cli_flag(c, "dot"),
 	};
-	bool json = rn_cli_flag(c, "json");
-	struct rn_str plan = RN_STR_INIT;
-	const json_t *did;
+	struct rn_analyze_text plans = { RN_STR_INIT, RN_STR_INIT };
 	json_t *o = NULL;
-	int rc = rn_analyze(&conf, &plan, &o, e);
+	int rc = rn_analyze(&conf, &plans, &o, e);
 
-	if (!rc && json) {
+	if (!rc && rn_cli_flag(c, "json")) {
 		rn_json_print(o, 4, text);
 		rn_str_addc(text, '\n');
+	} else if (!rc && conf.dot) {
+		rn_str_addf(text, "%s%s", plans.written.len ? plans.written.s : "", plans.run.s);
 	} else if (!rc) {
-		did = json_object_get(o, "rewrites");
-		rn_str_add(text, "\nrewritten:\n");
-		for (size_t i = 0; i < json_array_size(did); i++)
-			rn_str_addf(text, "%s\n", json_string_value(json_array_get(did, i)));
-		rn_str_addf(text, "%s%s", json_array_size(did) ? "\n" : "", plan.s);
-		rc = rn_analyze_print(o, text, e);
+		rc = print_both(c, p, out, &plans, o, text, e);
 	}
 	if (!rc)
 		rc = rn_str_check(text, e);
-	rn_str_fini(&plan);
+	rn_str_fini(&plans.written);
+	rn_str_fini(&plans.run);
 	json_decref(o);
 	return rc;
 }
@@ -259,6 +280,11 @@ static int check_options(const struct rn_cli *c, struct rn_err *e)
 				  (long long)rn_cli_int(c, "epochs"));
 	if (json_object_get(c->opt, "epochs") && !rn_cli_flag(c, "analyze"))
 		return rn_err_set(e, RN_EUSAGE, "--epochs wants --analyze");
+	if (rn_cli_flag(c, "dot") &&
+	    (staged || rn_cli_flag(c, "json") || rn_cli_flag(c, "program")))
+		return rn_err_set(e, RN_EUSAGE, "--dot is a graph of the plan alone, without %s",
+				  staged ? "a placement" : rn_cli_flag(c, "json") ? "--json"
+										  : "--program");
 	if (staged && rn_cli_flag(c, "json"))
 		return rn_err_set(e, RN_EUSAGE, "--json is the plan alone, without a placement");
 	return 0;
@@ -273,14 +299,19 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 
 	RN_TRY(check_options(c, e));
 	rc = load(c, &p, &out, e);
-	if (!rc && !rn_cli_flag(c, "json"))
-		rc = print_text(c, &p, out, &text, e);
-	else if (!rc && !analyzes(c))
-		rc = print_json(&p, &text, e);
+	if (rn_cli_flag(c, "dot"))
+		rn_str_add(&text, "digraph plan {\n"
+				  "\tnode [shape=box, fontname=\"monospace\", fontsize=10];\n"
+				  "\tedge [fontname=\"monospace\", fontsize=9];\n");
 	if (!rc && analyzes(c))
-		rc = print_analysis(c, &p, &text, e);
+		rc = print_analysis(c, &p, out, &text, e);
+	else if (!rc && rn_cli_flag(c, "json"))
+		rc = print_json(&p, &text, e);
+	else if (!rc)
+		rc = print_text(c, &p, out, &text, e);
 	if (!rc && !strcmp(rn_cli_string(c, "placement"), "staged"))
 		rc = print_cut(c, &p, &text, e);
+	rn_str_add(&text, rn_cli_flag(c, "dot") ? "}\n" : "");
 	if (!rc)
 		rc = rn_cli_put(c, &text, e);
 	rn_str_fini(&text);

@@ -450,7 +450,47 @@ void rn_binding_free(struct rn_binding *x)
 	free(x->now);
 	rn_plan_free(x->plan);
 	rn_str_fini(&x->log);
+	rn_folded_fini(&x->folded);
 	free(x);
+}
+
+static void mark_lowered(const struct rn_binding *x, uint32_t node, bool *mark);
+
+int rn_binding_release(struct rn_binding *x, const uint32_t *nodes, size_t n, struct rn_err *e)
+{
+	bool *keep, *of = NULL;
+	int rc;
+
+	RN_TRY(rn_calloc(x->plan->nnodes, sizeof *keep, "a binding", &keep, e));
+	rc = rn_calloc(x->plan->nnodes, sizeof *of, "a binding", &of, e);
+	for (size_t k = 0; k < n && !rc; k++) {
+		memset(of, 0, x->plan->nnodes * sizeof *of);
+		mark_lowered(x, x->now[nodes[k]], of);
+		for (uint32_t i = 0; i < x->plan->nnodes; i++)
+			keep[i] |= of[i];
+	}
+	for (uint32_t i = 0; i < x->plan->nruns; i++)
+		keep[x->plan->runs[i].node] = true;
+	for (uint32_t i = 0; i < x->plan->nnodes && !rc; i++) {
+		struct rn_bound *b = &x->nodes[i];
+
+		if (keep[i])
+			continue;
+		if (b->state && b->op->close)
+			b->op->close(b->state);
+		free(b->state);
+		b->state = NULL;
+		rn_rel_unref(b->rel);
+		b->rel = NULL;
+	}
+	free(of);
+	free(keep);
+	return rc;
+}
+
+struct rn_folded *rn_binding_folded(struct rn_binding *x)
+{
+	return &x->folded;
 }
 
 const struct rn_plan *rn_binding_plan(const struct rn_binding *x)

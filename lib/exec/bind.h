@@ -6,6 +6,7 @@
 #define RN_EXEC_BIND_H
 
 #include "../plan/rewrite/rewriting.h"
+#include "folded.h"
 #include "lower.h"
 
 struct rn_bound {
@@ -29,6 +30,7 @@ struct rn_binding {
 	struct rn_bound *nodes;    /* of plan */
 	size_t cap;
 	struct rn_str log; /* what rewrites did */
+	struct rn_folded folded;   /* shared by the programs that are lowered from it */
 	double seconds;
 };
 

@@ -71,6 +71,12 @@ RN_MUST_CHECK int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b,
 				 struct rn_plan *plan, struct rn_rel *const *carried,
 				 struct rn_binding **out, struct rn_err *e);
 void rn_binding_free(struct rn_binding *x); /* NULL is fine */
+/* From now on only these nodes are lowered or predicted: rows and index arrays of others go.
+ * Content and states of the nodes of runs stay, and all schemas and counts. */
+RN_MUST_CHECK int rn_binding_release(struct rn_binding *x, const uint32_t *nodes, size_t n,
+				     struct rn_err *e);
+/* What programs that are lowered from it fold, and share (folded.h). */
+struct rn_folded *rn_binding_folded(struct rn_binding *x);
 /* The rewritten plan: what the runs need, with the stages that rewrites added.  Instructions of
  * programs have their stages' numbers in it. */
 const struct rn_plan *rn_binding_plan(const struct rn_binding *x);

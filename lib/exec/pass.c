@@ -66,7 +66,7 @@ static int fold(const struct rn_optimize *o, struct rn_prog *p, struct rn_err *e
 
 	if (!begin(o, p, RN_RW_FOLD))
 		return 0;
-	RN_TRY(rn_pass_fold(p, o->backend, e));
+	RN_TRY(rn_pass_fold_shared(p, o->backend, o->folded, e));
 	end(o, p, RN_RW_FOLD, before - p->ninsts);
 	return 0;
 }
@@ -118,6 +118,7 @@ enum { IDLE_BYTES = 16 << 20, IDLE_BYTES_SHORT = 64 << 10 };
 
 static int recompute(const struct rn_optimize *o, struct rn_prog *p, struct rn_err *e)
 {
+	struct rn_prog_fixed fixed;
 	uint32_t at, count = 0;
 	uint64_t peak;
 	bool few;
@@ -125,6 +126,8 @@ static int recompute(const struct rn_optimize *o, struct rn_prog *p, struct rn_e
 	if (o->staged || !begin(o, p, RN_RW_RECOMPUTE))
 		return 0;
 	RN_TRY(rn_prog_peak(p, &peak, &at, e));
+	RN_TRY(rn_prog_fixed(p, &fixed, e));
+	peak += fixed.constants + fixed.indices + fixed.stored;
 	few = o->ctx && o->ctx->mem_limit && peak > o->ctx->mem_limit;
 	RN_TRY(rn_pass_recompute(p, few ? IDLE_BYTES_SHORT : IDLE_BYTES, &count, e));
 	end(o, p, RN_RW_RECOMPUTE, count);
@@ -143,6 +146,7 @@ int rn_prog_finish(const struct rn_optimize *o, struct rn_prog *p, uint32_t *con
 		RN_TRY(rn_pass_fuse(p, o->staged, e));
 		end(o, p, RN_RW_FUSE, before - p->ninsts);
 	}
+	RN_TRY(rn_pass_sweep(p, live, n, e)); /* what is left is what it needs */
 	RN_TRY(recompute(o, p, e));
 	return rn_pass_sweep(p, live, n, e);
 }

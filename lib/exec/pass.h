@@ -10,6 +10,8 @@
 #include "../dev/backend.h"
 #include "../plan/rewrite.h"
 
+struct rn_folded;
+
 /* What the passes did to a program, by rewrite. */
 struct rn_pass_log {
 	struct rn_pass_did {
@@ -25,6 +27,7 @@ struct rn_optimize {
 	struct rn_backend *backend; /* for constants */
 	bool staged;                /* stages will be cut apart */
 	struct rn_pass_log *log;    /* zeroed, to be added to; or NULL */
+	struct rn_folded *folded;   /* what other programs folded, to be shared; or NULL */
 };
 
 /* All passes before gradients.  roots: the values that are wanted, with those to keep. */
@@ -40,6 +43,9 @@ RN_MUST_CHECK int rn_prog_finish(const struct rn_optimize *o, struct rn_prog *p,
  * constants and their instructions go.  Segment sums of products inside a stage are
  * recognised as by rn_pass_sparse, whatever other stages are in the program. */
 RN_MUST_CHECK int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e);
+/* The same, but for what is in `folded` already (folded.h); what is new is added to it. */
+RN_MUST_CHECK int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b,
+				      struct rn_folded *folded, struct rn_err *e);
 
 /* Row-wise functions of gathered rows -> gathers of their results. */
 RN_MUST_CHECK int rn_pass_hoist(struct rn_prog *p, uint32_t *count, struct rn_err *e);
@@ -84,6 +90,15 @@ RN_MUST_CHECK int rn_pass_recompute(struct rn_prog *p, uint64_t min, uint32_t *c
 				    struct rn_err *e);
 /* The most bytes of results that are live at once, and at which instruction. */
 RN_MUST_CHECK int rn_prog_peak(struct rn_prog *p, uint64_t *bytes, uint32_t *at, struct rn_err *e);
+/* The largest results that are live there, in order of size; up to `most` of them. */
+RN_MUST_CHECK int rn_prog_largest(struct rn_prog *p, uint32_t at, uint32_t *vals, uint32_t most,
+				  uint32_t *n, struct rn_err *e);
+/* Bytes that a program needs besides its results.  What values share counts once. */
+struct rn_prog_fixed {
+	uint64_t constants, indices, stored; /* stored: parameters and optimizer slots */
+};
+RN_MUST_CHECK int rn_prog_fixed(const struct rn_prog *p, struct rn_prog_fixed *out,
+				struct rn_err *e);
 
 /* Renumber after passes that left holes: drop dead instructions, values, arrays.
  * `live`: values to keep beside those with `keep`; renumbered in place. */

@@ -5,8 +5,9 @@
  * recognised first (pass_sparse.c), so that no product per edge is kept as a
  * constant; within a stage only, so that a plan gives the same bits when other
  * processes ran a part of it.  Numbers (RN_EW_IMM) stay instructions: gradients and fusion read
- * them.  A view of a constant shares its data.
+ * them.  A view of a constant shares its data, and programs share what they fold alike.
  */
+#include "folded.h"
 #include "pass_util.h"
 
 #include "../dev/machine.h"
@@ -20,6 +21,10 @@ struct fold {
 	bool *wanted; /* … and something that is not fixed reads it */
 	struct rn_prog q; /* the instructions that make them */
 	uint32_t *at;     /* value of p -> value of q */
+	struct rn_folded *folded; /* NULL: nothing is shared */
+	uint64_t *keys;           /* … by these; NULL: nothing is large enough */
+	struct rn_buf **made;     /* memory for wanted values of p, where the backend works in ours */
+	void **mem;               /* the same by value of q */
 };
 
 static bool is_fixed(const struct fold *f, const struct rn_inst *i)
@@ -52,6 +57,7 @@ static uint32_t find(struct fold *f)
 {
 	uint32_t n = 0;
 
+	memset(f->wanted, 0, f->p->nvals * sizeof *f->wanted);
 	for (uint32_t v = 0; v < f->p->nvals; v++)
 		f->fixed[v] = f->p->vals[v].kind == RN_V_CONST;
 	for (uint32_t j = 0; j < f->p->ninsts; j++)
@@ -113,6 +119,61 @@ out:
 	return rc;
 }
 
+static void become(struct rn_val *x, struct rn_buf *data)
+{
+	x->kind = RN_V_CONST;
+	x->data = data;
+	x->inst = RN_NONE;
+	x->diff = x->random = false;
+}
+
+/* What another program folded already is not run again; *any: there was something. */
+static void take_folded(struct fold *f, bool *any)
+{
+	*any = false;
+	for (uint32_t v = 0; f->keys && v < f->p->nvals; v++) {
+		struct rn_val *x = &f->p->vals[v];
+		struct rn_buf *data;
+
+		if (!f->wanted[v] || x->kind != RN_V_INST)
+			continue;
+		data = rn_folded_find(f->folded, f->keys[v], x);
+		if (!data)
+			continue;
+		become(x, rn_buf_ref(data));
+		*any = true;
+	}
+}
+
+static bool is_view_of_const(const struct fold *f, const struct rn_inst *i)
+{
+	return i->op == RN_P_VIEW && f->p->vals[i->in[0].val].kind == RN_V_CONST;
+}
+
+static bool is_taken(const struct fold *f, uint32_t j)
+{
+	return rn_pass_present(f->p, j) && f->wanted[f->p->insts[j].out] &&
+	       f->p->vals[f->p->insts[j].out].kind == RN_V_INST;
+}
+
+/* Where the wanted values are made: in buffers that they keep. */
+static int make_room(struct fold *f, struct rn_err *e)
+{
+	RN_TRY(rn_calloc(f->p->nvals, sizeof *f->made, "folding", &f->made, e));
+	RN_TRY(rn_calloc(f->q.nvals, sizeof *f->mem, "folding", &f->mem, e));
+	for (uint32_t j = 0; j < f->p->ninsts; j++) {
+		const struct rn_inst *i = &f->p->insts[j];
+		const struct rn_val *x = &f->p->vals[i->out];
+
+		if (!is_taken(f, j) || i->op == RN_P_VIEW)
+			continue;
+		RN_TRY(rn_buf_new_raw((size_t)x->rows * x->width * sizeof(float),
+				      "a folded value", &f->made[i->out], e));
+		f->mem[f->at[i->out]] = f->made[i->out]->data;
+	}
+	return 0;
+}
+
 static int take(struct fold *f, struct rn_backend *b, struct rn_machine *m, uint32_t v,
 		struct rn_err *e)
 {
@@ -123,45 +184,77 @@ static int take(struct fold *f, struct rn_backend *b, struct rn_machine *m, uint
 	void *mem;
 	int rc = 0;
 
-	if (i->op == RN_P_VIEW && f->p->vals[i->in[0].val].kind == RN_V_CONST) {
-		buf = rn_buf_ref(f->p->vals[i->in[0].val].data);
+	if (is_view_of_const(f, i)) {
+		become(x, rn_buf_ref(f->p->vals[i->in[0].val].data));
+		return 0;
+	}
+	if (f->made && f->made[v]) {
+		buf = f->made[v];
+		f->made[v] = NULL;
 	} else {
-		RN_TRY(rn_buf_new(need, "a folded value", &buf, e));
+		RN_TRY(rn_buf_new_raw(need, "a folded value", &buf, e));
 		mem = rn_machine_ptr(m, f->at[v], &bytes);
 		if (need)
 			rc = b->copy_out(b, buf->data, mem, need, e);
-		if (rc) {
-			rn_buf_unref(buf);
-			return rc;
-		}
 	}
-	x->kind = RN_V_CONST;
-	x->data = buf;
-	x->inst = RN_NONE;
-	x->diff = x->random = false;
+	if (!rc && f->keys)
+		rc = rn_folded_add(f->folded, f->keys[v], x, buf, e);
+	if (rc) {
+		rn_buf_unref(buf);
+		return rc;
+	}
+	become(x, buf);
 	return 0;
 }
 
 static int run(struct fold *f, struct rn_backend *b, struct rn_err *e)
 {
-	struct rn_machine *m;
+	struct rn_machine *m = NULL;
 	int rc;
 
 	RN_TRY(extract(f, e));
-	RN_TRY(rn_machine_new(&f->q, b, RN_F32, NULL, NULL, NULL, &m, e));
+	if (b->host)
+		RN_GOTO(out, make_room(f, e));
+	RN_GOTO(out, rn_machine_new(&f->q, b, RN_F32, NULL, NULL, f->mem, &m, e));
 	rc = rn_machine_run(m, 0, f->q.ninsts, 0, e);
 	/* In order of the instructions: views come behind what they show. */
 	for (uint32_t j = 0; j < f->p->ninsts && !rc; j++)
-		if (rn_pass_present(f->p, j) && f->wanted[f->p->insts[j].out])
+		if (is_taken(f, j))
 			rc = take(f, b, m, f->p->insts[j].out, e);
+out:
 	rn_machine_free(m);
+	for (uint32_t v = 0; f->made && v < f->p->nvals; v++)
+		rn_buf_unref(f->made[v]);
+	free(f->made);
+	free(f->mem);
 	return rc;
 }
 
-int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e)
+/* Find what to fold, less what is there already; *any: there is something. */
+static int find_new(struct fold *f, bool *any, struct rn_err *e)
 {
-	struct fold f = { .p = p };
-	bool *live = NULL;
+	bool large;
+
+	*any = find(f);
+	if (!*any || !f->folded)
+		return 0;
+	RN_TRY(rn_folded_keys(f->p, f->fixed, f->wanted, &f->keys, &large, e));
+	if (!large) {
+		free(f->keys);
+		f->keys = NULL;
+		return 0;
+	}
+	take_folded(f, &large);
+	if (large) /* what it was made of may be wanted no more; holes stay to be buried */
+		(void)find(f);
+	return 0;
+}
+
+int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b, struct rn_folded *folded,
+			struct rn_err *e)
+{
+	struct fold f = { .p = p, .folded = folded };
+	bool *live = NULL, any;
 	int rc;
 
 	RN_TRY(rn_pass_sparse_within(p, e));
@@ -169,7 +262,8 @@ int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e)
 	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.fixed, "folding", &f.fixed, e));
 	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.wanted, "folding", &f.wanted, e));
 	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.at, "folding", &f.at, e));
-	if (find(&f)) {
+	RN_GOTO(out, find_new(&f, &any, e));
+	if (any) {
 		RN_GOTO(out, run(&f, b, e));
 		RN_GOTO(out, rn_calloc(p->nvals, sizeof *live, "folding", &live, e));
 		memset(live, true, p->nvals * sizeof *live);
@@ -178,8 +272,14 @@ int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e)
 out:
 	rn_prog_fini(&f.q);
 	free(live);
+	free(f.keys);
 	free(f.at);
 	free(f.wanted);
 	free(f.fixed);
 	return rc;
+}
+
+int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e)
+{
+	return rn_pass_fold_shared(p, b, NULL, e);
 }

@@ -16,6 +16,7 @@
 struct life {
 	uint64_t bytes;
 	uint32_t from, to; /* first and last instruction that need it */
+	bool over;         /* the last one writes its result in its place (machine.h) */
 };
 
 struct recompute {
@@ -40,6 +41,44 @@ static void note_use(struct recompute *r, uint32_t val, uint32_t j)
 		r->life[v].to = j;
 }
 
+/* May instruction j, elementwise, write its result over operand k?  That dies then, and no other
+ * operand lies there and is read in another order. */
+static bool is_overwritten(const struct recompute *r, uint32_t j, uint32_t k)
+{
+	const struct rn_prog *p = r->p;
+	const struct rn_inst *i = &p->insts[j];
+	const struct rn_val *o = &p->vals[i->out], *v;
+	uint32_t at;
+
+	if (i->in[k].val == RN_NONE || i->in[k].fmap != RN_NONE || i->in[k].rmap != RN_NONE)
+		return false;
+	v = &p->vals[i->in[k].val];
+	at = root_of(p, i->in[k].val);
+	if (v->kind != RN_V_INST || p->vals[at].kind != RN_V_INST || v->index ||
+	    v->rows != o->rows || v->width != o->width || r->life[at].to != j)
+		return false;
+	for (uint32_t x = 0; x < i->nin; x++)
+		if (x != k && i->in[x].val != RN_NONE && root_of(p, i->in[x].val) == at &&
+		    (i->in[x].fmap != RN_NONE || i->in[x].rmap != RN_NONE))
+			return false;
+	return true;
+}
+
+static void find_overwritten(struct recompute *r)
+{
+	for (uint32_t j = 0; j < r->p->ninsts; j++) {
+		const struct rn_inst *i = &r->p->insts[j];
+
+		if ((i->op != RN_P_EW && i->op != RN_P_ELEM) || !rn_pass_present(r->p, j))
+			continue;
+		for (uint32_t k = 0; k < i->nin; k++)
+			if (is_overwritten(r, j, k)) {
+				r->life[root_of(r->p, i->in[k].val)].over = true;
+				break;
+			}
+	}
+}
+
 static int find_lives(struct recompute *r, struct rn_err *e)
 {
 	const struct rn_prog *p = r->p;
@@ -58,12 +97,13 @@ static int find_lives(struct recompute *r, struct rn_err *e)
 		else if (i->op != RN_P_VIEW)
 			r->life[i->out] =
 				(struct life){ (uint64_t)v->rows * v->width * sizeof(float), j,
-					       v->keep ? p->ninsts : j };
+					       v->keep ? p->ninsts : j, false };
 		else if (v->keep)
 			r->life[root_of(p, i->out)].to = p->ninsts;
 		for (uint32_t k = 0; k < i->nin; k++)
 			note_use(r, i->in[k].val, j);
 	}
+	find_overwritten(r);
 	return 0;
 }
 
@@ -77,7 +117,7 @@ static uint32_t find_peak(const struct recompute *r, uint64_t *bytes, int64_t *c
 	memset(change, 0, ((size_t)p->ninsts + 2) * sizeof *change);
 	for (uint32_t v = 0; v < p->nvals; v++) {
 		change[r->life[v].from] += (int64_t)r->life[v].bytes;
-		change[r->life[v].to + 1] -= (int64_t)r->life[v].bytes;
+		change[r->life[v].to + !r->life[v].over] -= (int64_t)r->life[v].bytes;
 	}
 	for (uint32_t j = 0; j < p->ninsts; j++) {
 		now += change[j];
@@ -115,7 +155,8 @@ static bool is_cheap(const struct rn_inst *i)
 }
 
 /* The uses of v around instruction `at`: is there one before (or v is made before), and
- * where is the next?  False: one of them is at it, or through a view. */
+ * where is the next?  False: one of them is at it, or through a view, or the next is so near
+ * that there would be no less to hold. */
 static bool find_gap(const struct recompute *r, uint32_t v, uint32_t at, uint32_t *next)
 {
 	const struct rn_prog *p = r->p;
@@ -133,7 +174,7 @@ static bool find_gap(const struct recompute *r, uint32_t v, uint32_t at, uint32_
 				*next = j;
 		}
 	}
-	return *next != RN_NONE;
+	return *next != RN_NONE && *next > at + 1;
 }
 
 /* Is all that v is made of there when instruction `at` runs? */
@@ -218,14 +259,39 @@ int rn_prog_peak(struct rn_prog *p, uint64_t *bytes, uint32_t *at, struct rn_err
 	return rc;
 }
 
+int rn_prog_largest(struct rn_prog *p, uint32_t at, uint32_t *vals, uint32_t most, uint32_t *n,
+		    struct rn_err *e)
+{
+	struct recompute r = { .p = p };
+	int rc = find_lives(&r, e);
+
+	*n = 0;
+	for (uint32_t v = 0; v < p->nvals && !rc; v++) {
+		const struct life *l = &r.life[v];
+		uint32_t k;
+
+		if (!l->bytes || l->from > at || l->to < at || (l->over && l->to == at))
+			continue;
+		for (k = *n; k > 0 && r.life[vals[k - 1]].bytes < l->bytes; k--)
+			if (k < most)
+				vals[k] = vals[k - 1];
+		if (k < most)
+			vals[k] = v;
+		*n += *n < most;
+	}
+	free(r.life);
+	return rc;
+}
+
 int rn_pass_recompute(struct rn_prog *p, uint64_t min, uint32_t *count, struct rn_err *e)
 {
 	struct recompute r = { .p = p };
 	struct rn_err local;
-	int rc;
+	uint32_t most = p->ninsts; /* it ends anyway */
+	int rc = 0;
 
 	e = e ? e : &local;
-	for (;;) {
+	while (most--) {
 		uint32_t at, next, v;
 		uint64_t bytes;
 

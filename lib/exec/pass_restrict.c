@@ -7,8 +7,9 @@
  * index arrays are composed with the classes, constants are compacted, and
  * where a value has more rows than one of its readers wants, that reader gets
  * a gather.  Values keep their numbers.  Dropout draws keep the ordinals that
- * the rows had.  Values of one row (parameters) stay as they are.  Every row
- * that is left has the bits that it had.
+ * the rows had.  Values of one row (parameters) stay as they are, and so does what is long
+ * and nearly all needed: then programs of other roots share constants and index arrays with
+ * this one, and nothing is copied.  Every row that is left has the bits that it had.
  */
 #include "pass_util.h"
 
@@ -238,6 +239,21 @@ static int need_of(struct restr *q, const struct rn_inst *i)
 	return 0;
 }
 
+/* Not worth leaving rows out of: so many, and at most one of so many is not needed. */
+enum { LONG_ROWS = 1 << 15, SPARED = 64 };
+
+static void keep_whole(struct restr *q, uint32_t v)
+{
+	uint32_t n = 0;
+
+	if (!q->touched[v] || q->all[v] || q->rows[v] < LONG_ROWS)
+		return;
+	for (size_t w = 0; w < words(q->rows[v]); w++)
+		n += (uint32_t)__builtin_popcountll(q->need[v][w]);
+	if (q->rows[v] - n <= q->rows[v] / SPARED)
+		q->all[v] = true;
+}
+
 static int find_needs(struct restr *q, const uint32_t *roots, size_t n)
 {
 	struct rn_prog *p = q->p;
@@ -251,10 +267,16 @@ static int find_needs(struct restr *q, const uint32_t *roots, size_t n)
 	}
 	for (size_t k = 0; k < n; k++)
 		need_all(q, roots[k]);
-	for (uint32_t j = p->ninsts; j-- > 0;)
-		if (rn_pass_present(p, j) &&
-		    (q->touched[p->insts[j].out] || rn_pass_is_step(&p->insts[j])))
-			RN_TRY(need_of(q, &p->insts[j]));
+	for (uint32_t j = p->ninsts; j-- > 0;) {
+		if (!rn_pass_present(p, j) ||
+		    (!q->touched[p->insts[j].out] && !rn_pass_is_step(&p->insts[j])))
+			continue;
+		keep_whole(q, p->insts[j].out);
+		RN_TRY(need_of(q, &p->insts[j]));
+	}
+	for (uint32_t v = 0; v < p->nvals; v++)
+		if (p->vals[v].kind == RN_V_CONST)
+			keep_whole(q, v);
 	return 0;
 }
 

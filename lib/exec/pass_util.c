@@ -64,6 +64,47 @@ int rn_pass_bury(struct rn_prog *p, const bool *live, struct rn_err *e)
 	return 0;
 }
 
+static int by_address(const void *a, const void *b)
+{
+	uintptr_t x = (uintptr_t)*(struct rn_buf *const *)a, y = (uintptr_t)*(struct rn_buf *const *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The bytes of buffers, each once. */
+static uint64_t sum_once(const struct rn_buf **list, size_t n)
+{
+	uint64_t sum = 0;
+
+	if (n > 1)
+		qsort(list, n, sizeof *list, by_address);
+	for (size_t k = 0; k < n; k++)
+		sum += k && list[k] == list[k - 1] ? 0 : list[k]->size;
+	return sum;
+}
+
+int rn_prog_fixed(const struct rn_prog *p, struct rn_prog_fixed *out, struct rn_err *e)
+{
+	const struct rn_buf **list;
+	size_t n = 0;
+
+	*out = (struct rn_prog_fixed){ 0 };
+	RN_TRY(rn_calloc(p->nvals > p->nidx ? p->nvals : p->nidx, sizeof *list, "a program's size",
+			 &list, e));
+	for (uint32_t v = 0; v < p->nvals; v++) {
+		if (p->vals[v].kind == RN_V_CONST)
+			list[n++] = p->vals[v].data;
+		else if (p->vals[v].kind != RN_V_INST)
+			out->stored += (uint64_t)p->vals[v].width * sizeof(float);
+	}
+	out->constants = sum_once(list, n);
+	for (n = 0; n < p->nidx; n++)
+		list[n] = p->idx[n].data;
+	out->indices = sum_once(list, n);
+	free(list);
+	return 0;
+}
+
 int rn_pass_uses(const struct rn_prog *p, uint32_t **uses, struct rn_err *e)
 {
 	RN_TRY(rn_calloc(p->nvals, sizeof **uses, "use counts", uses, e));

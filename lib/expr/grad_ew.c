@@ -202,9 +202,79 @@ static bool is_outer(const struct rn_grad *q, const struct rn_inst *i, uint32_t 
 	       i->in[!k].fmap == RN_NONE;
 }
 
+static const struct rn_inst *scalar_maker(const struct rn_prog *p, uint32_t val, enum rn_ew fn)
+{
+	const struct rn_val *v = &p->vals[val];
+	const struct rn_inst *i = v->kind == RN_V_INST ? &p->insts[v->inst] : NULL;
+
+	return i && i->op == RN_P_EW && i->fn == fn ? i : NULL;
+}
+
+/* Operand k of a product of values of one shape, none of them read through a map? */
+static bool is_factor(const struct rn_prog *p, const struct rn_inst *mul, unsigned k)
+{
+	const struct rn_val *o = &p->vals[mul->out], *v = &p->vals[mul->in[k].val];
+
+	return mul->in[k].fmap == RN_NONE && v->rows == o->rows && v->width == o->width;
+}
+
+/* The product of y and this mask, by the stage that made y; RN_NONE: there is none. */
+static uint32_t find_masked(const struct rn_grad *q, const struct rn_inst *y, uint32_t mask)
+{
+	const struct rn_prog *p = q->p;
+
+	for (uint32_t j = p->vals[y->out].inst + 1; j < p->ninsts; j++) {
+		const struct rn_inst *i = &p->insts[j];
+
+		if (i->out >= q->nvals)
+			break;
+		if (i->op != RN_P_EW || i->fn != RN_EW_MUL || i->stage != y->stage)
+			continue;
+		for (unsigned k = 0; k < 2; k++)
+			if (i->in[k].val == y->out && i->in[!k].val == mask && is_factor(p, i, 0) &&
+			    is_factor(p, i, 1))
+				return i->out;
+	}
+	return RN_NONE;
+}
+
+/* A dropout behind a ReLU: y = relu(x), d = y * mask, and y's gradient is g = h * mask.  Then d
+ * is positive where both have let the number through: dx = d > 0 ? h / (1 - p) : 0, for which
+ * neither y nor the mask has to be there.  Where the mask is 0, dx is 0 and not h * 0, which
+ * matters only for a zero's sign and where h is not finite. */
+static int grad_dropped(struct rn_grad *q, const struct rn_inst *i, uint32_t g, bool *done,
+			struct term *out)
+{
+	const struct rn_inst *mul = scalar_maker(q->p, g, RN_EW_MUL), *mask = NULL;
+	struct rn_inst pair = *i, scale = rn_inst_init(RN_P_EW);
+	uint32_t h = RN_NONE;
+
+	*done = false;
+	for (unsigned k = 0; mul && k < 2; k++) {
+		const struct rn_inst *m = scalar_maker(q->p, mul->in[k].val, RN_EW_DROPMASK);
+
+		if (!m || !is_factor(q->p, mul, 0) || !is_factor(q->p, mul, 1))
+			continue;
+		mask = m;
+		h = mul->in[!k].val;
+	}
+	pair.in[0].val = mask ? find_masked(q, i, mask->out) : RN_NONE;
+	if (pair.in[0].val == RN_NONE)
+		return 0;
+	scale.fn = RN_EW_IMM;
+	scale.imm = mask->imm >= 1 ? 0 : 1 / (1 - mask->imm); /* as the mask has it */
+	pair.nin = 2;
+	pair.in[0].fmap = pair.in[0].rmap = RN_NONE;
+	pair.in[1] = pair.in[0];
+	VAL(&pair.in[1].val, rn_prog_add(q->p, &scale, 1, 0, NULL, q->e));
+	*done = true;
+	return formula(q, &pair, h, "a pos g b mul 0 select", out);
+}
+
 int rn_grad_ew(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
 {
 	const struct rn_val shape = q->p->vals[i->out];
+	bool done = false;
 	struct term t;
 
 	for (uint32_t k = 0; k < i->nin; k++) {
@@ -217,7 +287,10 @@ int rn_grad_ew(struct rn_grad *q, const struct rn_inst *i, uint32_t g)
 			RN_TRY(rn_grad_give(q, i->in[k].val, x));
 			continue;
 		}
-		RN_TRY(formula(q, i, g, formulas[i->fn][k], &t));
+		if (i->fn == RN_EW_RELU)
+			RN_TRY(grad_dropped(q, i, g, &done, &t));
+		if (!done)
+			RN_TRY(formula(q, i, g, formulas[i->fn][k], &t));
 		if (t.number) { /* a power of 0 */
 			struct term sum[2] = { t, { .number = true, .x = -0.0 } };
 

@@ -161,13 +161,17 @@ struct counts {
 	uint32_t n;       /* classes, and one for labels that are none */
 	uint64_t *tp, *predicted, *labelled;
 	uint64_t rows, right;
+	uint64_t few[3 * 64]; /* room for tp … of few classes: validation allocates nothing */
 };
 
 static int count(const struct rn_task *task, const struct rn_scored *s, struct counts *c,
 		 struct rn_err *e)
 {
 	c->n = class_count(task) + 1;
-	RN_TRY(rn_calloc((size_t)c->n * 3, sizeof *c->tp, "a metric", &c->tp, e));
+	if ((size_t)c->n * 3 <= sizeof c->few / sizeof *c->few)
+		c->tp = c->few;
+	else
+		RN_TRY(rn_calloc((size_t)c->n * 3, sizeof *c->tp, "a metric", &c->tp, e));
 	c->predicted = c->tp + c->n;
 	c->labelled = c->predicted + c->n;
 	for (uint64_t i = 0; i < s->rows; i++) {
@@ -219,7 +223,8 @@ static int class_metric(enum rn_metric m, const struct rn_task *task, const stru
 		*out = (double)c.right / (double)c.rows;
 	}
 out:
-	free(c.tp);
+	if (c.tp != c.few)
+		free(c.tp);
 	return rc;
 }
 

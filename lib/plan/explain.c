@@ -4,6 +4,8 @@
  *
  *   h1    = linear(drop0) 16 --no-bias --init glorot  -> (paper_id int64; z [16])  2708 rows
  *   fit(loss) --epochs 200 --lr 0.01
+ *
+ * and as a graph in the language of Graphviz: a box for each node, under its sources.
  */
 #include "plan_impl.h"
 
@@ -157,5 +159,118 @@ int rn_plan_explain(const struct rn_plan *p, const struct rn_schema *schemas, co
 		RN_TRY(print_options(p->runs[i].opt, t->opts, t->nopts, out, e));
 		rn_str_addc(out, '\n');
 	}
+	return rn_str_check(out, e);
+}
+
+/* ---- as a graph ------------------------------------------------------------------------------ */
+
+enum { DOT_LINE = 44, DOT_TEXT = 4 * DOT_LINE };
+
+/* Inside quotes, in lines that break at blanks; what is too long ends in dots. */
+static void print_quoted(const char *s, struct rn_str *out)
+{
+	size_t line = 0, n = 0;
+
+	for (; *s && (n < DOT_TEXT || (*s & 0xC0) == 0x80); s++, n++) {
+		if (*s == '\n' || (*s == ' ' && line > DOT_LINE)) {
+			rn_str_add(out, "\\n");
+			line = 0;
+			continue;
+		}
+		if (*s == '"' || *s == '\\')
+			rn_str_addc(out, '\\');
+		rn_str_addc(out, (unsigned char)*s < ' ' || *s == 127 ? ' ' : *s);
+		line++;
+	}
+	rn_str_add(out, *s ? "…" : "");
+}
+
+/* With the names that inputs were given; those that the language made up begin with _. */
+static void dot_edges(const struct rn_node *n, const struct rn_plan_dot *d, uint32_t i,
+		      struct rn_str *out)
+{
+	for (uint32_t k = 0; k < n->nin; k++) {
+		const char *name = n->in[k].as && *n->in[k].as != '_' ? n->in[k].as : n->in[k].opt;
+
+		rn_str_addf(out, "\t\t\"%s%u\" -> \"%s%u\"", d->id, n->in[k].node, d->id, i);
+		if (name) {
+			rn_str_add(out, " [label=\"");
+			print_quoted(name, out);
+			rn_str_add(out, "\"]");
+		}
+		rn_str_add(out, ";\n");
+	}
+}
+
+/* name, operator with its options, rows and widths, note */
+static int dot_node(const struct rn_plan *p, const struct rn_plan_dot *d, uint32_t i,
+		    struct rn_str *out, struct rn_err *e)
+{
+	const struct rn_node *n = &p->nodes[i];
+	bool counted = d->rows && d->rows[i] != UINT64_MAX;
+	struct rn_str text = RN_STR_INIT;
+	json_t *opt;
+	int rc;
+
+	rn_str_addf(out, "\t\t\"%s%u\" [label=\"", d->id, i);
+	print_name(p, i, &text);
+	rn_str_addf(&text, "\n%s", n->op->name);
+	RN_GOTO(done, rn_plan_options(p, n, &opt, e));
+	rc = print_options(opt, n->op->opts, n->op->nopts, &text, e);
+	json_decref(opt);
+	rc = rc ? rc : rn_str_check(&text, e);
+	if (rc)
+		goto done;
+	print_quoted(text.s, out);
+	if (counted)
+		rn_str_addf(out, "\\n%" PRIu64 " row%s", d->rows[i], d->rows[i] == 1 ? "" : "s");
+	for (size_t k = 0; d->schemas && k < d->schemas[i].nparts; k++)
+		rn_str_addf(out, "%s%u", k ? ", " : counted ? " of width " : "\\nwidth ",
+			    rn_shape_width(&d->schemas[i].parts[k].shape));
+	if (d->notes && d->notes[i])
+		rn_str_addf(out, "\\n%s", d->notes[i]);
+	rn_str_addf(out, "\"%s];\n", n->learns ? ", style=filled, fillcolor=\"#e8eef8\"" : "");
+	dot_edges(n, d, i, out);
+done:
+	rn_str_fini(&text);
+	return rc;
+}
+
+static int dot_run(const struct rn_plan *p, const struct rn_plan_dot *d, uint32_t i,
+		   struct rn_str *out, struct rn_err *e)
+{
+	const struct rn_run_type *t = &rn_run_types[p->runs[i].kind];
+	struct rn_str text = RN_STR_INIT;
+	int rc;
+
+	rn_str_add(&text, t->name);
+	rc = print_options(p->runs[i].opt, t->opts, t->nopts, &text, e);
+	rc = rc ? rc : rn_str_check(&text, e);
+	if (!rc) {
+		rn_str_addf(out, "\t\t\"%srun%u\" [shape=oval, label=\"", d->id, i);
+		print_quoted(text.s, out);
+		rn_str_addf(out, "\"];\n\t\t\"%s%u\" -> \"%srun%u\";\n", d->id, p->runs[i].node, d->id,
+			    i);
+	}
+	rn_str_fini(&text);
+	return rc;
+}
+
+int rn_plan_dot(const struct rn_plan *p, const struct rn_plan_dot *d, struct rn_str *out,
+		struct rn_err *e)
+{
+	rn_str_addf(out, "\tsubgraph \"cluster_%s\" {\n", d->id);
+	if (d->label) {
+		rn_str_add(out, "\t\tlabel=\"");
+		print_quoted(d->label, out);
+		rn_str_add(out, "\";\n");
+	} else {
+		rn_str_add(out, "\t\tperipheries=0;\n");
+	}
+	for (uint32_t i = 0; i < p->nnodes; i++)
+		RN_TRY(dot_node(p, d, i, out, e));
+	for (uint32_t i = 0; i < p->nruns; i++)
+		RN_TRY(dot_run(p, d, i, out, e));
+	rn_str_add(out, "\t}\n");
 	return rn_str_check(out, e);
 }

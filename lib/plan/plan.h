@@ -119,6 +119,17 @@ RN_MUST_CHECK int rn_plan_new_id(char id[17], struct rn_err *e);
 
 /* ---- explain ---------------------------------------------------------------------- */
 
+/* The plan for Graphviz: its nodes, edges and runs as a cluster, to be put between "digraph {" and
+ * "}".  Several clusters may stand in one graph under different ids. */
+struct rn_plan_dot {
+	const char *id, *label;          /* id: letters and digits; label: NULL or a title */
+	const struct rn_schema *schemas; /* these as in rn_plan_explain */
+	const uint64_t *rows;
+	char *const *notes;              /* a last line for each node; NULL: none */
+};
+RN_MUST_CHECK int rn_plan_dot(const struct rn_plan *p, const struct rn_plan_dot *d,
+			      struct rn_str *out, struct rn_err *e);
+
 /* The plan as text, a node a line: name, op and options, inputs, schema, and (where
  * known; rows[i] != UINT64_MAX) rows. */
 RN_MUST_CHECK int rn_plan_explain(const struct rn_plan *p, const struct rn_schema *schemas,

@@ -2,6 +2,7 @@
 #include "analyze.h"
 
 #include "../base/json.h"
+#include "cut.h"
 #include "fit.h"
 #include "score.h"
 
@@ -13,16 +14,26 @@
 struct cost {
 	uint32_t insts, rows;
 	double flops, bytes, seconds;
+	uint64_t memory; /* the most that is live while one of them runs */
+};
+
+/* A plan that is bound: as it is run, or as it is written. */
+struct side {
+	struct rn_binding *binding;
+	const struct rn_plan *plan; /* of the binding */
+	struct rn_params params;
 };
 
 struct analysis {
 	const struct rn_analyze_conf *conf;
 	struct rn_backend *backend;
-	struct rn_binding *binding;
-	const struct rn_plan *plan; /* rewritten */
-	struct rn_params params;
 	struct rn_store *store;
+	struct side run, written; /* written.binding: NULL where it is not bound */
+	struct rn_ctx plain;      /* of written */
 };
+
+/* Of rows in one join, or of one result: binding a plan as it is written then takes a second or so. */
+enum { WRITTEN_MEM = 64 << 20 };
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
@@ -30,7 +41,7 @@ struct analysis {
 static bool is_added(const struct analysis *a, uint32_t i)
 {
 	for (uint32_t k = 0; k < a->conf->train.plan->nnodes; k++)
-		if (rn_binding_node(a->binding, k) == i)
+		if (rn_binding_node(a->run.binding, k) == i)
 			return false;
 	return true;
 }
@@ -41,9 +52,9 @@ static int add_nodes(const struct analysis *a, json_t *o, struct rn_err *e)
 	int rc = 0;
 
 	RN_TRY(rn_json_array(&list, e));
-	for (uint32_t i = 0; i < a->plan->nnodes && !rc; i++) {
-		const struct rn_node *n = &a->plan->nodes[i];
-		json_int_t rows = (json_int_t)rn_binding_count(a->binding, i);
+	for (uint32_t i = 0; i < a->run.plan->nnodes && !rc; i++) {
+		const struct rn_node *n = &a->run.plan->nodes[i];
+		json_int_t rows = (json_int_t)rn_binding_count(a->run.binding, i);
 
 		rc = rn_json_append(list,
 				    json_pack("{s:s, s:s, s:b, s:I}", "name", n->name, "op",
@@ -61,7 +72,7 @@ static int add_rewrites(const struct analysis *a, json_t *o, struct rn_err *e)
 	int rc = 0;
 
 	RN_TRY(rn_json_array(&list, e));
-	for (const char *s = rn_binding_log(a->binding), *end; *s && !rc;
+	for (const char *s = rn_binding_log(a->run.binding), *end; *s && !rc;
 	     s = *end ? end + 1 : end) {
 		end = strchrnul(s, '\n');
 		rc = rn_json_append(list, json_stringn(s, (size_t)(end - s)), e);
@@ -71,31 +82,103 @@ static int add_rewrites(const struct analysis *a, json_t *o, struct rn_err *e)
 	return rc ? rc : rn_json_set(o, "rewrites", list, e);
 }
 
-static int print_plan(const struct analysis *a, struct rn_str *out, struct rn_err *e)
+/* Plan p of a side, whose node i is node of[i] of its binding (NULL: i); RN_NONE: nobody needs it.
+ * o: what is known of its stages. */
+static int print_plan(const struct analysis *a, const struct side *x, const struct rn_plan *p,
+		      const uint32_t *of, const json_t *o, struct rn_str *out, struct rn_err *e)
 {
-	struct rn_schema *schemas;
-	uint64_t *rows;
+	bool written = x == &a->written;
+	struct rn_plan_dot dot = { .id = written ? "w" : "r",
+				   .label = written ? "as it is written" : "as it is run" };
+	struct rn_schema *schemas = NULL;
+	uint64_t *rows = NULL;
+	char **notes = NULL;
 	int rc;
 
-	RN_TRY(rn_calloc(a->plan->nnodes, sizeof *rows, "a plan", &rows, e));
-	rc = rn_calloc(a->plan->nnodes, sizeof *schemas, "a plan", &schemas, e);
-	if (rc) {
-		free(rows);
-		return rc;
+	RN_GOTO(out, rn_calloc(p->nnodes, sizeof *rows, "a plan", &rows, e));
+	RN_GOTO(out, rn_calloc(p->nnodes, sizeof *schemas, "a plan", &schemas, e));
+	for (uint32_t i = 0; i < p->nnodes; i++) {
+		uint32_t k = of ? of[i] : i;
+
+		rows[i] = k == RN_NONE ? UINT64_MAX : rn_binding_count(x->binding, k);
+		if (k != RN_NONE)
+			schemas[i] = *rn_binding_made_schema(x->binding, k); /* borrowed */
 	}
-	for (uint32_t i = 0; i < a->plan->nnodes; i++) {
-		rows[i] = rn_binding_count(a->binding, i);
-		schemas[i] = *rn_binding_made_schema(a->binding, i); /* borrowed */
+	if (!a->conf->dot) {
+		rc = rn_plan_explain(p, schemas, rows, out, e);
+		goto out;
 	}
-	rc = rn_plan_explain(a->plan, schemas, rows, out, e);
+	RN_GOTO(out, rn_analyze_notes(o, written, p, &notes, e));
+	dot.schemas = schemas;
+	dot.rows = rows;
+	dot.notes = notes;
+	rc = rn_plan_dot(p, &dot, out, e);
+out:
+	rn_analyze_notes_free(notes, p);
 	free(schemas);
 	free(rows);
 	return rc;
 }
 
+static int print_written(const struct analysis *a, const json_t *o, struct rn_str *out,
+			 struct rn_err *e)
+{
+	const struct rn_plan *p = a->conf->train.plan;
+	uint32_t *of;
+	int rc;
+
+	RN_TRY(rn_calloc(p->nnodes, sizeof *of, "a plan", &of, e));
+	for (uint32_t i = 0; i < p->nnodes; i++)
+		of[i] = rn_binding_node(a->written.binding, i);
+	rc = print_plan(a, &a->written, p, of, o, out, e);
+	free(of);
+	return rc;
+}
+
 /* ---- fits ----------------------------------------------------------------------------------- */
 
-static void add_costs(const struct rn_prog *p, struct cost *cost)
+/* The bytes that are live while a stage's instructions run: results from where they are made to where they
+ * are last read. */
+static int add_memory(const struct rn_prog *p, struct cost *cost, struct rn_err *e)
+{
+	uint32_t *last; /* by value: 1 + the last instruction that reads it */
+	int64_t *change, live = 0;
+	int rc;
+
+	RN_TRY(rn_calloc(p->nvals, sizeof *last, "a report", &last, e));
+	rc = rn_calloc((size_t)p->ninsts + 1, sizeof *change, "a report", &change, e);
+	if (rc) {
+		free(last);
+		return rc;
+	}
+	for (uint32_t i = 0; i < p->ninsts; i++) {
+		last[rn_cut_root(p, p->insts[i].out)] = i + 1;
+		for (uint32_t k = 0; k < p->insts[i].nin; k++)
+			if (p->insts[i].in[k].val != RN_NONE)
+				last[rn_cut_root(p, p->insts[i].in[k].val)] = i + 1;
+	}
+	for (uint32_t v = 0; v < p->nvals; v++) {
+		const struct rn_val *x = &p->vals[v];
+		int64_t size = (int64_t)x->rows * x->width * (int64_t)sizeof(float);
+
+		if (x->kind != RN_V_INST || p->insts[x->inst].op == RN_P_VIEW)
+			continue;
+		change[x->inst] += size;
+		change[x->keep ? p->ninsts : last[v]] -= size;
+	}
+	for (uint32_t i = 0; i < p->ninsts; i++) {
+		struct cost *c = &cost[p->insts[i].stage];
+
+		live += change[i];
+		if ((uint64_t)live > c->memory)
+			c->memory = (uint64_t)live;
+	}
+	free(change);
+	free(last);
+	return 0;
+}
+
+static int add_costs(const struct rn_prog *p, struct cost *cost, struct rn_err *e)
 {
 	for (uint32_t i = 0; i < p->ninsts; i++) {
 		struct cost *c = &cost[p->insts[i].stage];
@@ -110,6 +193,7 @@ static void add_costs(const struct rn_prog *p, struct cost *cost)
 		if (p->vals[p->insts[i].out].rows > c->rows)
 			c->rows = p->vals[p->insts[i].out].rows;
 	}
+	return add_memory(p, cost, e);
 }
 
 /* One epoch; seconds of each stage's instructions are added to took[]. */
@@ -143,13 +227,13 @@ static int measure(struct analysis *a, const struct rn_fit *f, struct rn_machine
 	int rc = 0;
 
 	*all = INFINITY;
-	RN_TRY(rn_calloc(a->plan->nnodes, sizeof *took, "stages", &took, e));
+	RN_TRY(rn_calloc(a->run.plan->nnodes, sizeof *took, "stages", &took, e));
 	for (uint32_t k = 0; k < a->conf->epochs && !rc; k++) {
 		double start;
 
-		memset(took, 0, a->plan->nnodes * sizeof *took);
+		memset(took, 0, a->run.plan->nnodes * sizeof *took);
 		rc = run_epoch(f, m, 2 * k, took, e);
-		for (uint32_t i = 0; i < a->plan->nnodes; i++)
+		for (uint32_t i = 0; i < a->run.plan->nnodes; i++)
 			if (!k || took[i] < cost[i].seconds)
 				cost[i].seconds = took[i];
 		start = rn_now();
@@ -161,25 +245,26 @@ static int measure(struct analysis *a, const struct rn_fit *f, struct rn_machine
 	return rc;
 }
 
-static int add_stages(const struct analysis *a, const struct cost *cost, json_t *o,
+/* timed: their ms, too. */
+static int add_stages(const struct rn_plan *p, const struct cost *cost, bool timed, json_t *o,
 		      struct rn_err *e)
 {
 	json_t *list;
 	int rc = 0;
 
 	RN_TRY(rn_json_array(&list, e));
-	for (uint32_t i = 0; i < a->plan->nnodes && !rc; i++) {
-		const struct rn_node *n = &a->plan->nodes[i];
+	for (uint32_t i = 0; i < p->nnodes && !rc; i++) {
+		const struct rn_node *n = &p->nodes[i];
 		json_t *s;
 
 		if (!cost[i].insts)
 			continue;
-		s = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}", "stage", n->name, "op", n->op->name,
-			      "instructions", (json_int_t)cost[i].insts, "rows",
+		s = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:I}", "stage", n->name, "op",
+			      n->op->name, "instructions", (json_int_t)cost[i].insts, "rows",
 			      (json_int_t)cost[i].rows, "flops", cost[i].flops, "bytes",
-			      cost[i].bytes);
+			      cost[i].bytes, "memory", (json_int_t)cost[i].memory);
 		rc = s ? 0 : rn_err_nomem(e, 0, "a report");
-		if (!rc && a->conf->epochs)
+		if (!rc && timed)
 			rc = rn_json_set(s, "ms", json_real(cost[i].seconds * 1e3), e);
 		if (rc)
 			json_decref(s);
@@ -212,7 +297,7 @@ static int add_lowered(struct analysis *a, const struct rn_run *run, json_t *o, 
 	int rc;
 
 	rn_prog_init(&p);
-	rc = rn_binding_lower(a->binding, run->node, true, &a->params, &p, &rel, e);
+	rc = rn_binding_lower(a->run.binding, run->node, true, &a->run.params, &p, &rel, e);
 	if (!rc)
 		rc = set_text(o, "lowered", &p, e);
 	rn_lrel_fini(&rel);
@@ -220,21 +305,16 @@ static int add_lowered(struct analysis *a, const struct rn_run *run, json_t *o, 
 	return rc;
 }
 
-static int add_totals(const struct analysis *a, const struct rn_fit *f, const struct cost *cost,
-		      uint64_t bytes, double seconds, json_t *o, struct rn_err *e)
+static int add_totals(const struct rn_plan *p, const struct rn_fit *f, const struct cost *cost,
+		      uint64_t bytes, json_t *o, struct rn_err *e)
 {
 	double flops = 0;
 
-	for (uint32_t i = 0; i < a->plan->nnodes; i++)
+	for (uint32_t i = 0; i < p->nnodes; i++)
 		flops += cost[i].flops;
-	RN_TRY(rn_json_set_text(o, "loss", f->name, e));
 	RN_TRY(rn_json_set(o, "instructions", json_integer(f->prog.ninsts), e));
 	RN_TRY(rn_json_set(o, "bytes", json_integer((json_int_t)bytes), e));
-	RN_TRY(rn_json_set(o, "flops", json_real(flops), e));
-	if (!a->conf->epochs)
-		return 0;
-	RN_TRY(rn_json_set(o, "epochs", json_integer(2 * (json_int_t)a->conf->epochs), e));
-	return rn_json_set(o, "ms", json_real(seconds * 1e3), e);
+	return rn_json_set(o, "flops", json_real(flops), e);
 }
 
 /* {"hoist": 3, …}: in how many places each pass applied. */
@@ -253,22 +333,28 @@ static int add_passes(const struct rn_fit *f, json_t *o, struct rn_err *e)
 	return rc ? rc : rn_json_set(o, "passes", list, e);
 }
 
-static int analyze_program(struct analysis *a, const struct rn_fit *f, json_t *o, struct rn_err *e)
+static int analyze_program(struct analysis *a, struct rn_fit *f, json_t *o, struct rn_err *e)
 {
 	struct rn_machine *m = NULL;
+	bool timed = a->conf->epochs;
 	struct cost *cost;
 	double seconds = 0;
 	int rc;
 
-	RN_TRY(rn_calloc(a->plan->nnodes, sizeof *cost, "stages", &cost, e));
-	add_costs(&f->prog, cost);
+	RN_TRY(rn_calloc(a->run.plan->nnodes, sizeof *cost, "stages", &cost, e));
+	RN_GOTO(out, add_costs(&f->prog, cost, e));
 	RN_GOTO(out,
 		rn_machine_new(&f->prog, a->backend, RN_F32, a->store, f->states, NULL, &m, e));
-	if (a->conf->epochs)
+	RN_GOTO(out, rn_json_set_text(o, "loss", f->name, e));
+	RN_GOTO(out, add_totals(a->run.plan, f, cost, rn_machine_bytes(m), o, e));
+	if (timed) {
 		RN_GOTO(out, measure(a, f, m, cost, &seconds, e));
-	RN_GOTO(out, add_totals(a, f, cost, rn_machine_bytes(m), seconds, o, e));
+		RN_GOTO(out, rn_json_set(o, "epochs",
+					 json_integer(2 * (json_int_t)a->conf->epochs), e));
+		RN_GOTO(out, rn_json_set(o, "ms", json_real(seconds * 1e3), e));
+	}
 	RN_GOTO(out, add_passes(f, o, e));
-	RN_GOTO(out, add_stages(a, cost, o, e));
+	RN_GOTO(out, add_stages(a->run.plan, cost, timed, o, e));
 	rc = a->conf->program ? set_text(o, "program", &f->prog, e) : 0;
 out:
 	rn_machine_free(m);
@@ -276,23 +362,55 @@ out:
 	return rc;
 }
 
+/* "written": the same fit without rewrites, estimated from its instructions. */
+static int add_written(struct analysis *a, const struct rn_run *run, json_t *o, struct rn_err *e)
+{
+	struct side *w = &a->written;
+	struct rn_prog_fixed fixed;
+	struct cost *cost = NULL;
+	json_t *part = NULL;
+	struct rn_fit f;
+	uint64_t peak;
+	uint32_t at;
+	int rc;
+
+	RN_TRY(rn_fit_build(w->binding, a->backend, a->conf->train.plan, run, &w->params, false, &f,
+			    e));
+	RN_GOTO(out, rn_calloc(w->plan->nnodes, sizeof *cost, "stages", &cost, e));
+	RN_GOTO(out, add_costs(&f.prog, cost, e));
+	RN_GOTO(out, rn_prog_peak(&f.prog, &peak, &at, e));
+	RN_GOTO(out, rn_prog_fixed(&f.prog, &fixed, e));
+	RN_GOTO(out, rn_json_object(&part, e));
+	RN_GOTO(out, add_totals(w->plan, &f, cost,
+				peak + fixed.constants + fixed.indices, part, e));
+	RN_GOTO(out, add_stages(w->plan, cost, false, part, e));
+	rc = rn_json_set(o, "written", json_incref(part), e);
+out:
+	json_decref(part);
+	free(cost);
+	rn_fit_fini(&f);
+	return rc;
+}
+
 static int analyze_fit(struct analysis *a, const struct rn_run *run, json_t *list, struct rn_err *e)
 {
 	const struct rn_analyze_conf *c = a->conf;
+	struct rn_params *params = &a->run.params;
 	struct rn_fit f;
 	json_t *o;
 	int rc;
 
 	RN_TRY(rn_json_object(&o, e));
-	rc = rn_fit_build(a->binding, a->backend, c->train.plan, run, &a->params, false, &f, e);
+	rc = rn_fit_build(a->run.binding, a->backend, c->train.plan, run, params, false, &f, e);
 	if (rc) {
 		json_decref(o);
 		return rc;
 	}
-	RN_GOTO(out, rn_params_init(&a->params, c->train.ctx->seed, e));
-	RN_GOTO(out, rn_params_to_store(&a->params, a->store, e));
+	RN_GOTO(out, rn_params_init(params, c->train.ctx->seed, e));
+	RN_GOTO(out, rn_params_to_store(params, a->store, e));
 	RN_GOTO(out, analyze_program(a, &f, o, e));
 	RN_GOTO(out, c->program ? add_lowered(a, run, o, e) : 0);
+	RN_GOTO(out, a->written.binding ? add_written(a, run, o, e) : 0);
 	rc = rn_json_append(list, json_incref(o), e);
 out:
 	json_decref(o);
@@ -315,7 +433,42 @@ static int add_fits(struct analysis *a, json_t *o, struct rn_err *e)
 	return rc ? rc : rn_json_set(o, "fits", list, e);
 }
 
-int rn_analyze(const struct rn_analyze_conf *c, struct rn_str *text, json_t **out, struct rn_err *e)
+static int open_side(struct analysis *a, const struct rn_ctx *c, struct side *s, struct rn_err *e)
+{
+	const struct rn_train_conf *t = &a->conf->train;
+
+	RN_TRY(rn_binding_new(c, a->backend, t->plan, t->carried, &s->binding, e));
+	s->plan = rn_binding_plan(s->binding);
+	return 0;
+}
+
+static void close_side(struct side *s)
+{
+	rn_params_fini(&s->params);
+	rn_binding_free(s->binding);
+}
+
+/* The plan as it is written, where that is no larger than we may look at: "refused" says why not. */
+static int open_written(struct analysis *a, json_t *o, struct rn_err *e)
+{
+	const struct rn_ctx *c = a->conf->train.ctx;
+	struct rn_err why = { 0 };
+	int rc;
+
+	if ((c->no_rewrite & RN_RW_ALL) == RN_RW_ALL)
+		return 0;
+	a->plain = *c;
+	a->plain.no_rewrite = RN_RW_ALL;
+	a->plain.log = NULL; /* it has said it once */
+	a->plain.mem_limit = a->conf->written_mem ? a->conf->written_mem : WRITTEN_MEM;
+	rc = open_side(a, &a->plain, &a->written, &why);
+	if (rc == RN_ENOMEM)
+		return rn_json_set_text(o, "refused", why.msg, e);
+	return rc ? rn_err_set(e, rc, "%s", why.msg) : 0;
+}
+
+int rn_analyze(const struct rn_analyze_conf *c, struct rn_analyze_text *text, json_t **out,
+	       struct rn_err *e)
 {
 	const struct rn_train_conf *t = &c->train;
 	struct analysis a = { .conf = c };
@@ -324,95 +477,20 @@ int rn_analyze(const struct rn_analyze_conf *c, struct rn_str *text, json_t **ou
 
 	RN_TRY(rn_backend_open("cpu", t->ctx->threads, &a.backend, NULL, e));
 	RN_GOTO(out, rn_store_new(a.backend, RN_F32, &a.store, e));
-	RN_GOTO(out, rn_binding_new(t->ctx, a.backend, t->plan, t->carried, &a.binding, e));
-	a.plan = rn_binding_plan(a.binding);
+	RN_GOTO(out, open_side(&a, t->ctx, &a.run, e));
 	RN_GOTO(out, rn_json_object(&o, e));
+	RN_GOTO(out, open_written(&a, o, e));
 	RN_GOTO(out, add_rewrites(&a, o, e));
 	RN_GOTO(out, add_nodes(&a, o, e));
-	RN_GOTO(out, text ? print_plan(&a, text, e) : 0);
 	RN_GOTO(out, add_fits(&a, o, e));
+	RN_GOTO(out, a.written.binding ? print_written(&a, o, &text->written, e) : 0);
+	RN_GOTO(out, print_plan(&a, &a.run, a.run.plan, NULL, o, &text->run, e));
 	*out = json_incref(o);
 out:
 	json_decref(o);
-	rn_params_fini(&a.params);
-	rn_binding_free(a.binding);
+	close_side(&a.written);
+	close_side(&a.run);
 	rn_store_free(a.store);
 	a.backend->close(a.backend);
 	return rc;
-}
-
-/* ---- text -------------------------------------------------------------------------------------
- */
-
-/* "1.5M" of so many operations or bytes. */
-static void print_size(double x, struct rn_str *out)
-{
-	static const char units[] = " KMGTP";
-	size_t k = 0;
-
-	for (; x >= 1000 && k + 2 < sizeof units; k++)
-		x /= 1000;
-	rn_str_addf(out, k ? "%8.3g%c" : "%9.0f", x, units[k]);
-}
-
-static double number(const json_t *o, const char *key)
-{
-	return json_number_value(json_object_get(o, key));
-}
-
-static void print_stage(const json_t *s, size_t width, struct rn_str *out)
-{
-	const json_t *ms = json_object_get(s, "ms");
-
-	rn_str_addf(out, "%-*s %6.0f ", (int)width, json_string_value(json_object_get(s, "stage")),
-		    number(s, "instructions"));
-	print_size(number(s, "rows"), out);
-	rn_str_addc(out, ' ');
-	print_size(number(s, "flops"), out);
-	rn_str_addc(out, ' ');
-	print_size(number(s, "bytes"), out);
-	if (ms)
-		rn_str_addf(out, " %9.3f", json_number_value(ms));
-	rn_str_addc(out, '\n');
-}
-
-static void print_fit(const json_t *f, struct rn_str *out)
-{
-	const json_t *stages = json_object_get(f, "stages"), *ms = json_object_get(f, "ms");
-	json_t *times;
-	const char *lowered = json_string_value(json_object_get(f, "lowered"));
-	const char *pass;
-	size_t width = 5;
-
-	rn_str_addf(out, "\nfit(%s): %.0f instructions, %.3g flops an epoch, %.0f bytes of memory",
-		    json_string_value(json_object_get(f, "loss")), number(f, "instructions"),
-		    number(f, "flops"), number(f, "bytes"));
-	if (ms)
-		rn_str_addf(out, ", %.3f ms (the least of %.0f epochs)", json_number_value(ms),
-			    number(f, "epochs") / 2);
-	for (size_t i = 0; i < json_array_size(stages); i++) {
-		size_t n = json_string_length(json_object_get(json_array_get(stages, i), "stage"));
-
-		width = n > width ? n : width;
-	}
-	rn_str_addc(out, '\n');
-	json_object_foreach(json_object_get(f, "passes"), pass, times)
-		rn_str_addf(out, "%s: in %" JSON_INTEGER_FORMAT " place%s\n", pass,
-			    json_integer_value(times), json_integer_value(times) == 1 ? "" : "s");
-	rn_str_addf(out, "%-*s %6s %9s %9s %9s%s\n", (int)width, "stage", "instr.", "rows", "flops",
-		    "bytes", ms ? "        ms" : "");
-	for (size_t i = 0; i < json_array_size(stages); i++)
-		print_stage(json_array_get(stages, i), width, out);
-	if (lowered)
-		rn_str_addf(out, "\nlowered:\n%s\nrun:\n%s", lowered,
-			    json_string_value(json_object_get(f, "program")));
-}
-
-int rn_analyze_print(const json_t *o, struct rn_str *out, struct rn_err *e)
-{
-	const json_t *fits = json_object_get(o, "fits");
-
-	for (size_t i = 0; i < json_array_size(fits); i++)
-		print_fit(json_array_get(fits, i), out);
-	return rn_str_check(out, e);
 }

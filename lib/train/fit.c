@@ -157,7 +157,7 @@ int rn_fit_build(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 		 struct rn_err *e)
 {
 	struct rn_optimize o = { .ctx = rn_binding_ctx(x), .backend = b, .staged = staged,
-				 .log = &f->log };
+				 .log = &f->log, .folded = rn_binding_folded(x) };
 	uint32_t *live[1] = { &f->loss };
 	int rc;
 

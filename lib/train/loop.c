@@ -5,6 +5,7 @@
 #include "session.h"
 
 #include "cut.h"
+#include "need.h"
 #include "staged.h"
 
 #include <math.h>
@@ -33,16 +34,19 @@ static int take_kept(struct loop *l, struct rn_err *e)
 
 static int open_runner(struct loop *l, struct rn_err *e)
 {
+	const struct rn_plan *plan = rn_binding_plan(l->s->binding);
 	const struct rn_train_conf *c = l->s->conf;
 	uint64_t limit = c->ctx->mem_limit, bytes;
+	struct rn_prog_fixed fixed;
 
+	RN_TRY(rn_fit_check_mem(l->fit, c->ctx, plan, e));
 	if (c->placement == RN_STAGED) {
 		struct rn_staged_conf conf = {
 			.ctx = &l->s->ctx,
 			.exe = c->exe,
 			.stages = c->stages,
 			.timeout = c->stage_timeout,
-			.plan = rn_binding_plan(l->s->binding),
+			.plan = plan,
 			.params = l->s->shared,
 			.store = l->s->store,
 		};
@@ -54,12 +58,11 @@ static int open_runner(struct loop *l, struct rn_err *e)
 	bytes = l->runner->ops->bytes(l->runner);
 	rn_log(&l->s->ctx, RN_LOG_INFO, "fit '%s': %u instructions, %llu bytes", l->fit->name,
 	       l->fit->prog.ninsts, (unsigned long long)bytes);
-	if (limit && bytes > limit)
-		return rn_err_set(e, RN_ENOMEM,
-				  "fit '%s' needs %llu bytes, above the limit of %llu (--mem)",
-				  l->fit->name, (unsigned long long)bytes,
-				  (unsigned long long)limit);
-	return 0;
+	if (!limit || bytes <= limit)
+		return 0;
+	RN_TRY(rn_prog_fixed(&l->fit->prog, &fixed, e));
+	bytes -= bytes < fixed.constants + fixed.indices ? bytes : fixed.constants + fixed.indices;
+	return rn_fit_refuse(l->fit, c->ctx, plan, bytes, e);
 }
 
 /* A loss that is no number: which stage was it? */

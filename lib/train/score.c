@@ -47,7 +47,8 @@ int rn_forward_new(struct rn_binding *x, struct rn_backend *b, const struct rn_p
 		   uint32_t node, struct rn_params *params, struct rn_forward *f,
 		   struct rn_err *e)
 {
-	struct rn_optimize o = { .ctx = rn_binding_ctx(x), .backend = b };
+	struct rn_optimize o = { .ctx = rn_binding_ctx(x), .backend = b,
+				 .folded = rn_binding_folded(x) };
 	uint32_t *live[1] = { &f->val };
 	size_t n;
 	int rc;

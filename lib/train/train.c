@@ -7,6 +7,7 @@
  */
 #include "session.h"
 
+#include "../exec/folded.h"
 #include "model.h"
 
 #include <errno.h>
@@ -180,11 +181,30 @@ static int load_weights(struct rn_session *s, struct rn_err *e)
 	return 0;
 }
 
+/* The programs hold what they need: with the last run's made, only predictions are lowered yet. */
+static int release_rows(struct rn_session *s, struct rn_err *e)
+{
+	uint32_t *preds, n = 0;
+	int rc;
+
+	if (s->state.run + 1 < s->runs)
+		return 0;
+	RN_TRY(rn_calloc(s->plan->nruns, sizeof *preds, "predictions", &preds, e));
+	for (uint32_t i = 0; i < s->plan->nruns; i++)
+		if (s->plan->runs[i].kind == RN_RUN_PRED)
+			preds[n++] = s->plan->runs[i].node;
+	rc = rn_binding_release(s->binding, preds, n, e);
+	free(preds);
+	return rc;
+}
+
 static int build(struct rn_session *s, struct rn_err *e)
 {
 	free_programs(s);
 	RN_TRY(build_fits(s, e));
 	RN_TRY(build_scores(s, e));
+	rn_folded_trim(rn_binding_folded(s->binding)); /* of the run before */
+	RN_TRY(release_rows(s, e));
 	malloc_trim(0); /* what was needed to get here makes room for the results */
 	return 0;
 }

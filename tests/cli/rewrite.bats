@@ -93,9 +93,9 @@ same() {
 	{ csl && plain 10 && tail_of 10 | sed 's/rowsum(z2).* + //; s/Cycle<2>.*Cycle<10>/Cycle<10>/; s/Concat(.*)) :-/z10) :-/'; } >ten.relnn
 	run -0 rn-explain ten.relnn --optimized
 	[[ $output == *"eliminate: Closed<10>: 19 atoms, 1 term, order "*"; width 2; about "* ]]
-	rn-train -q ten.relnn --mem 2G
+	rn-train -q ten.relnn --mem 128M
 	[ "$(wc -l <pred.csv)" = 6151 ]
-	fails_with 4 rn-train -q ten.relnn --mem 2G --no-rewrite eliminate
+	fails_with 4 rn-train -q ten.relnn --mem 128M --no-rewrite eliminate
 }
 
 @test "rn-explain: the plan, what it becomes, what that costs and takes" {
@@ -133,24 +133,4 @@ same() {
 	rn-train -q a.relnn --json >fused.json
 	rn-train -q a.relnn --json --placement staged --stages 3 >staged.json
 	[ "$(jq -r .bits fused.json)" = "$(jq -r .bits staged.json)" ]
-}
-
-# losses PROGRAM OPTION...: those of three epochs.
-losses() {
-	rn-train -q "$@" --epochs 3 --log log --output-dir . --threads 1 >/dev/null 2>&1 || return
-	jq -r .loss log
-}
-
-@test "every example: three epochs have the losses of the plan as it is written" {
-	[ -d "$DATA/cora" ] || skip "the data of the examples are not there"
-	for d in gcn-cora gcn-exp hgnn-coauthorship-cora hygnn-coauthorship-cora hgt-dblp-1l rgcn dhn-exp; do
-		program=$RN_ROOT/examples/$d/model.relnn
-		[ -e "$program" ] || continue
-		losses "$program" >with
-		losses "$program" --no-optimize >without
-		[ "$(wc -l <with)" = 3 ]
-		paste with without | awk -v d="$d" '
-			{ e = $1 - $2; e = e < 0 ? -e : e; m = $2 < 0 ? -$2 : $2 }
-			e > 1e-3 * m { print d ": " $0; bad = 1 } END { exit bad }'
-	done
 }

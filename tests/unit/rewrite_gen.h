@@ -2,7 +2,8 @@
  *
  * Random plans over random relations for the tests of rewrites: patterns of joins, cyclic or
  * not, under an aggregate, with learned embeddings at their leaves, duplicates, NULL keys, empty
- * relations, comparisons, and what may stand above and below.
+ * relations, comparisons, and what may stand above and below: filters, unions, and layers of a
+ * network.
  */
 #ifndef REWRITE_GEN_H
 #define REWRITE_GEN_H
@@ -288,6 +289,85 @@ static uint32_t aggregate(struct gen *g, bool content)
 		   content || odds(25) ? ", 'cols': {'n': 'count(*)'}" : "");
 }
 
+/* ---- a network ------------------------------------------------------------------------------ */
+
+/* Relation n with key column *key and an embedding of so many values, and what is behind it. */
+struct layer {
+	uint32_t n;
+	char key[16];
+	unsigned width;
+};
+
+static void dense(struct gen *g, struct layer *x)
+{
+	static const char *const forms[] = { "ReLU(%s)", "tanh(%s)", "%s", "%s / 2 + 1" };
+	char linear[96], expr[128];
+
+	snprintf(linear, sizeof linear, "Linear(%u, 3, name=\\'L%u\\')(z)", x->width,
+		 odds(80) ? g->nlearned++ : 1);
+	snprintf(expr, sizeof expr, forms[rnd(4)], linear);
+	if (x->width != 2 && strstr(expr, "\\'L1\\'")) /* a parameter has one shape */
+		return;
+	x->n = add(g, "map", NULL, x->n, NULL, RN_NONE, NULL, "{'expr': '%s'}", expr);
+	x->width = 3;
+}
+
+/* Along edges that begin at the key, to where they end. */
+static void pass_on(struct gen *g, struct layer *x)
+{
+	static const char *const forms[] = { "sum(h * [w])", "mean(h)", "max(h)", "sum(h)",
+					     "sum(softmax(rowsum(h); t) * h)",
+					     "sum(h * rowsum(e))", "sum([w] * h / (1 + e * e))" };
+	unsigned form = rnd(x->width == 3 ? 7 : 6);
+	uint32_t e = add(g, "project", NULL, g->pairs[rnd(2)], NULL, RN_NONE, NULL,
+			 "{'cols': {'s': 'a', 't': 'b', 'w': 'w'}, 'embedding': %s}",
+			 form < 5 ? "false" : "true");
+
+	x->n = add(g, "join", NULL, x->n, "h", e, "e", "{'on': {'%s': 's'}}", x->key);
+	if (odds(30))
+		x->n = add(g, "filter", NULL, x->n, NULL, RN_NONE, NULL, "{'expr': 'w > 0'}");
+	x->n = add(g, "agg", NULL, x->n, NULL, RN_NONE, NULL, "{'expr': '%s', 'by': ['t']}",
+		   forms[form]);
+	strcpy(x->key, "t");
+}
+
+/* Beside the row of another relation, where it has one. */
+static void beside(struct gen *g, struct layer *x)
+{
+	uint32_t u = add(g, "project", NULL, g->singles[rnd(2)], NULL, RN_NONE, NULL,
+			 "{'cols': {'k': 'a'}}");
+
+	x->n = add(g, "join", NULL, x->n, "h", u, "u", "{'on': {'%s': 'k'}, 'how': '%s'}", x->key,
+		   odds(60) ? "left" : "inner");
+	x->n = add(g, "map", NULL, x->n, NULL, RN_NONE, NULL,
+		   "{'expr': 'Linear(%u, 2, name=\\'L%u\\')(Concat(h, u))'}", x->width + 3,
+		   g->nlearned++);
+	x->width = 2;
+}
+
+/* Rows whose key is `key`; the embedding is of width 1 or 2, as atoms are. */
+static uint32_t network(struct gen *g, uint32_t n, const char *key)
+{
+	struct layer x = { .n = n, .width = 3 };
+
+	x.n = add(g, "map", NULL, x.n, NULL, RN_NONE, NULL,
+		  "{'expr': 'Concat(rowsum(z), 2 * rowsum(z), tanh(rowsum(z)))'}");
+	snprintf(x.key, sizeof x.key, "%s", key);
+	for (unsigned k = 1 + rnd(4); k; k--) {
+		unsigned what = rnd(3);
+
+		if (what == 0)
+			dense(g, &x);
+		else if (what == 1)
+			pass_on(g, &x);
+		else
+			beside(g, &x);
+	}
+	return x.n;
+}
+
+/* ---- above ---------------------------------------------------------------------------------- */
+
 /* What may stand above: parts of a model that read it once or twice. */
 static uint32_t above(struct gen *g, uint32_t n)
 {
@@ -299,6 +379,8 @@ static uint32_t above(struct gen *g, uint32_t n)
 
 	if (key && odds(30))
 		n = add(g, "filter", NULL, n, NULL, RN_NONE, NULL, "{'expr': '%s != 1'}", key);
+	if (key && odds(50))
+		return network(g, n, key);
 	if (key && odds(30)) {
 		m = add(g, "project", NULL, n, NULL, RN_NONE, NULL, "{'cols': {'q': '%s'}}", key);
 		n = add(g, "project", NULL, n, NULL, RN_NONE, NULL, "{'cols': {'q': '%s'}}", key);

@@ -577,6 +577,59 @@ static void test_economy(void)
 	rn_prog_fini(&t->p);
 }
 
+static uint32_t readers(const struct rn_prog *p, uint32_t v)
+{
+	uint32_t n = 0;
+
+	for (uint32_t j = 0; j < p->ninsts; j++)
+		for (uint32_t k = 0; k < p->insts[j].nin; k++)
+			n += p->insts[j].in[k].val == v;
+	return n;
+}
+
+/* A dropout behind a ReLU: its gradient is that of the two one by one, needs neither the mask nor
+ * what the ReLU gave, and where nothing came through it is 0, whatever flows back. */
+static void test_dropped(void)
+{
+	static const float odd[] = { 1, -1, 0, -0.0f, NAN, INFINITY, -INFINITY, 1e-45f, 3e38f, 0.5f };
+	enum { N = 400 };
+	struct rn_drop d = { .key = { { 4, 9 } }, .row = RN_NONE, .col = RN_NONE };
+	struct trial trial, *t = &trial;
+	uint32_t x, y, mask, z, g, loss, grad, one = 1, *live[] = { &grad, &y, &mask, &z };
+	static float got[N], want[N];
+	struct rn_backend *b;
+	struct rn_machine *m;
+	bool same = true;
+
+	for (unsigned apart = 0; apart < 2; apart++) { /* apart: by the rules for each */
+		begin(t, 5);
+		x = IN(N, 1);
+		for (uint32_t i = 0; i < N; i++)
+			((float *)t->p.vals[x].data->data)[i] = odd[i % 10];
+		y = rn_prog_ew1(&t->p, RN_EW_RELU, x, &t->e);
+		mask = rn_prog_dropmask(&t->p, N, 1, &one, 0.3, &d, &t->e);
+		t->p.stage = apart;
+		z = rn_prog_ew2(&t->p, RN_EW_MUL, y, mask, &t->e);
+		g = random_const(t, N, 1, &one, -2, 2);
+		loss = rn_prog_colsum(&t->p, rn_prog_ew2(&t->p, RN_EW_MUL, z, g, &t->e), &t->e);
+		T_CALL(rn_prog_grad(&t->p, loss, &x, 1, &grad, &t->e), &t->e);
+		t->p.vals[grad].keep = true;
+		T_CALL(rn_pass_sweep(&t->p, live, 4, &t->e), &t->e);
+		T_OK((readers(&t->p, y) == 1 && readers(&t->p, mask) == 1) == !apart,
+		     "only the product reads the mask and what the ReLU gave");
+		T_CALL(rn_cpu_backend(1, &b, &t->e), &t->e);
+		T_CALL(rn_machine_new(&t->p, b, RN_F32, NULL, NULL, NULL, &m, &t->e), &t->e);
+		T_CALL(rn_machine_run(m, 0, t->p.ninsts, 1, &t->e), &t->e);
+		T_CALL(rn_machine_get_f32(m, grad, apart ? want : got, &t->e), &t->e);
+		rn_machine_free(m);
+		b->close(b);
+		rn_prog_fini(&t->p);
+	}
+	for (uint32_t i = 0; i < N; i++)
+		same = same && got[i] == want[i];
+	T_OK(same, "the gradient through a ReLU and a dropout, of odd numbers");
+}
+
 /* ---- expressions -------------------------------------------------------------------- */
 
 static int as_input(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e)
@@ -671,6 +724,10 @@ static void test_expressions(void)
 		"Tensor(1, 3, 0.5) * h + Tensor(1, 1.5)",
 		"h @ Tensor(3, 2) @ Tensor(2, 1)",
 		"dot(h, h) * rowmean(m)",
+		"Dropout(0.3)(ReLU(h)) * a",
+		"Linear(2, 2, False)(Dropout(0.5)(ReLU(Linear(3, 2)(h))))",
+		"Dropout(0.4)(ReLU(h)) * ReLU(h)",
+		"Dropout(1)(ReLU(h)) + h",
 		/* sparse */
 		"s",
 		"Linear(5, 2)(s)",
@@ -741,6 +798,7 @@ int main(void)
 	test_sparse_and_loss();
 	test_ties();
 	test_economy();
+	test_dropped();
 	test_expressions();
 	begin(&t, 7);
 	gcn(&t, 0, "a GCN layer");

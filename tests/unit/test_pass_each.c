@@ -7,6 +7,7 @@
 #include "pass_gen.h"
 
 #include "../../lib/base/str.h"
+#include "../../lib/exec/folded.h"
 #include "../../lib/expr/emb.h"
 #include "../../lib/expr/grad.h"
 
@@ -177,6 +178,77 @@ static void test_folding(void)
 	T_OK(g.p.vals[g.p.insts[0].in[0].val].data == g.p.vals[g.p.insts[1].in[1].val].data,
 	     "a view of a constant shares its data");
 	rn_prog_fini(&g.p);
+}
+
+/* Two programs fold the same: one has it.  What differs in a number, an index or a shape is its
+ * own, and what no program has any more goes. */
+static void test_shared_folding(void)
+{
+	static float number = 0.5f;
+	struct rn_folded shared = { 0 };
+	struct rn_buf *first = NULL;
+	static struct outcome x[2];
+
+	for (unsigned k = 0; k < 6; k++) {
+		uint32_t v, edge[4000], root, *live[1] = { &root };
+		struct gen g;
+
+		begin(&g);
+		g.state = 3;
+		v = constant(&g, 2000, 20);
+		((float *)g.p.vals[v].data->data)[7] = k == 2 ? number + 1 : number;
+		for (uint32_t i = 0; i < 4000; i++)
+			edge[i] = k == 3 && i == 9 ? 11 : i * 7 % 2000;
+		v = rn_prog_gather(&g.p, v, rn_prog_idx_copy(&g.p, edge, 4000, &g.e), &g.e);
+		if (k == 4)
+			v = rn_prog_view(&g.p, v, 4000, 2, (uint32_t[]){ 4, 5 }, &g.e);
+		v = rn_prog_ew1(&g.p, k == 5 ? RN_EW_NEG : RN_EW_TANH, v, &g.e);
+		v = rn_prog_view(&g.p, v, 4000, 1, (uint32_t[]){ 20 }, &g.e);
+		root = v;
+		g.p.vals[root].keep = true;
+		T_CALL(rn_pass_fold_shared(&g.p, backend, &shared, &g.e), &g.e);
+		T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
+		first = k ? first : rn_buf_ref(g.p.vals[root].data);
+		T_OK((g.p.vals[root].data == first) == (k < 2) && g.p.ninsts == 0,
+		     "folding %u is %s", k, k < 2 ? "shared" : "its own");
+		x[k & 1].n = 4096;
+		if (k < 2)
+			memcpy(x[k].x, g.p.vals[root].data->data, sizeof x[k].x);
+		rn_prog_fini(&g.p);
+	}
+	T_OK(same_bits(&x[0], &x[1]), "what is shared is what would be made");
+	rn_folded_trim(&shared);
+	T_OK(shared.n == 1, "what is used stays");
+	rn_buf_unref(first);
+	rn_folded_trim(&shared);
+	T_OK(shared.n == 0, "what is not used goes");
+	rn_folded_fini(&shared);
+}
+
+/* Of many rows nearly all: they stay as they are, and nothing is copied. */
+static void test_nearly_all(void)
+{
+	enum { ROWS = 40000, MOST = ROWS - ROWS / 64 };
+
+	for (unsigned k = 0; k < 2; k++) {
+		uint32_t n = MOST - k, *x = malloc(n * sizeof *x), v, root, in;
+		struct rn_buf *data;
+		struct gen g;
+
+		begin(&g);
+		for (uint32_t i = 0; i < n; i++)
+			x[i] = ROWS - 1 - i;
+		in = constant(&g, ROWS, PARAM_DIM);
+		data = g.p.vals[in].data;
+		v = rn_prog_gemm(&g.p, in, g.param[0], RN_NONE, false, &g.e);
+		root = rn_prog_gather(&g.p, v, rn_prog_idx_copy(&g.p, x, n, &g.e), &g.e);
+		T_CALL(rn_pass_restrict(&g.p, &root, 1, &g.e), &g.e);
+		T_OK(g.p.vals[root].rows == n && g.p.vals[v].rows == (k ? n : ROWS) &&
+			     (g.p.vals[in].data == data) == !k,
+		     "%u rows of %u: %u are made", n, ROWS, g.p.vals[v].rows);
+		rn_prog_fini(&g.p);
+		free(x);
+	}
 }
 
 static void test_restriction(void)
@@ -539,8 +611,24 @@ static int union_of(struct rn_prog *p, uint32_t *x, uint32_t map, struct rn_err 
 	return 0;
 }
 
+/* Add a mean of many constants, which are folded. */
+static int add_constants(struct rn_prog *p, uint32_t *x, struct rn_err *e)
+{
+	struct rn_drop d = { .key = { { 1, 2 } }, .row = RN_NONE, .col = RN_NONE };
+	uint32_t c, m, width = RN_FOLDED_BYTES / 400 + 1;
+
+	VAL(&c, rn_prog_const_fill(p, 100, width, 0.5f, e));
+	VAL(&c, rn_prog_ew1(p, RN_EW_TANH, c, e));
+	VAL(&m, rn_prog_dropmask(p, 100, 1, &width, 0.5, &d, e));
+	VAL(&c, rn_prog_ew2(p, RN_EW_MUL, c, m, e));
+	VAL(&c, rn_prog_fsum(p, c, NULL, 0, NULL, e));
+	VAL(&c, rn_prog_colsum(p, c, e));
+	VAL(x, rn_prog_ew2(p, RN_EW_ADD, *x, c, e));
+	return 0;
+}
+
 /* An expression from text to a swept program of gradients. */
-static int whole_way(struct rn_prog *p, struct rn_err *e)
+static int whole_way(struct rn_prog *p, struct rn_folded *folded, struct rn_err *e)
 {
 	static const char text[] = "Softmax()(Linear(4, 3)(Dropout(0.5)(s / clamp(rowsum(s), 1, 9)))) "
 				   "* h + LayerNorm(3)(relu(s + 1) @ Tensor(4, 3))";
@@ -554,7 +642,7 @@ static int whole_way(struct rn_prog *p, struct rn_err *e)
 				      .sparse = true } }, out;
 	struct rn_eexpr *x;
 	struct rn_buf *b;
-	struct rn_optimize o = { .backend = backend };
+	struct rn_optimize o = { .backend = backend, .folded = folded };
 	uint32_t param = 0;
 	int rc;
 
@@ -580,6 +668,7 @@ static int whole_way(struct rn_prog *p, struct rn_err *e)
 	loss = loss == RN_NONE ? loss : rn_prog_colsum(p, loss, e);
 	if (loss == RN_NONE)
 		return e->code;
+	RN_TRY(add_constants(p, &loss, e));
 	RN_TRY(rn_prog_optimize(&o, p, &loss, 1, e));
 	while (p->vals[param].kind != RN_V_PARAM)
 		param++;
@@ -597,13 +686,15 @@ static void test_memory(void)
 	for (k = 1; rc && k < 5000; k++) {
 		struct rn_err e = { 0 };
 		long before = alloc_live();
+		struct rn_folded folded = { 0 };
 		struct rn_prog p;
 
 		rn_prog_init(&p);
 		alloc_fail(k, false);
-		rc = whole_way(&p, &e);
+		rc = whole_way(&p, &folded, &e);
 		alloc_stop();
 		rn_prog_fini(&p);
+		rn_folded_fini(&folded);
 		if ((rc && (rc != RN_ENOMEM || e.code != rc)) || alloc_live() != before) {
 			T_OK(false, "allocation %lu fails: %d, %ld blocks left: %s", (unsigned long)k,
 			     rc, alloc_live() - before, e.msg);
@@ -622,7 +713,9 @@ int main(void)
 	test_hoisting();
 	test_folding();
 	test_fold_by_stage();
+	test_shared_folding();
 	test_restriction();
+	test_nearly_all();
 	test_shared_values();
 	test_fusion();
 	test_registers();

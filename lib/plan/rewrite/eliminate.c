@@ -25,8 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows to be saved, below which a plan keeps its stages and its bits. */
-enum { LEAST_GAIN = 50000 };
+/* Flops to be saved, below which a plan keeps its stages and its bits: 10 ms of a training. */
+enum { LEAST_GAIN = 20000000 };
 
 /* ---- is it one? -------------------------------------------------------------------------- */
 
@@ -498,7 +498,7 @@ static int eliminate_from(struct rn_elim *el, const struct rn_eterm *term, uint3
 static int plan_term(struct rn_elim *el, const struct rn_eterm *term, uint32_t *start,
 		     struct rn_err *e)
 {
-	double before = el->cost, least = INFINITY;
+	struct rn_elim_cost before = el->cost, least = { INFINITY, INFINITY };
 	uint32_t none;
 
 	el->build = false;
@@ -510,13 +510,13 @@ static int plan_term(struct rn_elim *el, const struct rn_eterm *term, uint32_t *
 			continue;
 		el->cost = before;
 		RN_TRY(eliminate_from(el, term, from, &none, e));
-		if (el->failed || el->cost >= least)
+		if (el->failed || rn_elim_total(el->cost) >= rn_elim_total(least))
 			continue;
 		least = el->cost;
 		*start = from;
 	}
 	el->cost = least;
-	el->failed = !isfinite(least);
+	el->failed = !isfinite(least.rows);
 	return 0;
 }
 
@@ -548,25 +548,22 @@ static int build_terms(struct rn_elim *el, size_t n, uint32_t *results, struct r
 
 /* ---- does it pay? ------------------------------------------------------------------------- */
 
-/* Rows of the joins as they are written, and of all factors at the end. */
-static double enumeration_cost(const struct rn_elim *el)
+static void say_cost(const struct rn_elim *el, struct rn_elim_cost c, struct rn_str *out)
 {
-	struct rn_estimate est;
-	size_t factors = 0;
-	double cost = 0;
+	rn_str_addf(out, "%.3g rows", c.rows);
+	if (el->x)
+		rn_str_addf(out, " and %.3g flops an epoch", c.flops);
+}
 
-	rn_estimate_atom(&el->p, 0, &est);
-	for (uint32_t a = 1; a < el->p.natoms; a++) {
-		struct rn_estimate next;
-
-		rn_estimate_atom(&el->p, a, &next);
-		rn_estimate_join(&est, &next);
-		cost += est.rows;
-	}
-	for (size_t i = 0; i < el->terms.n; i++)
-		factors += el->terms.terms[i].n;
-	return cost + est.rows * (double)(RN_ELIM_SUM * factors) +
-	       RN_ELIM_STAGE * (el->p.natoms - 1);
+/* "about 2.1e+06 rows and 4.5e+07 flops an epoch instead of 1.3e+07 rows and …" */
+static int say_costs(const struct rn_elim *el, struct rn_elim_cost a, const char *instead,
+		     struct rn_elim_cost b, struct rn_str *out, struct rn_err *e)
+{
+	rn_str_add(out, "about ");
+	say_cost(el, a, out);
+	rn_str_add(out, instead);
+	say_cost(el, b, out);
+	return rn_str_check(out, e);
 }
 
 /* Without a look at the data: is there anything to gain? */
@@ -590,17 +587,43 @@ static bool is_hopeful(const struct rn_elim *el)
 	return false;
 }
 
-static int rewrite(struct rn_elim *el, struct rn_err *e)
+/* Write the plan; the aggregate becomes the last of its nodes. */
+static int apply(struct rn_elim *el, size_t nterms, struct rn_elim_cost enumerated, struct rn_err *e)
 {
 	uint32_t results[RN_ETERMS_MAX] = { 0 };
-	size_t nterms = el->x ? el->terms.n : 1;
-	double enumerated, eliminated;
+	struct rn_elim_cost eliminated = el->cost;
+	struct rn_str text = RN_STR_INIT;
 	bool done;
+	int rc;
+
+	RN_TRY(build_terms(el, nterms, results, e));
+	if (!el->ngroups) /* the join would be the same one */
+		return 0;
+	RN_TRY(rn_elim_combine(el, results, nterms, &done, e));
+	if (!done)
+		return 0;
+	rc = say_costs(el, eliminated, " instead of ", enumerated, &text, e);
+	if (!rc)
+		rn_rewriting_say(el->r, el->agg, "%u atoms, %zu term%s, order %s; width %u; %s",
+				 el->p.natoms, nterms, nterms == 1 ? "" : "s",
+				 el->order.len ? el->order.s : "(none)", el->width, text.s);
+	rn_str_fini(&text);
+	return rc;
+}
+
+static int rewrite(struct rn_elim *el, struct rn_err *e)
+{
+	size_t nterms = el->x ? el->terms.n : 1;
+	struct rn_str text = RN_STR_INIT;
+	struct rn_elim_cost enumerated;
+	double gain;
+	int rc;
 
 	find_roots(el);
 	if (!is_hopeful(el))
 		return 0;
 	RN_TRY(rn_pattern_measure(&el->p, el->r, e));
+	RN_TRY(rn_elim_find_fixed(el, e));
 	RN_TRY(plan_terms(el, nterms, e));
 	if (el->failed) {
 		rn_rewriting_say(el->r, el->agg,
@@ -608,26 +631,16 @@ static int rewrite(struct rn_elim *el, struct rn_err *e)
 				 el->p.natoms);
 		return 0;
 	}
-	enumerated = enumeration_cost(el);
-	if (!el->r->always && (el->cost > 0.8 * enumerated || enumerated - el->cost < LEAST_GAIN)) {
-		rn_rewriting_say(el->r, el->agg,
-				 "%u atoms: the join is made, of about %.3g rows; eliminating "
-				 "variables would go through %.3g", el->p.natoms, enumerated, el->cost);
-		return 0;
-	}
-	eliminated = el->cost;
-	RN_TRY(build_terms(el, nterms, results, e));
-	if (!el->ngroups) /* the join would be the same one */
-		return 0;
-	RN_TRY(rn_elim_combine(el, results, nterms, &done, e));
-	if (done)
-		rn_rewriting_say(el->r, el->agg,
-				 "%u atoms, %zu term%s, order %s; width %u; about %.3g rows "
-				 "instead of %.3g",
-				 el->p.natoms, nterms, nterms == 1 ? "" : "s",
-				 el->order.len ? el->order.s : "(none)", el->width, eliminated,
-				 enumerated);
-	return 0;
+	enumerated = rn_elim_enumeration(el);
+	gain = rn_elim_total(enumerated) - rn_elim_total(el->cost);
+	if (el->r->always || rn_elim_is_refused(el) || gain > LEAST_GAIN)
+		return apply(el, nterms, enumerated, e);
+	rc = say_costs(el, enumerated, "; eliminating variables would take ", el->cost, &text, e);
+	if (!rc)
+		rn_rewriting_say(el->r, el->agg, "%u atoms: the join is made, %s", el->p.natoms,
+				 text.s);
+	rn_str_fini(&text);
+	return rc;
 }
 
 /* Which columns are variables beside those that are shared: the groups'. */

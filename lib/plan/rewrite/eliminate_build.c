@@ -256,10 +256,12 @@ int rn_elim_atom(struct rn_elim *el, uint32_t a, struct rn_err *e)
 	struct rn_str text = RN_STR_INIT;
 	int rc;
 
-	*t = (struct rn_elim_table){ .alive = true, .atoms = UINT64_C(1) << a, .node = RN_NONE };
+	*t = (struct rn_elim_table){ .alive = true, .atoms = UINT64_C(1) << a, .node = RN_NONE,
+				     .into = RN_NONE };
 	rn_estimate_atom(&el->p, a, &t->est);
 	t->unique = el->p.atoms[a].unique >= el->p.atoms[a].rows;
 	t->emb = apart ? reads_part(el, a) : has_factor(el, a);
+	t->varies = t->emb && rn_elim_varies(el, a);
 	if (!el->build)
 		return 0;
 	RN_TRY(project_atom(el, a, reads_part(el, a), &t->node, e));
@@ -348,7 +350,7 @@ int rn_elim_join(struct rn_elim *el, struct rn_elim_chain *c, struct rn_err *e)
 		if (t->emb && !parts++)
 			snprintf(left, sizeof left, "t%u", c->tables[i]);
 		rn_estimate_join(&c->est, &t->est);
-		el->cost += c->est.rows + RN_ELIM_STAGE;
+		el->cost.rows += c->est.rows + RN_ELIM_STAGE;
 		RN_TRY(apply_tests(el, c->est.vars, &c->node, e));
 	}
 	return 0;
@@ -462,10 +464,14 @@ static struct rn_elim_table *new_table(struct rn_elim *el, const struct rn_elim_
 {
 	struct rn_elim_table *t = &el->tables[el->ntables];
 
-	*t = (struct rn_elim_table){ .alive = true, .est = c->est, .node = RN_NONE };
+	*t = (struct rn_elim_table){ .alive = true, .est = c->est, .node = RN_NONE,
+				     .joined = c->est.rows, .parts = rn_elim_factors(el, c),
+				     .into = RN_NONE };
 	for (uint32_t i = 0; i < c->n; i++) {
 		t->atoms |= el->tables[c->tables[i]].atoms;
+		t->varies = t->varies || el->tables[c->tables[i]].varies;
 		el->tables[c->tables[i]].alive = false;
+		el->tables[c->tables[i]].into = el->ntables;
 	}
 	return t;
 }
@@ -482,7 +488,8 @@ int rn_elim_group(struct rn_elim *el, const struct rn_elim_chain *c, uint64_t va
 	t->count = !t->emb || el->counts ? el->ntables + 1 : 0;
 	rn_estimate_group(&t->est, vars);
 	t->unique = true;
-	el->cost += c->est.rows * (1 + RN_ELIM_SUM * parts_of(el, c)) + RN_ELIM_STAGE;
+	t->varies = t->emb; /* counts vary */
+	el->cost.rows += c->est.rows * RN_ELIM_GROUP + RN_ELIM_STAGE;
 	el->ntables++;
 	el->ngroups++;
 	if (!el->build)
@@ -499,15 +506,15 @@ int rn_elim_group(struct rn_elim *el, const struct rn_elim_chain *c, uint64_t va
 int rn_elim_map(struct rn_elim *el, const struct rn_elim_chain *c, bool apart, struct rn_err *e)
 {
 	uint32_t count = el->tables[c->tables[0]].count;
-	unsigned parts = parts_of(el, c);
 	struct rn_elim_table *t = new_table(el, c);
 	struct rn_str text = RN_STR_INIT;
 	int rc;
 
 	t->emb = true;
+	t->varies = t->varies || apart;
 	t->count = count;
 	t->unique = !apart && el->tables[c->tables[0]].unique;
-	el->cost += c->est.rows * (1 + RN_ELIM_SUM * parts) + RN_ELIM_STAGE;
+	el->cost.rows += RN_ELIM_STAGE;
 	el->ntables++;
 	if (!el->build)
 		return 0;
@@ -621,7 +628,8 @@ int rn_elim_final(struct rn_elim *el, const struct rn_elim_chain *c, uint32_t *o
 	json_t *opt;
 	int rc;
 
-	el->cost += c->est.rows * (1 + RN_ELIM_SUM * parts_of(el, c));
+	el->cost.rows += c->est.rows * RN_ELIM_GROUP;
+	el->cost.flops += el->term ? rn_elim_flops(el, c) : 0;
 	*out = RN_NONE;
 	if (!el->build)
 		return 0;

@@ -6,6 +6,7 @@
 #include "../../rel/key.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -428,196 +429,6 @@ uint32_t rn_pattern_column(const struct rn_pattern *p, uint32_t a, uint32_t v)
 	return RN_NONE;
 }
 
-/* An earlier atom of the same node in which variable w of it is what v is in a; RN_NONE: none. */
-static const struct rn_pattern_atom *twin(const struct rn_pattern *p, uint32_t number, uint32_t col,
-					  uint32_t *w)
-{
-	for (uint32_t a = 0; a < number; a++) {
-		*w = p->var[p->atoms[a].first + col];
-		if (p->atoms[a].node == p->atoms[number].node && *w != RN_NONE)
-			return &p->atoms[a];
-	}
-	return NULL;
-}
-
-static int measure(struct rn_pattern *p, struct rn_rewriting *r, struct rn_pattern_atom *a,
-		   uint32_t number, struct rn_err *e)
-{
-	size_t cols[RN_PATTERN_VARS], n = 0;
-	const struct rn_pattern_atom *same = NULL;
-	const struct rn_rel *rel;
-	bool all = true; /* of one earlier atom */
-	uint64_t k = 0;
-
-	RN_TRY(r->content(r->arg, a->node, &rel, e));
-	a->rows = (double)rel->rows;
-	a->distinct = rn_arena_alloc(&p->arena, RN_PATTERN_VARS * sizeof(double), e);
-	if (!a->distinct)
-		return RN_ENOMEM;
-	for (uint32_t v = 0; v < p->nvars; v++) {
-		const struct rn_pattern_atom *t;
-		uint32_t w;
-
-		if (!(a->vars >> v & 1))
-			continue;
-		cols[n] = rn_pattern_column(p, number, v);
-		t = twin(p, number, (uint32_t)cols[n], &w);
-		all = all && t && (!same || same == t);
-		same = t;
-		if (!t)
-			RN_TRY(rn_rewriting_distinct(r, rel, &cols[n], 1, &k, e));
-		a->distinct[v] = t ? t->distinct[w] : (double)k;
-		n++;
-	}
-	if (n && all && __builtin_popcountll(same->vars) == __builtin_popcountll(a->vars)) {
-		a->unique = same->unique;
-		return 0;
-	}
-	if (n > 1)
-		RN_TRY(rn_rewriting_distinct(r, rel, cols, n, &k, e));
-	a->unique = n > 1 ? (double)k : n ? a->distinct[__builtin_ctzll(a->vars)] : rel->rows > 0;
-	return 0;
-}
-
-/* ---- components ----------------------------------------------------------------------------- */
-
-/* Values of all variables as nodes of a graph, linked where a row has both. */
-struct graph {
-	const struct rn_rel **rel;    /* by atom */
-	struct rn_column **values;    /* columns of one variable, one below the other */
-	uint32_t *from;               /* [natoms * nvars] where those of an atom begin there */
-	struct rn_buf **number;       /* by variable: the number of each value, from base */
-	uint32_t *base;
-	uint32_t *up, n;
-};
-
-static void graph_fini(struct graph *g, uint32_t nvars)
-{
-	for (uint32_t v = 0; g->number && v < nvars; v++)
-		rn_buf_unref(g->number[v]);
-	free(g->number);
-	free(g->rel);
-	free(g->from);
-	free(g->base);
-	free(g->up);
-}
-
-/* Number the values of variable v over all atoms. */
-static int number_values(const struct rn_pattern *p, const struct rn_rewriting *r, struct graph *g,
-			 uint32_t v, struct rn_err *e)
-{
-	struct rn_column *cols[RN_PATTERN_ATOMS], *all = NULL;
-	struct rn_groups groups = { 0 };
-	struct rn_key key = { .n = 1, .cols = &all };
-	uint64_t rows = 0;
-	size_t n = 0;
-	int rc;
-
-	for (uint32_t a = 0; a < p->natoms; a++) {
-		if (!(p->atoms[a].vars >> v & 1))
-			continue;
-		g->from[(size_t)a * p->nvars + v] = (uint32_t)rows;
-		cols[n++] = g->rel[a]->cols[rn_pattern_column(p, a, v)];
-		rows += g->rel[a]->rows;
-	}
-	RN_TRY(rn_column_concat(cols, n, &all, e));
-	key.rows = rows;
-	rc = rn_group(r->ctx, &key, &groups, e);
-	if (!rc) {
-		g->number[v] = rn_buf_ref(groups.of);
-		g->base[v] = g->n;
-		g->n += (uint32_t)groups.n;
-	}
-	rn_groups_fini(&groups);
-	rn_column_unref(all);
-	return rc;
-}
-
-static uint32_t find(uint32_t *up, uint32_t i)
-{
-	while (up[i] != i)
-		i = up[i] = up[up[i]];
-	return i;
-}
-
-static void link_rows(const struct rn_pattern *p, struct graph *g, uint32_t a)
-{
-	uint64_t vars = p->atoms[a].vars;
-	uint32_t first = vars ? (uint32_t)__builtin_ctzll(vars) : 0;
-
-	for (uint32_t v = first + 1; v < p->nvars; v++) {
-		const uint32_t *x, *y;
-
-		if (!(vars >> v & 1))
-			continue;
-		x = (const uint32_t *)g->number[first]->data + g->from[(size_t)a * p->nvars + first];
-		y = (const uint32_t *)g->number[v]->data + g->from[(size_t)a * p->nvars + v];
-		for (uint64_t i = 0; i < g->rel[a]->rows; i++) {
-			uint32_t s = find(g->up, g->base[first] + x[i]);
-			uint32_t t = find(g->up, g->base[v] + y[i]);
-
-			g->up[s < t ? t : s] = s < t ? s : t;
-		}
-	}
-}
-
-/* (sum of sizes)^2 / sum of squared sizes. */
-static int count_components(struct graph *g, double *out, struct rn_err *e)
-{
-	double squares = 0;
-	uint32_t *size;
-
-	RN_TRY(rn_calloc(g->n, sizeof *size, "components", &size, e));
-	for (uint32_t i = 0; i < g->n; i++)
-		size[find(g->up, i)]++;
-	for (uint32_t i = 0; i < g->n; i++)
-		squares += (double)size[i] * size[i];
-	free(size);
-	*out = g->n ? (double)g->n * g->n / squares : 1;
-	return 0;
-}
-
-/* Rows that this is worth to be known of. */
-enum { MAX_LINKED = 8 << 20 };
-
-static int find_components(struct rn_pattern *p, struct rn_rewriting *r, struct rn_err *e)
-{
-	struct graph g = { 0 };
-	double rows = 0;
-	int rc;
-
-	p->components = 1;
-	for (uint32_t a = 0; a < p->natoms; a++)
-		rows += p->atoms[a].rows;
-	if (rows > MAX_LINKED || !p->nvars)
-		return 0;
-	RN_GOTO(out, rn_calloc(p->natoms, sizeof(struct rn_rel *), "components", &g.rel, e));
-	RN_GOTO(out, rn_calloc((size_t)p->natoms * p->nvars, sizeof *g.from, "components", &g.from,
-			       e));
-	RN_GOTO(out, rn_calloc(p->nvars, sizeof(struct rn_buf *), "components", &g.number, e));
-	RN_GOTO(out, rn_calloc(p->nvars, sizeof *g.base, "components", &g.base, e));
-	for (uint32_t a = 0; a < p->natoms; a++)
-		RN_GOTO(out, r->content(r->arg, p->atoms[a].node, &g.rel[a], e));
-	for (uint32_t v = 0; v < p->nvars; v++)
-		RN_GOTO(out, number_values(p, r, &g, v, e));
-	RN_GOTO(out, rn_calloc(g.n, sizeof *g.up, "components", &g.up, e));
-	for (uint32_t i = 0; i < g.n; i++)
-		g.up[i] = i;
-	for (uint32_t a = 0; a < p->natoms; a++)
-		link_rows(p, &g, a);
-	rc = count_components(&g, &p->components, e);
-out:
-	graph_fini(&g, p->nvars);
-	return rc;
-}
-
-int rn_pattern_measure(struct rn_pattern *p, struct rn_rewriting *r, struct rn_err *e)
-{
-	for (uint32_t a = 0; a < p->natoms; a++)
-		RN_TRY(measure(p, r, &p->atoms[a], a, e));
-	return find_components(p, r, e);
-}
-
 /* ---- estimates ------------------------------------------------------------------------------ */
 
 void rn_estimate_atom(const struct rn_pattern *p, uint32_t a, struct rn_estimate *out)
@@ -664,8 +475,15 @@ void rn_estimate_join(struct rn_estimate *x, const struct rn_estimate *y)
 	x->vars |= y->vars;
 }
 
+/* So many rows fall into the places that there are, each into any. */
 void rn_estimate_group(struct rn_estimate *x, uint64_t vars)
 {
+	double rows = x->rows, places;
+
 	x->vars &= vars;
-	x->rows = together(x, x->vars);
+	x->rows = INFINITY;
+	places = together(x, x->vars);
+	x->rows = __builtin_popcountll(x->vars) > 1 && places > 0
+			  ? places * -expm1(-rows / places)
+			  : least(places, rows);
 }

@@ -42,6 +42,8 @@ struct rn_pattern {
 	uint32_t *cols;  /* of the top: the column of the pattern that each is */
 	double components; /* rn_pattern_measure: parts into which the atoms' rows fall that share no
 			    * value, as many as there would be if they were of one size */
+	double joined[RN_PATTERN_ATOMS]; /* rn_pattern_measure: rows when the atoms are joined as they
+					  * stand, up to each, estimated; tests are left out */
 	bool mixed;      /* columns of different types meet, or two of one atom: leave it alone */
 };
 
