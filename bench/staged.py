@@ -4,7 +4,7 @@ import json
 import pathlib
 import subprocess
 
-from common import BIN, DATA, ENV, ROOT, interleaved, medians, python_with, threads
+from common import BIN, DATA, ENV, ROOT, compiled, interleaved, json_lines, medians, python_with, threads
 from models import models, synthetic
 
 ROUND, START = "staged, 8 stages of one row, an epoch of", "staged, 8 stages, start to first forward"
@@ -40,16 +40,20 @@ def hand_over(stages):
 
 def empty_round(args, results):
     spec, starts = chain(pathlib.Path(args.tmp)), []
+    ring = compiled(args, "ring")
 
     def epoch(t):
         result, stages = train(args, spec, "--placement", "staged", "--threads", t)
         starts.append(1e3 * max(s["seconds_start"] for s in stages))
         return 1e3 * result["ms_per_epoch"]
 
-    us = interleaved(args.runs, {t: lambda t=t: epoch(t) for t in (1, 2)})
+    us = interleaved(args.runs, {**{t: lambda t=t: epoch(t) for t in (1, 2)},
+                                 "ring": lambda: json_lines([ring, "-w", "futex"])[0]["us"]})
     for t in (1, 2):
         results.add(ROUND, f"RN, {threads(t)}", us[t], "us")
-    results.ratio(ROUND, "8 x 2 x 10 us / RN", 20 * STAGES, min(us.values()), 1)
+    results.add(ROUND, "16 hand-overs alone", us["ring"], "us")
+    results.ratio(ROUND, "8 x 2 x 10 us / RN", 20 * STAGES, min(us[1], us[2]), 1)
+    results.ratio(ROUND, "RN / 16 hand-overs alone", min(us[1], us[2]), us["ring"])
     start = medians({"start": starts})["start"]
     results.add(START, "RN", start, "ms")
     results.ratio(START, "60 ms / RN", 60, start, 1)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Transports over file descriptors and over memory.  An output that is a
- * regular file appears under its name whole or not at all: it is written under
- * a temporary name in the same folder and renamed when all of it is on disk.
+ * regular file appears under its name whole or not at all: it is written without
+ * a name in the same folder, and gets one when all of it is on disk.  To take the
+ * place of another file it must have a temporary name first, since link(2) replaces
+ * nothing; one that a killed process leaves is removed when the file is next written.
  * Nothing is buffered here; whoever writes hands over large pieces.
  */
 #include "io.h"
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +27,7 @@ enum {
 	MAX_TRANSFER = 1 << 30,    /* per system call, below SSIZE_MAX and the kernel's limit */
 	TEMP_TRIES = 100,
 	TEMP_BASE = NAME_MAX - 40, /* bytes of the name kept in the temporary name */
+	TEMP_MORE = 32,            /* and those that it has more */
 };
 
 /* ---- file descriptors -------------------------------------------------------- */
@@ -33,8 +37,8 @@ struct fd_io {
 	int fd;
 	bool borrowed; /* standard input and output stay open */
 	off_t start;   /* of an input: where reading began */
-	char *temp;    /* the temporary name, or NULL: written in place */
-	bool unnamed;  /* it does not have that name yet */
+	char *temp;    /* room for the temporary name, or NULL: written in place */
+	bool unnamed;  /* it has no temporary name, or none any more */
 	char *target;  /* what it becomes */
 };
 
@@ -139,31 +143,86 @@ static void fd_abort(struct rn_io *io)
 	fd_free(f);
 }
 
-/* Give a file that is whole its temporary name. */
-static int link_unnamed(struct fd_io *f)
+/* ---- temporary names ----------------------------------------------------------- */
+
+/* DIR/.BASE.rn-TRY.tmp: a name that is nobody else's, as it may be removed. */
+static void name_temp(struct fd_io *f, int n)
+{
+	const char *slash = strrchr(f->target, '/'), *base = slash ? slash + 1 : f->target;
+
+	snprintf(f->temp, strlen(f->target) + TEMP_MORE, "%.*s.%.*s.rn-%d.tmp", (int)(base - f->target),
+		 f->target, TEMP_BASE, base, n);
+}
+
+/* Is the temporary name that of the open file? */
+static bool is_named(const struct fd_io *f, int fd)
+{
+	struct stat file, name;
+
+	return !fstat(fd, &file) && !lstat(f->temp, &name) && S_ISREG(name.st_mode) &&
+	       file.st_ino == name.st_ino && file.st_dev == name.st_dev;
+}
+
+/* Remove the temporary name if nobody writes that file any more: who does has locked it. */
+static void drop_stale(const struct fd_io *f)
+{
+	int fd = open(f->temp, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+
+	if (fd < 0)
+		return;
+	/* Under the lock nobody else removes or renames it. */
+	if (!flock(fd, LOCK_EX | LOCK_NB) && is_named(f, fd))
+		(void)unlink(f->temp);
+	close(fd);
+}
+
+/* A free temporary name. */
+static bool find_name(struct fd_io *f, int n)
+{
+	name_temp(f, n);
+	if (access(f->temp, F_OK) < 0)
+		return true;
+	drop_stale(f);
+	return access(f->temp, F_OK) < 0;
+}
+
+/* Give a file that is whole its name, or a temporary one where there is a file of its name. */
+static int link_unnamed(struct fd_io *f, bool *done)
 {
 	char self[40];
 
 	snprintf(self, sizeof self, "/proc/self/fd/%d", f->fd);
-	if (linkat(AT_FDCWD, self, AT_FDCWD, f->temp, AT_SYMLINK_FOLLOW) < 0)
-		return -1;
-	f->unnamed = false;
-	return 0;
+	*done = !linkat(AT_FDCWD, self, AT_FDCWD, f->target, AT_SYMLINK_FOLLOW);
+	if (*done || errno != EEXIST)
+		return *done ? 0 : -1;
+	(void)flock(f->fd, LOCK_EX | LOCK_NB); /* nobody else has it */
+	for (int i = 0; i < TEMP_TRIES; i++) {
+		if (!find_name(f, i))
+			continue;
+		f->unnamed = linkat(AT_FDCWD, self, AT_FDCWD, f->temp, AT_SYMLINK_FOLLOW) < 0;
+		if (!f->unnamed || errno != EEXIST)
+			return f->unnamed ? -1 : 0;
+	}
+	errno = EEXIST;
+	return -1;
 }
 
 static int fd_close(struct rn_io *io, struct rn_err *e)
 {
 	struct fd_io *f = (struct fd_io *)io;
+	bool done = !f->temp;
 	int rc = 0;
 
-	if (f->temp && fsync(f->fd) < 0)
+	if (!done && fsync(f->fd) < 0)
 		rc = rn_err_errno(e, "cannot write '%s'", io->name);
-	if (f->unnamed && !rc && link_unnamed(f) < 0)
-		rc = rn_err_errno(e, "cannot create '%s'", f->temp);
+	if (f->unnamed && !rc && link_unnamed(f, &done) < 0)
+		rc = rn_err_errno(e, "cannot create '%s'", f->target);
+	/* Before it is closed, which ends the lock. */
+	if (!done && !rc && rename(f->temp, f->target) < 0)
+		rc = rn_err_errno(e, "cannot rename '%s' to '%s'", f->temp, f->target);
+	f->unnamed = f->unnamed || !rc;
 	if (close_fd(f) < 0 && !rc)
 		rc = rn_err_errno(e, "cannot close '%s'", io->name);
-	if (f->temp && !rc && rename(f->temp, f->target) < 0)
-		rc = rn_err_errno(e, "cannot rename '%s' to '%s'", f->temp, f->target);
 	if (rc) {
 		fd_abort(io);
 		return rc;
@@ -286,27 +345,35 @@ static bool open_unnamed(struct fd_io *f, size_t dir_len)
 	return f->unnamed;
 }
 
-/* A new file in the target's folder: without a name where the file system has that,
- * else DIR/.BASE.PID-TRY.tmp.  open(2) applies the umask to its mode. */
+/* A named one.  It is locked before anyone is told of it, but not before others may see it. */
+static bool open_named(struct fd_io *f)
+{
+	for (int i = 0; i < TEMP_TRIES; i++) {
+		if (!find_name(f, i))
+			continue;
+		f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+		if (f->fd < 0 && errno != EEXIST)
+			return false;
+		if (f->fd < 0)
+			continue;
+		if ((!flock(f->fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) && is_named(f, f->fd))
+			return true;
+		close(f->fd); /* taken for a stale one, and removed */
+		f->fd = -1;
+	}
+	errno = EEXIST;
+	return false;
+}
+
+/* A new file in the target's folder: without a name where the file system has that.  open(2)
+ * applies the umask to its mode. */
 static int open_temp(struct fd_io *f, struct rn_err *e)
 {
 	const char *slash = strrchr(f->target, '/');
-	const char *base = slash ? slash + 1 : f->target;
-	size_t cap = strlen(f->target) + 64;
 
-	RN_TRY(rn_calloc(cap, 1, "a file name", &f->temp, e));
-	for (int i = 0; i < TEMP_TRIES; i++) {
-		snprintf(f->temp, cap, "%.*s.%.*s.%ld-%d.tmp", (int)(base - f->target), f->target,
-			 TEMP_BASE, base, (long)getpid(), i);
-		if (access(f->temp, F_OK) == 0)
-			continue;
-		if (open_unnamed(f, (size_t)(base - f->target)))
-			return 0;
-		f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (f->fd >= 0 || errno != EEXIST)
-			break;
-	}
-	if (f->fd >= 0)
+	RN_TRY(rn_calloc(strlen(f->target) + TEMP_MORE, 1, "a file name", &f->temp, e));
+	(void)find_name(f, 0); /* what was left before is removed now */
+	if (open_unnamed(f, slash ? (size_t)(slash + 1 - f->target) : 0) || open_named(f))
 		return 0;
 	rn_err_errno(e, "cannot create '%s'", f->temp);
 	free(f->temp); /* it is not ours to remove */
@@ -343,7 +410,7 @@ static int open_file(struct fd_io *f, const char *path, struct rn_err *e)
 	RN_TRY(find_target(path, &f->target, e));
 	RN_TRY(open_temp(f, e));
 	if (exists && fchmod(f->fd, st.st_mode & 07777) < 0)
-		return rn_err_errno(e, "cannot set the mode of '%s'", f->temp);
+		return rn_err_errno(e, "cannot set the mode of '%s'", f->io.name);
 	return 0;
 }
 

@@ -51,7 +51,7 @@ struct rn_io {
 RN_MUST_CHECK int rn_io_open_read(const char *path, struct rn_io **out, struct rn_err *e);
 
 /* Open `path` to write ("-" or NULL is standard output).  What is a regular
- * file, or not there yet, is written under a temporary name in its folder
+ * file, or not there yet, is written without a name, or under a temporary one, in its folder
  * (mode as open(2) with 0666 would give, or that of the file it replaces) and
  * renamed by close; anything else is written in place. */
 RN_MUST_CHECK int rn_io_open_write(const char *path, struct rn_io **out, struct rn_err *e);

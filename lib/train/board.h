@@ -9,6 +9,10 @@
  * the coordinator.  So a hand-over is one wake-up and copies nothing, and branches that do
  * not depend on each other run at once.
  *
+ * Where the work of a segment is less than a wake-up, all processes stay on one processor.
+ * Else each would be woken on another, idle one, whose way out of its sleep costs more than
+ * both; on one, who hands over makes room for who comes next.
+ *
  * There are no locks, so nobody can die with one.  Waits end after a tick, in which who
  * waits sees whether the others are still there.  Everything is bounds-checked where a
  * number is used: a stage that has gone wild may spoil the results, and no more.
@@ -16,6 +20,7 @@
 #ifndef RN_BOARD_H
 #define RN_BOARD_H
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,7 +78,8 @@ struct rn_segment {
 struct rn_agenda {
 	uint32_t nsegments, nnext;
 	uint32_t pass[RN_NPASSES + 1]; /* segments of pass p: pass[p] … pass[p + 1] - 1 */
-	uint32_t zero[11];
+	_Atomic uint32_t cpu; /* 1 + the processor that all of them stay on; 0: any */
+	uint32_t zero[10];
 	struct rn_segment segments[]; /* and behind them next[] */
 };
 _Static_assert(sizeof(struct rn_agenda) == 64, "an agenda's head is a cache line");
@@ -104,5 +110,12 @@ void rn_board_rest(struct rn_board *b, uint32_t part);
 void rn_board_end(struct rn_board *b, struct rn_agenda *o, uint32_t segment, uint32_t call);
 /* It failed, and the link says so. */
 void rn_board_fail(struct rn_board *b, uint32_t part);
+
+/* A thread that stays on a processor for a while.  Zeroed: it does not. */
+struct rn_stay {
+	uint32_t cpu;  /* 1 + its number; 0: none */
+	cpu_set_t any; /* where it was allowed to run before */
+};
+void rn_stay_on(struct rn_stay *s, uint32_t cpu); /* cpu: as above; as far as that is allowed */
 
 #endif

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cut.h"
+#include "place.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { LARGE = 1 << 20 }; /* bytes of a value */
 
 enum rn_phase rn_cut_phase(const struct rn_fit *f, uint32_t i)
 {
@@ -178,20 +181,29 @@ static uint64_t val_bytes(const struct rn_val *v)
 	return (uint64_t)v->rows * v->width * sizeof(float);
 }
 
-static void place(struct rn_cut *c, const struct rn_prog *p, uint32_t v)
+/* It will have a place. */
+static void share(struct rn_cut *c, const struct rn_prog *p, uint32_t v)
 {
-	uint64_t bytes = val_bytes(&p->vals[v]);
-
 	if (c->place[v] != RN_UNSHARED)
 		return;
-	c->place[v] = c->size;
-	c->size = align_up(c->size + bytes);
-	c->parts[c->part_of[p->vals[v].inst]].out += bytes;
+	c->place[v] = 0;
+	c->parts[c->part_of[p->vals[v].inst]].out += val_bytes(&p->vals[v]);
 }
 
-/* Values that one part makes and another reads, and what the coordinator reads. */
-static int place_values(struct rn_cut *c, const struct rn_prog *p, uint32_t result,
-			struct rn_err *e)
+/* Large values, too: processes that run in turn then have one place for what each needs for
+ * itself, and not one each. */
+static void place_large(struct rn_cut *c, const struct rn_prog *p)
+{
+	for (uint32_t v = 0; v < p->nvals; v++)
+		if (p->vals[v].kind == RN_V_INST && rn_cut_root(p, v) == v &&
+		    val_bytes(&p->vals[v]) >= LARGE)
+			c->place[v] = 0;
+}
+
+/* Values that one part makes and another reads, and what the coordinator reads.  `forward`: as
+ * for rn_place_values. */
+static int place_values(struct rn_cut *c, const struct rn_prog *p, uint32_t forward,
+			uint32_t result, struct rn_err *e)
 {
 	uint32_t *last;
 
@@ -214,15 +226,16 @@ static int place_values(struct rn_cut *c, const struct rn_prog *p, uint32_t resu
 				    c->part_of[p->vals[v].inst] == q || last[v] == q + 1)
 					continue;
 				last[v] = q + 1;
-				place(c, p, v);
+				share(c, p, v);
 				c->parts[q].in += val_bytes(&p->vals[v]);
 			}
 		}
 	}
 	free(last);
 	if (p->vals[result].kind == RN_V_INST)
-		place(c, p, result);
-	return 0;
+		share(c, p, result);
+	place_large(c, p);
+	return rn_place_values(c, p, forward, result, e);
 }
 
 int rn_cut_make(const struct rn_fit *f, const struct rn_plan *plan, uint32_t parts,
@@ -237,7 +250,7 @@ int rn_cut_make(const struct rn_fit *f, const struct rn_plan *plan, uint32_t par
 	RN_GOTO(out, choose_parts(out, p, plan, rank, parts, e));
 	out->size = align_up(out->nparts * reserve);
 	RN_GOTO(out, assign(out, p, rank, e));
-	rc = place_values(out, p, f->loss, e);
+	rc = place_values(out, p, f->nforward, f->loss, e);
 out:
 	free(rank);
 	if (rc)
@@ -283,7 +296,7 @@ int rn_cut_like(const struct rn_cut *like, const struct rn_prog *p, uint32_t val
 		out->part_of[i] = p->insts[i].op == RN_P_VIEW ? RN_NONE
 				  : q != RN_NONE ? q : part_of_input(out, p, &p->insts[i]);
 	}
-	rc = place_values(out, p, val, e);
+	rc = place_values(out, p, p->ninsts, val, e);
 out:
 	if (rc)
 		rn_cut_fini(out);

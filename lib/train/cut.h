@@ -5,8 +5,8 @@
  *
  * A part is what one process runs: the instructions of some nodes of the plan, that
  * follow each other in order of first appearance.  Values that cross the cut lie in
- * memory that all processes share, no two of them in one place, as any part may run
- * at any time.  Nothing here starts a process: rn-explain draws the same cut.
+ * memory that all processes share (place.h).  Nothing here starts a process: rn-explain
+ * draws the same cut.
  */
 #ifndef RN_CUT_H
 #define RN_CUT_H

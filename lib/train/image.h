@@ -2,9 +2,10 @@
  *
  * A part of a tensor program, written down for another process.
  *
- * An image holds the instructions of one process, the constants and index arrays
- * that they read, and which of its values lie where in the memory that all
- * processes share.  Numbers in it are its own; nothing in it is a pointer:
+ * An image holds the instructions of one process, the small constants and index
+ * arrays that they read, where the large ones are (arrays.h), and which of its values
+ * lie where in the memory that all processes share.  Numbers in it are its own; nothing
+ * in it is a pointer:
  *
  *   header 64 bytes   magic, sizes, how many of each, checksum of the rest
  *   counts            values of each parameter, then of each optimizer slot (u64)
@@ -28,6 +29,7 @@ struct rn_image_part {
 	const struct rn_prog *prog;
 	const bool *mine;       /* [ninsts] instructions of this process; views are found */
 	const uint64_t *shared; /* [nvals] offset in shared memory, or RN_UNSHARED */
+	const struct rn_shared *arrays; /* those of the program (arrays.h), or NULL */
 	uint32_t nparams;       /* of the session's table */
 	const size_t *counts;   /* [nparams] */
 	/* Out, owned by the caller (free()): */
@@ -46,9 +48,10 @@ struct rn_image {
 	struct rn_shared *file;
 };
 /* Takes file, also on failure.  values: the shared memory, in which values that other
- * processes make are constants of this program. */
+ * processes make are constants of this program.  arrays: NULL if it was written without. */
 RN_MUST_CHECK int rn_image_read(struct rn_shared *file, const struct rn_shared *values,
-				struct rn_image *out, struct rn_err *e);
+				const struct rn_shared *arrays, struct rn_image *out,
+				struct rn_err *e);
 void rn_image_fini(struct rn_image *i);
 
 #endif

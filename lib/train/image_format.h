@@ -23,7 +23,10 @@ _Static_assert(sizeof(struct rn_image_header) == 64, "an image's header has 64 b
 uint64_t rn_image_sum(const struct rn_image_header *h, const void *rest);
 
 /* Kinds of values, beside those of enum rn_vkind: */
-enum { RN_IMAGE_EXTERN = 64 }; /* another process makes it: `offset` in shared memory */
+enum {
+	RN_IMAGE_EXTERN = 64, /* another process makes it: `offset` in shared memory */
+	RN_IMAGE_ARRAY,       /* a constant at `offset` of the program's arrays */
+};
 
 struct rn_image_val {
 	uint32_t kind, rows, rank, dim[4];
@@ -35,8 +38,9 @@ struct rn_image_val {
 
 struct rn_image_idx {
 	uint64_t offset;
-	uint32_t n, fmap;
+	uint32_t n, flags;
 };
+enum { RN_IMAGE_FMAP = 1, RN_IMAGE_SHARED = 2 }; /* RN_IMAGE_SHARED: at `offset` of the arrays */
 
 struct rn_image_inst {
 	uint32_t op, flags, out, nin, fn, stage;

@@ -13,7 +13,7 @@ struct reader {
 	const char *base;
 	struct rn_image_header h;
 	struct rn_image_layout at;
-	const struct rn_shared *values;
+	const struct rn_shared *values, *arrays; /* arrays: NULL if there are none */
 	struct rn_image *out;
 };
 
@@ -71,6 +71,15 @@ static bool within(uint64_t offset, uint64_t bytes, uint64_t from, uint64_t size
 	return offset % RN_ALIGN == 0 && offset >= from && offset <= size && bytes <= size - offset;
 }
 
+/* Where an array lies, of the program's or the image's own; NULL: nowhere. */
+static const char *array_at(const struct reader *r, bool shared, uint64_t offset, uint64_t bytes)
+{
+	if (!shared)
+		return within(offset, bytes, r->at.arrays, r->h.size) ? r->base + offset : NULL;
+	return r->arrays && within(offset, bytes, 0, r->arrays->size)
+		       ? (const char *)r->arrays->base + offset : NULL;
+}
+
 /* Width and bytes of a value; false where they do not fit into 32 and 62 bits. */
 static bool extent(const struct rn_image_val *v, uint32_t *width, uint64_t *bytes)
 {
@@ -90,11 +99,12 @@ static int read_val(struct reader *r, uint32_t i, const struct rn_image_val *in,
 		    struct rn_err *e)
 {
 	struct rn_val *v = &r->out->prog.vals[i];
+	const char *at;
 	uint64_t bytes;
 
 	if (!extent(in, &v->width, &bytes) || in->index > 1)
 		return bad("the shape of value", i, e);
-	v->kind = in->kind == RN_IMAGE_EXTERN ? RN_V_CONST : (enum rn_vkind)in->kind;
+	v->kind = in->kind >= RN_IMAGE_EXTERN ? RN_V_CONST : (enum rn_vkind)in->kind;
 	v->rows = in->rows;
 	v->rank = in->rank;
 	memcpy(v->dim, in->dim, sizeof v->dim);
@@ -104,9 +114,11 @@ static int read_val(struct reader *r, uint32_t i, const struct rn_image_val *in,
 	r->out->shared[i] = RN_UNSHARED;
 	switch (in->kind) {
 	case RN_V_CONST:
-		if (!within(in->offset, bytes, r->at.arrays, r->h.size))
+	case RN_IMAGE_ARRAY:
+		at = array_at(r, in->kind == RN_IMAGE_ARRAY, in->offset, bytes);
+		if (!at)
 			return bad("the array of value", i, e);
-		v->data = borrow(r->base + in->offset, bytes, e);
+		v->data = borrow(at, bytes, e);
 		return v->data ? 0 : RN_ENOMEM;
 	case RN_IMAGE_EXTERN:
 		if (!within(in->offset, bytes, 0, r->values->size))
@@ -148,14 +160,15 @@ static int read_idx(struct reader *r, struct rn_err *e)
 
 	for (uint32_t i = 0; i < r->h.nidx; i++) {
 		uint64_t bytes = (uint64_t)in[i].n * sizeof(uint32_t);
+		const char *at = array_at(r, in[i].flags & RN_IMAGE_SHARED, in[i].offset, bytes);
 		struct rn_buf *b;
 
-		if (!within(in[i].offset, bytes, r->at.arrays, r->h.size) || in[i].fmap > 1)
+		if (!at || in[i].flags > (RN_IMAGE_FMAP | RN_IMAGE_SHARED))
 			return bad("index array", i, e);
-		b = borrow(r->base + in[i].offset, bytes, e);
+		b = borrow(at, bytes, e);
 		if (!b || rn_prog_idx(&r->out->prog, b, in[i].n, e) == RN_NONE)
 			return RN_ENOMEM;
-		r->out->prog.idx[i].fmap = in[i].fmap;
+		r->out->prog.idx[i].fmap = in[i].flags & RN_IMAGE_FMAP;
 	}
 	return 0;
 }
@@ -241,10 +254,10 @@ static int read_insts(struct reader *r, struct rn_err *e)
 	return 0;
 }
 
-int rn_image_read(struct rn_shared *file, const struct rn_shared *values, struct rn_image *out,
-		  struct rn_err *e)
+int rn_image_read(struct rn_shared *file, const struct rn_shared *values,
+		  const struct rn_shared *arrays, struct rn_image *out, struct rn_err *e)
 {
-	struct reader r = { .values = values, .out = out };
+	struct reader r = { .values = values, .arrays = arrays, .out = out };
 	int rc;
 
 	memset(out, 0, sizeof *out);

@@ -3,6 +3,7 @@
  * Writing images: choose instructions, number what they refer to, lay it out,
  * and fill it in.
  */
+#include "arrays.h"
 #include "image.h"
 #include "image_format.h"
 
@@ -150,6 +151,11 @@ static uint64_t const_bytes(const struct rn_val *v)
 	return (uint64_t)v->rows * v->width * sizeof(float);
 }
 
+static uint64_t array_of(const struct writer *w, const struct rn_buf *b)
+{
+	return rn_arrays_find(w->part->arrays, b->data);
+}
+
 /* Sizes and offsets of everything. */
 static int lay_out(struct writer *w, struct rn_err *e)
 {
@@ -169,12 +175,15 @@ static int lay_out(struct writer *w, struct rn_err *e)
 		const struct rn_val *v = &w->prog->vals[w->vals.from[i]];
 
 		w->arrays[i] = at;
-		if (v->kind == RN_V_CONST)
+		if (v->kind == RN_V_CONST && array_of(w, v->data) == RN_UNSHARED)
 			at = align_up(at + const_bytes(v));
 	}
 	for (uint32_t i = 0; i < h->nidx; i++) {
+		const struct rn_idx *x = &w->prog->idx[w->idx.from[i]];
+
 		w->arrays[h->nvals + i] = at;
-		at = align_up(at + (uint64_t)w->prog->idx[w->idx.from[i]].n * sizeof(uint32_t));
+		if (array_of(w, x->data) == RN_UNSHARED)
+			at = align_up(at + (uint64_t)x->n * sizeof(uint32_t));
 	}
 	h->size = at;
 	return 0;
@@ -190,6 +199,17 @@ static void fill_counts(struct writer *w, const size_t *state_counts)
 		*out++ = w->part->counts[i];
 	for (uint32_t i = 0; i < w->header.nstates; i++)
 		*out++ = state_counts[i];
+}
+
+static void fill_const(struct writer *w, const struct rn_val *v, uint64_t offset,
+		       struct rn_image_val *out)
+{
+	uint64_t shared = array_of(w, v->data);
+
+	out->kind = shared == RN_UNSHARED ? (uint32_t)RN_V_CONST : (uint32_t)RN_IMAGE_ARRAY;
+	out->offset = shared == RN_UNSHARED ? offset : shared;
+	if (shared == RN_UNSHARED && const_bytes(v))
+		memcpy(w->base + offset, v->data->data, const_bytes(v));
 }
 
 static void fill_vals(struct writer *w)
@@ -208,9 +228,7 @@ static void fill_vals(struct writer *w)
 		out->inst = RN_NONE;
 		out->offset = RN_UNSHARED;
 		if (v->kind == RN_V_CONST) {
-			out->offset = w->arrays[i];
-			if (const_bytes(v))
-				memcpy(w->base + out->offset, v->data->data, const_bytes(v));
+			fill_const(w, v, w->arrays[i], out);
 		} else if (v->kind == RN_V_INST) {
 			out->inst = w->insts.to[v->inst];
 			out->offset = w->part->shared[from];
@@ -227,11 +245,13 @@ static void fill_idx(struct writer *w)
 
 	for (uint32_t i = 0; i < w->header.nidx; i++, out++) {
 		const struct rn_idx *x = &w->prog->idx[w->idx.from[i]];
+		uint64_t shared = array_of(w, x->data);
 
-		out->offset = w->arrays[w->header.nvals + i];
+		out->offset = shared == RN_UNSHARED ? w->arrays[w->header.nvals + i] : shared;
 		out->n = x->n;
-		out->fmap = x->fmap;
-		if (x->n)
+		out->flags = (x->fmap ? RN_IMAGE_FMAP : 0) |
+			     (shared == RN_UNSHARED ? 0 : RN_IMAGE_SHARED);
+		if (x->n && shared == RN_UNSHARED)
 			memcpy(w->base + out->offset, x->data->data,
 			       (size_t)x->n * sizeof(uint32_t));
 	}

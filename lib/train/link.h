@@ -24,7 +24,7 @@
 enum rn_msg_type {
 	/* coordinator -> stage */
 	RN_MSG_HELLO, /* threads in `from`, the stage's number in `to`, how many there are in `inst`;
-		       * with it the fds of image, parameters, values, agenda */
+		       * with it the fds of image, parameters, values, agenda, arrays */
 	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise */
 	RN_MSG_FIND,  /* run instructions from … to-1 of the first program, of epoch, one by one:
 		       * `inst` that gave a value that is not finite */
@@ -35,7 +35,7 @@ enum rn_msg_type {
 	RN_MSG_DONE,   /* HELLO, PROGRAM: bytes of its machine in t; STOP: its peak memory in t */
 	RN_MSG_FAILED, /* code in `from`; payload: the message */
 };
-enum { RN_MSG_FDS = 4 };
+enum { RN_MSG_FDS = 5 };
 
 struct rn_msg {
 	uint32_t magic, type;

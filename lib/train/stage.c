@@ -19,7 +19,7 @@
 /* A program: the fit's is number 0, others are those that it validates by. */
 struct program {
 	struct rn_image image;
-	struct rn_shared *values, *agenda;
+	struct rn_shared *values, *agenda, *arrays; /* arrays: NULL if all are in the image */
 	struct rn_store *store, *states;
 	struct rn_machine *machine; /* NULL: this stage has no part in it */
 };
@@ -28,6 +28,7 @@ struct stage {
 	struct rn_link *link;
 	struct rn_board *board; /* NULL before the greeting */
 	uint32_t part, nparts, threads;
+	struct rn_stay stay;
 	struct rn_backend *backend;
 	struct rn_shared *params;
 	struct program **programs; /* each stays where it is: its machine refers to it */
@@ -67,6 +68,7 @@ static void program_free(struct program *p)
 	rn_image_fini(&p->image);
 	rn_shared_free(p->values);
 	rn_shared_free(p->agenda);
+	rn_shared_free(p->arrays);
 	free(p);
 }
 
@@ -110,6 +112,7 @@ static int map_all(struct stage *s, struct program *p, int *fds, struct rn_share
 {
 	RN_TRY(map_fd(&fds[2], true, &p->values, e));
 	RN_TRY(map_fd(&fds[3], true, &p->agenda, e));
+	RN_TRY(map_fd(&fds[4], false, &p->arrays, e));
 	if (!s->params)
 		RN_TRY(map_fd(&fds[1], true, &s->params, e));
 	return map_fd(&fds[0], false, image, e);
@@ -123,7 +126,7 @@ static int add_program(struct stage *s, uint32_t number, uint32_t nparts, int *f
 	struct program *p;
 	int rc;
 
-	if (fds[0] < 0 || fds[1] < 0 || fds[2] < 0 || fds[3] < 0)
+	if (fds[0] < 0 || fds[1] < 0 || fds[2] < 0 || fds[3] < 0 || fds[4] < 0)
 		rc = rn_err_set(e, RN_EBUG, "a program without image and memory");
 	else
 		rc = new_program(s, number, &p, e);
@@ -132,7 +135,7 @@ static int add_program(struct stage *s, uint32_t number, uint32_t nparts, int *f
 	close_fds(fds);
 	if (rc)
 		return rc;
-	RN_TRY(rn_image_read(image, p->values, &p->image, e));
+	RN_TRY(rn_image_read(image, p->values, p->arrays, &p->image, e));
 	if (!rn_agenda_check(p->agenda->base, p->agenda->size, nparts, s->part, p->image.prog.ninsts))
 		return rn_err_set(e, RN_EBUG, "the agenda of program %u does not fit", number);
 	return make_machine(s, p, e);
@@ -168,13 +171,14 @@ static struct rn_stage_status *status(struct stage *s)
 }
 
 /* All threads are this stage's while it runs alone; stages that run at the same time share
- * them.  This may change with every instruction, and changes no bit. */
+ * them, and on one processor none needs more than its own.  This may change with every
+ * instruction, and changes no bit. */
 static void share_threads(struct stage *s)
 {
 	uint32_t running = atomic_load_explicit(&s->board->running, memory_order_relaxed);
 
 	if (s->threads > 1)
-		s->backend->grant(s->backend, running < 2 ? 0 :
+		s->backend->grant(s->backend, s->stay.cpu ? 1 : running < 2 ? 0 :
 				  running < s->threads ? s->threads / running : 1);
 }
 
@@ -212,10 +216,13 @@ static int run_segment(struct stage *s, uint32_t number, uint32_t call, struct r
 		rn_optim_scalars(&p->image.prog.insts[i], t, f);
 		rn_machine_set_f(p->machine, i, f);
 	}
+	rn_stay_on(&s->stay, atomic_load(&o->cpu));
 	rn_board_work(s->board, s->part);
-	s->backend->enter(s->backend);
+	if (!s->stay.cpu)
+		s->backend->enter(s->backend);
 	rc = run_insts(s, p, o->segments[number].from, o->segments[number].to, e);
-	s->backend->leave(s->backend);
+	if (!s->stay.cpu)
+		s->backend->leave(s->backend);
 	atomic_store(&status(s)->at, 0);
 	rn_board_rest(s->board, s->part);
 	if (!rc)

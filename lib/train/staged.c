@@ -5,6 +5,7 @@
  */
 #include "staged.h"
 
+#include "arrays.h"
 #include "child.h"
 #include "session.h"
 #include "work.h"
@@ -26,7 +27,9 @@ struct staged {
 		struct rn_work work;
 	} *validations;
 	uint32_t nvalidations;
+	struct rn_stay stay;
 	bool started;
+	uint32_t epoch; /* of the last pass of the fit */
 	uint64_t steps;
 	double opened;
 };
@@ -40,14 +43,25 @@ static struct staged *self(struct rn_runner *r)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
+/* What a process maps of a program. */
+static void list_fds(const struct staged *s, const struct rn_work *w, const struct rn_shared *image,
+		     int fds[RN_MSG_FDS])
+{
+	fds[0] = image->fd;
+	fds[1] = s->conf.params->fd;
+	fds[2] = w->values->fd;
+	fds[3] = w->shared_agenda->fd;
+	fds[4] = rn_arrays_file(w->arrays)->fd;
+}
+
 static int ask_hello(struct staged *s, uint32_t q, struct rn_shared *image, struct rn_err *e)
 {
 	struct rn_msg m = { .type = RN_MSG_HELLO, .from = s->conf.ctx->threads, .to = q,
 			    .inst = s->children.n };
 	struct rn_child *c = &s->children.items[q];
-	int fds[RN_MSG_FDS] = { image->fd, s->conf.params->fd, s->fit.values->fd,
-				s->fit.shared_agenda->fd };
+	int fds[RN_MSG_FDS];
 
+	list_fds(s, &s->fit, image, fds);
 	RN_TRY(rn_child_ask(c, "the start", &m, NULL, fds, e));
 	c->status = &s->board->stages[q]; /* from now on it looks there */
 	return 0;
@@ -76,6 +90,8 @@ static int start_all(struct staged *s, struct rn_shared **images, struct rn_err 
 
 	for (uint32_t q = 0; q < n; q++)
 		RN_TRY(rn_child_start(&s->children.items[q], s->conf.exe, e));
+	if (!s->fit.arrays)
+		RN_TRY(rn_arrays_move(&s->base.fit->prog, &s->fit.arrays, e));
 	for (uint32_t q = 0; q < n; q++)
 		RN_TRY(rn_work_image(&s->fit, q, s->conf.store, &images[q], e));
 	RN_TRY(rn_work_order(&s->fit, s->conf.store->n, e));
@@ -107,20 +123,12 @@ static int start(struct staged *s, struct rn_err *e)
 
 /* ---- driving ------------------------------------------------------------------------------- */
 
-/* Program `number` runs a pass, of which the coordinator sees the end. */
-static int run_pass(struct staged *s, struct rn_work *w, uint32_t number, enum rn_pass pass,
-		    const char *doing, uint32_t epoch, struct rn_err *e)
+/* The pass that has begun ends, or a stage says that it failed, or was lost. */
+static int wait_pass(struct staged *s, struct rn_err *e)
 {
 	struct rn_board *b = s->board;
 	struct rn_msg answer;
 
-	if (w->agenda->pass[pass] == w->agenda->pass[pass + 1])
-		return 0;
-	rn_children_begin(&s->children, doing, number ? 0 : epoch + 1);
-	b->program = number;
-	b->epoch = epoch;
-	b->t = pass == RN_PASS_LEARN ? (uint64_t)epoch + 1 : 0;
-	rn_board_begin(b, w->agenda, pass);
 	for (;;) {
 		uint32_t seen = atomic_load(&b->bell.rings), failed = atomic_load(&b->failed);
 
@@ -129,10 +137,36 @@ static int run_pass(struct staged *s, struct rn_work *w, uint32_t number, enum r
 				       ? rn_err_set(e, RN_EBUG, "there is no stage %u", failed)
 				       : rn_child_hear(&s->children.items[failed - 1], &answer, e);
 		if (!atomic_load(&b->left))
-			break;
-		if (!rn_bell_wait(&b->bell, seen))
-			RN_TRY(rn_children_watch(&s->children, e));
+			return 0;
+		if (rn_bell_wait(&b->bell, seen))
+			continue;
+		rn_stay_on(&s->stay, 0); /* others may need that processor */
+		RN_TRY(rn_children_watch(&s->children, e));
 	}
+}
+
+/* Program `number` runs a pass, of which the coordinator sees the end. */
+static int run_pass(struct staged *s, struct rn_work *w, uint32_t number, enum rn_pass pass,
+		    const char *doing, uint32_t epoch, struct rn_err *e)
+{
+	struct rn_board *b = s->board;
+	int rc;
+
+	if (w->agenda->pass[pass] == w->agenda->pass[pass + 1])
+		return 0;
+	s->epoch = number ? s->epoch : epoch + 1;
+	rn_children_begin(&s->children, doing, s->epoch);
+	b->program = number;
+	b->epoch = epoch;
+	b->t = pass == RN_PASS_LEARN ? (uint64_t)epoch + 1 : 0;
+	/* Where this thread is.  It stays there until the fit is over, or all of it takes long. */
+	atomic_store(&w->agenda->cpu, w->small ? (uint32_t)sched_getcpu() + 1 : 0);
+	rn_stay_on(&s->stay, atomic_load(&w->agenda->cpu));
+	rn_board_begin(b, w->agenda, pass);
+	rc = wait_pass(s, e);
+	if (rc)
+		rn_stay_on(&s->stay, 0);
+	RN_TRY(rc);
 	rn_board_finish(b);
 	rn_children_begin(&s->children, NULL, 0);
 	return 0;
@@ -195,10 +229,10 @@ static int give_program(struct staged *s, uint32_t number, struct rn_work *w, ui
 			struct rn_shared *image, struct rn_err *e)
 {
 	struct rn_msg answer, m = { .type = RN_MSG_PROGRAM, .inst = number };
-	int fds[RN_MSG_FDS] = { image->fd, s->conf.params->fd, w->values->fd,
-				w->shared_agenda->fd };
 	struct rn_child *c = &s->children.items[q];
+	int fds[RN_MSG_FDS];
 
+	list_fds(s, w, image, fds);
 	RN_TRY(rn_child_ask(c, "the start of a validation", &m, NULL, fds, e));
 	RN_TRY(rn_child_hear(c, &answer, e));
 	w->images[q].bytes = answer.t;
@@ -219,7 +253,7 @@ static int hand_out(struct staged *s, struct rn_work *w, struct rn_shared **imag
 	return 0;
 }
 
-static int add_validation(struct staged *s, const struct rn_forward *f, struct rn_err *e)
+static int add_validation(struct staged *s, struct rn_forward *f, struct rn_err *e)
 {
 	const uint32_t ends[RN_NPASSES] = { f->prog.ninsts, f->prog.ninsts };
 	struct validation *all = realloc(s->validations, (s->nvalidations + 1) * sizeof *all);
@@ -234,6 +268,9 @@ static int add_validation(struct staged *s, const struct rn_forward *f, struct r
 	all += s->nvalidations++;
 	memset(all, 0, sizeof *all);
 	RN_TRY(rn_work_init(&all->work, &f->prog, ends, &cut, e));
+	rn_machine_free(f->machine); /* the caller's, which knows its constants where they were */
+	f->machine = NULL;
+	RN_TRY(rn_arrays_move(&f->prog, &all->work.arrays, e));
 	RN_TRY(rn_calloc(s->children.n, sizeof *images, "stages", &images, e));
 	rc = hand_out(s, &all->work, images, e);
 	free_images(s, images);
@@ -304,6 +341,7 @@ static int pull(struct rn_runner *r, struct rn_err *e)
 {
 	struct staged *s = self(r);
 
+	rn_stay_on(&s->stay, 0); /* who writes a checkpoint may start threads */
 	for (uint32_t q = 0; q < s->fit.cut.nparts; q++)
 		RN_TRY(move_slots(s, q, true, e));
 	return 0;
@@ -379,6 +417,7 @@ static int finish(struct rn_runner *r, json_t *stages, uint64_t *peak, struct rn
 	struct staged *s = self(r);
 	double elapsed = rn_now() - s->opened;
 
+	rn_stay_on(&s->stay, 0);
 	rn_children_stop(&s->children);
 	*peak = s->fit.values->size + s->conf.params->size;
 	for (uint32_t i = 0; i < s->nvalidations; i++)
@@ -449,6 +488,7 @@ static void close_staged(struct rn_runner *r)
 {
 	struct staged *s = self(r);
 
+	rn_stay_on(&s->stay, 0);
 	rn_children_fini(&s->children);
 	for (uint32_t i = 0; i < s->nvalidations; i++)
 		rn_work_fini(&s->validations[i].work);

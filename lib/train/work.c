@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "arrays.h"
 #include "work.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define SMALL 5e-6 /* seconds: about a wake-up on the same processor */
 
 int rn_work_init(struct rn_work *w, const struct rn_prog *prog, const uint32_t ends[RN_NPASSES],
 		 struct rn_cut *cut, struct rn_err *e)
@@ -25,6 +28,7 @@ void rn_work_fini(struct rn_work *w)
 	free(w->images);
 	rn_cut_fini(&w->cut);
 	rn_shared_free(w->values);
+	rn_buf_unref(w->arrays);
 	rn_shared_free(w->shared_agenda);
 	memset(w, 0, sizeof *w);
 }
@@ -36,6 +40,7 @@ static int write_image(struct rn_work *w, uint32_t q, const struct rn_store *sto
 		.prog = w->prog,
 		.mine = mine,
 		.shared = w->cut.place,
+		.arrays = w->arrays ? rn_arrays_file(w->arrays) : NULL,
 		.nparams = store->n,
 		.counts = counts,
 	};
@@ -266,11 +271,28 @@ static int share_graph(struct rn_work *w, const struct graph *g, struct rn_err *
 	return 0;
 }
 
+/* Seconds of a segment, roughly and on average. */
+static double mean_work(const struct rn_work *w, size_t nsegments)
+{
+	double sum = 0;
+
+	for (uint32_t i = 0; i < w->prog->ninsts; i++) {
+		double flops, bytes;
+
+		if (w->cut.part_of[i] == RN_NONE)
+			continue;
+		rn_inst_cost(w->prog, &w->prog->insts[i], &flops, &bytes);
+		sum += flops / 2e10 + bytes / 1e10;
+	}
+	return nsegments ? sum / (double)nsegments : 0;
+}
+
 int rn_work_order(struct rn_work *w, uint32_t nparams, struct rn_err *e)
 {
 	struct graph g = { .w = w };
 	int rc = make_graph(&g, nparams, e);
 
+	w->small = mean_work(w, g.nsegments) < SMALL;
 	if (!rc)
 		rc = share_graph(w, &g, e);
 	graph_fini(&g);

@@ -6,7 +6,8 @@
  * A segment is instructions of one part that follow each other in the program, within
  * one pass.  It needs the segments of its pass whose values it reads, and the one before
  * it of its own part; one that steps a parameter needs those that read it, too.  Values
- * have places of their own, so nothing else is written that is still read.
+ * share a place only where this order keeps them apart (place.h), so nothing else is
+ * written that is still read.
  *
  * Rows are not handed on block by block.  A stage that runs alone has all threads, so two that
  * overlap on the same rows are no faster than one after the other; what blocks that are still in
@@ -31,8 +32,10 @@ struct rn_work {
 	uint32_t ends[RN_NPASSES];  /* where its passes end */
 	struct rn_cut cut;
 	struct rn_shared *values; /* in which its values cross the cut */
+	struct rn_buf *arrays;    /* its large constants (arrays.h); NULL: they are in the images */
 	struct rn_shared *shared_agenda;
 	struct rn_agenda *agenda; /* in it; NULL until rn_work_order */
+	bool small; /* the work of a segment is less than to hand it over */
 	struct rn_work_image *images; /* [cut.nparts] */
 };
 /* Takes the cut, also on failure; what fails is to be ended with rn_work_fini. */

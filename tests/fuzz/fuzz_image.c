@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	h->size = n;
 	h->sum = 0;
 	h->sum = rn_image_sum(h, h + 1);
-	rc = rn_image_read(file, values, &im, &e);
+	rc = rn_image_read(file, values, values, &im, &e);
 	require(rc == 0 || rc == RN_EDATA || rc == RN_EBUG || rc == RN_ENOMEM);
 	if (!rc) {
 		require(!rn_cpu_backend(1, &b, &e));

@@ -85,7 +85,7 @@ static bool is_partition(const struct rn_cut *c)
 	return next == NODES;
 }
 
-/* Every value that crosses has a place of its own, behind what is reserved. */
+/* Every value that crosses has a place, behind what is reserved. */
 static bool places_fit(const struct rn_cut *c, const struct rn_fit *f, uint64_t reserve)
 {
 	const struct rn_prog *p = &f->prog;
@@ -101,14 +101,9 @@ static bool places_fit(const struct rn_cut *c, const struct rn_fit *f, uint64_t 
 	for (uint32_t a = 0; a < p->nvals; a++) {
 		uint64_t from = c->place[a], end = from + (uint64_t)p->vals[a].rows * p->vals[a].width * 4;
 
-		if (from == RN_UNSHARED)
-			continue;
-		if (from % RN_ALIGN || from < reserve * c->nparts || end > c->size)
+		if (from != RN_UNSHARED &&
+		    (from % RN_ALIGN || from < reserve * c->nparts || end > c->size))
 			return false;
-		for (uint32_t b = 0; b < p->nvals; b++)
-			if (b != a && c->place[b] != RN_UNSHARED && c->place[b] >= from &&
-			    c->place[b] < end)
-				return false;
 	}
 	return c->place[f->loss] != RN_UNSHARED;
 }
@@ -146,7 +141,7 @@ static void test_cut(void)
 	}
 	T_OK(whole, "N parts: each node in one of them, in order, none empty");
 	T_OK(balanced, "the dearest is about as cheap as can be");
-	T_OK(placed, "what crosses the cut has a place of its own");
+	T_OK(placed, "what crosses the cut has a place");
 	rn_prog_fini(&f.prog);
 }
 
@@ -347,6 +342,7 @@ static void test_pass(void)
 	o = w.agenda;
 	b = w.values->base;
 	T_OK(o->nsegments == 4 && o->pass[1] == 4 && o->pass[2] == 4, "a segment of each node");
+	T_OK(w.small, "with next to nothing to do");
 	T_OK(rn_agenda_check(o, w.shared_agenda->size, 4, 0, 2) &&
 		     !rn_agenda_check(o, w.shared_agenda->size - 4, 4, 0, 2) &&
 		     !rn_agenda_check(o, w.shared_agenda->size, 3, 0, 2) &&
@@ -421,6 +417,143 @@ static void test_step(void)
 	rn_prog_fini(&f.prog);
 }
 
+/* ---- places ---------------------------------------------------------------------------------- */
+
+enum { RANDOM_NODES = 5, RANDOM_INSTS = 40, WIDTHS = 5 };
+
+static uint32_t draw(uint32_t *state, uint32_t n)
+{
+	*state = *state * 1664525u + 1013904223u;
+	return (*state >> 8) % n;
+}
+
+/* Sums of two earlier values of the same width, by any node; a third of them in the second pass. */
+static void make_random(struct rn_fit *f, struct rn_plan *plan, struct rn_node *nodes, uint32_t seed)
+{
+	uint32_t list[WIDTHS][RANDOM_INSTS + 1], n[WIDTHS];
+	static char name[] = "n";
+	struct rn_prog *p = &f->prog;
+
+	memset(f, 0, sizeof *f);
+	memset(plan, 0, sizeof *plan);
+	memset(nodes, 0, RANDOM_NODES * sizeof *nodes);
+	plan->nodes = nodes;
+	plan->nnodes = RANDOM_NODES;
+	for (uint32_t i = 0; i < RANDOM_NODES; i++)
+		nodes[i].name = name;
+	rn_prog_init(p);
+	for (uint32_t w = 0; w < WIDTHS; w++) {
+		list[w][0] = rn_prog_const_fill(p, 16, w + 1, 1, &err);
+		n[w] = 1;
+	}
+	for (uint32_t i = 0; i < RANDOM_INSTS; i++) {
+		uint32_t w = draw(&seed, WIDTHS), back = draw(&seed, 2), a, b;
+
+		/* Near ones rather than far ones, or all live long. */
+		a = list[w][back < n[w] ? n[w] - 1 - back : 0];
+		b = draw(&seed, 3) ? a : list[w][draw(&seed, n[w])];
+		p->stage = draw(&seed, RANDOM_NODES);
+		list[w][n[w]++] = rn_prog_ew2(p, RN_EW_ADD, a, b, &err);
+	}
+	f->nforward = RANDOM_INSTS * 2 / 3;
+	f->nback = p->ninsts;
+	f->loss = p->insts[f->nforward - 1].out;
+}
+
+/* Has segment a ended when b begins, whatever the others do? */
+static bool reaches(const struct rn_agenda *o, uint32_t a, uint32_t b)
+{
+	if (a < o->pass[1] && b >= o->pass[1])
+		return true;
+	for (uint32_t i = 0; i < o->segments[a].nnext; i++) {
+		uint32_t next = rn_agenda_next(o)[o->segments[a].first + i];
+
+		if (next == b || reaches(o, next, b))
+			return true;
+	}
+	return false;
+}
+
+static uint32_t segment_of(const struct rn_work *w, uint32_t inst)
+{
+	const struct rn_agenda *o = w->agenda;
+
+	for (uint32_t i = 0; i < o->nsegments; i++)
+		for (uint32_t k = o->segments[i].from; k < o->segments[i].to; k++)
+			if (w->images[o->segments[i].part].insts[k] == inst)
+				return i;
+	return RN_NONE;
+}
+
+/* Is everything that is done with value a over before b is made? */
+static bool is_over(const struct rn_work *w, uint32_t a, uint32_t b)
+{
+	const struct rn_prog *p = w->prog;
+	uint32_t made = segment_of(w, p->vals[b].inst);
+
+	for (uint32_t i = 0; i < p->ninsts; i++) {
+		const struct rn_inst *x = &p->insts[i];
+		uint32_t segment = segment_of(w, i);
+
+		if (x->out != a && x->in[0].val != a && x->in[1].val != a)
+			continue;
+		/* Read number by number, where b's are written. */
+		if (x->out == b && w->cut.place[a] == w->cut.place[b] && p->vals[a].width == p->vals[b].width)
+			continue;
+		if (segment == made ? i >= p->vals[b].inst : !reaches(w->agenda, segment, made))
+			return false;
+	}
+	return true;
+}
+
+static bool overlap(const struct rn_work *w, uint32_t a, uint32_t b)
+{
+	uint64_t from = w->cut.place[a], other = w->cut.place[b];
+
+	return from != RN_UNSHARED && other != RN_UNSHARED &&
+	       from < other + 16 * 4 * w->prog->vals[b].width &&
+	       other < from + 16 * 4 * w->prog->vals[a].width;
+}
+
+/* Pairs of values that lie in one place; *wrong: of which both may be needed at once. */
+static uint32_t count_shared(const struct rn_work *w, uint32_t loss, uint32_t *wrong)
+{
+	const struct rn_prog *p = w->prog;
+	uint32_t n = 0;
+
+	for (uint32_t a = 0; a < p->nvals; a++)
+		for (uint32_t b = 0; b < a; b++) {
+			if (!overlap(w, a, b))
+				continue;
+			n++;
+			*wrong += !((a != loss && is_over(w, a, b)) || (b != loss && is_over(w, b, a)));
+		}
+	return n;
+}
+
+/* Values share places, but never two of them at once. */
+static void test_places(void)
+{
+	struct rn_node nodes[RANDOM_NODES];
+	uint32_t shared = 0, wrong = 0;
+	struct rn_plan plan;
+	struct rn_work w;
+	struct rn_fit f;
+
+	for (uint32_t seed = 1; seed <= 60; seed++) {
+		uint32_t ends[RN_NPASSES];
+
+		make_random(&f, &plan, nodes, seed);
+		ends[0] = f.nforward;
+		ends[1] = f.prog.ninsts;
+		make_work(&f, &plan, &w, ends);
+		shared += count_shared(&w, f.loss, &wrong);
+		rn_work_fini(&w);
+		rn_prog_fini(&f.prog);
+	}
+	T_OK(shared > 100 && !wrong, "%u pairs of values share a place, %u that may not", shared, wrong);
+}
+
 static void test_bell(void)
 {
 	struct rn_bell b = { 0 };
@@ -430,11 +563,28 @@ static void test_bell(void)
 	T_OK(!rn_bell_wait(&b, 1) && !b.sleeps, "without one the wait ends after a tick");
 }
 
+static void test_stay(void)
+{
+	struct rn_stay stay = { 0 };
+	cpu_set_t before, now;
+
+	sched_getaffinity(0, sizeof before, &before);
+	rn_stay_on(&stay, (uint32_t)sched_getcpu() + 1);
+	sched_getaffinity(0, sizeof now, &now);
+	T_OK(CPU_COUNT(&now) == 1 && CPU_ISSET(sched_getcpu(), &now), "on one processor");
+	rn_stay_on(&stay, CPU_SETSIZE + 1);
+	rn_stay_on(&stay, 0);
+	sched_getaffinity(0, sizeof now, &now);
+	T_OK(CPU_EQUAL(&now, &before), "and where it was allowed to run before");
+}
+
 int main(void)
 {
 	test_pass();
 	test_step();
+	test_places();
 	test_bell();
+	test_stay();
 	test_cut();
 	test_like();
 	test_messages();

@@ -5,11 +5,14 @@
  */
 #include "t.h"
 
+#include "../../lib/train/arrays.h"
 #include "../../lib/train/image.h"
 #include "../../lib/train/image_format.h"
 #include "../../lib/dev/prog_check.h"
 
 #include <stdbool.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static struct rn_err err;
 
@@ -69,6 +72,7 @@ static void text_of(const struct rn_prog *p, char *buf, size_t size)
 }
 
 static const size_t counts[] = { 3, 8 };
+static const struct rn_shared *arrays; /* NULL: all are in the image */
 
 /* The instructions of `stage`; values that cross lie at multiples of 64. */
 static struct rn_shared *write_part(const struct rn_prog *p, uint32_t stage,
@@ -83,7 +87,7 @@ static struct rn_shared *write_part(const struct rn_prog *p, uint32_t stage,
 	for (uint32_t i = 0; i < p->nvals; i++)
 		shared[i] = stage == RN_NONE ? RN_UNSHARED : (uint64_t)i * 64;
 	*part = (struct rn_image_part){ .prog = p, .mine = mine, .shared = shared, .nparams = 2,
-					.counts = counts };
+					.arrays = arrays, .counts = counts };
 	T_CALL(rn_image_write(part, &file, &err), &err);
 	return file;
 }
@@ -100,7 +104,7 @@ static void test_round_trip(const struct rn_prog *p, const struct rn_shared *val
 	struct rn_image im;
 	char want[4096], got[4096];
 
-	T_CALL(rn_image_read(write_part(p, RN_NONE, &part), values, &im, &err), &err);
+	T_CALL(rn_image_read(write_part(p, RN_NONE, &part), values, arrays, &im, &err), &err);
 	T_OK(im.prog.ninsts == p->ninsts && part.ninsts == p->ninsts && part.nstates == 2 &&
 		     part.states[0] == 4 && part.states[1] == 6,
 	     "all instructions, two slots");
@@ -112,7 +116,7 @@ static void test_round_trip(const struct rn_prog *p, const struct rn_shared *val
 	{
 		struct rn_image again;
 
-		T_CALL(rn_image_read(write_part(&im.prog, RN_NONE, &part), values, &again, &err), &err);
+		T_CALL(rn_image_read(write_part(&im.prog, RN_NONE, &part), values, arrays, &again, &err), &err);
 		text_of(&again.prog, got, sizeof got);
 		T_OK(!strcmp(got, want) && strlen(got) > 100, "an image of an image is the same program");
 		T_OK(again.prog.insts[again.prog.ninsts - 1].f[RN_A_LR] == 0.25, "scalars are kept");
@@ -128,7 +132,7 @@ static void test_part(const struct rn_prog *p, const struct rn_shared *values)
 	struct rn_image im;
 	bool external = false;
 
-	T_CALL(rn_image_read(write_part(p, 8, &part), values, &im, &err), &err);
+	T_CALL(rn_image_read(write_part(p, 8, &part), values, arrays, &im, &err), &err);
 	for (uint32_t i = 0; i < im.prog.nvals; i++)
 		if (im.prog.vals[i].kind == RN_V_CONST)
 			external |= (char *)im.prog.vals[i].data->data >= (char *)values->base &&
@@ -160,7 +164,7 @@ static void test_damage(const struct rn_prog *p, const struct rn_shared *values,
 			if (mend)
 				h->sum = h->size == copy->size ? rn_image_sum(h, h + 1) : 0;
 			n++;
-			if (rn_image_read(copy, values, &im, &err)) {
+			if (rn_image_read(copy, values, arrays, &im, &err)) {
 				refused += err.code == RN_EDATA;
 				continue;
 			}
@@ -177,6 +181,56 @@ static void test_damage(const struct rn_prog *p, const struct rn_shared *values,
 	part_fini(&part);
 }
 
+/* Large arrays lie in the program's memory, each once, and nobody can write them. */
+static void test_arrays(const struct rn_shared *values)
+{
+	enum { N = 20000 };
+	struct rn_shared *whole, *mapped = NULL;
+	struct rn_image_part part;
+	struct rn_buf *keep = NULL, *map;
+	struct rn_image im, again;
+	struct rn_prog p;
+	uint32_t x, y, i;
+
+	rn_prog_init(&p);
+	T_CALL(rn_buf_new(N * sizeof(uint32_t), "a map", &map, &err), &err);
+	for (i = 0; i < N; i++)
+		((uint32_t *)map->data)[i] = N - 1 - i;
+	x = rn_prog_const_fill(&p, N, 2, 0.25f, &err);
+	y = rn_prog_const_fill(&p, 16, 2, 0.5f, &err);
+	i = rn_prog_idx(&p, rn_buf_ref(map), N, &err);
+	rn_prog_gather(&p, x, i, &err);
+	rn_prog_gather(&p, x, rn_prog_idx(&p, rn_buf_ref(map), N, &err), &err);
+	rn_prog_ew1(&p, RN_EW_EXP, y, &err);
+	T_CALL(rn_arrays_move(&p, &keep, &err), &err);
+	arrays = rn_arrays_file(keep);
+	T_OK(arrays->size == N * 3 * 4 && rn_arrays_find(arrays, map->data) == RN_UNSHARED && map->refs == 1,
+	     "each large array once: %zu bytes; the program refers to none of the old ones", arrays->size);
+	rn_buf_unref(map);
+	T_OK(p.idx[0].data->data == p.idx[1].data->data && rn_prog_idx_data(&p, i)[1] == N - 2 &&
+		     ((float *)p.vals[x].data->data)[2 * N - 1] == 0.25f &&
+		     rn_arrays_find(arrays, p.vals[y].data->data) == RN_UNSHARED, "the small ones stay");
+	T_OK(write(arrays->fd, "x", 1) < 0 && mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, arrays->fd, 0) == MAP_FAILED &&
+		     ftruncate(arrays->fd, 0) < 0, "nobody can write them, or take them away");
+	T_CALL(rn_shared_map(dup(arrays->fd), false, &mapped, &err), &err);
+	whole = write_part(&p, RN_NONE, &part);
+	T_OK(whole->size < 8192, "an image of %zu bytes", whole->size);
+	T_CALL(rn_image_read(whole, values, mapped, &im, &err), &err);
+	T_OK(im.prog.nidx == 2 && im.prog.idx[1].data->data == (char *)mapped->base + rn_arrays_find(arrays, p.idx[1].data->data) &&
+		     rn_prog_idx_data(&im.prog, 0)[N - 1] == 0 && !rn_prog_check(&im.prog, &err),
+	     "another process reads them where they are");
+	part_fini(&part);
+	whole = write_part(&p, RN_NONE, &part);
+	T_OK(rn_image_read(whole, values, NULL, &again, &err) == RN_EDATA, "without them: %s", err.msg);
+	part_fini(&part);
+	test_damage(&p, values, true);
+	rn_image_fini(&im);
+	rn_shared_free(mapped);
+	rn_buf_unref(keep);
+	T_OK(rn_prog_idx_data(&p, i)[0] == N - 1, "the program keeps them");
+	rn_prog_fini(&p);
+}
+
 int main(void)
 {
 	struct rn_shared *values = NULL;
@@ -188,6 +242,7 @@ int main(void)
 	test_part(&p, values);
 	test_damage(&p, values, false);
 	test_damage(&p, values, true);
+	test_arrays(values);
 	rn_shared_free(values);
 	rn_prog_fini(&p);
 	return t_done();

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -118,6 +119,44 @@ static void test_links(void)
 	T_CALL(io->ops->write(io, "x", 1, &e), &e);
 	T_CALL(io->ops->close(io, &e), &e);
 	T_OK(holds("real", "x"), "a link to nothing creates what it points to");
+}
+
+/* What a killed writer leaves goes away with the next one; what another one writes does not. */
+static void test_stale(void)
+{
+	struct rn_io *io = NULL, *other = NULL;
+	struct rn_err e;
+	int fd;
+
+	put_file("x", "old", 0600);
+	put_file(".x.rn-0.tmp", "left", 0600);
+	put_file(".y.rn-0.tmp", "of another", 0600);
+	T_CALL(rn_io_open_write(in_dir("x"), &io, &e), &e);
+	T_OK(access(in_dir(".x.rn-0.tmp"), F_OK) && holds(".y.rn-0.tmp", "of another"), "it is removed");
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(holds("x", ""), "and the file written");
+	put_file(".x.rn-0.tmp", "being written", 0600);
+	fd = open(in_dir(".x.rn-0.tmp"), O_RDONLY);
+	T_OK(fd >= 0 && !flock(fd, LOCK_EX), "one that is locked");
+	T_CALL(rn_io_open_write(in_dir("x"), &io, &e), &e);
+	T_CALL(rn_io_open_write(in_dir("x"), &other, &e), &e);
+	T_CALL(io->ops->write(io, "1", 1, &e), &e);
+	T_CALL(other->ops->write(other, "2", 1, &e), &e);
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(holds("x", "1"), "is passed by");
+	T_CALL(other->ops->close(other, &e), &e);
+	T_OK(holds("x", "2") && holds(".x.rn-0.tmp", "being written"), "also by two writers at once");
+	close(fd);
+	T_CALL(rn_io_open_write(in_dir("x"), &io, &e), &e);
+	io->ops->abort(io);
+	T_OK(access(in_dir(".x.rn-0.tmp"), F_OK) && holds("x", "2"), "until it is not locked any more");
+	unlink(in_dir("x"));
+	T_CALL(rn_io_open_write(in_dir("x"), &io, &e), &e);
+	put_file("x", "made meanwhile", 0600);
+	T_CALL(io->ops->close(io, &e), &e);
+	T_OK(holds("x", ""), "a file that is made meanwhile is replaced");
+	unlink(in_dir("x"));
+	unlink(in_dir(".y.rn-0.tmp"));
 }
 
 static void test_failures(void)
@@ -293,6 +332,7 @@ int main(void)
 	test_memory();
 	test_files();
 	test_links();
+	test_stale();
 	test_failures();
 	test_pipes();
 	test_stop();
