@@ -5,6 +5,7 @@
 #   make check-long      the same with wide sweeps, and fuzzing for FUZZ_SECONDS=600 each
 #   make check-asan      the tests under ASan and UBSan (check-ubsan, check-tsan alike)
 #   make check-valgrind  the unit tests under valgrind
+#   make check-cuda      the tests of the CUDA backend on a device; skipped where there is none
 #   make fuzz            libFuzzer on every target, FUZZ_SECONDS=60 each (clang)
 #   make lint            layers, shell scripts, man pages
 #   make bench           benchmarks
@@ -12,7 +13,8 @@
 #   make clean           remove build/
 #
 # Variables: CC CFLAGS CPPFLAGS LDFLAGS are yours; V=1 shows commands, DEVELOPER=1 adds
-# -Werror, VARIANT=asan|ubsan|tsan builds another variant, JOBS=N runs tests in parallel.
+# -Werror, VARIANT=asan|ubsan|tsan builds another variant, JOBS=N runs tests in parallel,
+# CUDA=0 leaves out the CUDA backend (cuda/cuda.mk).
 #
 # One non-recursive file.  Objects live in build/VARIANT, so variants never mix.
 
@@ -47,6 +49,7 @@ ifdef DEVELOPER
 RN_CFLAGS += -Werror
 endif
 LIBS := $(PKG_LIBS) -lm -ldl -pthread
+RPATH := -Wl,-rpath,'$$ORIGIN/../lib' # of librn_cuda.so
 
 LIB_SRC := $(sort $(wildcard $(addsuffix /*.c,$(LIB_DIRS))))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o)
@@ -101,7 +104,7 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(RN_CFLAGS) $(CFLAGS) $(VARIANT_CFLAGS) -MMD -MP -c -o $@ $<
 
-link = $(Q)mkdir -p $(@D) && $(CC) $(RN_CFLAGS) $(CFLAGS) $(VARIANT_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+link = $(Q)mkdir -p $(@D) && $(CC) $(RN_CFLAGS) $(CFLAGS) $(VARIANT_CFLAGS) $(RPATH) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(PROGRAMS): $(BUILD)/bin/%: $(BUILD)/cmd/%.o $(CMD_OBJ) $(BUILD)/librn.a
 	$(call say,LD,$@)
@@ -135,15 +138,20 @@ $(FUZZ): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/librn.a
 	$(link) -fsanitize=fuzzer
 endif
 
+include cuda/cuda.mk
+ifeq ($(CUDA),1)
+all: $(CUDA_SO)
+endif
+
 # ---- tests ----------------------------------------------------------------------------------
 
-tests: $(UNIT) $(OPS) $(DIFF) $(FUZZ)
+tests: $(UNIT) $(OPS) $(DIFF) $(FUZZ) $(CUDA_TESTS)
 
 # A fuzz target runs over its corpus, tests/fuzz/corpus/NAME, and mutations of it.
 check: all tests
 	@RN_BIN='$(abspath $(BUILD)/bin)' RN_VARIANT='$(VARIANT)' \
 		scripts/run-tests -j '$(JOBS)' -o '$(BUILD)/check' \
-		$(DIFF) $(UNIT) $(OPS) $(FUZZ) $(CLI)
+		$(DIFF) $(UNIT) $(OPS) $(CUDA_TESTS) $(FUZZ) $(CLI)
 
 check-long:
 	@RN_LONG=1 $(MAKE) check
@@ -181,6 +189,7 @@ bench: all
 # ---- installing -------------------------------------------------------------------------------
 
 BINDIR  := $(DESTDIR)$(PREFIX)/bin
+LIBDIR  := $(DESTDIR)$(PREFIX)/lib
 MANDIR  := $(DESTDIR)$(PREFIX)/share/man
 BASHDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSHDIR  := $(DESTDIR)$(PREFIX)/share/zsh/site-functions
@@ -191,6 +200,10 @@ NAMES   := $(notdir $(PROGRAMS))
 install: all
 	install -d $(BINDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7 $(BASHDIR) $(ZSHDIR) $(FISHDIR)
 	install -m 755 $(PROGRAMS) $(BINDIR)
+ifeq ($(CUDA),1)
+	install -d $(LIBDIR)
+	install -m 755 $(CUDA_SO) $(LIBDIR)
+endif
 	install -m 644 completion/rn.bash $(BASHDIR)/rn.bash
 	for p in $(NAMES); do ln -sf rn.bash $(BASHDIR)/$$p || exit 1; done
 	install -m 644 completion/_rn $(ZSHDIR)
@@ -200,7 +213,7 @@ install: all
 	install -m 644 $(MAN7) $(MANDIR)/man7
 
 uninstall:
-	rm -f $(addprefix $(BINDIR)/,$(NAMES)) \
+	rm -f $(addprefix $(BINDIR)/,$(NAMES)) $(LIBDIR)/$(notdir $(CUDA_SO)) \
 		$(addprefix $(BASHDIR)/,rn.bash $(NAMES)) $(ZSHDIR)/_rn \
 		$(patsubst %,$(FISHDIR)/%.fish,$(NAMES)) \
 		$(addprefix $(MANDIR)/man1/,$(notdir $(MAN1))) \

@@ -12,6 +12,7 @@
 enum rn_dtype { RN_F32, RN_F64 };
 
 struct rn_blas;
+struct rn_list;
 
 /* What a kernel sees of one instruction.  Pointers are device pointers. */
 struct rn_kargs {
@@ -65,8 +66,18 @@ struct rn_backend {
 	bool host; /* its memory is the host's: constants and index arrays are used in place */
 	/* Use at most so many threads from now on; 0: all of them. (optional) */
 	void (*grant)(struct rn_backend *b, unsigned threads);
+	/* A program made ready: what run() would do with args[0 … n-1], as one piece (CUDA: with
+	 * kernels made for it, and replayed as a graph).  All three or none (optional); a machine
+	 * then calls these and never run().  The list borrows args until list_free: pointers and
+	 * sizes stay as they are; `f` is read anew by each list_run, which returns before the
+	 * work is done (copy_out and sync wait for it). */
+	int (*list_new)(struct rn_backend *b, const struct rn_kargs *args, uint32_t n,
+			enum rn_dtype t, struct rn_list **out, struct rn_err *e);
+	int (*list_run)(struct rn_list *l, uint32_t from, uint32_t to, uint32_t epoch,
+			struct rn_err *e);
+	void (*list_free)(struct rn_list *l);
 };
-enum { RN_BACKEND_ABI = 1 };
+enum { RN_BACKEND_ABI = 2 };
 
 /* The CPU backend with a team of `threads` threads (1 or more); owned, ->close. */
 RN_MUST_CHECK int rn_cpu_backend(unsigned threads, struct rn_backend **out, struct rn_err *e);

@@ -12,6 +12,18 @@
 #define CUDA_LIBRARY "librn_cuda.so"
 #define CUDA_SYMBOL "rn_cuda_backend"
 
+/* The loader names first what it did not find: our library, or one that it wants. */
+static int cannot_load(const char *why, struct rn_err *e)
+{
+	if (!why || !strncmp(why, CUDA_LIBRARY ":", sizeof CUDA_LIBRARY))
+		return rn_err_set(e, RN_EDEV,
+				  "device 'cuda': there is no %s in ../lib of the programs: RN was "
+				  "built without CUDA; with nvcc, `make` makes it",
+				  CUDA_LIBRARY);
+	return rn_err_set(e, RN_EDEV, "device 'cuda': cannot load %s, which needs CUDA's libraries: %s",
+			  CUDA_LIBRARY, why);
+}
+
 static int open_cuda(unsigned ordinal, struct rn_backend **out, struct rn_err *e)
 {
 	int (*open)(unsigned ordinal, struct rn_backend **out, struct rn_err *e);
@@ -21,8 +33,7 @@ static int open_cuda(unsigned ordinal, struct rn_backend **out, struct rn_err *e
 
 	h = dlopen(CUDA_LIBRARY, RTLD_NOW | RTLD_LOCAL); /* never closed: it owns a device */
 	if (!h)
-		return rn_err_set(e, RN_EDEV, "device 'cuda': cannot load %s: %s", CUDA_LIBRARY,
-				  dlerror());
+		return cannot_load(dlerror(), e);
 	f = dlsym(h, CUDA_SYMBOL);
 	if (!f)
 		return rn_err_set(e, RN_EDEV, "device 'cuda': %s has no %s", CUDA_LIBRARY,

@@ -27,6 +27,7 @@ struct rn_machine {
 	const uint32_t **idx; /* [nidx] */
 	struct rn_kargs *args; /* [ninsts] */
 	double (*f)[8];       /* [ninsts] optimizer scalars */
+	struct rn_list *list; /* the program made ready; NULL: the backend has no such thing */
 	void **own;           /* device memory to free: [nvals] for values, then [nidx] */
 	struct rn_room *room; /* where results lie */
 	void *scratch;
@@ -345,6 +346,8 @@ int rn_machine_new(const struct rn_prog *p, struct rn_backend *b, enum rn_dtype 
 	RN_GOTO(fail, place_fixed(m, mem, e));
 	RN_GOTO(fail, place_results(m, mem, e));
 	RN_GOTO(fail, place_scratch(m, e));
+	if (b->list_new)
+		RN_GOTO(fail, b->list_new(b, m->args, p->ninsts, t, &m->list, e));
 	*out = m;
 	return 0;
 fail:
@@ -356,6 +359,8 @@ void rn_machine_free(struct rn_machine *m)
 {
 	if (!m)
 		return;
+	if (m->list)
+		m->backend->list_free(m->list);
 	for (size_t i = 0; m->own && i < (size_t)m->prog->nvals + m->prog->nidx; i++)
 		if (m->own[i])
 			m->backend->free(m->backend, m->own[i]);
@@ -381,6 +386,8 @@ int rn_machine_run(struct rn_machine *m, uint32_t from, uint32_t to, uint32_t ep
 	if (to > m->prog->ninsts)
 		return rn_err_set(e, RN_EBUG, "instructions %u to %u of %u", from, to,
 				  m->prog->ninsts);
+	if (m->list)
+		return b->list_run(m->list, from, to, epoch, e);
 	if (b->enter)
 		b->enter(b);
 	for (uint32_t k = from; k < to && !rc; k++) {

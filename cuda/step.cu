@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Optimizer steps: PyTorch's formulas in its order of operations, as lib/dev/cpu_feat.inc.h.
+ * The scalars lie in device memory and are read by each thread, so that a captured step
+ * sees those of its epoch.
+ *
+ * k_adam, k_sgd  threads over parameters
+ */
+#include "kernels.h"
+#include "../lib/dev/prog.h"
+
+#include "launch.h"
+#include "rows.cuh"
+
+enum { BLOCK = 256 };
+
+static __global__ void __launch_bounds__(BLOCK)
+	k_adam(float *p, const float *grad, float *m, float *v, unsigned n, const double *f,
+	       bool decoupled)
+{
+	const float b1 = (float)f[RN_A_BETA1], b2 = (float)f[RN_A_BETA2], eps = (float)f[RN_A_EPS];
+	const float c1 = (float)(1 - f[RN_A_BETA1]), c2 = (float)(1 - f[RN_A_BETA2]);
+	const float decay = decoupled ? 0.0f : (float)f[RN_A_DECAY];
+	const float keep = decoupled ? (float)(1 - f[RN_A_LR] * f[RN_A_DECAY]) : 1.0f;
+	const float step = (float)(-f[RN_A_LR] / f[RN_A_BC1]), root = (float)sqrt(f[RN_A_BC2]);
+	const rn_u64 stride = (rn_u64)gridDim.x * BLOCK;
+
+	for (rn_u64 k = (rn_u64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += stride) {
+		float x = p[k] * keep, g = decay != 0.0f ? grad[k] + decay * x : grad[k];
+		float m1 = m[k] * b1 + c1 * g, v1 = v[k] * b2 + c2 * g * g;
+
+		m[k] = m1;
+		v[k] = v1;
+		p[k] = x + step * m1 / (sqrtf(v1) / root + eps);
+	}
+}
+
+static __global__ void __launch_bounds__(BLOCK)
+	k_sgd(float *p, const float *grad, float *buf, unsigned n, const double *f)
+{
+	const float lr = (float)f[RN_S_LR], momentum = (float)f[RN_S_MOMENTUM];
+	const float decay = (float)f[RN_S_DECAY];
+	const bool first = f[RN_S_FIRST] != 0;
+	const rn_u64 stride = (rn_u64)gridDim.x * BLOCK;
+
+	for (rn_u64 k = (rn_u64)blockIdx.x * BLOCK + threadIdx.x; k < n; k += stride) {
+		float g = decay != 0.0f ? grad[k] + decay * p[k] : grad[k];
+
+		if (buf && momentum != 0.0f) {
+			g = first ? g : momentum * buf[k] + g;
+			buf[k] = g;
+		}
+		p[k] -= lr * g;
+	}
+}
+
+cudaError_t rn_cuda_adam(cudaStream_t s, float *p, const float *grad, float *m, float *v,
+			 uint32_t n, const double *f, int decoupled)
+{
+	if (!n)
+		return cudaSuccess;
+	return RN_LAUNCH(k_adam, rn_blocks(n, BLOCK), BLOCK, s, p, grad, m, v, n, f,
+			 decoupled != 0);
+}
+
+cudaError_t rn_cuda_sgd(cudaStream_t s, float *p, const float *grad, float *buf, uint32_t n,
+			const double *f)
+{
+	if (!n)
+		return cudaSuccess;
+	return RN_LAUNCH(k_sgd, rn_blocks(n, BLOCK), BLOCK, s, p, grad, buf, n, f);
+}
