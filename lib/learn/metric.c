@@ -72,7 +72,7 @@ static bool is_metric(const char *name, const struct metric_info *info, uint32_t
 	return true;
 }
 
-int rn_metric_parse_at(const char *name, enum rn_metric *out, uint32_t *k, struct rn_err *e)
+int rn_metric_parse(const char *name, enum rn_metric *out, uint32_t *k, struct rn_err *e)
 {
 	struct rn_str all = RN_STR_INIT;
 
@@ -90,13 +90,6 @@ int rn_metric_parse_at(const char *name, enum rn_metric *out, uint32_t *k, struc
 	rn_err_set(e, RN_EUSAGE, "there is no metric '%s' (there are %s)", name, all.s);
 	rn_str_fini(&all);
 	return RN_EUSAGE;
-}
-
-int rn_metric_parse(const char *name, enum rn_metric *out, struct rn_err *e)
-{
-	uint32_t k;
-
-	return rn_metric_parse_at(name, out, &k, e);
 }
 
 /* ---- truth ---------------------------------------------------------------------- */

@@ -45,11 +45,10 @@ enum rn_metric {
 	RN_NMETRICS
 };
 
-/* By name, '-' and '_' the same; RN_EUSAGE lists the metrics. */
-RN_MUST_CHECK int rn_metric_parse(const char *name, enum rn_metric *out, struct rn_err *e);
-/* The same, and the K of "hits@10" (0: it has none). */
-RN_MUST_CHECK int rn_metric_parse_at(const char *name, enum rn_metric *out, uint32_t *k,
-				     struct rn_err *e);
+/* By name, '-' and '_' the same; *k: the K of "hits@10", 0 where there is none.  RN_EUSAGE
+ * lists the metrics. */
+RN_MUST_CHECK int rn_metric_parse(const char *name, enum rn_metric *out, uint32_t *k,
+				  struct rn_err *e);
 bool rn_metric_by_query(enum rn_metric m); /* hits, mrr, map: takes a group */
 bool rn_metric_higher_is_better(enum rn_metric m);
 bool rn_metric_needs_target(enum rn_metric m); /* all but loss */

@@ -165,8 +165,13 @@ static int open_aggregate(const char *text, const struct rn_schema *s, struct rn
 
 	*a = (struct rn_cagg){ .text = text };
 	RN_TRY(parse_call(text, &arg, &a->kind, e));
+	if (a->kind == RN_CAGG_COUNT && (!arg.n || is(arg, "*")))
+		return 0;
 	if (is(arg, "*"))
-		return a->kind == RN_CAGG_COUNT ? 0 : rn_err_set(e, RN_EUSAGE, "'%s': only count takes *", text);
+		return rn_err_set(e, RN_EUSAGE, "'%s': only count takes *", text);
+	if (!arg.n)
+		return rn_err_set(e, RN_EUSAGE, "'%s': %s of what? Write %s(EXPR)", text,
+				  kinds[a->kind].name, kinds[a->kind].name);
 	RN_TRY(parse_extras(text, &arg, a, &by, e));
 	a->arg = arg.s;
 	a->narg = arg.n;

@@ -489,20 +489,6 @@ out:
 	return rc;
 }
 
-bool rn_model_task(const struct rn_model *m, uint32_t width, struct rn_task *out)
-{
-	for (size_t i = m->nlosses; i-- > 0;) {
-		const struct rn_model_loss *l = &m->losses[i];
-
-		if (l->kind != RN_LOSS_VALUE && width != (l->kind == RN_LOSS_CE ? l->classes.n : 1))
-			continue;
-		out->kind = l->kind;
-		out->classes = l->kind == RN_LOSS_CE ? &l->classes : NULL;
-		return true;
-	}
-	return false;
-}
-
 /* ---- initial values ----------------------------------------------------------------------- */
 
 /* A table by key: the rows of equal keys; keys that `from` lacks keep their initial values. */

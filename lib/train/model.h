@@ -49,9 +49,6 @@ void rn_model_fini(struct rn_model *m);
 RN_MUST_CHECK int rn_model_encoder(const struct rn_model *m, const json_t *opt, const char **name,
 				   struct rn_fitted **fitted, struct rn_err *e);
 
-/* What predictions of `width` mean: the last loss of the model that fits; false: none. */
-bool rn_model_task(const struct rn_model *m, uint32_t width, struct rn_task *out);
-
 /* Write a model.  x: what the plan is bound to, or NULL; tasks[i]: of the plan's i-th fit
  * run; history: or NULL.  path "-": standard output. */
 RN_MUST_CHECK int rn_model_save(const char *path, const struct rn_plan *plan,

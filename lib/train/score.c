@@ -124,7 +124,7 @@ int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 	s->node = plan->nodes[run->node].name;
 	s->task = *task;
 	s->metric_name = rn_run_string(run, "metric");
-	RN_GOTO(out, rn_metric_parse_at(s->metric_name, &s->metric, &s->k, e));
+	RN_GOTO(out, rn_metric_parse(s->metric_name, &s->metric, &s->k, e));
 	s->target_name = rn_run_string(run, "target");
 	if (rn_metric_needs_target(s->metric)) {
 		if (!s->target_name) {

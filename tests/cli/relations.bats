@@ -123,6 +123,9 @@ sides() {
 	says "rn-agg: 'median(g)' wants a number, not string"
 	fails_with 2 rn-agg x.csv --cols 'n=mode(g)'
 	[[ $stderr == "rn-agg: 'mode(g)' is no aggregate: "* ]]
+	prints $'g,n\na,4\nb,2\nc,1' pipeline "rn-agg x.csv --by g --cols 'n=count( )' | rn-cat"
+	fails_with 2 rn-agg x.csv --cols 'n=sum()'
+	says "rn-agg: 'sum()': sum of what? Write sum(EXPR)"
 }
 
 @test "agg: float64 sums of finite values that are infinite are told, all at once or in pieces" {

@@ -42,7 +42,7 @@ static double metric(const char *name, const struct rn_task *task, const float *
 
 	err = (struct rn_err){ 0 };
 	why = NULL;
-	if (rn_metric_parse(name, &m, &err) || rn_metric_compute(m, task, &s, &out, &why, &err))
+	if (rn_metric_parse(name, &m, &s.k, &err) || rn_metric_compute(m, task, &s, &out, &why, &err))
 		return -1;
 	return out;
 }
@@ -160,7 +160,7 @@ static void test_queries(void)
 						.target_name = "y", .groups = k % 2 ? NULL : &g };
 			enum rn_metric m;
 
-			T_CALL(rn_metric_parse_at(cases[i].name, &m, &in.k, &err), &err);
+			T_CALL(rn_metric_parse(cases[i].name, &m, &in.k, &err), &err);
 			T_CALL(rn_metric_compute(m, &tasks[k / 2], &in, &got, &why, &err), &err);
 			T_OK(near(got, k % 2 ? cases[i].all : cases[i].want), "%s%s: %g", cases[i].name,
 			     k % 2 ? " of all rows" : "", got);
@@ -180,6 +180,7 @@ static void test_undefined(void)
 	struct rn_column *c1 = ints(ones, 3), *c0 = ints(zeros, 3), *cx = ints(odd, 3),
 			 *none = ints(ones, 0);
 	enum rn_metric m;
+	uint32_t k;
 
 	T_OK(isnan(metric("roc_auc", &bce, s, 3, 1, c1)) && !strcmp(why, "all labels are of one class"),
 	     "roc_auc of one class is not defined");
@@ -200,7 +201,7 @@ static void test_undefined(void)
 	T_OK(metric("accuracy", &ce, s, 3, 1, c1) == -1 && strstr(err.msg, "of width 3, not 1"),
 	     "a width that is not that of the classes");
 	T_OK(metric("mae", &mse, s, 3, 1, NULL) == -1 && strstr(err.msg, "wants a --target"), "no target");
-	T_OK(rn_metric_parse("auc", &m, &err) == RN_EUSAGE && strstr(err.msg, "there are accuracy, f1_macro"),
+	T_OK(rn_metric_parse("auc", &m, &k, &err) == RN_EUSAGE && strstr(err.msg, "there are accuracy, f1_macro"),
 	     "an unknown metric lists them: %s", err.msg);
 	rn_column_unref(c1);
 	rn_column_unref(c0);
