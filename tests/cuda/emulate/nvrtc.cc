@@ -83,7 +83,8 @@ nvrtcResult nvrtcCompileProgram(nvrtcProgram p, int n, const char *const *option
 			f << "extern \"C\" std::function<void()> *" << k
 			  << "_bind(void **args) { return rn_emulate_bind(" << k << ", args); }\n";
 	}
-	command = "c++ -std=c++17 -O1 -w -fPIC -shared -ffp-contract=off -fno-math-errno "
+	/* -fno-builtin: a function of a constant is what the library computes, too. */
+	command = "c++ -std=c++17 -O1 -w -fPIC -shared -ffp-contract=off -fno-math-errno -fno-builtin "
 		  "-I'" RN_EMULATE_DIR "' -o " + base + ".so " + base + ".cc -L'" + folder() +
 		  "' -l:librn_cuda.so 2>" + base + ".log";
 	rc = system(command.c_str());
