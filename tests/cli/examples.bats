@@ -180,9 +180,10 @@ spellings_agree() {
 	example gcn-csl csl 1018
 	example gcn-exp exp 882
 	example gcn-sr25 sr25 1103
-	[ "$(make -s -C gcn-csl BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tail -n 1 | member test)" = 0.1 ]
-	[ "$(make -s -C gcn-exp BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" MORE='--epochs 3' |
-		tail -n 1 | member test)" = 0.5 ]
-	[[ $(make -s -C gcn-sr25 BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tail -n 1 |
-		member train) == 0.0666* ]]
+	make -s -C gcn-csl BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tee csl.json
+	[ "$(tail -n 1 csl.json | member test)" = 0.1 ]
+	make -s -C gcn-exp BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" MORE='--epochs 3' | tee exp.json
+	[ "$(tail -n 1 exp.json | member test)" = 0.5 ]
+	make -s -C gcn-sr25 BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tee sr25.json
+	[[ $(tail -n 1 sr25.json | member train) == 0.0666* ]]
 }
