@@ -4,7 +4,7 @@
  * another, or some at random; as a stream.  On a terminal, which wants no stream,
  * they are a table for people.
  */
-#include "../lib/op/head.h"
+#include "../lib/exec/ext_head.h"
 #include "grid.h"
 
 #include <inttypes.h>
@@ -40,7 +40,7 @@ static const struct rn_tool tool = {
 };
 
 /* All rows from r to h. */
-static int read_rows(struct rn_rows *r, struct rn_head *h, struct rn_pipe_stats *stats,
+static int read_rows(struct rn_rows *r, struct rn_ext_head *h, struct rn_pipe_stats *stats,
 		     struct rn_err *e)
 {
 	struct rn_rel *b;
@@ -51,7 +51,7 @@ static int read_rows(struct rn_rows *r, struct rn_head *h, struct rn_pipe_stats 
 		if (!b)
 			return 0;
 		stats->rows_in += b->rows;
-		rc = rn_head_add(h, b, e);
+		rc = rn_ext_head_add(h, b, e);
 		rn_rel_unref(b);
 	}
 	return rc;
@@ -59,54 +59,56 @@ static int read_rows(struct rn_rows *r, struct rn_head *h, struct rn_pipe_stats 
 
 static const struct rn_grid_opt whole = { false, false };
 
-/* The rows to a terminal. */
-static int show(const struct rn_cli *c, const struct rn_rel *out, struct rn_err *e)
+/* Where the rows go, opened with the first of them: a terminal's grid, or a file. */
+struct out {
+	const struct rn_cli *cli;
+	enum rn_form form;
+	const json_t *history;
+	bool terminal, open;
+	struct rn_grid *grid;
+	struct rn_sink sink;
+	uint64_t rows;
+};
+
+static int put(void *arg, const struct rn_rel *r, struct rn_err *e)
 {
-	struct rn_grid *g;
+	struct out *o = arg;
 
-	RN_TRY(rn_grid_open(c, &out->schema, &whole, &g, e));
-	return rn_grid_close(g, rn_grid_rows(g, out, e), e);
-}
-
-static int put(const struct rn_cli *c, enum rn_form form, const struct rn_rel *out,
-	       const json_t *history, struct rn_pipe_stats *stats, struct rn_err *e)
-{
-	struct rn_sink s;
-	int rc;
-
-	RN_TRY(rn_sink_open(c, form, NULL, &out->schema, history, &s, e));
-	rc = rn_sink_rows(&s, out, e);
-	rc = rn_sink_close(&s, rc, e);
-	stats->out = s.stats;
-	return rc;
+	if (!o->open && o->terminal)
+		RN_TRY(rn_grid_open(o->cli, &r->schema, &whole, &o->grid, e));
+	else if (!o->open)
+		RN_TRY(rn_sink_open(o->cli, o->form, NULL, &r->schema, o->history, &o->sink, e));
+	o->open = true;
+	o->rows += r->rows;
+	return o->terminal ? rn_grid_rows(o->grid, r, e) : rn_sink_rows(&o->sink, r, e);
 }
 
 /* Rows that are known only when all have been read. */
 static int choose(const struct rn_cli *c, bool terminal, enum rn_form form,
 		  const struct rn_head_conf *conf, struct rn_err *e)
 {
+	struct out o = { .cli = c, .form = form, .terminal = terminal };
 	struct rn_pipe_stats stats = { 0 };
-	struct rn_rel *out = NULL;
-	struct rn_head *h = NULL;
+	struct rn_ext_head *h = NULL;
 	struct rn_rows r = { 0 };
 	int rc;
 
-	RN_GOTO(fail, rn_rows_open(&c->ctx, &c->in[0], &r, e));
-	RN_GOTO(fail, rn_head_new(&c->ctx, conf, r.schema, &h, e));
-	RN_GOTO(fail, read_rows(&r, h, &stats, e));
-	RN_GOTO(fail, rn_head_take(h, &out, e));
-	rc = terminal ? show(c, out, e)
-		      : put(c, form, out, json_object_get(r.header, "history"), &stats, e);
-	stats.rows_out = out->rows;
+	RN_GOTO(out, rn_rows_open(&c->ctx, &c->in[0], &r, e));
+	o.history = json_object_get(r.header, "history");
+	RN_GOTO(out, rn_ext_head_open(&c->ctx, conf, r.schema, &h, e));
+	RN_GOTO(out, read_rows(&r, h, &stats, e));
+	rc = rn_ext_head_end(h, put, &o, e);
+	stats.spilled_bytes = rn_ext_head_spilled(h);
+	if (o.open)
+		rc = terminal ? rn_grid_close(o.grid, rc, e) : rn_sink_close(&o.sink, rc, e);
+	stats.out = o.sink.stats;
+	stats.rows_out = o.rows;
 	if (!rc)
 		rn_cli_print_stats(c, &stats);
-	goto out;
-fail:
-	if (!terminal && form == RN_FORM_STREAM)
-		rn_sink_refuse(c, e->msg);
 out:
-	rn_rel_unref(out);
-	rn_head_free(h);
+	if (rc && !o.open && !terminal && form == RN_FORM_STREAM)
+		rn_sink_refuse(c, e->msg);
+	rn_ext_head_close(h);
 	rn_rows_close(&r);
 	return rc;
 }

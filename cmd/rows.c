@@ -8,6 +8,7 @@
 #include "../formats/database.h"
 #include "../formats/text_out.h"
 #include "../lib/base/json.h"
+#include "../lib/exec/ext.h"
 #include "../lib/exec/stream.h"
 
 #include <inttypes.h>
@@ -189,6 +190,25 @@ static int check_npy(const struct rn_schema *schema, struct rn_sink *s, struct r
 	return 0;
 }
 
+/* The header comes first and has the number of rows: it is written again where that can be,
+ * and else the rows wait. */
+static int open_npy(const struct rn_cli *c, const struct rn_schema *schema, struct rn_sink *s,
+		    struct rn_err *e)
+{
+	struct rn_schema z = { 0 };
+	int rc;
+
+	if (s->io->kind == RN_IO_FILE && strcmp(c->output, "-"))
+		return rn_npy_write_header(s->io, 0, &s->shape, e);
+	s->budget.limit = rn_ext_mem(&c->ctx) / 4;
+	RN_TRY(rn_spill_new(&c->ctx, &s->spill, e));
+	rc = rn_schema_add_part(&z, schema->parts[0].name, &s->shape, schema->parts[0].sparse, e);
+	if (!rc)
+		rc = rn_spool_new(s->spill, &s->budget, &z, &s->spool, e);
+	rn_schema_fini(&z);
+	return rc;
+}
+
 /* Text goes by the name of its file: .gz and .zst compress it. */
 static int open_text(const struct rn_cli *c, struct rn_sink *s, struct rn_err *e)
 {
@@ -225,50 +245,83 @@ int rn_sink_open(const struct rn_cli *c, enum rn_form form, const struct rn_text
 		rc = e->code;
 	else
 		rc = open_text(c, s, e);
-	if (!rc && form != RN_FORM_STREAM && form != RN_FORM_NPY)
+	if (!rc && form == RN_FORM_NPY)
+		rc = open_npy(c, schema, s, e);
+	else if (!rc && form != RN_FORM_STREAM)
 		rc = rn_text_write_header(s->io, schema, &s->text, e);
 	return rc ? rn_sink_close(s, rc, e) : 0;
 }
 
+/* The matrix of r's rows, to the output. */
+static int put_npy(struct rn_sink *s, const struct rn_rel *r, struct rn_err *e)
+{
+	struct rn_tensor *t;
+	int rc;
+
+	RN_TRY(rn_rel_flat_part(r, 0, &t, e));
+	rc = rn_npy_write_rows(s->io, t, e);
+	rn_tensor_unref(t);
+	return rc;
+}
+
+/* The same to where they wait. */
+static int spool_npy(struct rn_sink *s, const struct rn_rel *r, struct rn_err *e)
+{
+	struct rn_rel *z, *piece;
+	struct rn_tensor *t;
+	int rc;
+
+	RN_TRY(rn_rel_new(NULL, r->rows, &z, e));
+	rc = rn_rel_flat_part(r, 0, &t, e);
+	if (!rc)
+		rc = rn_rel_add_part(z, r->schema.parts[0].name, t, NULL, e);
+	for (uint64_t from = 0, n; !rc && from < z->rows; from += n) {
+		n = rn_spill_rows(z) < z->rows - from ? rn_spill_rows(z) : z->rows - from;
+		rc = rn_rel_slice(z, from, n, &piece, e);
+		if (rc)
+			break;
+		rc = rn_spool_add(s->spool, piece, e);
+		rn_rel_unref(piece);
+	}
+	rn_rel_unref(z);
+	return rc;
+}
+
 int rn_sink_rows(struct rn_sink *s, const struct rn_rel *r, struct rn_err *e)
 {
-	struct rn_rel *copy;
-
 	s->rows += r->rows;
 	if (s->form == RN_FORM_STREAM)
 		return rn_writer_rows(s->writer, r, e);
 	if (s->form != RN_FORM_NPY)
 		return rn_text_write_rows(s->io, r, &s->text, e);
-	RN_TRY(rn_grow(&s->blocks, &s->cap, s->nblocks + 1, sizeof *s->blocks, "rows", e));
-	RN_TRY(rn_rel_slice(r, 0, r->rows, &copy, e));
-	s->blocks[s->nblocks++] = copy;
-	return 0;
+	return s->spool ? spool_npy(s, r, e) : put_npy(s, r, e);
 }
 
-static int write_npy(struct rn_sink *s, struct rn_err *e)
+/* After the last row, when their number is known. */
+static int end_npy(struct rn_sink *s, struct rn_err *e)
 {
-	RN_TRY(rn_npy_write_header(s->io, s->rows, &s->shape, e));
-	for (size_t i = 0; i < s->nblocks; i++) {
-		struct rn_tensor *t;
-		int rc;
+	struct rn_rel *r;
+	int rc = 0;
 
-		RN_TRY(rn_rel_flat_part(s->blocks[i], 0, &t, e));
-		rc = rn_npy_write_rows(s->io, t, e);
-		rn_tensor_unref(t);
-		RN_TRY(rc);
+	if (!s->spool)
+		RN_TRY(s->io->ops->rewind(s->io, e));
+	RN_TRY(rn_npy_write_header(s->io, s->rows, &s->shape, e));
+	for (size_t i = 0; s->spool && i < rn_spool_blocks(s->spool) && !rc; i++) {
+		RN_TRY(rn_spool_take(s->spool, i, &r, e));
+		rc = put_npy(s, r, e);
+		rn_rel_unref(r);
 	}
-	return 0;
+	return rc;
 }
 
 int rn_sink_close(struct rn_sink *s, int rc, struct rn_err *e)
 {
 	if (!rc && s->form == RN_FORM_NPY)
-		rc = write_npy(s, e);
-	for (size_t i = 0; i < s->nblocks; i++)
-		rn_rel_unref(s->blocks[i]);
-	free(s->blocks);
-	s->blocks = NULL;
-	s->nblocks = 0;
+		rc = end_npy(s, e);
+	rn_spool_free(s->spool);
+	rn_spill_free(s->spill);
+	s->spool = NULL;
+	s->spill = NULL;
 	if (rc && s->writer)
 		rn_writer_abort(s->writer, e->msg);
 	else if (rc && s->io)

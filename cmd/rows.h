@@ -7,6 +7,7 @@
 #define RN_ROWS_H
 
 #include "../formats/csv.h"
+#include "../lib/exec/spool.h"
 #include "cli.h"
 
 /* What messages call an operand. */
@@ -51,9 +52,10 @@ struct rn_sink {
 	struct rn_io *io;
 	struct rn_writer *writer;
 	struct rn_writer_stats stats; /* of a stream, once it is closed */
-	struct rn_shape shape;  /* RN_FORM_NPY: rows are counted before any is written */
-	struct rn_rel **blocks;
-	size_t nblocks, cap;
+	struct rn_shape shape;  /* RN_FORM_NPY: the header says how many rows there are */
+	struct rn_spill *spill; /* … where it cannot be written at the end: the rows wait */
+	struct rn_budget budget;
+	struct rn_spool *spool;
 	uint64_t rows;
 	uint64_t no_number; /* values that JSON lines cannot hold */
 };

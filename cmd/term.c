@@ -163,7 +163,10 @@ void rn_term_pad(struct rn_str *out, const char *s, unsigned width)
 
 /* ---- small tables ------------------------------------------------------------------------- */
 
-enum { WIDEST = 28 }; /* a column, but the last one */
+enum {
+	WIDEST = 28,     /* a column, but the last one */
+	LEAST_LAST = 16, /* what is left of the last one where it is cut */
+};
 
 int rn_term_grid_init(struct rn_term_grid *g, size_t rows, size_t cols, struct rn_err *e)
 {
@@ -202,10 +205,11 @@ static unsigned grid_column(const struct rn_term_grid *g, size_t k)
 	return width > most ? most : width;
 }
 
-static void grid_line(const struct rn_term_grid *g, size_t row, const unsigned *widths,
-		      unsigned left, struct rn_str *out)
+/* The columns of a line: the first, and from … to - 1. */
+static void grid_line(const struct rn_term_grid *g, size_t row, const unsigned *widths, size_t from,
+		      size_t to, unsigned left, struct rn_str *out)
 {
-	for (size_t k = 0; k < g->cols; k++) {
+	for (size_t k = 0; k < to; k = k || !from ? k + 1 : from) {
 		const struct rn_str *s = &g->cells[row * g->cols + k];
 		unsigned width = widths[k], w;
 
@@ -218,17 +222,40 @@ static void grid_line(const struct rn_term_grid *g, size_t row, const unsigned *
 		if (g->right[k] && w < width)
 			rn_term_fill(out, " ", width - w);
 		rn_term_put(out, s->s, s->len, width);
-		if (!g->right[k] && w < width && k + 1 < g->cols)
+		if (!g->right[k] && w < width && k + 1 < to)
 			rn_term_fill(out, " ", width - w);
 		left -= width;
 	}
 	rn_str_addc(out, '\n');
 }
 
+/* The columns from `from` on that stand beside each other behind the first: one at least.
+ * The last column of all may be cut. */
+static size_t band_end(const struct rn_term_grid *g, const unsigned *widths, size_t from,
+		       unsigned room)
+{
+	unsigned used = from ? widths[0] + 2 : 0;
+	size_t k = from, shown = 0;
+
+	for (; k < g->cols; k++) {
+		unsigned w = widths[k];
+
+		if (!w)
+			continue;
+		if (k + 1 == g->cols && w > LEAST_LAST)
+			w = LEAST_LAST;
+		if (shown && (w + 2 > room || used > room - w - 2))
+			break;
+		used += w + 2;
+		shown += k > 0;
+	}
+	return k;
+}
+
 int rn_term_grid_put(const struct rn_term_grid *g, const struct rn_term *t, struct rn_str *out,
 		     struct rn_err *e)
 {
-	unsigned *widths;
+	unsigned *widths, room = t->width ? t->width : UINT_MAX;
 	int rc = 0;
 
 	RN_TRY(rn_calloc(g->cols, sizeof *widths, "a table", &widths, e));
@@ -236,10 +263,13 @@ int rn_term_grid_put(const struct rn_term_grid *g, const struct rn_term *t, stru
 		rc = rn_str_check(&g->cells[i], e);
 	for (size_t k = 0; k < g->cols; k++)
 		widths[k] = grid_column(g, k);
-	for (size_t i = 0; i < g->rows && !rc; i++) {
-		if (i <= 1)
-			rn_term_style(t, i ? RN_TERM_PLAIN : RN_TERM_DIM, out);
-		grid_line(g, i, widths, t->width ? t->width : UINT_MAX, out);
+	for (size_t from = 0, to; from < g->cols && !rc; from = to) {
+		to = band_end(g, widths, from, room);
+		for (size_t i = 0; i < g->rows; i++) {
+			if (i <= 1)
+				rn_term_style(t, i ? RN_TERM_PLAIN : RN_TERM_DIM, out);
+			grid_line(g, i, widths, from, to, room, out);
+		}
 	}
 	free(widths);
 	return rc;

@@ -41,8 +41,8 @@ struct rn_term_grid {
 };
 RN_MUST_CHECK int rn_term_grid_init(struct rn_term_grid *g, size_t rows, size_t cols,
 				    struct rn_err *e);
-/* Aligned and indented, without columns that have nothing below their header; lines end
- * where the terminal does. */
+/* Aligned and indented, without columns that have nothing below their header.  Columns that do
+ * not fit the terminal beside each other follow in further tables, behind the first one. */
 RN_MUST_CHECK int rn_term_grid_put(const struct rn_term_grid *g, const struct rn_term *t,
 				   struct rn_str *out, struct rn_err *e);
 void rn_term_grid_fini(struct rn_term_grid *g);

@@ -105,7 +105,8 @@ int rn_compress_parse(const char *s, struct rn_writer_opt *opt, struct rn_err *e
 
 static int put(struct rn_writer *w, const void *p, size_t n, struct rn_err *e)
 {
-	int rc = w->io->ops->write(w->io, p, n, e);
+	int rc = w->shm ? rn_shm_writer_put(w->shm, p, n, w->io->name, e) :
+			  w->io->ops->write(w->io, p, n, e);
 
 	if (rc) {
 		w->broken = true;

@@ -83,6 +83,11 @@ struct rn_text_opt {
 	struct rn_team *team; /* makes the text, in pieces; NULL: the calling thread */
 	uint64_t *no_number; /* JSON lines: infinities and NaNs, which are null, are added; or NULL */
 };
+/* Have two fields (JSON lines: members) of a row one name?  RN_EUSAGE, with `by`, what leaves
+ * embeddings out. */
+RN_MUST_CHECK int rn_text_check_names(const struct rn_schema *s, bool json, const char *by,
+				      struct rn_err *e);
+/* Names are checked unless there is no header. */
 RN_MUST_CHECK int rn_text_write_header(struct rn_io *io, const struct rn_schema *s,
 				       const struct rn_text_opt *opt, struct rn_err *e);
 RN_MUST_CHECK int rn_text_write_rows(struct rn_io *io, const struct rn_rel *r,

@@ -29,7 +29,8 @@ struct rn_io_ops {
 	/* What read would copy, where it lies: the next bytes, at most n, valid until close.
 	 * NULL where the input is not in memory. */
 	const void *(*view)(struct rn_io *io, size_t n, size_t *got);
-	/* The descriptor beneath, to look at and not to use; NULL where there is none. */
+	/* The descriptor beneath, to look at; writes to a pipe may go around the io (shm.h).  NULL
+	 * where there is none. */
 	int (*fd)(const struct rn_io *io);
 };
 

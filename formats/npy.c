@@ -17,6 +17,7 @@ enum {
 	MAX_HEADER = 1 << 20,
 	ALIGN = 64,
 	PIECE = 1 << 20, /* bytes converted at once */
+	MOST_DIGITS = 20, /* of a number of rows */
 };
 
 /* ---- element types ----------------------------------------------------------- */
@@ -286,62 +287,101 @@ static int check_range(struct rn_io *io, const uint8_t *from, const float *to, s
 	return 0;
 }
 
-/* The n values, into memory that grows as they arrive; *got ones were there. */
-static int read_values(struct rn_io *io, const struct element *type, uint64_t n, float **out,
-		       struct rn_err *e)
-{
-	size_t per = PIECE / type->size, cap = 0;
+struct rn_npy {
+	struct rn_io *io;
+	struct header h;
+	struct rn_shape shape;
+	uint64_t rows, at; /* at: the next */
 	uint8_t *piece;
+};
+
+int rn_npy_open(struct rn_io *io, struct rn_npy **out, struct rn_err *e)
+{
+	struct rn_npy *r;
+	int rc = rn_calloc(1, sizeof *r, "an array", &r, e);
+
+	if (rc) {
+		io->ops->abort(io);
+		return rc;
+	}
+	r->io = io;
+	RN_GOTO(fail, read_header(io, &r->h, e));
+	RN_GOTO(fail, set_shape(io, &r->h, &r->rows, &r->shape, e));
+	if (io->size && r->rows * rn_shape_width(&r->shape) * r->h.type->size > io->size) {
+		rc = bad(io, e, "it is truncated");
+		goto fail;
+	}
+	RN_GOTO(fail, rn_calloc(PIECE, 1, "an array", &r->piece, e));
+	*out = r;
+	return 0;
+fail:
+	rn_npy_close(r);
+	return rc;
+}
+
+void rn_npy_close(struct rn_npy *r)
+{
+	if (!r)
+		return;
+	r->io->ops->abort(r->io);
+	free(r->piece);
+	free(r);
+}
+
+uint64_t rn_npy_rows(const struct rn_npy *r)
+{
+	return r->rows;
+}
+
+const struct rn_shape *rn_npy_shape(const struct rn_npy *r)
+{
+	return &r->shape;
+}
+
+/* The next n values, of which the first is number `from`, into memory that grows as they
+ * arrive. */
+static int read_values(struct rn_npy *r, uint64_t from, uint64_t n, float **out, struct rn_err *e)
+{
+	const struct element *type = r->h.type;
+	size_t per = PIECE / type->size, cap = 0;
 	float *v = NULL;
 	uint64_t at = 0;
 	int rc = 0;
 
-	RN_TRY(rn_calloc(PIECE, 1, "an array", &piece, e));
 	while (at < n && !rc) {
 		size_t k = n - at < per ? (size_t)(n - at) : per;
 
 		rc = rn_grow(&v, &cap, at + k, sizeof *v, "an array", e);
 		if (!rc)
-			rc = read_exactly(io, piece, k * type->size, e);
+			rc = read_exactly(r->io, r->piece, k * type->size, e);
 		if (!rc)
-			type->convert(piece, k, v + at);
+			type->convert(r->piece, k, v + at);
 		if (!rc && type->convert == from_f8)
-			rc = check_range(io, piece, v + at, k, at, e);
+			rc = check_range(r->io, r->piece, v + at, k, from + at, e);
 		at += k;
 	}
-	free(piece);
 	*out = v;
 	return rc;
 }
 
 /* What the size of the file says is there goes straight into the tensor. */
-static int read_tensor(struct rn_io *io, const struct header *h, struct rn_tensor **out,
-		       struct rn_err *e)
+int rn_npy_next(struct rn_npy *r, uint64_t rows, struct rn_tensor **out, struct rn_err *e)
 {
+	uint64_t width = rn_shape_width(&r->shape), n = rows * width;
 	struct rn_tensor *t = NULL;
-	struct rn_shape shape;
 	float *v = NULL;
-	uint64_t rows = 0, n;
-	uint8_t extra;
-	size_t got;
 	int rc;
 
-	RN_TRY(set_shape(io, h, &rows, &shape, e));
-	n = rows * rn_shape_width(&shape);
-	if (io->size && n * h->type->size > io->size)
-		return bad(io, e, "it is truncated");
-	if (io->size && h->type->convert == from_f4) {
-		RN_TRY(rn_tensor_new(&shape, rows, &t, e));
-		RN_GOTO(out, read_exactly(io, t->data, n * sizeof *t->data, e));
+	if (r->io->size && r->h.type->convert == from_f4) {
+		RN_TRY(rn_tensor_new(&r->shape, rows, &t, e));
+		RN_GOTO(out, read_exactly(r->io, t->data, n * sizeof *t->data, e));
 	} else {
-		RN_GOTO(out, read_values(io, h->type, n, &v, e));
-		RN_GOTO(out, rn_tensor_new(&shape, rows, &t, e));
+		RN_GOTO(out, read_values(r, r->at * width, n, &v, e));
+		RN_GOTO(out, rn_tensor_new(&r->shape, rows, &t, e));
 		if (n)
 			memcpy(t->data, v, n * sizeof *v);
 	}
-	RN_GOTO(out, io->ops->read(io, &extra, 1, &got, e));
-	if (got)
-		rc = bad(io, e, "there is more after its last value");
+	r->at += rows;
 out:
 	free(v);
 	if (rc) {
@@ -352,6 +392,15 @@ out:
 	return 0;
 }
 
+int rn_npy_end(struct rn_npy *r, struct rn_err *e)
+{
+	uint8_t extra;
+	size_t got;
+
+	RN_TRY(r->io->ops->read(r->io, &extra, 1, &got, e));
+	return got ? bad(r->io, e, "there is more after its last value") : 0;
+}
+
 bool rn_npy_magic(const void *p, size_t n)
 {
 	return (n >= sizeof MAGIC - 1 && !memcmp(p, MAGIC, sizeof MAGIC - 1)) ||
@@ -360,12 +409,19 @@ bool rn_npy_magic(const void *p, size_t n)
 
 int rn_npy_read(struct rn_io *io, struct rn_tensor **out, struct rn_err *e)
 {
-	struct header h = { 0 };
-	int rc = read_header(io, &h, e);
+	struct rn_tensor *t = NULL;
+	struct rn_npy *r;
+	int rc;
 
+	RN_TRY(rn_npy_open(io, &r, e));
+	rc = rn_npy_next(r, r->rows, &t, e);
 	if (!rc)
-		rc = read_tensor(io, &h, out, e);
-	io->ops->abort(io);
+		rc = rn_npy_end(r, e);
+	rn_npy_close(r);
+	if (rc)
+		rn_tensor_unref(t);
+	else
+		*out = t;
 	return rc;
 }
 
@@ -375,8 +431,9 @@ int rn_npy_write_header(struct rn_io *io, uint64_t rows, const struct rn_shape *
 			struct rn_err *e)
 {
 	char text[512] = MAGIC "\1"; /* version 1.0 */
-	size_t n = 10, padded;
+	size_t n = 10, digits, padded;
 
+	digits = (size_t)snprintf(NULL, 0, "%" PRIu64, rows);
 	n += (size_t)snprintf(text + n, sizeof text - n,
 			      "{'descr': '<f4', 'fortran_order': False, 'shape': (%" PRIu64 ",",
 			      rows);
@@ -384,7 +441,7 @@ int rn_npy_write_header(struct rn_io *io, uint64_t rows, const struct rn_shape *
 		n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", i ? ", " : " ",
 				      shape->dim[i]);
 	n += (size_t)snprintf(text + n, sizeof text - n, "), }");
-	padded = (n + 1 + ALIGN - 1) / ALIGN * ALIGN;
+	padded = (n + MOST_DIGITS - digits + 1 + ALIGN - 1) / ALIGN * ALIGN;
 	memset(text + n, ' ', padded - 1 - n);
 	text[padded - 1] = '\n';
 	text[8] = (char)((padded - 10) & 0xFF);

@@ -263,19 +263,10 @@ static int skip_entry(struct zip *z, struct rn_err *e)
 struct entry_io {
 	struct rn_io io;
 	struct zip *zip;
+	struct rn_str names; /* of the arrays that were passed, for messages */
+	bool only;           /* no name was given: there may be no other */
+	bool checked;
 };
-
-static int entry_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn_err *e)
-{
-	return read_entry(((struct entry_io *)io)->zip, buf, n, got, e);
-}
-
-static void entry_abort(struct rn_io *io)
-{
-	(void)io;
-}
-
-static const struct rn_io_ops entry_ops = { .read = entry_read, .abort = entry_abort };
 
 static bool is_array(const struct zip *z, const char *name)
 {
@@ -286,79 +277,124 @@ static bool is_array(const struct zip *z, const char *name)
 	return !name || (strlen(name) == n - 4 && !memcmp(name, z->name, n - 4));
 }
 
-static int read_array(struct zip *z, struct rn_tensor **out, struct rn_err *e)
+static void note_name(struct entry_io *x)
 {
-	struct entry_io entry = { .io = { .ops = &entry_ops, .kind = RN_IO_OTHER }, .zip = z };
-	struct rn_str label = RN_STR_INIT;
-	int rc;
+	const struct zip *z = x->zip;
 
-	rn_str_addf(&label, "%s:%.*s", z->io->name, (int)strlen(z->name) - 4, z->name);
-	entry.io.name = rn_str_take(&label, e);
-	if (!entry.io.name)
-		return RN_ENOMEM;
-	/* A size beyond what the archive can hold is not believed. */
-	if (z->method == STORED && z->size <= z->io->size)
-		entry.io.size = z->size;
-	rc = rn_npy_read(&entry.io, out, e);
-	free(entry.io.name);
+	if (is_array(z, NULL) && x->names.len < 400)
+		rn_str_addf(&x->names, "%s%.*s", x->names.len ? ", " : "", (int)strlen(z->name) - 4,
+			    z->name);
+}
+
+/* The entries after the array, which is at its end: is there another one? */
+static int check_only(struct entry_io *x, struct rn_err *e)
+{
+	bool there, several = false;
+	int rc = 0;
+
+	x->checked = true;
+	while (x->only && !(rc = next_entry(x->zip, &there, e)) && there) {
+		note_name(x);
+		several |= is_array(x->zip, NULL);
+		RN_TRY(skip_entry(x->zip, e));
+	}
+	if (!rc)
+		rc = rn_str_check(&x->names, e);
+	if (!rc && several)
+		rc = rn_err_set(e, RN_EUSAGE, "'%s' holds several arrays: name one, FILE.npz:NAME (%s)",
+				x->zip->io->name, x->names.s);
 	return rc;
 }
 
-/* Names of the arrays that were passed, for messages. */
-static void note_name(const struct zip *z, struct rn_str *names)
+static int entry_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn_err *e)
 {
-	if (is_array(z, NULL) && names->len < 400)
-		rn_str_addf(names, "%s%.*s", names->len ? ", " : "", (int)strlen(z->name) - 4, z->name);
+	struct entry_io *x = (struct entry_io *)io;
+
+	*got = 0;
+	if (x->checked)
+		return 0;
+	RN_TRY(read_entry(x->zip, buf, n, got, e));
+	return *got < n ? check_only(x, e) : 0;
 }
 
-static int find_array(struct zip *z, const char *name, struct rn_tensor **out, struct rn_err *e)
+static void entry_abort(struct rn_io *io)
 {
-	struct rn_str names = RN_STR_INIT;
-	bool there, several = false;
+	struct entry_io *x = (struct entry_io *)io;
+
+	if (x->zip->inflating)
+		inflateEnd(&x->zip->z);
+	x->zip->io->ops->abort(x->zip->io);
+	free(x->zip);
+	rn_str_fini(&x->names);
+	free(io->name);
+	free(x);
+}
+
+static const struct rn_io_ops entry_ops = { .read = entry_read, .abort = entry_abort };
+
+static int find_array(struct entry_io *x, const char *name, struct rn_err *e)
+{
+	struct zip *z = x->zip;
+	bool there;
 	int rc;
 
 	while (!(rc = next_entry(z, &there, e)) && there) {
-		note_name(z, &names);
-		if (!is_array(z, name) || *out) {
-			several |= *out && is_array(z, name);
-			rc = skip_entry(z, e);
-		} else {
-			rc = read_array(z, out, e);
-		}
-		if (rc || (*out && name))
-			break;
+		note_name(x);
+		if (is_array(z, name))
+			return rn_str_check(&x->names, e);
+		RN_TRY(skip_entry(z, e));
 	}
 	if (!rc)
-		rc = rn_str_check(&names, e);
-	if (!rc && several)
-		rc = rn_err_set(e, RN_EUSAGE, "'%s' holds several arrays: name one, FILE.npz:NAME (%s)",
-				z->io->name, names.s);
-	if (!rc && !*out)
-		rc = rn_err_set(e, RN_EUSAGE, "'%s' holds no array%s%s%s (there %s%s)", z->io->name,
-				name ? " '" : "", name ? name : "", name ? "'" : "",
-				names.len ? "are " : "are none", names.s);
-	rn_str_fini(&names);
+		rc = rn_str_check(&x->names, e);
+	if (rc)
+		return rc;
+	return rn_err_set(e, RN_EUSAGE, "'%s' holds no array%s%s%s (there %s%s)", z->io->name,
+			  name ? " '" : "", name ? name : "", name ? "'" : "",
+			  x->names.len ? "are " : "are none", x->names.s);
+}
+
+static int label_entry(struct entry_io *x, struct rn_err *e)
+{
+	const struct zip *z = x->zip;
+	struct rn_str label = RN_STR_INIT;
+
+	rn_str_addf(&label, "%s:%.*s", z->io->name, (int)strlen(z->name) - 4, z->name);
+	x->io.name = rn_str_take(&label, e);
+	/* A size beyond what the archive can hold is not believed. */
+	if (z->method == STORED && z->size <= z->io->size)
+		x->io.size = z->size;
+	return x->io.name ? 0 : RN_ENOMEM;
+}
+
+int rn_npz_open(struct rn_io *io, const char *name, struct rn_io **out, struct rn_err *e)
+{
+	struct entry_io *x = NULL;
+	struct zip *z = NULL;
+	int rc;
+
+	RN_GOTO(fail, rn_calloc(1, sizeof *x, "an archive", &x, e));
+	RN_GOTO(fail, rn_calloc(1, sizeof *z, "an archive", &z, e));
+	z->io = io;
+	*x = (struct entry_io){ .io = { .ops = &entry_ops, .kind = RN_IO_OTHER }, .zip = z,
+				.names = RN_STR_INIT, .only = !name };
+	rc = find_array(x, name, e);
+	if (!rc)
+		rc = label_entry(x, e);
+	if (rc)
+		entry_abort(&x->io);
+	else
+		*out = &x->io;
+	return rc;
+fail:
+	free(x);
+	io->ops->abort(io);
 	return rc;
 }
 
 int rn_npz_read(struct rn_io *io, const char *name, struct rn_tensor **out, struct rn_err *e)
 {
-	struct rn_tensor *t = NULL;
-	struct zip *z;
-	int rc;
+	struct rn_io *entry;
 
-	rc = rn_calloc(1, sizeof *z, "an archive", &z, e);
-	if (!rc) {
-		z->io = io;
-		rc = find_array(z, name, &t, e);
-		if (z->inflating)
-			inflateEnd(&z->z);
-		free(z);
-	}
-	io->ops->abort(io);
-	if (rc)
-		rn_tensor_unref(t);
-	else
-		*out = t;
-	return rc;
+	RN_TRY(rn_npz_open(io, name, &entry, e));
+	return rn_npy_read(entry, out, e);
 }

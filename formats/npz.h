@@ -13,4 +13,9 @@
 RN_MUST_CHECK int rn_npz_read(struct rn_io *io, const char *name, struct rn_tensor **out,
 			      struct rn_err *e);
 
+/* The array as an .npy file, which takes io.  Without a name, another array behind it is an
+ * error when its end is read. */
+RN_MUST_CHECK int rn_npz_open(struct rn_io *io, const char *name, struct rn_io **out,
+			      struct rn_err *e);
+
 #endif

@@ -77,22 +77,12 @@ static int hex(char c)
 	       isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
 }
 
-/* The value of a parameter, %XX (which was checked) read; *out owned. */
+/* The value of a parameter in place of *out. */
 static int decode(const char *s, size_t n, char **out, struct rn_err *e)
 {
-	char *t = malloc(n + 1), *to = t;
+	char *t;
 
-	if (!t)
-		return rn_err_nomem(e, n + 1, "a table's name");
-	for (size_t i = 0; i < n; i++) {
-		if (s[i] != '%') {
-			*to++ = s[i];
-			continue;
-		}
-		*to++ = (char)(hex(s[i + 1]) * 16 + hex(s[i + 2]));
-		i += 2;
-	}
-	*to = '\0';
+	RN_TRY(rn_uri_decode(s, n, &t, e));
 	free(*out);
 	*out = t;
 	return 0;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <stdatomic.h>
@@ -27,7 +28,11 @@ enum {
 	BYTES = PAGE + RN_SHM_RING,
 	MAX_SENT = 1024,    /* payloads in the ring at a time */
 	SPINS = 500,        /* looks at the counter before a wait: some microseconds */
-	WAIT_MS = 50,       /* between two looks at whether the reader lives */
+	WAIT_MS = 50,       /* between two looks at whether the reader lives: with a full ring, */
+	LOOK_MS = 100,      /* while there is room in the pipe, */
+	OFFER_MS = 250,     /* with a full pipe, whether one has come */
+	LATE = 16 << 20,    /* bytes beyond what the pipe holds after which none will come */
+	MOST_PID = 1 << 22, /* of any Linux */
 	PATIENCE_MS = 1000, /* with a reader that has emptied the pipe and counts nothing */
 	SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 };
@@ -139,8 +144,13 @@ struct rn_shm_writer {
 	struct shared_page *page;
 	uint8_t *ring;
 	int fd, pipe;
+	int own;            /* the pipe once more, for writes that do not wait; -1: none */
 	int pidfd;          /* of the reader, -1: none has come */
 	const char *broken; /* why no reader will be served any more, or NULL */
+	bool wrote;         /* something, and so tried to open that */
+	bool gone;          /* the reader had exited before it was looked at */
+	uint64_t late;      /* bytes that may be written before a reader comes */
+	int64_t looked;     /* when it was last looked after the reader */
 	uint64_t head;      /* bytes placed so far, with those left out at the ring's end */
 	uint32_t done;      /* as it was last seen */
 	uint32_t first, n;  /* of `starts`: the oldest, how many */
@@ -174,13 +184,16 @@ struct rn_shm_writer *rn_shm_writer_new(int pipe, uint8_t offer[RN_SHM_OFFER])
 {
 	struct offer o = { 0 };
 	struct rn_shm_writer *w;
+	int size;
 
 	if (is_off() || !describe(pipe, &o) || !may_be_large() ||
 	    rn_calloc(1, sizeof *w, "shared memory", &w, NULL))
 		return NULL;
 	w->pipe = pipe;
-	w->pidfd = -1;
+	w->pidfd = w->own = -1;
 	w->fd = new_memfd();
+	size = fcntl(pipe, F_GETPIPE_SZ);
+	w->late = LATE + (uint64_t)(size > 0 ? size : 0);
 	if (w->fd >= 0 && ftruncate(w->fd, BYTES) == 0 && fcntl(w->fd, F_ADD_SEALS, SEALS) == 0)
 		w->page = map_all(w->fd);
 	if (!w->page || !fill_page(w->page)) {
@@ -203,16 +216,20 @@ void rn_shm_writer_free(struct rn_shm_writer *w)
 		munmap(w->page, BYTES);
 	if (w->fd >= 0)
 		close(w->fd);
+	if (w->own >= 0)
+		close(w->own);
 	if (w->pidfd >= 0)
 		close(w->pidfd);
 	free(w);
 }
 
+static const char not_taken[] = "no program took the offer";
+
 const char *rn_shm_writer_why(const struct rn_shm_writer *w)
 {
 	if (!w)
 		return is_off() ? "RN_SHM=0" : "this system, or a limit, has none";
-	return w->broken ? w->broken : w->pidfd < 0 ? "no program took the offer" : NULL;
+	return w->broken ? w->broken : w->pidfd < 0 ? not_taken : NULL;
 }
 
 /* Is what the process calls its descriptor fd this pipe? */
@@ -226,21 +243,43 @@ static bool reads_pipe(const struct rn_shm_writer *w, uint32_t pid, uint32_t fd)
 	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
+static bool has_exited(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* Of one that is not there any more nobody can tell whether it read the pipe.  Who can write to
+ * the page can end this process as well, so it is believed. */
+static void meet_reader(struct rn_shm_writer *w, uint32_t pid, uint32_t fd)
+{
+	bool is_pid = pid && pid <= MOST_PID && pid != (uint32_t)getpid();
+	/* Once we have the pidfd, the number is this process's for as long as it lives. */
+	int pidfd = is_pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
+
+	w->gone = is_pid && pidfd < 0 && errno == ESRCH;
+	if (pidfd >= 0 && is_of_our_user(pid) && reads_pipe(w, pid, fd)) {
+		w->pidfd = pidfd;
+		return;
+	}
+	w->broken = "who took the offer does not read this pipe as our user";
+	if (pidfd < 0)
+		return;
+	w->gone = has_exited(pidfd);
+	close(pidfd);
+}
+
 bool rn_shm_writer_taken(struct rn_shm_writer *w)
 {
 	uint64_t reader;
-	uint32_t pid;
 
 	if (w->broken || w->pidfd >= 0)
 		return !w->broken;
 	reader = atomic_load_explicit(&w->page->reader, memory_order_acquire);
 	if (!reader)
 		return false;
-	pid = (uint32_t)(reader >> 32);
-	/* Once we have the pidfd, the number is this process's for as long as it lives. */
-	w->pidfd = pid && pid <= INT32_MAX ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
-	if (w->pidfd < 0 || !is_of_our_user(pid) || !reads_pipe(w, pid, (uint32_t)reader))
-		w->broken = "who took the offer does not read this pipe as our user";
+	meet_reader(w, (uint32_t)(reader >> 32), (uint32_t)reader);
 	return !w->broken;
 }
 
@@ -263,7 +302,14 @@ static bool is_gone(const struct rn_shm_writer *w)
 {
 	struct pollfd p[2] = { { .fd = w->pipe }, { .fd = w->pidfd, .events = POLLIN } };
 
-	return poll(p, 2, 0) > 0 && (p[0].revents & (POLLERR | POLLNVAL) || p[1].revents);
+	return w->gone ||
+	       (poll(p, 2, 0) > 0 && (p[0].revents & (POLLERR | POLLNVAL) || p[1].revents));
+}
+
+static int closed(const char *name, struct rn_err *e)
+{
+	errno = EPIPE;
+	return rn_err_errno(e, "cannot write '%s'", name);
 }
 
 static int64_t now_ms(void)
@@ -319,10 +365,8 @@ static int wait_room(struct rn_shm_writer *w, size_t n, const char *name, struct
 		take_back(w, done);
 		if (w->broken)
 			return 0;
-		if (is_gone(w)) {
-			errno = EPIPE;
-			return rn_err_errno(e, "cannot write '%s'", name);
-		}
+		if (is_gone(w))
+			return closed(name, e);
 		if (fits(w, n))
 			return 0;
 		quiet = counts || !owes_a_count(w) ? 0 : quiet ? quiet : now_ms();
@@ -341,7 +385,7 @@ int rn_shm_writer_room(struct rn_shm_writer *w, size_t n, const char *name, uint
 
 	*p = NULL;
 	if (!rn_shm_writer_taken(w) || n > RN_SHM_RING)
-		return 0;
+		return w->gone ? closed(name, e) : 0;
 	RN_TRY(wait_room(w, n, name, e));
 	if (w->broken)
 		return 0;
@@ -350,6 +394,94 @@ int rn_shm_writer_room(struct rn_shm_writer *w, size_t n, const char *name, uint
 	w->starts[(w->first + w->n++) % MAX_SENT] = start;
 	*at = start % RN_SHM_RING;
 	*p = w->ring + *at;
+	return 0;
+}
+
+/* ---- writes to the pipe ------------------------------------------------------ */
+
+/* Who reads is none of ours, and never will be: then nobody is looked after. */
+static bool is_foreign(const struct rn_shm_writer *w)
+{
+	return w->broken && w->pidfd < 0 && !w->gone;
+}
+
+/* Now and then: a reader may have come, or gone. */
+static int look_after(struct rn_shm_writer *w, int64_t every, const char *name, struct rn_err *e)
+{
+	struct timespec t;
+	int64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	now = t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+	if (now - w->looked < every)
+		return 0;
+	w->looked = now;
+	if (!rn_shm_writer_taken(w) && !w->broken && !w->late)
+		w->broken = not_taken;
+	return !is_foreign(w) && is_gone(w) ? closed(name, e) : 0;
+}
+
+/* The pipe as a file of our own: that writes do not wait is no matter of others then. */
+static int open_again(int pipe)
+{
+	char path[32];
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", pipe);
+	return open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+}
+
+/* As much as there is room for; EAGAIN: there is none.  Without a file of our own: what has room
+ * wherever there is any. */
+static ssize_t write_some(const struct rn_shm_writer *w, const void *p, size_t n)
+{
+	struct pollfd room = { .fd = w->pipe, .events = POLLOUT };
+
+	n = n < INT_MAX ? n : INT_MAX;
+	if (is_foreign(w))
+		return write(w->pipe, p, n); /* waits */
+	if (w->own >= 0)
+		return write(w->own, p, n);
+	if (poll(&room, 1, 0) > 0)
+		return write(w->pipe, p, n < PIPE_BUF ? n : PIPE_BUF);
+	errno = EAGAIN;
+	return -1;
+}
+
+/* Wait until there is room, the reader is gone, or it is time to see whether one has come. */
+static int wait_pipe(struct rn_shm_writer *w, const char *name, struct rn_err *e)
+{
+	struct pollfd p[2] = { { .fd = w->pipe, .events = POLLOUT },
+			       { .fd = w->pidfd, .events = POLLIN } };
+	bool offered = !w->broken && w->pidfd < 0;
+	int n = poll(p, 2, offered ? OFFER_MS : -1);
+
+	if (n < 0 && errno != EINTR)
+		return rn_err_errno(e, "cannot write '%s'", name);
+	return look_after(w, n > 0 && !p[1].revents ? LOOK_MS : 0, name, e);
+}
+
+int rn_shm_writer_put(struct rn_shm_writer *w, const void *p, size_t n, const char *name,
+		      struct rn_err *e)
+{
+	const uint8_t *from = p;
+
+	if (!w->wrote)
+		w->own = open_again(w->pipe);
+	w->wrote = true;
+	RN_TRY(look_after(w, LOOK_MS, name, e));
+	while (n) {
+		ssize_t k = write_some(w, from, n);
+
+		if (k < 0 && errno == EAGAIN) {
+			RN_TRY(wait_pipe(w, name, e));
+		} else if (k < 0 && errno != EINTR) {
+			return rn_err_errno(e, "cannot write '%s'", name);
+		} else if (k > 0) {
+			from += k;
+			n -= (size_t)k;
+			w->late -= w->late < (uint64_t)k ? w->late : (uint64_t)k;
+		}
+	}
 	return 0;
 }
 

@@ -24,13 +24,18 @@ enum {
 struct rn_shm_writer;
 /* A ring for what is written to `pipe`, and its offer.  NULL: there can be none. */
 struct rn_shm_writer *rn_shm_writer_new(int pipe, uint8_t offer[RN_SHM_OFFER]);
-/* Has a reader come?  Asked anew each time, without waiting. */
+/* Has a reader come?  Asked anew each time, without waiting.  It is another process. */
 bool rn_shm_writer_taken(struct rn_shm_writer *w);
 /* Room for a payload of n bytes (a multiple of 64) at *p, its place in the ring in *at,
  * once the reader has done with what was there before; *p = NULL: it has to go inline.
  * RN_EIO, as a write to the pipe would, where the reader is gone; `name` is the output's. */
 RN_MUST_CHECK int rn_shm_writer_room(struct rn_shm_writer *w, size_t n, const char *name,
 				     uint8_t **p, uint64_t *at, struct rn_err *e);
+/* Write n bytes to the pipe, all of them, as rn_io_ops.write does; but RN_EIO, as if it were
+ * closed, once the reader that took the offer has exited, also where another process holds the
+ * pipe: at once where the write waits for room, else within 0.1 s. */
+RN_MUST_CHECK int rn_shm_writer_put(struct rn_shm_writer *w, const void *p, size_t n,
+				    const char *name, struct rn_err *e);
 /* Why payloads go inline, in words that stay; NULL: a reader takes them.  w may be NULL. */
 const char *rn_shm_writer_why(const struct rn_shm_writer *w);
 /* NULL is fine.  What is in the ring stays there for the reader. */

@@ -5,6 +5,7 @@
 #include "sqlite.h"
 
 #include "../lib/base/mem.h"
+#include "../lib/base/uri.h"
 #include "sqlite_api.h"
 
 #include <dlfcn.h>
@@ -74,8 +75,8 @@ static int parse_name(struct rn_sqlite *s, const char *name, struct rn_err *e)
 				  name, (int)strcspn(query + 1, "="), query + 1);
 	if (!at)
 		return 0;
-	s->table = strdup(at + sizeof mark - 1);
-	return s->table ? 0 : rn_err_nomem(e, strlen(at), "a table's name");
+	at += sizeof mark - 1;
+	return rn_uri_decode(at, strlen(at), &s->table, e);
 }
 
 int rn_sqlite_db_open(struct rn_sqlite *s, const char *name, int flags, struct rn_err *e)

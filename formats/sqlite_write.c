@@ -135,6 +135,63 @@ static int prepare_insert(struct writer *w, const struct rn_schema *schema,
 	return rc;
 }
 
+/* Would SQLite take text for this declaration as it is, where it wants numbers?  By its rules of
+ * affinity; dates are text. */
+static bool wants_number(const char *decl)
+{
+	return strcasestr(decl, "INT") || strcasestr(decl, "REAL") || strcasestr(decl, "FLOA") ||
+	       strcasestr(decl, "DOUB") || strcasestr(decl, "NUM") || strcasestr(decl, "DEC");
+}
+
+/* Strings go into no column of numbers of a table that was there. */
+static int check_column(const struct writer *w, const struct rn_schema *schema, const char *name,
+			const char *decl, struct rn_err *e)
+{
+	struct rn_str own = RN_STR_INIT;
+	int rc = 0;
+
+	for (size_t i = 0; i < schema->ncols && !rc; i++) {
+		if (schema->cols[i].type != RN_STRING || !wants_number(decl))
+			continue;
+		rn_schema_col_name(schema, i, &own);
+		rc = rn_str_check(&own, e);
+		if (!rc && !strcasecmp(own.s, name))
+			rc = rn_err_set(e, RN_EUSAGE,
+					"'%s': column '%s' is string, and the table '%s' declares it %s: "
+					"cast it with rn-project", w->s.path, own.s, w->s.table, decl);
+	}
+	rn_str_fini(&own);
+	return rc;
+}
+
+static int check_columns(const struct writer *w, const struct rn_schema *schema, struct rn_err *e)
+{
+	const struct rn_sqlite_api *a = &w->s.api;
+	struct rn_str sql = RN_STR_INIT;
+	struct sqlite3_stmt *q = NULL;
+	int rc, step = RN_SQLITE_DONE;
+
+	rn_str_add(&sql, "PRAGMA table_info(");
+	rn_sql_quote(&sql, w->s.table);
+	rn_str_add(&sql, ")");
+	rc = rn_str_check(&sql, e);
+	if (!rc)
+		rc = rn_sqlite_prepare(&w->s, sql.s, &q, e);
+	while (!rc && (step = a->step(q)) == RN_SQLITE_ROW) {
+		const char *name = (const char *)a->column_text(q, 1);
+		const char *decl = (const char *)a->column_text(q, 2);
+
+		if (name && decl)
+			rc = check_column(w, schema, name, decl, e);
+	}
+	if (!rc && step != RN_SQLITE_DONE)
+		rc = rn_sqlite_fail(&w->s, step, e);
+	if (q)
+		a->finalize(q);
+	rn_str_fini(&sql);
+	return rc;
+}
+
 static int begin(struct writer *w, const struct rn_schema *schema, bool append,
 		 struct rn_err *e)
 {
@@ -150,8 +207,7 @@ static int begin(struct writer *w, const struct rn_schema *schema, bool append,
 	if (exists && !append)
 		return rn_err_set(e, RN_EUSAGE, "'%s' has a table '%s' already (--append adds to it)",
 				  w->s.path, w->s.table);
-	if (!exists)
-		RN_TRY(create_table(&w->s, schema, e));
+	RN_TRY(exists ? check_columns(w, schema, e) : create_table(&w->s, schema, e));
 	return prepare_insert(w, schema, e);
 }
 

@@ -377,13 +377,102 @@ static int add_part_header(struct rn_str *out, const struct rn_part_info *p, cha
 	return rc;
 }
 
+struct named {
+	char *name;
+	const char *part; /* that it comes from; NULL: a column's */
+};
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
+}
+
+static int add_name(struct named *all, size_t *n, const char *name, const char *part,
+		    struct rn_err *e)
+{
+	all[*n] = (struct named){ strdup(name), part };
+	if (!all[*n].name)
+		return rn_err_nomem(e, strlen(name) + 1, "a column's name");
+	++*n;
+	return 0;
+}
+
+/* What part p is called in the text, once per field that it has there. */
+static int add_part_names(struct named *all, size_t *n, const struct rn_part_info *p, bool json,
+			  struct rn_err *e)
+{
+	uint32_t width = p->sparse || json ? 1 : rn_shape_width(&p->shape);
+	struct rn_str name = RN_STR_INIT;
+	int rc = 0;
+
+	for (uint32_t j = 0; j < width && !rc; j++) {
+		rn_str_clear(&name);
+		rn_str_add(&name, p->name);
+		if (width > 1)
+			rn_str_addf(&name, "%u", j);
+		rc = rn_str_check(&name, e);
+		if (!rc)
+			rc = add_name(all, n, name.s, p->name, e);
+	}
+	rn_str_fini(&name);
+	return rc;
+}
+
+static int same_name(const struct named *a, const struct named *b, const char *by,
+		     struct rn_err *e)
+{
+	if (a->part && b->part)
+		return rn_err_set(e, RN_EUSAGE, "the embedding parts '%s' and '%s' would both write '%s': make "
+				  "one of them with rn-map, or leave them out (%s)", a->part, b->part, a->name, by);
+	return rn_err_set(e, RN_EUSAGE, "column '%s' and the embedding '%s' would have one name in the text: "
+			  "rename the column, or leave the embedding out (%s)", a->name,
+			  a->part ? a->part : b->part, by);
+}
+
+/* Columns among themselves have different names. */
+int rn_text_check_names(const struct rn_schema *s, bool json, const char *by, struct rn_err *e)
+{
+	struct rn_str name = RN_STR_INIT;
+	struct named *all;
+	size_t n = s->ncols;
+	int rc = 0;
+
+	for (size_t i = 0; i < s->nparts; i++)
+		n += s->parts[i].sparse || json ? 1 : rn_shape_width(&s->parts[i].shape);
+	RN_TRY(rn_calloc(n, sizeof *all, "column names", &all, e));
+	n = 0;
+	for (size_t i = 0; i < s->ncols && !rc; i++) {
+		col_name(s, i, &name);
+		rc = rn_str_check(&name, e);
+		if (!rc)
+			rc = add_name(all, &n, name.s, NULL, e);
+	}
+	for (size_t i = 0; i < s->nparts && !rc; i++)
+		rc = add_part_names(all, &n, &s->parts[i], json, e);
+	if (!rc)
+		qsort(all, n, sizeof *all, by_name);
+	for (size_t i = 1; i < n && !rc; i++)
+		if (!strcmp(all[i - 1].name, all[i].name))
+			rc = same_name(&all[i - 1], &all[i], by, e);
+	for (size_t i = 0; i < n; i++)
+		free(all[i].name);
+	free(all);
+	rn_str_fini(&name);
+	return rc;
+}
+
 int rn_text_write_header(struct rn_io *io, const struct rn_schema *s,
 			 const struct rn_text_opt *opt, struct rn_err *e)
 {
 	struct rn_str name = RN_STR_INIT, out = RN_STR_INIT;
+	bool json = opt->kind == RN_TEXT_JSONL;
 	int rc;
 
-	if (opt->no_header || opt->kind == RN_TEXT_JSONL)
+	if (opt->no_header && !json)
+		return 0;
+	if (!opt->no_embedding && s->nparts)
+		RN_TRY(rn_text_check_names(s, json, "rn-cat --no-embedding", e));
+	if (json)
 		return 0;
 	for (size_t i = 0; i < s->ncols; i++) {
 		col_name(s, i, &name);

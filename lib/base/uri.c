@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "uri.h"
 
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -33,6 +35,39 @@ enum rn_uri_kind rn_uri_kind(const char *name)
 
 	scheme_of(name, &kind);
 	return kind;
+}
+
+static int hex(char c)
+{
+	return isdigit((unsigned char)c) ? c - '0' :
+	       isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
+}
+
+int rn_uri_decode(const char *s, size_t n, char **out, struct rn_err *e)
+{
+	char *t = malloc(n + 1), *to = t;
+
+	if (!t)
+		return rn_err_nomem(e, n + 1, "a URI");
+	for (size_t i = 0; i < n; i++) {
+		int high = i + 2 < n ? hex(s[i + 1]) : -1, low = i + 2 < n ? hex(s[i + 2]) : -1;
+
+		if (s[i] != '%') {
+			*to++ = s[i];
+			continue;
+		}
+		if (high < 0 || low < 0 || !(high | low)) {
+			free(t);
+			return rn_err_set(e, RN_EUSAGE,
+					  "'%.*s': a %% wants two hexadecimal digits, and is itself %%25",
+					  (int)n, s);
+		}
+		*to++ = (char)(high * 16 + low);
+		i += 2;
+	}
+	*to = '\0';
+	*out = t;
+	return 0;
 }
 
 size_t rn_uri_stem(const char *name, const char **stem)

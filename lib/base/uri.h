@@ -20,6 +20,10 @@ enum rn_uri_kind rn_uri_kind(const char *name);
  * Length of what *stem points to in `name`; 0 where there is neither. */
 size_t rn_uri_stem(const char *name, const char **stem);
 
+/* The value of a parameter, s[0 … n - 1], with %XX read as the byte; *out owned.  RN_EUSAGE: a %
+ * that no two hexadecimal digits follow, and %00. */
+RN_MUST_CHECK int rn_uri_decode(const char *s, size_t n, char **out, struct rn_err *e);
+
 /* `text` without the passwords of the PostgreSQL URIs in it, at the end of out. */
 void rn_uri_hide(const char *text, struct rn_str *out);
 /* The same, owned; NULL + e on failure. */

@@ -34,6 +34,49 @@ static int open_embedding(struct rn_accum *a, struct rn_err *e)
 	return rc;
 }
 
+static bool wants_values(const struct rn_accum_item *it)
+{
+	return it->kind == ACC_DISTINCT || it->kind == ACC_QUANTILE;
+}
+
+/* The expressions of which all values are wanted; items of one share them. */
+static int open_values(struct rn_accum *a, struct rn_err *e)
+{
+	uint64_t room, least = 8 * rn_ext_block(a->x->ctx);
+	size_t n = 0, *first;
+	int rc = 0;
+
+	for (size_t i = 0; i < a->nitems; i++)
+		n += wants_values(&a->items[i]);
+	if (!n)
+		return 0;
+	room = rn_ext_mem(a->x->ctx) / 4 / n;
+	RN_TRY(rn_calloc(n, sizeof *a->values, "values", &a->values, e));
+	RN_TRY(rn_calloc(n, sizeof *first, "values", &first, e));
+	for (size_t i = 0; i < a->nitems && !rc; i++) {
+		struct rn_accum_item *it = &a->items[i];
+		size_t k = 0;
+
+		if (!wants_values(it))
+			continue;
+		while (k < a->nvalues && (a->items[first[k]].in.narg != it->in.narg ||
+					  memcmp(a->items[first[k]].in.arg, it->in.arg, it->in.narg)))
+			k++;
+		if (k == a->nvalues) {
+			rc = rn_values_open(a->x, &a->schema, it->in.arg, it->in.narg,
+					    room < least ? least : room, &a->values[k], e);
+			if (rc)
+				break;
+			first[a->nvalues++] = i;
+		}
+		it->values = a->values[k];
+		if (it->kind == ACC_QUANTILE)
+			rn_values_want_all(it->values);
+	}
+	free(first);
+	return rc;
+}
+
 int rn_accum_open(struct rn_ext *x, const struct rn_schema *schema, const size_t *by, size_t nby,
 		  size_t number, struct rn_accum **out, struct rn_err *e)
 {
@@ -54,6 +97,8 @@ int rn_accum_open(struct rn_ext *x, const struct rn_schema *schema, const size_t
 	json_object_foreach(cols, name, v)
 		a->items[a->nitems++].text = json_string_value(v);
 	RN_GOTO(out, open_embedding(a, e));
+	RN_GOTO(out, rn_accum_read_items(a, e));
+	RN_GOTO(out, open_values(a, e));
 	rc = rn_accum_make_node(a, e);
 out:
 	if (rc)
@@ -79,6 +124,9 @@ void rn_accum_close(struct rn_accum *a)
 	}
 	for (size_t i = 0; i < a->npending; i++)
 		rn_rel_unref(a->pending[i]);
+	for (size_t i = 0; i < a->nvalues; i++)
+		rn_values_close(a->values[i]);
+	free(a->values);
 	free(a->pending);
 	free(a->items);
 	free(a->first);
@@ -91,15 +139,16 @@ void rn_accum_close(struct rn_accum *a)
 	free(a);
 }
 
-int rn_accum_check(const struct rn_accum *a, const char *key, uint64_t rows, struct rn_err *e)
+int rn_accum_check(const struct rn_accum *a, const char *key, const char *most, uint64_t rows,
+		   struct rn_err *e)
 {
 	char mem[RN_SIZE_TEXT];
 
 	if (!a->whole)
 		return 0;
 	return rn_err_set(e, RN_ENOMEM,
-			  "'%s' needs all rows of a group at once, and %s has some %" PRIu64
-			  ", more than fit into --mem %s: raise it", a->whole, key, rows,
+			  "'%s' needs all rows of a group at once, and %s has %s %" PRIu64
+			  ", more than fit into --mem %s: raise it", a->whole, key, most, rows,
 			  rn_size_text(a->x->ctx->mem_limit, mem));
 }
 
@@ -376,7 +425,7 @@ static int add_runs(struct rn_accum *a, const struct rn_rel *r, struct rn_err *e
 	for (uint64_t i = 0; i < out->rows; i++)
 		of[i] = (uint32_t)(out->cols[0]->i64[i] >> 32);
 	for (size_t i = 0; i < a->nitems; i++)
-		if (!a->second || rn_accum_is_variance(&a->items[i]))
+		if (a->second ? rn_accum_is_variance(&a->items[i]) : !wants_values(&a->items[i]))
 			RN_GOTO(out, add_item(a, &a->items[i], out, of, e));
 	if (a->width && !a->second)
 		rc = add_embedding(a, out, of, e);
@@ -460,6 +509,8 @@ static int add_taken(struct rn_accum *a, const struct rn_rel *all, struct cut *c
 	if (!c->ntake)
 		return 0;
 	RN_TRY(rn_rel_gather(all, c->take, c->ntake, &some, e));
+	for (size_t i = 0; i < a->nvalues && !a->second; i++)
+		RN_GOTO(out, rn_values_add(a->values[i], some, c->group, e));
 	RN_GOTO(out, a->second ? add_means(a, c->group, &some, e) : 0);
 	RN_GOTO(out, rn_column_new(RN_INT64, c->ntake, &run, e));
 	memcpy(run->i64, c->run, c->ntake * sizeof *run->i64);
@@ -544,6 +595,56 @@ int rn_accum_again(struct rn_accum *a, struct rn_err *e)
 	return rn_accum_make_node(a, e);
 }
 
+/* ---- values in order ----------------------------------------------------------------------- */
+
+static double number_at(const struct rn_column *c, uint64_t i)
+{
+	return c->type == RN_INT64 ? (double)c->i64[i] : c->f64[i];
+}
+
+struct walk {
+	const struct rn_accum *a;
+	const struct rn_values *values;
+};
+
+/* A quantile is between the two values next to it, in proportion, as the operator has it. */
+static void see_value(void *arg, uint32_t g, uint64_t place, bool first, const struct rn_column *c,
+		      uint64_t row)
+{
+	const struct walk *w = arg;
+
+	for (size_t i = 0; i < w->a->nitems; i++) {
+		struct rn_accum_item *it = &w->a->items[i];
+		double at, low;
+
+		if (it->values != w->values)
+			continue;
+		if (it->kind == ACC_DISTINCT) {
+			it->count[g] += first;
+			continue;
+		}
+		at = it->in.q * (double)(rn_values_count(w->values, g) - 1);
+		low = floor(at);
+		it->count[g] = 1;
+		if (place == (uint64_t)low)
+			it->sum[g] = number_at(c, row);
+		else if (place == (uint64_t)low + 1 && at > low)
+			it->sum[g] += (at - low) * (number_at(c, row) - it->sum[g]);
+	}
+}
+
+static int walk_values(struct rn_accum *a, struct rn_err *e)
+{
+	for (size_t i = 0; i < a->nvalues; i++) {
+		struct walk w = { a, a->values[i] };
+
+		RN_TRY(rn_values_walk(a->values[i], see_value, &w, e));
+		rn_values_close(a->values[i]);
+		a->values[i] = NULL;
+	}
+	return 0;
+}
+
 /* ---- the result ------------------------------------------------------------------------------ */
 
 static double real_value(const struct rn_accum_item *it, size_t g)
@@ -552,7 +653,7 @@ static double real_value(const struct rn_accum_item *it, size_t g)
 
 	if (!it->count[g] || (rn_accum_is_variance(it) && it->count[g] < 2))
 		return (double)NAN;
-	if (it->kind == ACC_SUM)
+	if (it->kind == ACC_SUM || it->kind == ACC_QUANTILE)
 		return it->sum[g];
 	if (it->kind == ACC_AVG)
 		return it->sum[g] / n;
@@ -562,9 +663,10 @@ static double real_value(const struct rn_accum_item *it, size_t g)
 
 static int set_value(const struct rn_accum_item *it, size_t g, struct rn_column *c, struct rn_err *e)
 {
-	double x = it->kind == ACC_COUNT || it->kind == ACC_SUM_INT ? 0 : real_value(it, g);
+	bool count = it->kind == ACC_COUNT || it->kind == ACC_DISTINCT;
+	double x = count || it->kind == ACC_SUM_INT ? 0 : real_value(it, g);
 
-	if (it->kind == ACC_COUNT) {
+	if (count) {
 		c->i64[g] = it->count[g];
 		return 0;
 	}
@@ -592,7 +694,7 @@ static void tell_infinity(const struct rn_accum *a, const struct rn_accum_item *
 {
 	bool any = false;
 
-	if (out->type != RN_FLOAT64 || (it->infinite && !a->warned))
+	if (out->type != RN_FLOAT64 || wants_values(it) || (it->infinite && !a->warned))
 		return;
 	for (uint64_t g = 0; g < out->rows; g++)
 		any |= isinf(out->f64[g]);
@@ -612,7 +714,7 @@ static int item_column(const struct rn_accum *a, const struct rn_accum_item *it,
 		return rn_column_new_string(0, 0, out, e);
 	RN_TRY(rn_column_new(it->type, a->n, out, e));
 	for (size_t g = 0; g < a->n; g++) {
-		int rc = it->kind >= ACC_MIN ? RN_EBUG : set_value(it, g, *out, e);
+		int rc = it->kind >= ACC_MIN && !wants_values(it) ? RN_EBUG : set_value(it, g, *out, e);
 
 		if (rc) {
 			rn_column_unref(*out);
@@ -654,6 +756,7 @@ int rn_accum_end(struct rn_accum *a, struct rn_rel **out, struct rn_column **fir
 	n.nin = 1;
 	*first = NULL;
 	RN_TRY(flush(a, true, e));
+	RN_TRY(walk_values(a, e));
 	RN_GOTO(out, rn_node_infer(&n, in, &s, e));
 	RN_GOTO(out, rn_rel_new(s.name, a->n, &r, e));
 	for (; col < a->nby; col++)

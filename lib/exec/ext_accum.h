@@ -6,17 +6,21 @@
 #define RN_EXT_ACCUM_H
 
 #include "../expr/emb.h"
+#include "../op/aggregate.h"
 #include "ext_agg.h"
+#include "ext_values.h"
 
 enum rn_accum_kind {
 	ACC_COUNT, ACC_SUM_INT, ACC_SUM, ACC_AVG, ACC_VAR, ACC_STDDEV, ACC_MIN, ACC_MAX, ACC_FIRST,
 	ACC_LAST,
-	ACC_WHOLE, /* wants all rows of a group at once */
+	ACC_DISTINCT, ACC_QUANTILE, /* from all values, in order (ext_values.c) */
 };
 
 /* One of --cols, and the columns of a run's result that it is made of. */
 struct rn_accum_item {
 	const char *text;
+	struct rn_cagg_text in; /* its pieces */
+	struct rn_values *values; /* borrowed, of those that want them */
 	enum rn_accum_kind kind;
 	enum rn_type type;
 	size_t at; /* the first of them */
@@ -39,8 +43,10 @@ struct rn_accum {
 	size_t nderived;
 	struct rn_accum_item *items;
 	size_t nitems;
+	struct rn_values **values; /* one for each expression */
+	size_t nvalues;
 	enum rn_agg how; /* of the embedding */
-	const char *whole; /* what needs all rows of a group at once, or NULL */
+	const char *whole; /* the embedding's expression, if it needs all rows of a group at once, or NULL */
 	uint32_t width;
 	bool second;
 	bool warned; /* a run's sum was infinite though its values were not */
@@ -61,6 +67,8 @@ static inline bool rn_accum_is_variance(const struct rn_accum_item *it)
 	return it->kind == ACC_VAR || it->kind == ACC_STDDEV;
 }
 
+/* What the items ask for, from their text. */
+RN_MUST_CHECK int rn_accum_read_items(struct rn_accum *a, struct rn_err *e);
 /* Make a->node, the operator for runs, and a->items; a->second: for the second pass. */
 RN_MUST_CHECK int rn_accum_make_node(struct rn_accum *a, struct rn_err *e);
 

@@ -2,62 +2,40 @@
 #include "ext_accum.h"
 
 #include "../base/json.h"
-#include "../op/aggregate.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- what is asked for ------------------------------------------------------------------ */
 
-/* Where " by " stands in the text of an aggregate's argument, outside quotes and brackets;
- * SIZE_MAX: nowhere.  The last one counts. */
-static size_t find_by_word(const char *s, size_t n)
+static enum rn_accum_kind kind_of(const struct rn_cagg_text *t, enum rn_type type)
 {
-	size_t at = SIZE_MAX;
-	char quote = 0;
-	int depth = 0;
+	static const enum rn_accum_kind kinds[RN_CAGG_KINDS] = {
+		[RN_CAGG_COUNT] = ACC_COUNT, [RN_CAGG_SUM] = ACC_SUM,
+		[RN_CAGG_AVG] = ACC_AVG,     [RN_CAGG_VAR] = ACC_VAR,
+		[RN_CAGG_STDDEV] = ACC_STDDEV, [RN_CAGG_MIN] = ACC_MIN,
+		[RN_CAGG_MAX] = ACC_MAX,     [RN_CAGG_FIRST] = ACC_FIRST,
+		[RN_CAGG_LAST] = ACC_LAST,   [RN_CAGG_MEDIAN] = ACC_QUANTILE,
+		[RN_CAGG_QUANTILE] = ACC_QUANTILE,
+	};
 
-	for (size_t i = 0; i < n; i++) {
-		if (quote || strchr("'\"`", s[i])) {
-			quote = quote ? (s[i] == quote ? 0 : quote) : s[i];
-			continue;
-		}
-		depth += (s[i] == '(') - (s[i] == ')');
-		if (!depth && i && i + 3 < n && !strncasecmp(s + i, "by", 2) &&
-		    !isalnum((unsigned char)s[i - 1]) && !strchr("_.", s[i - 1]) &&
-		    !isalnum((unsigned char)s[i + 2]) && !strchr("_.", s[i + 2]))
-			at = i;
-	}
-	return at;
+	if (t->kind == RN_CAGG_SUM && type == RN_INT64)
+		return ACC_SUM_INT;
+	return t->distinct ? ACC_DISTINCT : kinds[t->kind];
 }
 
-static const struct {
-	const char *name;
-	enum rn_accum_kind kind;
-} names[] = {
-	{ "count", ACC_COUNT }, { "sum", ACC_SUM },	{ "avg", ACC_AVG },	  { "mean", ACC_AVG },
-	{ "var", ACC_VAR },	    { "stddev", ACC_STDDEV }, { "min", ACC_MIN }, { "max", ACC_MAX },
-	{ "first", ACC_FIRST }, { "last", ACC_LAST },
-};
-
-static enum rn_accum_kind kind_of(const char *s, size_t n, const char *arg, size_t len)
+int rn_accum_read_items(struct rn_accum *a, struct rn_err *e)
 {
-	while (n && isspace((unsigned char)*s))
-		s++, n--;
-	while (n && isspace((unsigned char)s[n - 1]))
-		n--;
-	while (len && isspace((unsigned char)*arg))
-		arg++, len--;
-	if (len > 8 && !strncasecmp(arg, "distinct", 8) && !isalnum((unsigned char)arg[8]) &&
-	    !strchr("_.", arg[8]))
-		return ACC_WHOLE;
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-		if (n == strlen(names[i].name) && !strncasecmp(s, names[i].name, n))
-			return names[i].kind;
-	return ACC_WHOLE;
+	for (size_t i = 0; i < a->nitems; i++) {
+		struct rn_accum_item *it = &a->items[i];
+
+		RN_TRY(rn_aggregate_type(it->text, &a->schema, &it->type, e));
+		RN_TRY(rn_cagg_parse(it->text, &it->in, e));
+		it->kind = kind_of(&it->in, it->type);
+		it->by = it->in.by;
+	}
+	return 0;
 }
 
 /* One more column of a run's result; its name is its number. */
@@ -83,26 +61,13 @@ static int derive(struct rn_accum *a, json_t *cols, struct rn_err *e, const char
 /* The columns that make item k. */
 static int derive_item(struct rn_accum *a, json_t *cols, struct rn_accum_item *it, struct rn_err *e)
 {
-	const char *open = strchr(it->text, '('), *close = strrchr(it->text, ')');
-	const char *x = open + 1;
-	int n = (int)(close - x), rest = 0;
-	size_t at = SIZE_MAX;
+	const char *x = it->in.arg;
+	int n = (int)it->in.narg;
 
-	it->kind = kind_of(it->text, (size_t)(open - it->text), x, (size_t)n);
-	RN_TRY(rn_aggregate_type(it->text, &a->schema, &it->type, e));
-	if (it->kind == ACC_SUM && it->type == RN_INT64)
-		it->kind = ACC_SUM_INT;
-	if (it->kind == ACC_FIRST || it->kind == ACC_LAST)
-		at = find_by_word(x, (size_t)n);
-	it->by = at != SIZE_MAX;
 	it->at = 1 + a->nderived; /* after the number of the run */
-	if (it->by) {
-		rest = n - (int)at - 2;
-		n = (int)at;
-	}
 	switch (it->kind) {
-	case ACC_WHOLE:
-		a->whole = it->text;
+	case ACC_DISTINCT:
+	case ACC_QUANTILE:
 		return 0;
 	case ACC_SUM_INT: /* in two halves, which cannot overflow */
 		RN_TRY(derive(a, cols, e, "sum((%.*s) %% 4294967296)", n, x));
@@ -118,7 +83,8 @@ static int derive_item(struct rn_accum *a, json_t *cols, struct rn_accum_item *i
 	default:
 		RN_TRY(derive(a, cols, e, "%s", it->text));
 		return it->by ? derive(a, cols, e, "%s(case when (%.*s) is not null then (%.*s) end)",
-				       it->kind == ACC_FIRST ? "min" : "max", n, x, rest, x + at + 2) : 0;
+				       it->kind == ACC_FIRST ? "min" : "max", n, x, (int)it->in.nby,
+				       it->in.by) : 0;
 	}
 }
 
@@ -126,8 +92,8 @@ static int derive_item(struct rn_accum *a, json_t *cols, struct rn_accum_item *i
 static int derive_squares(struct rn_accum *a, json_t *cols, struct rn_accum_item *it, size_t k,
 			  struct rn_err *e)
 {
-	const char *x = strchr(it->text, '(') + 1;
-	int n = (int)(strrchr(it->text, ')') - x);
+	const char *x = it->in.arg;
+	int n = (int)it->in.narg;
 
 	it->at = 1 + a->nderived;
 	RN_TRY(derive(a, cols, e, "sum((cast((%.*s) as float64) - `%s %zu`) * "

@@ -170,7 +170,7 @@ static int check_accum(const struct agg *a, const struct rn_accum *acc, const st
 	int rc = key_text(a, first, &key, e);
 
 	if (!rc)
-		rc = rn_accum_check(acc, key.s, rows, e);
+		rc = rn_accum_check(acc, key.s, a->nby ? "some" : "at least", rows, e);
 	rn_str_fini(&key);
 	return rc ? rn_node_error(a->x->node, rc, e) : 0;
 }

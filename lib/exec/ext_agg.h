@@ -11,7 +11,8 @@
  * as groups of their own, and what comes of them is added up in order, which is the
  * order in which the operator adds.  Counts, sums, averages, variances, minima, maxima,
  * first and last values, and sums, means, maxima and minima of dense embeddings can be
- * made so; others are RN_ENOMEM with the key of the largest group. */
+ * made so; distinct values and quantiles are found in their order (ext_values.h).  A softmax
+ * and sums of sparse embeddings are RN_ENOMEM with the key of the largest group. */
 struct rn_accum;
 /* schema: of the rows; by: the grouping columns (borrowed); number: the column with the
  * numbers of the rows, or SIZE_MAX. */
@@ -19,9 +20,10 @@ RN_MUST_CHECK int rn_accum_open(struct rn_ext *x, const struct rn_schema *schema
 				const size_t *by, size_t nby, size_t number,
 				struct rn_accum **out, struct rn_err *e);
 void rn_accum_close(struct rn_accum *a); /* NULL is fine */
-/* RN_ENOMEM if an aggregate cannot be made in pieces; key: of the group, and its rows. */
-RN_MUST_CHECK int rn_accum_check(const struct rn_accum *a, const char *key, uint64_t rows,
-				 struct rn_err *e);
+/* RN_ENOMEM if an aggregate cannot be made in pieces; key: of the group, and its rows, "at
+ * least" or "some" so many. */
+RN_MUST_CHECK int rn_accum_check(const struct rn_accum *a, const char *key, const char *most,
+				 uint64_t rows, struct rn_err *e);
 /* Must the rows be given a second time, after rn_accum_again? */
 bool rn_accum_twice(const struct rn_accum *a);
 /* A block of rows (takes the reference). */

@@ -124,7 +124,11 @@ static int join_rows(struct rn_probe *p, const struct rn_rel *left, struct rn_er
 	rc = rn_join_run_piece(&p->run, &c, left, e);
 	if (!rc)
 		return put_matches(p, e);
-	if (rc != RN_ENOMEM || !c.mem_limit || left->rows <= LEAST_PIECE)
+	if (rc == RN_ENOMEM && (!c.mem_limit || left->rows <= LEAST_PIECE)) {
+		p->refused = true;
+		return rc;
+	}
+	if (rc != RN_ENOMEM)
 		return rn_node_error(p->node, rc, e);
 	for (uint64_t from = 0, n = left->rows / 2; from < left->rows; from += n, n = left->rows - n) {
 		RN_TRY(rn_rel_slice(left, from, n, &half, e));
@@ -133,6 +137,20 @@ static int join_rows(struct rn_probe *p, const struct rn_rel *left, struct rn_er
 		RN_TRY(rc);
 	}
 	return 0;
+}
+
+/* Too many rows come of some of `left`: tell of all of it, and whether there are more. */
+static int refuse(struct rn_probe *p, const struct rn_rel *left, struct rn_err *e)
+{
+	struct rn_ctx quiet = *p->x->ctx; /* what it has to tell was told */
+	struct rn_err all = { 0 };
+
+	quiet.log = NULL;
+	if (e && left->rows > LEAST_PIECE && rn_join_run_piece(&p->run, &quiet, left, &all) == RN_ENOMEM)
+		*e = all;
+	if (p->part || !p->ended || left->rows < p->seen)
+		rn_err_prefix(e, RN_ENOMEM, "a part of the rows alone is too much");
+	return rn_node_error(p->node, RN_ENOMEM, e);
 }
 
 static int flush(struct rn_probe *p, struct rn_err *e)
@@ -147,6 +165,8 @@ static int flush(struct rn_probe *p, struct rn_err *e)
 	p->bytes = p->rows = 0;
 	RN_TRY(rn_ext_stack(p->run.schema[0], p->blocks, n, &left, e));
 	rc = join_rows(p, left, e);
+	if (p->refused)
+		rc = refuse(p, left, e);
 	rn_rel_unref(left);
 	return rc;
 }
@@ -162,6 +182,7 @@ int rn_probe_add(struct rn_probe *p, struct rn_rel *block, struct rn_err *e)
 	p->blocks[p->nblocks++] = block;
 	p->bytes += rn_rel_bytes(block);
 	p->rows += block->rows;
+	p->seen += block->rows;
 	return p->bytes >= p->piece || p->rows >= PIECE_ROWS ? flush(p, e) : 0;
 }
 
@@ -170,6 +191,7 @@ int rn_probe_end(struct rn_probe *p, struct rn_err *e)
 	struct rn_rel *none;
 	int rc;
 
+	p->ended = true;
 	RN_TRY(flush(p, e));
 	if (!p->run.met)
 		return 0;

@@ -20,6 +20,10 @@ struct rn_probe {
 	struct rn_rel **blocks; /* of the piece so far */
 	size_t nblocks, cap;
 	uint64_t bytes, rows;
+	uint64_t seen; /* left rows so far */
+	bool ended;    /* no more will come */
+	bool refused;  /* too many rows came of some */
+	bool part;     /* set by who opens it: there are rows elsewhere */
 };
 /* in[1] …: borrowed, as node and schema.  rn_probe_close also after a failure. */
 RN_MUST_CHECK int rn_probe_open(struct rn_probe *p, struct rn_ext *x, const struct rn_node *node,

@@ -115,6 +115,8 @@ static int read_block(struct rn_feed *f, struct rn_rel **out, struct rn_err *e)
 	rows = __atomic_add_fetch(&a->rows, (*out)->rows, __ATOMIC_RELAXED);
 	if (a->n == 1)
 		rn_reader_progress(f->reader, &done, &total);
+	if (total)
+		rn_spill_expect_rows(a->file, rows, done, total);
 	rn_ctx_progress(a->ctx, done, total, rows);
 	return 0;
 }

@@ -30,7 +30,7 @@ struct rn_source {
 	enum emb_kind emb;
 	bool *to_emb;            /* EMB_COLS: which columns of `in` */
 	uint32_t width;          /* EMB_COLS, EMB_ONES */
-	struct rn_tensor *npy;   /* EMB_NPY */
+	struct rn_npy *npy;      /* EMB_NPY */
 	size_t part;             /* EMB_PART: an embedding that the table has */
 	uint64_t rows;           /* so far */
 	uint64_t nulls;          /* embedded as 0 */
@@ -150,7 +150,9 @@ static int open_embedding(struct rn_source *s, const char *dir, struct rn_err *e
 	if (!rc)
 		rc = rn_io_open_read(path.s, &io, e);
 	if (!rc)
-		rc = archive ? rn_npz_read(io, name, &s->npy, e) : rn_npy_read(io, &s->npy, e);
+		rc = archive ? rn_npz_open(io, name, &io, e) : 0;
+	if (!rc)
+		rc = rn_npy_open(io, &s->npy, e);
 	rn_str_fini(&path);
 	return rc;
 }
@@ -172,7 +174,7 @@ static int make_schema(struct rn_source *s, struct rn_err *e)
 			RN_TRY(rn_schema_add_col(&s->out, f->name, f->qual, f->type, e));
 	}
 	if (s->emb == EMB_NPY)
-		RN_TRY(rn_schema_add_part(&s->out, "z", &s->npy->shape, false, e));
+		RN_TRY(rn_schema_add_part(&s->out, "z", rn_npy_shape(s->npy), false, e));
 	else if (s->emb == EMB_PART)
 		RN_TRY(rn_schema_add_part(&s->out, "z", &s->in->parts[s->part].shape,
 					  s->in->parts[s->part].sparse, e));
@@ -372,7 +374,7 @@ void rn_source_close(struct rn_source *s)
 		rn_column_unref(s->key[i]);
 	free(s->key);
 	free(s->to_emb);
-	rn_tensor_unref(s->npy);
+	rn_npy_close(s->npy);
 	rn_schema_fini(&s->out);
 	free(s->path);
 	free(s);
@@ -409,10 +411,10 @@ static int embedding(struct rn_source *s, const struct rn_rel *b, struct rn_tens
 	uint32_t k = 0;
 
 	if (s->emb == EMB_NPY) {
-		if (s->rows + b->rows > s->npy->rows)
+		if (s->rows + b->rows > rn_npy_rows(s->npy))
 			return rn_err_set(e, RN_EDATA, "%s has more rows than %s, which has %" PRIu64, s->path,
-					  rn_node_string(s->node, "emb"), s->npy->rows);
-		return rn_tensor_slice(s->npy, s->rows, b->rows, out, e);
+					  rn_node_string(s->node, "emb"), rn_npy_rows(s->npy));
+		return rn_npy_next(s->npy, b->rows, out, e);
 	}
 	RN_TRY(rn_tensor_new(&shape, b->rows, out, e));
 	if (s->emb == EMB_ONES)
@@ -552,9 +554,11 @@ static int end(struct rn_source *s, struct rn_err *e)
 	if (s->large)
 		rn_log(s->ctx, RN_LOG_WARN, "%s: %" PRIu64 " values are more than a float32 holds, and "
 		       "embedded as infinity", s->path, s->large);
-	if (s->npy && s->rows != s->npy->rows)
+	if (s->npy && s->rows != rn_npy_rows(s->npy))
 		return rn_err_set(e, RN_EDATA, "%s has %" PRIu64 " rows and %s has %" PRIu64, s->path, s->rows,
-				  rn_node_string(s->node, "emb"), s->npy->rows);
+				  rn_node_string(s->node, "emb"), rn_npy_rows(s->npy));
+	if (s->npy)
+		RN_TRY(rn_npy_end(s->npy, e));
 	return check_key(s, e);
 }
 

@@ -72,7 +72,9 @@ static int add_folder(struct rn_tables *t, const char *path, struct rn_err *e)
 		rn_str_clear(&name);
 		rn_str_addf(&name, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", d->d_name);
 		rc = rn_str_check(&name, e);
-		if (!rc && stat(name.s, &st) == 0 && S_ISREG(st.st_mode))
+		if (!rc && stat(name.s, &st))
+			rc = rn_err_errno(e, "cannot open '%s'", name.s);
+		else if (!rc && S_ISREG(st.st_mode))
 			rc = add_path(t, name.s, e);
 	}
 	if (!rc && errno)

@@ -24,6 +24,8 @@ struct rn_spill {
 	char *dir;
 	uint64_t end;         /* of the file */
 	uint64_t written, expected;
+	uint64_t rows;        /* that were written */
+	double all_rows;      /* of the input, roughly; 0: unknown */
 };
 
 struct rn_spill_io {
@@ -148,6 +150,14 @@ static int open_file(struct rn_spill *s, struct rn_err *e)
 	return 0;
 }
 
+void rn_spill_expect_rows(struct rn_spill *s, uint64_t rows, uint64_t done, uint64_t total)
+{
+	pthread_mutex_lock(&s->lock);
+	if (done)
+		s->all_rows = (double)rows * ((double)total / (double)done);
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Bytes for a reader: "1.5 GB". */
 static const char *size_text(uint64_t n, char buf[24])
 {
@@ -166,18 +176,22 @@ static const char *size_text(uint64_t n, char buf[24])
 static int no_room(struct rn_spill *s, uint64_t n, struct rn_err *e)
 {
 	char there[24], need[24];
-	uint64_t least;
+	uint64_t least, all = 0;
+	bool about;
 	int why = errno;
 
 	pthread_mutex_lock(&s->lock);
 	least = s->written + n > s->expected ? s->written + n : s->expected;
+	if (s->rows)
+		all = (uint64_t)((double)s->written / (double)s->rows * s->all_rows);
+	about = all > least || s->expected > s->written + n;
 	size_text(s->written - n, there);
 	pthread_mutex_unlock(&s->lock);
-	size_text(least, need);
+	size_text(all > least ? all : least, need);
 	errno = why;
-	return rn_err_errno(e, "cannot write temporary data in '%s': %s are there, and at least %s are "
+	return rn_err_errno(e, "cannot write temporary data in '%s': %s are there, and %s %s are "
 			    "needed (set TMPDIR to a folder with more room, or raise --mem)",
-			    s->dir, there, need);
+			    s->dir, there, about ? "about" : "more than", need);
 }
 
 static int write_at(struct rn_spill *s, const void *buf, size_t n, uint64_t at, uint64_t whole,
@@ -239,6 +253,7 @@ int rn_spill_put(struct rn_spill *s, struct rn_spill_io **io, const struct rn_re
 		x->at = s->end;
 		s->end += x->length;
 		s->written += x->length;
+		s->rows += x->rows;
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (!rc)

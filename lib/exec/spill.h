@@ -21,6 +21,10 @@ uint64_t rn_spill_bytes(const struct rn_spill *s); /* written so far */
  * that is full. */
 void rn_spill_expect(struct rn_spill *s, uint64_t bytes);
 
+/* So many rows of input were read, which were `done` of its `total` bytes: for that message,
+ * too. */
+void rn_spill_expect_rows(struct rn_spill *s, uint64_t rows, uint64_t done, uint64_t total);
+
 /* Where a block lies in the file. */
 struct rn_extent {
 	uint64_t at, length;
@@ -36,7 +40,8 @@ void rn_spill_io_free(struct rn_spill_io *io); /* NULL is fine */
 /* Rows of r that can be written at once. */
 uint64_t rn_spill_rows(const struct rn_rel *r);
 /* Write r, of at most rn_spill_rows rows.  A full disk is RN_EIO with the folder, the
- * bytes there and the bytes needed. */
+ * bytes there and the bytes needed: about as many as all rows of the input take, by how far
+ * it was read, or as its file; more than what was written, where that is more. */
 RN_MUST_CHECK int rn_spill_put(struct rn_spill *s, struct rn_spill_io **io, const struct rn_rel *r,
 			       struct rn_extent *x, struct rn_err *e);
 /* Read it; *out owned. */

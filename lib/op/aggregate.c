@@ -126,7 +126,7 @@ static int parse_call(const char *text, struct piece *arg, enum rn_cagg_kind *ki
 }
 
 /* What stands beside the expression: distinct, by …, and the quantile's number. */
-static int parse_extras(const char *text, struct piece *arg, struct rn_cagg *a,
+static int parse_extras(const char *text, struct piece *arg, struct rn_cagg_text *a,
 			struct piece *by, struct rn_err *e)
 {
 	struct piece q;
@@ -139,12 +139,32 @@ static int parse_extras(const char *text, struct piece *arg, struct rn_cagg *a,
 	}
 	if (a->kind == RN_CAGG_FIRST || a->kind == RN_CAGG_LAST)
 		split(*arg, "by", arg, by);
-	a->q = 0.5;
 	if (a->kind == RN_CAGG_QUANTILE &&
 	    (!split(*arg, ",", arg, &q) || !rn_float64_parse(q.s, q.n, &a->q) ||
 	     !(a->q >= 0 && a->q <= 1)))
 		return rn_err_set(e, RN_EUSAGE, "'%s': write quantile(EXPR, Q) with a number Q from 0 to 1",
 				  text);
+	return 0;
+}
+
+int rn_cagg_parse(const char *text, struct rn_cagg_text *out, struct rn_err *e)
+{
+	struct piece arg, by = { NULL, 0 };
+
+	*out = (struct rn_cagg_text){ .q = 0.5 };
+	RN_TRY(parse_call(text, &arg, &out->kind, e));
+	if (out->kind == RN_CAGG_COUNT && (!arg.n || is(arg, "*")))
+		return 0;
+	if (is(arg, "*"))
+		return rn_err_set(e, RN_EUSAGE, "'%s': only count takes *", text);
+	if (!arg.n)
+		return rn_err_set(e, RN_EUSAGE, "'%s': %s of what? Write %s(EXPR)", text,
+				  kinds[out->kind].name, kinds[out->kind].name);
+	RN_TRY(parse_extras(text, &arg, out, &by, e));
+	out->arg = arg.s;
+	out->narg = arg.n;
+	out->by = by.n ? by.s : NULL;
+	out->nby = by.n;
 	return 0;
 }
 
@@ -159,25 +179,22 @@ static void close_aggregate(struct rn_cagg *a)
 static int open_aggregate(const char *text, const struct rn_schema *s, struct rn_cagg *a,
 			  struct rn_err *e)
 {
-	struct piece arg, by = { NULL, 0 };
+	struct rn_cagg_text p;
 	enum rn_type t;
 	int rc;
 
 	*a = (struct rn_cagg){ .text = text };
-	RN_TRY(parse_call(text, &arg, &a->kind, e));
-	if (a->kind == RN_CAGG_COUNT && (!arg.n || is(arg, "*")))
+	RN_TRY(rn_cagg_parse(text, &p, e));
+	a->kind = p.kind;
+	if (!p.arg)
 		return 0;
-	if (is(arg, "*"))
-		return rn_err_set(e, RN_EUSAGE, "'%s': only count takes *", text);
-	if (!arg.n)
-		return rn_err_set(e, RN_EUSAGE, "'%s': %s of what? Write %s(EXPR)", text,
-				  kinds[a->kind].name, kinds[a->kind].name);
-	RN_TRY(parse_extras(text, &arg, a, &by, e));
-	a->arg = arg.s;
-	a->narg = arg.n;
-	RN_TRY(parse_expr(arg, s, &a->x, e));
-	if (by.n)
-		RN_GOTO(fail, parse_expr(by, s, &a->by, e));
+	a->distinct = p.distinct;
+	a->q = p.q;
+	a->arg = p.arg;
+	a->narg = p.narg;
+	RN_TRY(parse_expr((struct piece){ p.arg, p.narg }, s, &a->x, e));
+	if (p.by)
+		RN_GOTO(fail, parse_expr((struct piece){ p.by, p.nby }, s, &a->by, e));
 	t = rn_cexpr_type(a->x);
 	if (!kinds[a->kind].number || t == RN_INT64 || t == RN_FLOAT64)
 		return 0;

@@ -8,6 +8,34 @@
 #include "../rel/key.h"
 #include "op.h"
 
+enum rn_cagg_kind {
+	RN_CAGG_COUNT,
+	RN_CAGG_SUM,
+	RN_CAGG_AVG,
+	RN_CAGG_VAR,
+	RN_CAGG_STDDEV, /* up to here: of sums */
+	RN_CAGG_MIN,
+	RN_CAGG_MAX,
+	RN_CAGG_FIRST,
+	RN_CAGG_LAST, /* … of one row */
+	RN_CAGG_MEDIAN,
+	RN_CAGG_QUANTILE,
+	RN_CAGG_KINDS
+};
+
+/* The text of an aggregate in pieces, which point into it. */
+struct rn_cagg_text {
+	enum rn_cagg_kind kind;
+	bool distinct;
+	double q;        /* of a quantile; of a median, 0.5 */
+	const char *arg; /* the expression; NULL: count(*) */
+	size_t narg;
+	const char *by;  /* of first and last; NULL: the order of the rows */
+	size_t nby;
+};
+/* RN_EUSAGE: it is none.  The expressions are not looked at. */
+RN_MUST_CHECK int rn_cagg_parse(const char *text, struct rn_cagg_text *out, struct rn_err *e);
+
 /* `text` is an aggregate of a content expression over `s`; *out is the type of the
  * result (RN_EUSAGE says what is wrong):
  *   count(*), count(x), count(distinct x)   int64

@@ -10,21 +10,6 @@
 
 #include <math.h>
 
-enum rn_cagg_kind {
-	RN_CAGG_COUNT,
-	RN_CAGG_SUM,
-	RN_CAGG_AVG,
-	RN_CAGG_VAR,
-	RN_CAGG_STDDEV, /* up to here: of sums */
-	RN_CAGG_MIN,
-	RN_CAGG_MAX,
-	RN_CAGG_FIRST,
-	RN_CAGG_LAST, /* … of one row */
-	RN_CAGG_MEDIAN,
-	RN_CAGG_QUANTILE,
-	RN_CAGG_KINDS
-};
-
 struct rn_cagg {
 	const char *text; /* borrowed, */
 	const char *arg;  /* … and its argument, narg characters */

@@ -23,6 +23,7 @@ struct rn_head {
 	struct rn_rel **rels; /* rows so far, in the order of the input */
 	size_t n, cap;
 	uint64_t rows, kept; /* in rels; after the last time that rows were dropped */
+	uint64_t bytes;      /* of rels */
 	uint64_t next;       /* number of the next row of the input */
 	uint64_t *number;    /* numbers of the rows in rels */
 	size_t number_cap;
@@ -157,8 +158,31 @@ out:
 	return rc;
 }
 
-/* Drop what cannot be among the first rows. */
-static int drop(struct rn_head *h, struct rn_err *e)
+/* Parts that are views would hold the rows that were dropped, too. */
+static int flatten(const struct rn_head *h, struct rn_rel **kept, struct rn_err *e)
+{
+	const struct rn_schema *s = h->schema;
+	struct rn_tensor *t;
+	struct rn_rel *flat;
+	int rc = 0;
+
+	if (!s->nparts)
+		return 0;
+	RN_TRY(rn_rel_new(s->name, (*kept)->rows, &flat, e));
+	for (size_t i = 0; i < s->ncols && !rc; i++)
+		rc = rn_rel_add_col(flat, s->cols[i].name, s->cols[i].qual,
+				    rn_column_ref((*kept)->cols[i]), e);
+	for (size_t i = 0; i < s->nparts && !rc; i++) {
+		rc = rn_rel_flat_part(*kept, i, &t, e);
+		if (!rc)
+			rc = rn_rel_add_part(flat, s->parts[i].name, t, NULL, e);
+	}
+	rn_rel_unref(*kept);
+	*kept = flat;
+	return rc;
+}
+
+int rn_head_drop(struct rn_head *h, struct rn_err *e)
 {
 	struct rn_rel *all, *kept = NULL;
 	struct rn_buf *map = NULL;
@@ -170,10 +194,16 @@ static int drop(struct rn_head *h, struct rn_err *e)
 	RN_GOTO(out, choose(h, all, false, &map, &n, e));
 	m = map->data;
 	RN_GOTO(out, rn_rel_gather(all, m, n, &kept, e));
+	rc = flatten(h, &kept, e);
+	if (rc) {
+		rn_rel_unref(kept);
+		goto out;
+	}
 	for (uint64_t i = 0; i < n; i++)
 		h->number[i] = h->number[m[i]]; /* m ascends */
 	h->rels[h->n++] = kept;
 	h->rows = h->kept = n;
+	h->bytes = rn_rel_bytes(kept);
 out:
 	rn_buf_unref(map);
 	rn_rel_unref(all);
@@ -185,9 +215,25 @@ int rn_head_add(struct rn_head *h, struct rn_rel *r, struct rn_err *e)
 	RN_TRY(rn_grow(&h->rels, &h->cap, h->n + 1, sizeof(struct rn_rel *), "rows", e));
 	RN_TRY(rn_grow(&h->number, &h->number_cap, h->rows + r->rows, sizeof *h->number, "rows", e));
 	h->rels[h->n++] = rn_rel_ref(r);
+	h->bytes += rn_rel_bytes(r);
 	for (uint64_t i = 0; i < r->rows; i++)
 		h->number[h->rows++] = h->next++;
-	return h->rows > 2 * h->kept + SLACK ? drop(h, e) : 0;
+	return h->rows > 2 * h->kept + SLACK ? rn_head_drop(h, e) : 0;
+}
+
+uint64_t rn_head_rows(const struct rn_head *h)
+{
+	return h->rows;
+}
+
+uint64_t rn_head_bytes(const struct rn_head *h)
+{
+	return h->bytes;
+}
+
+const struct rn_rel *rn_head_held(const struct rn_head *h, size_t i)
+{
+	return i < h->n ? h->rels[i] : NULL;
 }
 
 int rn_head_take(struct rn_head *h, struct rn_rel **out, struct rn_err *e)
@@ -200,6 +246,11 @@ int rn_head_take(struct rn_head *h, struct rn_rel **out, struct rn_err *e)
 	RN_TRY(stack(h, &all, e));
 	RN_GOTO(out, choose(h, all, h->conf->order, &map, &n, e));
 	rc = rn_rel_gather(all, map->data, n, out, e);
+	if (!rc && h->conf->order) { /* whether or not the rows came in it */
+		free((*out)->schema.key);
+		(*out)->schema.key = NULL;
+		(*out)->schema.nkey = 0;
+	}
 out:
 	rn_buf_unref(map);
 	rn_rel_unref(all);

@@ -23,7 +23,16 @@ RN_MUST_CHECK int rn_head_new(const struct rn_ctx *c, const struct rn_head_conf 
 			      const struct rn_schema *s, struct rn_head **out, struct rn_err *e);
 /* The next rows of the input. */
 RN_MUST_CHECK int rn_head_add(struct rn_head *h, struct rn_rel *r, struct rn_err *e);
-/* The rows: in the order given, else in that of the input.  *out owned; once. */
+/* Drop of the rows held those that cannot be among the first; rn_head_add does so where they
+ * have become many. */
+RN_MUST_CHECK int rn_head_drop(struct rn_head *h, struct rn_err *e);
+/* Rows that are held, and their bytes; rows in pieces, in the order of the input (borrowed;
+ * NULL: no more). */
+uint64_t rn_head_rows(const struct rn_head *h);
+uint64_t rn_head_bytes(const struct rn_head *h);
+const struct rn_rel *rn_head_held(const struct rn_head *h, size_t i);
+/* The rows: in the order given, else in that of the input.  *out owned; once.
+ * In an order given they have no declared key. */
 RN_MUST_CHECK int rn_head_take(struct rn_head *h, struct rn_rel **out, struct rn_err *e);
 void rn_head_free(struct rn_head *h); /* NULL is fine */
 

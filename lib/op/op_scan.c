@@ -11,7 +11,7 @@ static const struct rn_opt opts[] = {
 	{ .name = "from", .type = RN_OPT_STRING, .flags = RN_OPT_POSITIONAL | RN_OPT_REQUIRED,
 	  .meta = "FILE", .help = "table file, folder, or pattern; - is standard input" },
 	{ .name = "also", .type = RN_OPT_LIST, .flags = RN_OPT_POSITIONAL | RN_OPT_MULTI,
-	  .meta = "FILE,...", .help = "further files with the same columns: their rows follow" },
+	  .meta = "FILE", .help = "further files with the same columns: their rows follow" },
 	{ .name = "key", .letter = 'k', .type = RN_OPT_LIST, .meta = "COL,...",
 	  .help = "columns that are a unique key (checked)" },
 	{ .name = "row-id", .type = RN_OPT_STRING, .meta = "NAME",

@@ -177,6 +177,21 @@ odd() {
 	grep -q '^  column  type  *NULLs  distinct ' out
 	grep -q '^  id      int64  *0  *4 ' out
 	[ "$(grep -c "$(printf '\033')" out)" = 0 ]
+	# What does not fit beside the others follows below, behind the column's name.
+	printf 'id,cat,t\n1,a,2020-01-01\n2,b,2021-01-01\n3,a,2021-01-01\n' >g.csv
+	for width in 80 40 30; do
+		NO_COLOR=1 TERM=xterm on_terminal $width 'rn-info g.csv' >out
+		for name in type NULLs distinct least greatest mean 'most often'; do
+			grep -q "^  column .*$name" out
+		done
+		grep -q '^  id .* 2 *$' out
+		grep -q '^  cat .*a 2×$' out
+		[ "$(grep -c 2020-01-01T00:00:00Z out)" = 1 ]
+		[ "$(wc -L <out)" -le $width ]
+	done
+	{ echo id,s; echo "1,$(printf 'x%.0s' {1..90})"; echo 2,b; } >g.csv
+	NO_COLOR=1 TERM=xterm on_terminal 60 'rn-info g.csv' >out
+	grep -q '  x\{27\}…' out
 	printf 'a\033[31mb\nx\n' | rn-scan - -o c.er
 	rn-info c.er >out
 	[ "$(grep -c "$(printf '\033')" out)" = 0 ]

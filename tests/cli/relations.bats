@@ -160,8 +160,10 @@ rn-agg: warning: 'avg(x)' $told" ]
 
 @test "--mem in messages is what was written" {
 	seq 1 5000 | sed 1ik >k.csv
+	rn-scan k.csv --emb k -o z.er
 	for mem in 64K 0.25M; do
-		fails_with 4 rn-agg k.csv --cols 'm=median(k)' --mem $mem -o x.er
+		fails_with 4 rn-agg 'sum(softmax(z))' z.er --mem $mem -o x.er
+		[[ $stderr == *"the only group has at least "* ]]
 		[[ $stderr == *"more than fit into --mem ${mem/0.25M/256K}: raise it" ]]
 	done
 	fails_with 4 rn-join a=k.csv b=k.csv --and 'a.k < 5000' --mem 1.5M -o x.er

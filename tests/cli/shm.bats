@@ -211,6 +211,37 @@ teardown() {
 	fails_with 3 bash -c "cat rest | rn-cat"
 }
 
+# ends BLOCKS ROWS: a writer of blocks of so many rows ends by SIGPIPE within two seconds when its
+# reader has ROWS rows and exits, although another process holds the pipe and reads nothing.
+ends() {
+	local writer rc=0
+	rm -f pipe
+	mkfifo pipe
+	exec 9<>pipe
+	rn-union --block-rows "$1" big.er big.er big.er big.er big.er big.er big.er big.er >pipe 9>&- 3>&- &
+	writer=$!
+	rn-head -n "$2" <pipe >/dev/null 9>&-
+	for _ in $(seq 100); do
+		[ -e "/proc/$writer" ] || break
+		sleep 0.02
+	done
+	kill -9 "$writer" 2>/dev/null || true
+	wait "$writer" || rc=$?
+	exec 9>&-
+	[ "$rc" = 141 ] || { echo "blocks of $1 rows, $2 read: status $rc"; return 1; }
+}
+
+@test "a reader that exits ends its writer although another process holds the pipe: any blocks, the first, too" {
+	big
+	for _ in 1 2 3; do
+		ends 8 2000
+		ends 100 1
+		ends 1000 5000
+	done
+	# One that has what it wants before the writer has seen it.
+	for _ in $(seq 20); do ends 65536 1; done
+}
+
 @test "the same program twice in a pipeline, and three deep" {
 	big
 	pipeline "rn-cat big.er | rn-scan - | rn-sort --by y,id | rn-filter 'id >= 0' | rn-filter 'id >= 0' |

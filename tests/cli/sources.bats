@@ -234,6 +234,29 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	prints $'a,b\n1,x' pipeline 'rn-cat <y.csv'
 }
 
+@test "text with two columns of one name is refused" {
+	printf 'z0,a\n1,2\n' | rn-scan --emb ones:2 -o two.er
+	printf 'z,a\n1,2\n' | rn-scan --emb ones:2 -o one.er
+	why="would have one name in the text: rename the column, or leave the embedding out (rn-cat --no-embedding)"
+	for to in csv tsv; do
+		fails_with 2 rn-cat two.er -o x.$to
+		says "rn-cat: column 'z0' and the embedding 'z' $why"
+		[ ! -e x.$to ]
+	done
+	fails_with 2 rn-head two.er -o x.csv
+	fails_with 2 rn-cat one.er --format jsonl
+	says "rn-cat: column 'z' and the embedding 'z' $why"
+	[ -z "$output" ]
+	prints $'z,a,z0,z1\n1,2,1,1' rn-cat one.er
+	prints '{"z0": 1, "a": 2, "z": [1, 1]}' rn-cat two.er --format jsonl
+	prints $'z0,a\n1,2' rn-cat two.er --no-embedding
+	prints '1,2,1,1' rn-cat two.er --no-header
+	printf 'b,a\n1,2\n' | rn-scan --emb b -o narrow.er
+	rn-join z1=narrow.er z=one.er --on a | rn-project --cols a -o parts.er
+	fails_with 2 rn-cat parts.er
+	[[ $stderr == "rn-cat: the embedding parts "*" would both write 'z1': make one of them with rn-map, or leave them out (rn-cat --no-embedding)" ]]
+}
+
 @test "JSON lines: infinities are null, with a warning that counts them" {
 	printf 'a,b\n1,inf\n2,-1e400\n3,\n4,5\n' >x.csv
 	prints $'a,b\n1,inf\n2,-inf\n3,\n4,5' rn-cat x.csv
@@ -331,6 +354,12 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	fails_with 2 rn-scan d/1.csv d/4.csv -o x.er
 	says "rn-scan: '$PWD/d/1.csv' has a column 'b' and '$PWD/d/4.csv' has none: files of one source have the same columns"
 	fails_with 2 rn-scan d/1.csv --file-col a -o x.er
+	[ "$(rn-scan --help | grep -c '^  FILE  ')" = 2 ]
+	mkdir lost
+	cp d/1.csv lost
+	ln -s /nowhere lost/9.csv
+	fails_with 1 rn-scan lost -o x.er
+	says "rn-scan: cannot open '$PWD/lost/9.csv': No such file or directory"
 	printf 'a\n5\n' >'[x].csv'
 	prints $'a\n5' pipeline "rn-scan '[x].csv' | rn-cat"
 	[ ! -e x.er ]
@@ -400,6 +429,23 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	fails_with 1 rn-cat x.csv --to 'sqlite:k.db?table=t' --append
 	[ "$(sqlite3 k.db 'SELECT count(*) FROM t')" = 1 ]
 	fails_with 2 rn-cat x.csv --append
+	# Names with blanks and the like; a percent sign is %25.
+	printf 'n\n1\n' >n.csv
+	rn-cat n.csv --to 'sqlite:odd.db?table=We%20ird%25'
+	prints $'n\n1' pipeline "rn-scan 'sqlite:odd.db?table=We%20ird%25' | rn-cat"
+	prints $'n\n1' pipeline "rn-scan 'sqlite:odd.db?table=We ird%25' | rn-cat"
+	[ "$(rn-scan sqlite:odd.db --query "SELECT count(*) AS k FROM sqlite_master WHERE name = 'We ird%'" | rn-cat --no-header)" = 1 ]
+	for bad in '%' 'a%2' 'a%zz' '%00'; do
+		fails_with 2 rn-scan "sqlite:odd.db?table=$bad" -o x.er
+		[[ $stderr == *"'$bad': a % wants two hexadecimal digits, and is itself %25" ]]
+	done
+	# No string into a column of numbers.
+	printf 'n\nabc\n' >s.csv
+	fails_with 2 rn-cat s.csv --to 'sqlite:odd.db?table=We%20ird%25' --append
+	says "rn-cat: 'odd.db': column 'n' is string, and the table 'We ird%' declares it INTEGER: cast it with rn-project"
+	prints $'n\n1' pipeline "rn-scan sqlite:odd.db | rn-cat"
+	rn-cat n.csv --to 'sqlite:odd.db?table=We%20ird%25' --append
+	prints $'n\n1\n1' pipeline "rn-scan sqlite:odd.db | rn-cat"
 	fails_with 2 rn-cat x.csv --to x.db
 	fails_with 2 rn-cat x.csv --to sqlite:x.db
 	fails_with 2 rn-cat x.csv --to 'sqlite:x.db?table=u' -o y

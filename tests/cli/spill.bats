@@ -55,6 +55,50 @@ spills() {
 	cmp <(rn-cat whole.er) <(rn-cat small.er)
 }
 
+# peak FILE COMMAND...: run it; its peak memory in KB goes to FILE.
+peak() {
+	local file=$1
+	shift
+	if [ ! -x "$BATS_RUN_TMPDIR/peak" ]; then
+		${CC:-cc} -O2 -x c -o "$BATS_RUN_TMPDIR/peak.$BASHPID" - <<-'END'
+			#include <stdio.h>
+			#include <sys/resource.h>
+			#include <sys/wait.h>
+			#include <unistd.h>
+			int main(int argc, char **argv)
+			{
+				struct rusage u;
+				int status;
+				pid_t p = fork();
+
+				if (!p) {
+					execvp(argv[2], argv + 2);
+					_exit(127);
+				}
+				close(0);
+				close(1);
+				wait4(p, &status, 0, &u);
+				FILE *f = fopen(argv[1], "w");
+				fprintf(f, "%ld\n", u.ru_maxrss);
+				fclose(f);
+				return WIFEXITED(status) ? WEXITSTATUS(status) : 99 + argc * 0;
+			}
+		END
+		mv "$BATS_RUN_TMPDIR/peak.$BASHPID" "$BATS_RUN_TMPDIR/peak"
+	fi
+	"$BATS_RUN_TMPDIR/peak" "$file" "$@"
+}
+
+# below MB FILE...: peaks.
+below() {
+	local most=$(($1 * 1024))
+	shift
+	for f in "$@"; do
+		echo "# $f: $(($(cat "$f") / 1024)) MB" >&3
+		[ "$(cat "$f")" -lt $most ]
+	done
+}
+
 @test "joins of all kinds that spill" {
 	sides
 	for how in inner left full semi anti; do
@@ -106,8 +150,105 @@ spills() {
 	# One key of r has 2,700 rows and more.
 	rn-union r.er r.er r.er -o r3.er
 	spills rn-agg 'sum(z)' r3.er --by k --cols 'a=avg(y),v=var(y),hi=max(s)'
-	fails_with 4 rn-agg r3.er --by k --cols 'm=median(y)' --mem 256K -o x.er
-	[[ $stderr == "rn-agg: 'median(y)' needs all rows of a group at once, and the group of k=7 has some "*": raise it" ]]
+	spills rn-agg r3.er --by k --cols 'm=median(y),q=quantile(y * 2, 0.9),d=count(distinct s),n=count(distinct y)'
+	fails_with 4 rn-agg 'sum(softmax(z; k))' r3.er --by k --mem 256K -o x.er
+	[[ $stderr == "rn-agg: "*"'sum(softmax(z; k))' needs all rows of a group at once, and the group of k=7 has some "*": raise it" ]]
+	[ ! -e x.er ]
+}
+
+@test "distinct values and quantiles of a group larger than memory, in bounded memory" {
+	export TMPDIR=$BATS_TEST_TMPDIR
+	seq 400000 | rn-scan --no-header -o n.er -q
+	all=(--cols 'd=count(distinct c0), m=median(c0), q=quantile(c0 * 2, 0.1), l=count(distinct c0 % 7), v=var(c0), e=median(case when c0 < 0 then c0 end)')
+	rn-agg n.er "${all[@]}" --no-history -q -o whole.er
+	for mem in 1M 4M 16M; do
+		same_bytes whole.er rn-agg n.er "${all[@]}" --mem $mem
+	done
+	prints $'d,m,q,l,v,e\n400000,200000.5,80001.8,7,13333366666.666666,' rn-cat whole.er
+	peak used rn-agg n.er "${all[@]}" --mem 4M -o x.er
+	below 24 used
+	cmp <(rn-cat x.er) <(rn-cat whole.er)
+}
+
+@test "as-of joins whose one key is larger than memory" {
+	sides
+	awk 'BEGIN { srand(8); print "k,t,w"; for (i = 0; i < 30000; i++) printf "%s,%s,%d\n", rand() < 0.01 ? "" : rand() < 0.9 ? 1 : int(rand() * 300), rand() < 0.01 ? "" : int(rand() * 5000), i }' >one.csv
+	rn-scan one.csv --emb w --name one -o one.er -q
+	for how in inner left; do
+		for more in '' --asof-equal; do
+			# shellcheck disable=SC2086
+			spills rn-join l=one.er r=one.er --on k --asof t --how $how $more
+			# shellcheck disable=SC2086
+			same_bytes_of rn-join l=one.er r=one.er --asof t --how $how $more
+			# shellcheck disable=SC2086
+			same_bytes_of rn-join l=one.er r=one.er --on k,t --asof t --how $how $more
+		done
+	done
+	same_bytes_of rn-join l=one.er r=one.er --on k --asof t --expr 'l * r + 1'
+	export TMPDIR=$BATS_TEST_TMPDIR
+	peak used rn-join l=one.er r=one.er --asof t --mem 1M -o x.er
+	below 24 used
+	for mem in 1M 1G; do
+		rn-join l=one.er r=one.er --on k --asof t -v --mem $mem -o x.er 2>&1 | grep 'find no partner\|NULL key' >said.$mem || true
+	done
+	cmp said.1M said.1G
+}
+
+@test "the first rows of an order that do not fit are sorted in temporary files, others are refused" {
+	sides
+	export TMPDIR=$BATS_TEST_TMPDIR
+	seq 300000 | rn-scan --no-header --emb c0 --row-id i -o n.er -q
+	for n in 0 10 70000 299999 400000; do
+		same_bytes_of rn-head n.er -n $n --order 'i % 1000 desc, i'
+	done
+	spills rn-head l.er -n 15000 --order 's, x desc'
+	rn-head n.er -n 250000 --order 'i desc' --no-history -o whole.er
+	peak used rn-head n.er -n 250000 --order 'i desc' --mem 4M --no-history -o x.er
+	below 24 used
+	cmp x.er whole.er
+	for ask in '-n 1 --by i' '--random 200000' '-n 100000 --by i --order i'; do
+		# shellcheck disable=SC2086
+		fails_with 4 rn-head n.er $ask --mem 4M -o y.er
+		[[ $stderr =~ ^'rn-head: '[0-9]+' rows are to be kept so far, and they take more than --mem 4M leaves for them: raise it, or ask for fewer'$ ]]
+		[ ! -e y.er ]
+	done
+	same_bytes_of rn-head n.er --random 500
+	peak used rn-head n.er --random 100 --mem 16M -o x.er
+	below 32 used
+}
+
+@test "matrices pass in bounded memory, in and out" {
+	export TMPDIR=$BATS_TEST_TMPDIR
+	seq 0 199999 >n.csv
+	rn-scan n.csv --no-header --emb ones:64 -q | rn-map 'z * [c0]' --block-rows 4000 -q -o wide.er
+	peak out rn-cat wide.er --format npy --mem 4M -o wide.npy
+	[ "$(stat -c %s wide.npy)" = $((200000 * 64 * 4 + 128)) ]
+	rn-cat wide.er --format npy --mem 4M | cmp - wide.npy
+	peak pipe rn-cat wide.er --format npy --mem 4M -o >(cat >pipe.npy)
+	peak in rn-scan n.csv --no-header --emb wide.npy --mem 4M --name wide --block-rows 2000 -q -o again.er
+	below 40 out pipe in
+	rn-cat again.er --format npy | cmp - wide.npy
+	rn-cat wide.er --format npy >there.npy
+	cmp there.npy wide.npy
+	{ echo kept; rn-cat wide.er --format npy; } >>kept.npy
+	cmp <(tail -c +6 kept.npy) wide.npy
+	head -n 199999 n.csv >less.csv
+	fails_with 3 rn-scan less.csv --no-header --emb wide.npy -o x.er
+	[[ $stderr == *'less.csv has 199999 rows and wide.npy has 200000' ]]
+	{ cat n.csv; echo 7; } >more.csv
+	fails_with 3 rn-scan more.csv --no-header --emb wide.npy -o x.er
+	{ cat wide.npy; echo; } >long.npy
+	fails_with 3 rn-scan n.csv --no-header --emb long.npy -o x.er
+	[[ $stderr == *"there is more after its last value"* ]]
+	[ ! -e x.er ]
+}
+
+@test "an explosion in a part of the rows is told as that" {
+	yes 1 | head -n 100000 | rn-scan --no-header -o a.er -q
+	fails_with 4 rn-join l=a.er r=a.er --on c0 -o x.er
+	says "rn-join: joining 100000 with 100000 rows gives 10000000000 rows, more than 4294967294; c0=1 alone gives 10000000000 (100000 left with 100000 right rows)"
+	fails_with 4 rn-join l=a.er r=a.er --on c0 --mem 4M -o x.er
+	[[ $stderr == "rn-join: a part of the rows alone is too much: joining "* ]]
 	[ ! -e x.er ]
 }
 
@@ -198,14 +339,19 @@ random_table() {
 
 @test "a full disk is exit 1 with the folder and the sizes, and nothing is left behind" {
 	sides
-	want="rn-sort: cannot write temporary data in '$TMPDIR': [0-9.]* [KM]B are there, and at least [0-9.]* [KM]B are needed (set TMPDIR to a folder with more room, or raise --mem): "
+	want="rn-sort: cannot write temporary data in '$TMPDIR': [0-9.]* [KM]B are there, and \(about\|more than\) [0-9.]* [KM]B are needed (set TMPDIR to a folder with more room, or raise --mem): "
 	mkdir out
 	if mount -t tmpfs -o size=128k none "$TMPDIR" 2>/dev/null; then
 		run --separate-stderr rn-sort l.er --by x --mem 256K -o out/x.er
 		[ -z "$(ls -A "$TMPDIR")" ]
 		umount "$TMPDIR"
+		told=$(sed 's/.* and about \([0-9.]*\) KB are needed.*/\1/' <<<"$stderr")
 		[ "$status" = 1 ]
 		grep -q "^${want}No space left on device$" <<<"$stderr"
+		# What it needs, within a fifth.
+		rn-sort l.er --by x --mem 256K --stats=json -o x.er 2>stats
+		awk -v told="$told" 'match($0, /"spilled_bytes":[0-9]+/) { n = substr($0, RSTART + 16, RLENGTH - 16) / 1000
+			exit !(n > told / 1.2 && n < told * 1.2) }' stats
 		[ -z "$(ls -A out)" ]
 	else
 		echo "# no tmpfs can be mounted: a file that may not grow stands for a full disk" >&3
@@ -261,50 +407,6 @@ random_table() {
 }
 
 # ---- gigabytes ----------------------------------------------------------------------------
-
-# peak FILE COMMAND...: run it; its peak memory in KB goes to FILE.
-peak() {
-	local file=$1
-	shift
-	if [ ! -x "$BATS_RUN_TMPDIR/peak" ]; then
-		${CC:-cc} -O2 -x c -o "$BATS_RUN_TMPDIR/peak.$BASHPID" - <<-'END'
-			#include <stdio.h>
-			#include <sys/resource.h>
-			#include <sys/wait.h>
-			#include <unistd.h>
-			int main(int argc, char **argv)
-			{
-				struct rusage u;
-				int status;
-				pid_t p = fork();
-
-				if (!p) {
-					execvp(argv[2], argv + 2);
-					_exit(127);
-				}
-				close(0);
-				close(1);
-				wait4(p, &status, 0, &u);
-				FILE *f = fopen(argv[1], "w");
-				fprintf(f, "%ld\n", u.ru_maxrss);
-				fclose(f);
-				return WIFEXITED(status) ? WEXITSTATUS(status) : 99 + argc * 0;
-			}
-		END
-		mv "$BATS_RUN_TMPDIR/peak.$BASHPID" "$BATS_RUN_TMPDIR/peak"
-	fi
-	"$BATS_RUN_TMPDIR/peak" "$file" "$@"
-}
-
-# below MB FILE...: peaks.
-below() {
-	local most=$(($1 * 1024))
-	shift
-	for f in "$@"; do
-		echo "# $f: $(($(cat "$f") / 1024)) MB" >&3
-		[ "$(cat "$f")" -lt $most ]
-	done
-}
 
 long() {
 	[ "${RN_LONG:-}" = 1 ] || skip "gigabytes: RN_LONG=1"

@@ -6,29 +6,60 @@
  */
 #include "shm_page.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* ---- the ring ------------------------------------------------------------------ */
 
-/* Both ends in one process, and the pipe between them. */
+/* Both ends in one process, and the pipe between them.  The page says of another one, which does
+ * nothing, that it reads: a writer hands nothing to its own. */
 struct ends {
 	int pipe[2];
 	uint8_t offer[RN_SHM_OFFER];
 	struct rn_shm_writer *w;
 	struct rn_shm_reader *r;
+	pid_t reader;
 };
+
+static void put_reader(uint8_t *page, uint64_t v)
+{
+	__atomic_store_n((uint64_t *)(void *)(page + READER), v, __ATOMIC_SEQ_CST);
+}
+
+static pid_t hold_pipe(const int pipe[2])
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(pipe[1]);
+	for (;;)
+		pause();
+}
 
 static bool meet(struct ends *x)
 {
+	uint8_t *page;
+
 	make_pipe(x->pipe);
 	x->w = rn_shm_writer_new(x->pipe[1], x->offer);
 	x->r = x->w ? rn_shm_reader_new(x->pipe[0], x->offer) : NULL;
-	return x->r && rn_shm_writer_taken(x->w);
+	x->reader = hold_pipe(x->pipe);
+	if (!x->r || x->reader < 0)
+		return false;
+	page = open_page(x->offer);
+	put_reader(page, (uint64_t)x->reader << 32 | (uint32_t)x->pipe[0]);
+	munmap(page, BYTES);
+	return rn_shm_writer_taken(x->w);
 }
 
 static void part(struct ends *x)
 {
+	kill(x->reader, SIGKILL);
+	waitpid(x->reader, NULL, 0);
 	rn_shm_writer_free(x->w);
 	rn_shm_reader_free(x->r);
 	close_pipe(x->pipe);
@@ -366,11 +397,6 @@ static void test_limits(void)
 
 /* ---- a reader that lies ------------------------------------------------------------ */
 
-static void put_reader(uint8_t *page, uint64_t v)
-{
-	__atomic_store_n((uint64_t *)(void *)(page + READER), v, __ATOMIC_SEQ_CST);
-}
-
 static void put_done(uint8_t *page, uint32_t v)
 {
 	__atomic_store_n((uint32_t *)(void *)(page + DONE), v, __ATOMIC_SEQ_CST);
@@ -395,6 +421,7 @@ static void test_false_readers(void)
 			{ "a process that cannot be", UINT64_MAX },
 			{ "process 0", (uint32_t)p[0] },
 			{ "the first process", 1ull << 32 | (uint32_t)p[0] },
+			{ "the writer itself", me | (uint32_t)p[0] },
 		};
 
 		for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -517,6 +544,161 @@ static void test_dead_reader(void)
 	close_pipe(pp);
 }
 
+/* ---- a reader that is gone ------------------------------------------------------- */
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A process that takes the offer and then does nothing; this one holds the pipe, too. */
+static pid_t take_offer(int pipe, const uint8_t offer[RN_SHM_OFFER], bool exits)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (!rn_shm_reader_new(pipe, offer))
+			_exit(1);
+		if (!exits)
+			pause();
+		_exit(0);
+	}
+	return pid;
+}
+
+struct put_job {
+	struct rn_shm_writer *w;
+	size_t n, total;
+	int rc;
+	struct rn_err e;
+	double ended;
+};
+
+/* Until it fails, or all is written. */
+static void *put_all(void *arg)
+{
+	static const uint8_t zeros[1 << 20];
+	struct put_job *j = arg;
+
+	for (size_t at = 0; at < j->total && !j->rc; at += j->n)
+		j->rc = rn_shm_writer_put(j->w, zeros, j->n, "out", &j->e);
+	j->ended = now();
+	return NULL;
+}
+
+/* Small writes and large ones wait in a full pipe when the reader that took the offer is killed;
+ * own: may the writer open the pipe once more? */
+static void test_full_pipe(size_t n, bool own)
+{
+	struct put_job j = { .n = n, .total = 8 << 20 };
+	uint8_t offer[RN_SHM_OFFER];
+	struct rlimit old, small;
+	double killed;
+	int pp[2];
+	pthread_t t;
+	pid_t pid;
+
+	make_pipe(pp);
+	j.w = rn_shm_writer_new(pp[1], offer);
+	getrlimit(RLIMIT_NOFILE, &old);
+	small = old;
+	small.rlim_cur = (rlim_t)pp[0];
+	if (!own && setrlimit(RLIMIT_NOFILE, &small))
+		abort();
+	T_CALL(rn_shm_writer_put(j.w, offer, sizeof offer, "out", &j.e), &j.e);
+	if (setrlimit(RLIMIT_NOFILE, &old))
+		abort();
+	pthread_create(&t, NULL, put_all, &j);
+	usleep(300000); /* it waits: nobody has come */
+	pid = take_offer(pp[0], offer, false);
+	usleep(600000); /* it has seen who came */
+	kill(pid, SIGKILL);
+	killed = now();
+	pthread_join(t, NULL);
+	T_OK(j.rc == RN_EIO && !strcmp(j.e.msg, "cannot write 'out': Broken pipe") &&
+		     j.ended >= killed && j.ended - killed < 1,
+	     "writes of %d bytes%s: ended %.2f s after their reader", (int)n,
+	     own ? "" : ", by the pipe's own descriptor", j.ended - killed);
+	waitpid(pid, NULL, 0);
+	rn_shm_writer_free(j.w);
+	close_pipe(pp);
+}
+
+/* It takes the offer and exits before the writer has looked once. */
+static void test_short_reader(bool reaped)
+{
+	uint8_t offer[RN_SHM_OFFER], *p;
+	struct put_job j = { .n = 4096, .total = 8 << 20 };
+	double begin = now();
+	struct rn_err e;
+	uint64_t at;
+	int pp[2];
+	pid_t pid;
+
+	make_pipe(pp);
+	j.w = rn_shm_writer_new(pp[1], offer);
+	pid = take_offer(pp[0], offer, true);
+	waitid(P_PID, (id_t)pid, NULL, WEXITED | WNOWAIT);
+	if (reaped)
+		waitpid(pid, NULL, 0);
+	put_all(&j);
+	T_OK(j.rc == RN_EIO && j.ended - begin < 5 && !strcmp(j.e.msg, "cannot write 'out': Broken pipe"),
+	     "a reader that %s at the first look: %s", reaped ? "is gone" : "has exited", j.e.msg);
+	T_OK(rn_shm_writer_room(j.w, 64, "out", &p, &at, &e) == RN_EIO, "and there is no room for it");
+	if (!reaped)
+		waitpid(pid, NULL, 0);
+	rn_shm_writer_free(j.w);
+	close_pipe(pp);
+}
+
+static void *drain(void *arg)
+{
+	static uint8_t bytes[1 << 16];
+	int pipe = *(int *)arg;
+	size_t *total = malloc(sizeof *total);
+	ssize_t n;
+
+	*total = 0;
+	while ((n = read(pipe, bytes, sizeof bytes)) > 0)
+		*total += (size_t)n;
+	return total;
+}
+
+/* One that is none of ours gets everything, and as ever once it is clear that it is not. */
+static void test_foreign_reader(void)
+{
+	struct put_job j = { .n = 1 << 20, .total = 24 << 20 };
+	uint8_t offer[RN_SHM_OFFER];
+	void *total;
+	pthread_t t;
+	int pp[2];
+
+	make_pipe(pp);
+	j.w = rn_shm_writer_new(pp[1], offer);
+	pthread_create(&t, NULL, drain, &pp[0]);
+	put_all(&j);
+	usleep(150000);
+	T_CALL(rn_shm_writer_put(j.w, offer, sizeof offer, "out", &j.e), &j.e);
+	{
+		struct rn_shm_reader *late = rn_shm_reader_new(pp[0], offer);
+
+		T_OK(late && !rn_shm_writer_taken(j.w) &&
+			     !strcmp(rn_shm_writer_why(j.w), "no program took the offer"),
+		     "after 16 MiB nobody is waited for");
+		rn_shm_reader_free(late);
+	}
+	rn_shm_writer_free(j.w);
+	close(pp[1]);
+	pthread_join(t, &total);
+	T_OK(!j.rc && *(size_t *)total == j.total + sizeof offer, "it got all %d bytes",
+	     (int)*(size_t *)total);
+	free(total);
+	close(pp[0]);
+}
+
 int main(void)
 {
 	size_t files = open_files();
@@ -539,6 +721,12 @@ int main(void)
 	test_false_counts();
 	test_no_counts();
 	test_dead_reader();
+	test_full_pipe(64, true);
+	test_full_pipe(1 << 20, true);
+	test_full_pipe(4096, false);
+	test_short_reader(false);
+	test_short_reader(true);
+	test_foreign_reader();
 	T_OK(open_files() == files, "every descriptor is closed");
 	return t_done();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Streams whose blocks lie in shared memory: they arrive whole or not at all, from threads
- * and from processes, also where one is killed; a writer that lies about the ring, or changes
+ * Streams whose blocks lie in shared memory: they arrive whole or not at all, from another
+ * process, also where that is killed; a writer that lies about the ring, or changes
  * it meanwhile, is an error and no fault; and every allocation may fail.  Seeds are printed;
  * RN_LONG=1 runs longer.
  */
@@ -10,7 +10,6 @@
 #include "../../formats/hash.h"
 #include "../../lib/base/team.h"
 
-#define ALLOC_ANY_THREAD
 #include "alloc.h"
 #include "shm_page.h"
 
@@ -113,59 +112,65 @@ static int read_stream(int p, struct rn_rel **out, struct rn_err *e)
 	return rc;
 }
 
-struct write_job {
-	pthread_barrier_t *start; /* NULL, or passed twice before anything else */
-	int pipe, rc;
-	struct rn_rel *r;
-	uint64_t piece;
-	struct rn_writer_opt opt;
+/* What a process that writes has to tell; in memory that it shares. */
+struct told {
+	struct rn_writer_stats st;
 	struct rn_err e;
+	int rc;
+	bool failed; /* an allocation did */
+	long leaked; /* blocks */
 };
 
-static void *write_job(void *arg)
+static struct told *new_told(void)
 {
-	struct write_job *j = arg;
+	void *p = mmap(NULL, sizeof(struct told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	for (int i = 0; j->start && i < 2; i++)
-		pthread_barrier_wait(j->start);
-	j->rc = write_stream(j->pipe, j->r, j->piece, &j->opt, &j->e);
-	return NULL;
+	if (p == MAP_FAILED)
+		abort();
+	return p;
 }
 
 static void test_streams(void)
 {
 	uint64_t shared = 0, blocks = 0;
+	struct told *told = new_told();
 
 	for (uint64_t seed = 1; seed <= (getenv("RN_LONG") ? 300 : 30); seed++) {
-		struct rn_writer_stats st = { 0 };
-		struct rn_team *team = NULL;
+		struct rn_writer_opt opt = { .stats = &told->st };
 		struct rn_err e = { 0 };
 		struct rn_rel *r, *back;
-		struct write_job j;
-		pthread_t t;
+		uint64_t piece;
 		int p[2], rc;
+		pid_t pid;
 
 		state = seed * 0x9E3779B97F4A7C15ull;
 		r = random_rel(1 + below(30000), 1 + (uint32_t)below(60));
+		piece = 1 + below(5000);
+		opt.block_rows = below(3) ? 1 + (uint32_t)below(3000) : 0;
+		memset(told, 0, sizeof *told);
 		make_pipe(p);
-		if (seed % 2)
-			T_CALL(rn_team_new(2, &team, &e), &e);
-		j = (struct write_job){ .pipe = p[1], .r = r, .piece = 1 + below(5000),
-					.opt = { .stats = &st, .team = team,
-						 .block_rows = below(3) ? 1 + (uint32_t)below(3000) : 0 } };
-		pthread_create(&t, NULL, write_job, &j);
+		pid = fork();
+		if (!pid) {
+			close(p[0]);
+			if (seed % 2)
+				T_CALL(rn_team_new(2, &opt.team, &e), &e);
+			told->rc = write_stream(p[1], r, piece, &opt, &told->e);
+			rn_team_free(opt.team);
+			_exit(0);
+		}
+		close(p[1]);
 		rc = read_stream(p[0], &back, &e);
-		pthread_join(t, NULL);
-		if (rc || j.rc || !same_rel(r, back))
-			T_OK(0, "seed %d: %d %s, %d %s", (int)seed, rc, e.msg, j.rc, j.e.msg);
-		shared += st.shared_blocks;
-		blocks += st.blocks;
+		waitpid(pid, NULL, 0);
+		if (rc || told->rc || !same_rel(r, back))
+			T_OK(0, "seed %d: %d %s, %d %s", (int)seed, rc, e.msg, told->rc, told->e.msg);
+		shared += told->st.shared_blocks;
+		blocks += told->st.blocks;
 		rn_rel_unref(r);
 		rn_rel_unref(back);
-		rn_team_free(team);
 	}
-	T_OK(shared, "between two threads (seeds 1…): %d of %d blocks were shared", (int)shared,
+	T_OK(shared, "between two processes (seeds 1…): %d of %d blocks were shared", (int)shared,
 	     (int)blocks);
+	munmap(told, sizeof *told);
 }
 
 static void test_processes(void)
@@ -512,43 +517,63 @@ static void test_leftovers(void)
 
 /* ---- failing allocations ---------------------------------------------------------------- */
 
+/* The k-th allocation of a process that writes, or reads, fails; 0: none. */
+static bool one_allocation(struct rn_rel *r, uint64_t k, bool writes, struct told *told)
+{
+	struct rn_writer_opt opt = { .block_rows = 10000, .stats = &told->st };
+	struct rn_rel *back = NULL;
+	struct rn_err e = { 0 };
+	long live = alloc_live();
+	int p[2], rc;
+	bool failed;
+	pid_t pid;
+
+	memset(told, 0, sizeof *told);
+	make_pipe(p);
+	pid = fork();
+	if (!pid) {
+		close(p[0]);
+		alloc_fail(writes ? k : 0, false);
+		told->rc = write_stream(p[1], r, 10000, &opt, &told->e);
+		told->failed = alloc_stop();
+		told->leaked = alloc_live() - live;
+		_exit(0);
+	}
+	close(p[1]);
+	alloc_fail(writes ? 0 : k, false);
+	rc = read_stream(p[0], &back, &e);
+	failed = alloc_stop() || told->failed;
+	waitpid(pid, NULL, 0);
+	failed = failed || told->failed;
+	if (!rc && !same_rel(r, back))
+		T_OK(0, "allocation %d: other rows", (int)k);
+	rn_rel_unref(back);
+	if (failed ? rc && rc != RN_ENOMEM && rc != RN_EDATA && rc != RN_EIO : rc || told->rc)
+		T_OK(0, "allocation %d: %d %s, %d %s", (int)k, rc, e.msg, told->rc, told->e.msg);
+	if (told->failed && told->rc && told->rc != RN_ENOMEM)
+		T_OK(0, "allocation %d: the writer says %d %s", (int)k, told->rc, told->e.msg);
+	if (k > 3 && (live != alloc_live() || told->leaked))
+		T_OK(0, "allocation %d leaks %ld and %ld blocks", (int)k, alloc_live() - live,
+		     told->leaked);
+	return failed;
+}
+
 static void test_allocations(void)
 {
-	struct rn_rel *r = random_rel(3000, 4), *back;
-	uint64_t k;
-	bool failed = true;
+	struct rn_rel *r = random_rel(60000, 4); /* more than a pipe holds */
 	size_t files = open_files();
-	pthread_barrier_t start;
+	struct told *told = new_told();
 
-	pthread_barrier_init(&start, NULL, 2);
-	for (k = 1; failed; k++) {
-		struct write_job j;
-		struct rn_err e = { 0 };
-		pthread_t t;
-		int p[2], rc;
-		long live = alloc_live();
+	for (int writes = 0; writes < 2; writes++) {
+		uint64_t k = 1;
 
-		make_pipe(p);
-		j = (struct write_job){ .start = &start, .pipe = p[1], .r = r, .piece = 1000,
-					.opt = { .block_rows = 500 } };
-		pthread_create(&t, NULL, write_job, &j);
-		pthread_barrier_wait(&start); /* what a thread allocates does not fail */
-		alloc_fail(k, false);
-		pthread_barrier_wait(&start);
-		rc = read_stream(p[0], &back, &e);
-		pthread_join(t, NULL);
-		failed = alloc_stop();
-		if (!rc && !same_rel(r, back))
-			T_OK(0, "allocation %d: other rows", (int)k);
-		rn_rel_unref(back);
-		if (failed ? rc && rc != RN_ENOMEM && rc != RN_EDATA && rc != RN_EIO : rc)
-			T_OK(0, "allocation %d: %d %s", (int)k, rc, e.msg);
-		if (k > 3 && live != alloc_live())
-			T_OK(0, "allocation %d leaks %ld blocks", (int)k, alloc_live() - live);
+		while (one_allocation(r, k, writes, told))
+			k++;
+		T_OK(k > 10 && told->st.shared_blocks, "each of %d allocations of a %s fails", (int)k - 1,
+		     writes ? "writer" : "reader");
 	}
-	T_OK(k > 20, "each of %d allocations fails", (int)k - 2);
 	T_OK(files == open_files(), "no descriptor is left open");
-	pthread_barrier_destroy(&start);
+	munmap(told, sizeof *told);
 	rn_rel_unref(r);
 }
 
