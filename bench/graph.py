@@ -3,8 +3,9 @@
 """Make the tables of a synthetic benchmark graph (needs numpy).
 
 usage: graph.py KIND FOLDER [NODES EDGES WIDTH CLASSES]
-KIND gcn: node.csv (node_id, label, split), edge.csv (src, dst; power-law, no loops) and x.npy, of
-ogbn-arxiv's size unless told.  KIND rgcn: node.csv, triple.csv (s, p, o) and relation.csv, of AIFB's.
+KIND gcn: node.csv (node_id, label, split), edge.csv (src, dst; power-law, no loops), the same as
+edge.npy, and x.npy, of ogbn-arxiv's size unless told.  KIND rgcn: node.csv, triple.csv (s, p, o) and
+relation.csv, of AIFB's.
 The same arguments give the same files.
 """
 import pathlib
@@ -16,6 +17,16 @@ import numpy as np
 def write(path, header, *columns):
     rows = np.stack(columns, 1)
     np.savetxt(path, rows, fmt="%s", delimiter=",", header=header, comments="")
+
+
+def write_edges(out, src, dst, chunk=1_000_000):
+    """edge.csv, and edge.npy ([2, edges]) for peers, whose readers of text would take minutes."""
+    with open(out / "edge.csv", "w") as f:
+        f.write("src,dst\n")
+        for at in range(0, len(src), chunk):
+            pairs = zip(src[at:at + chunk].tolist(), dst[at:at + chunk].tolist())
+            f.write("\n".join(f"{s},{d}" for s, d in pairs) + "\n")
+    np.save(out / "edge.npy", np.stack((src, dst)).astype(np.int64))
 
 
 def splits(rng, n, labelled, share):
@@ -35,7 +46,7 @@ def gcn(out, rng, n=169_343, edges=2_332_486, width=128, classes=40):
     place = rng.permutation(n)
     src, dst = (place[(n * rng.random(edges) ** k).astype(np.int64)] for k in (1.5, 3))
     dst[src == dst] = (dst[src == dst] + 1) % n
-    write(out / "edge.csv", "src,dst", src, dst)
+    write_edges(out, src, dst)
     centre = rng.standard_normal((classes, width))
     np.save(out / "x.npy", (centre[label] * 0.3 + rng.standard_normal((n, width))).astype(np.float32))
 

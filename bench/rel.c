@@ -12,10 +12,14 @@
  * What is timed ends with all output columns; inputs stay, outputs are freed outside.
  * rel_duckdb.py makes the same data and prints the same lines: rows and check must agree.
  *
+ * DEVICE=cuda: with what the device does of it, which is told at the end on standard error.
+ *
  * Built against a librn.a:
  *   cc -O2 -D_GNU_SOURCE -o rel bench/rel.c BUILD/librn.a -lzstd -ljansson -lz -lm -ldl -pthread
  */
+#include "../lib/base/accel.h"
 #include "../lib/base/team.h"
+#include "../lib/dev/backend.h"
 #include "../lib/op/aggregate.h"
 #include "../lib/rel/gather.h"
 #include "../lib/rel/key.h"
@@ -293,11 +297,18 @@ static bool wanted(const char *name, int n, char **names)
 	return !n;
 }
 
+static void tell(void *arg, enum rn_log_level level, const char *msg)
+{
+	(void)arg, (void)level;
+	fprintf(stderr, "rel: %s\n", msg);
+}
+
 int main(int argc, char **argv)
 {
 	long rows = argc > 1 ? atol(argv[1]) : 10000000, threads = argc > 2 ? atol(argv[2]) : 2;
 	long runs = argc > 3 ? atol(argv[3]) : 5;
 	uint64_t nodes = (uint64_t)rows / 10;
+	struct rn_backend *device;
 
 	if (rows < 10 || threads < 1 || runs < 1) {
 		fprintf(stderr, "usage: rel [ROWS [THREADS [RUNS [NAME...]]]]\n");
@@ -307,6 +318,8 @@ int main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, 512 << 20);
 	ctx.threads = (unsigned)threads;
 	must(rn_team_new(ctx.threads, &ctx.team, &err));
+	must(rn_backend_open(getenv("DEVICE"), 1, &device, NULL, &err));
+	rn_accel_attach(&ctx, device->accel);
 	for (int sparse = 0; sparse < 2; sparse++) {
 		edge[sparse] = edges((uint64_t)rows, nodes, sparse);
 		node[sparse] = vertices(nodes, nodes, sparse);
@@ -320,6 +333,10 @@ int main(int argc, char **argv)
 		rn_rel_unref(node[sparse]);
 	}
 	rn_rel_unref(some);
+	ctx.log = tell;
+	rn_accel_log(&ctx);
+	rn_accel_attach(&ctx, NULL);
+	device->close(device);
 	rn_team_free(ctx.team);
 	return 0;
 }

@@ -13,6 +13,7 @@
  * Built against a librn.a, with -O3 -march=native -mprefer-vector-width=512 for the other side.
  */
 #include "../lib/dev/machine.h"
+#include "power_law.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -69,24 +70,6 @@ static void *memory(size_t bytes)
 
 /* ---- a graph: degrees and sources follow a power law ------------------------------------- */
 
-static uint64_t state = 88172645463325252u;
-
-static uint32_t rnd(uint32_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)((state >> 32) * n >> 32);
-}
-
-/* A node: of low rank more often, ranks shuffled over the numbers. */
-static uint32_t node(void)
-{
-	double u = rnd(1 << 24) / 16777216.0;
-
-	return (uint32_t)((uint64_t)(pow(u, 2.5) * g.n) * 2654435761u % g.n);
-}
-
 static void make_graph(void)
 {
 	uint32_t *dst = memory(g.m * sizeof *dst);
@@ -95,13 +78,13 @@ static void make_graph(void)
 	g.src = memory((g.m + (size_t)AHEAD) * sizeof *g.src);
 	g.w = memory(g.m * sizeof *g.w);
 	for (uint32_t k = 0; k < g.m; k++) {
-		dst[k] = node();
+		dst[k] = node_of(g.n);
 		g.ptr[dst[k] + 1]++;
 	}
 	for (uint32_t i = 0; i < g.n; i++)
 		g.ptr[i + 1] += g.ptr[i];
 	for (uint32_t k = 0; k < g.m; k++) {
-		g.src[k] = node();
+		g.src[k] = node_of(g.n);
 		g.w[k] = (float)rnd(1000) / 1000;
 	}
 	free(dst);

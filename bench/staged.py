@@ -82,7 +82,8 @@ def bench(args, results):
     results.show()
     if (DATA / "cora").exists():
         beside_fused(args, results, "gcn-cora, staged", ROOT / "examples/gcn-cora/model.json", None,
-                     "--set", f"data={DATA / 'cora'}")
+                     *(x for s in ("paper.csv", "cites.csv", "has_word.csv.zst")
+                       for x in ("--source", f"{s.split('.')[0]}={DATA / 'cora' / s}")))
         results.show()
     else:
         print(f"skipped: staged: no Cora in {DATA} (set RN_DATA)")

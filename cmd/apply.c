@@ -4,6 +4,8 @@
  */
 #include "apply.h"
 
+#include "../lib/base/accel.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +29,7 @@ void rn_applied_clear_runs(struct rn_applied *a)
 
 int rn_applied_bind(const struct rn_cli *c, struct rn_applied *a, struct rn_err *e)
 {
-	const char *const *source, *note = NULL;
+	const char *const *source;
 	size_t nsource;
 	int rc;
 
@@ -36,10 +38,12 @@ int rn_applied_bind(const struct rn_cli *c, struct rn_applied *a, struct rn_err 
 	free((void *)(uintptr_t)source);
 	RN_TRY(rc);
 	RN_TRY(rn_planned_check(&a->planned, RN_NONE, e));
-	RN_TRY(rn_backend_open(c->ctx.device, c->ctx.threads, &a->backend, &note, e));
-	if (note)
-		rn_log(&c->ctx, RN_LOG_INFO, "%s", note);
-	return rn_binding_new(&c->ctx, a->backend, a->planned.plan, NULL, &a->binding, e);
+	RN_TRY(rn_backend_of(&c->ctx, RN_LOG_INFO, &a->backend, e));
+	a->ctx = &c->ctx;
+	rn_accel_attach(a->ctx, a->backend->accel);
+	RN_TRY(rn_binding_new(&c->ctx, a->backend, a->planned.plan, NULL, &a->binding, e));
+	rn_accel_log(a->ctx);
+	return 0;
 }
 
 bool rn_applied_task(const struct rn_applied *a, struct rn_task *out)
@@ -57,6 +61,8 @@ bool rn_applied_task(const struct rn_applied *a, struct rn_task *out)
 void rn_applied_fini(struct rn_applied *a)
 {
 	rn_binding_free(a->binding);
+	if (a->ctx)
+		rn_accel_attach(a->ctx, NULL);
 	if (a->backend)
 		a->backend->close(a->backend);
 	rn_planned_fini(&a->planned);

@@ -12,6 +12,7 @@ struct rn_applied {
 	struct rn_planned planned;
 	struct rn_backend *backend;
 	struct rn_binding *binding;
+	const struct rn_ctx *ctx; /* whose team has the backend's accelerator */
 };
 
 /* Load the model that the program's operand names. */

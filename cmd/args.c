@@ -34,6 +34,8 @@ const struct rn_opt rn_cli_common[] = {
 	  .help = "threads to compute with; no bit depends on it" },
 	{ .name = "device", .letter = 'd', .type = RN_OPT_STRING, .meta = "DEVICE", .dflt = "cpu",
 	  .choices = "auto|cpu|cuda", .help = "auto, cpu, cuda or cuda:N" },
+	{ .name = "math", .type = RN_OPT_CHOICE, .meta = "HOW", .dflt = "f32", .choices = "f32|tf32|bf16",
+	  .help = "how cuda multiplies; f32: exactly" },
 	{ .name = "compress", .letter = 'z', .type = RN_OPT_STRING, .meta = "HOW", .dflt = "auto",
 	  .choices = "auto|none|zstd", .help = "auto, none, zstd or zstd:LEVEL" },
 	{ .name = "block-rows", .type = RN_OPT_INT, .meta = "N", .dflt = "65536",

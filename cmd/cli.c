@@ -21,6 +21,7 @@
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,12 +89,35 @@ void rn_cli_say(const char *tool, const char *text)
 	rn_str_fini(&shown);
 }
 
+/* A column's NULLs are counted wherever it becomes an embedding, in the fit, a validation and a
+ * prediction: was just this said of one before? */
+static bool told_of_nulls(const char *msg)
+{
+	static _Atomic uint64_t told[16]; /* 0: free; a later one is said each time */
+	uint64_t h = 1469598103934665603u, none;
+
+	if (!strstr(msg, "NULL"))
+		return false;
+	for (const char *c = msg; *c; c++)
+		h = (h ^ (unsigned char)*c) * 1099511628211u;
+	for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+		none = 0;
+		if (atomic_compare_exchange_strong(&told[i], &none, h))
+			return false;
+		if (none == h)
+			return true;
+	}
+	return false;
+}
+
 static void log_line(void *arg, enum rn_log_level level, const char *msg)
 {
 	const struct rn_cli *c = arg;
 	char text[2100];
 
 	if (level == RN_LOG_WARN ? c->quiet : c->verbose < (int)level)
+		return;
+	if (level == RN_LOG_WARN && told_of_nulls(msg))
 		return;
 	snprintf(text, sizeof text, "%s%s", level == RN_LOG_WARN ? "warning: " : "", msg);
 	rn_cli_say(c->tool->name, text);
@@ -363,6 +387,18 @@ static int check_device(const char *d, struct rn_err *e)
 	return rn_err_set(e, RN_EUSAGE, "--device wants auto, cpu, cuda or cuda:N, not '%s'", d);
 }
 
+static int read_math(struct rn_cli *c, const char *device, struct rn_err *e)
+{
+	const char *name = common_string(c, "math");
+
+	if (!rn_math_parse(name, &c->ctx.math))
+		return rn_err_set(e, RN_EBUG, "--math %s", name);
+	if (c->ctx.math != RN_MATH_F32 && !strcmp(device, "cpu"))
+		return rn_err_set(e, RN_EUSAGE, "--math %s needs --device cuda: the CPU's products are "
+				  "float's (f32)", name);
+	return 0;
+}
+
 /* The common options into the fields of c. */
 static int apply_common(struct rn_cli *c, struct rn_err *e)
 {
@@ -391,6 +427,7 @@ static int apply_common(struct rn_cli *c, struct rn_err *e)
 		.block_rows = (uint32_t)block,
 		.strict = common_flag(c, "strict"), .device = common_string(c, "device"),
 	};
+	RN_TRY(read_math(c, c->ctx.device, e));
 	RN_TRY(read_rewrites(c, &c->ctx.no_rewrite, e));
 	rn_meter_start(c);
 	RN_TRY(rn_team_new(c->ctx.threads, &c->ctx.team, e));

@@ -152,6 +152,7 @@ static int compile(const struct rn_ctx *c, const struct rn_operand *in, const st
 	struct rn_lang_conf conf = {
 		.ctx = c, .file = rn_operand_label(in), .set = s->set, .nset = s->nset,
 		.source = s->source, .nsource = s->nsource, .max_instances = s->max_instances,
+		.define_only = s->define_only, .strict_sources = true,
 	};
 	char *dir = NULL;
 	int rc;
@@ -167,6 +168,17 @@ static int compile(const struct rn_ctx *c, const struct rn_operand *in, const st
 		p->ncarried = p->plan->nnodes;
 	free(dir);
 	return rc;
+}
+
+int rn_plan_set_most(const struct rn_cli *c, struct rn_plan_set *s, struct rn_err *e)
+{
+	int64_t most = rn_cli_int(c, "max-instances");
+
+	if (most < 1 || most > 100000000)
+		return rn_err_set(e, RN_EUSAGE, "--max-instances must be 1 to 100000000, not %lld",
+				  (long long)most);
+	s->max_instances = (uint32_t)most;
+	return 0;
 }
 
 int rn_planned_spec(const struct rn_ctx *c, const struct rn_operand *in,

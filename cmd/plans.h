@@ -33,7 +33,14 @@ struct rn_plan_set {
 	const char *const *source; /* NAME=FILE */
 	size_t nsource;
 	uint32_t max_instances;    /* 0: the default */
+	bool define_only;          /* a program that runs nothing is one, too */
 };
+/* The option --max-instances, which is RN_PLANS_MAX_INSTANCES in a table, into s. */
+#define RN_PLANS_MAX_INSTANCES \
+	{ .name = "max-instances", .type = RN_OPT_INT, .meta = "N", .dflt = "100000", \
+	  .help = "instances that templates may come to" }
+RN_MUST_CHECK int rn_plan_set_most(const struct rn_cli *c, struct rn_plan_set *s,
+				   struct rn_err *e);
 /* A spec or a query program, canonical. */
 RN_MUST_CHECK int rn_planned_spec(const struct rn_ctx *c, const struct rn_operand *in,
 				  const struct rn_plan_set *s, struct rn_planned *p,

@@ -19,8 +19,7 @@ static const struct rn_opt opts[] = {
 	  .meta = "NAME=FILE", .help = "read source NAME from FILE" },
 	{ .name = "set", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
 	  .meta = "NAME=VALUE", .help = "constant NAME of the spec or program is VALUE" },
-	{ .name = "max-instances", .type = RN_OPT_INT, .meta = "N", .dflt = "100000",
-	  .help = "instances that templates may come to" },
+	RN_PLANS_MAX_INSTANCES,
 };
 
 static const char *const examples[] = {
@@ -43,14 +42,12 @@ static const struct rn_tool tool = {
 /* A plan that works alone: its sources are files. */
 static int load(const struct rn_cli *c, struct rn_planned *p, struct rn_err *e)
 {
-	int64_t most = rn_cli_int(c, "max-instances");
-	struct rn_plan_set s = { .max_instances = (uint32_t)most };
+	struct rn_plan_set s = { .define_only = true };
 	enum rn_plan_kind kind;
 	struct rn_model m = { 0 };
 	int rc;
 
-	if (most < 1 || most > 100000000)
-		return rn_err_set(e, RN_EUSAGE, "--max-instances must be 1 to 100000000, not %lld", (long long)most);
+	RN_TRY(rn_plan_set_most(c, &s, e));
 	RN_GOTO(out, rn_cli_list(c, "set", &s.set, &s.nset, e));
 	RN_GOTO(out, rn_cli_list(c, "source", &s.source, &s.nsource, e));
 	RN_GOTO(out, rn_plan_kind(&c->in[0], &kind, e));

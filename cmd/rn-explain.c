@@ -27,6 +27,7 @@ static const struct rn_opt opts[] = {
 	  .meta = "NAME=FILE", .help = "read source NAME from FILE" },
 	{ .name = "set", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
 	  .meta = "NAME=VALUE", .help = "constant NAME of a spec is VALUE" },
+	RN_PLANS_MAX_INSTANCES,
 };
 
 static const char *const examples[] = {
@@ -39,7 +40,7 @@ static const char *const examples[] = {
 static const struct rn_tool tool = {
 	.name = "rn-explain",
 	.what = "show the plan of a spec, a stream or a model",
-	.usage = "[SPEC.json|STREAM|MODEL.rnm]",
+	.usage = "[PROGRAM.relnn|SPEC.json|STREAM|MODEL.rnm]",
 	.examples = examples,
 	.see_also = "rn-train(1), rn-info(1)",
 	RN_CLI_OPTS(opts),
@@ -82,11 +83,12 @@ static int load_stream(const struct rn_cli *c, const char *const *source, size_t
 
 static int load(const struct rn_cli *c, struct rn_planned *p, uint32_t *out, struct rn_err *e)
 {
-	struct rn_plan_set s = { 0 };
+	struct rn_plan_set s = { .define_only = true };
 	enum rn_plan_kind kind;
 	int rc;
 
 	*out = RN_NONE;
+	RN_TRY(rn_plan_set_most(c, &s, e));
 	RN_GOTO(done, rn_cli_list(c, "set", &s.set, &s.nset, e));
 	RN_GOTO(done, rn_cli_list(c, "source", &s.source, &s.nsource, e));
 	RN_GOTO(done, rn_plan_kind(&c->in[0], &kind, e));

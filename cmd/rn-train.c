@@ -9,11 +9,13 @@
 #include "../lib/train/train.h"
 #include "plans.h"
 
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct rn_opt opts[] = {
@@ -43,13 +45,15 @@ static const struct rn_opt opts[] = {
 	  .meta = "NAME=FILE", .help = "read source NAME from FILE" },
 	{ .name = "set", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
 	  .meta = "NAME=VALUE", .help = "constant NAME of the spec is VALUE" },
+	{ .name = "max-instances", .type = RN_OPT_INT, .flags = RN_CLI_BRIEF, .meta = "N",
+	  .dflt = "100000", .help = "instances that templates may come to" },
 	{ .name = "checkpoint", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "write checkpoints there, one when stopped" },
 	{ .name = "checkpoint-every", .type = RN_OPT_INT, .meta = "N",
 	  .help = "write one every N epochs, too" },
 	{ .name = "resume", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "go on from a checkpoint" },
-	{ .name = "allow-changed", .type = RN_OPT_FLAG,
+	{ .name = "allow-changed", .type = RN_OPT_FLAG, .flags = RN_CLI_BRIEF,
 	  .help = "resume even where data, plan or build differ" },
 	{ .name = "weights-in", .type = RN_OPT_STRING, .meta = "DIR",
 	  .help = "begin with these: a model, or a folder of .npy" },
@@ -60,12 +64,16 @@ static const struct rn_opt opts[] = {
 	{ .name = "placement", .type = RN_OPT_CHOICE, .meta = "KIND", .dflt = "fused",
 	  .choices = "fused|staged", .help = "one process, or one for each stage" },
 	{ .name = "stages", .type = RN_OPT_INT, .meta = "N", .help = "at most N stage processes" },
+	{ .name = "device-map", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_BRIEF,
+	  .meta = "STAGE=DEVICE,...", .help = "put these stages on other devices" },
 	{ .name = "stage-timeout", .type = RN_OPT_NUMBER, .flags = RN_CLI_BRIEF, .meta = "SECONDS",
 	  .dflt = "60", .help = "give up a stage that does nothing for so long" },
 	{ .name = "retry", .type = RN_OPT_INT, .meta = "N",
 	  .help = "when a stage is lost, go on from the last checkpoint" },
 	{ .name = "log", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "a JSON line for each epoch" },
+	{ .name = "log-every", .type = RN_OPT_INT, .flags = RN_CLI_BRIEF, .meta = "N",
+	  .help = "only for every Nth, and the last" },
 	{ .name = "json", .type = RN_OPT_FLAG, .help = "print the result as one JSON object" },
 	{ .name = "tag", .type = RN_OPT_LIST, .flags = RN_CLI_BRIEF | RN_OPT_MULTI | RN_CLI_RAW,
 	  .meta = "KEY=VALUE", .help = "add a member to that object" },
@@ -242,6 +250,7 @@ static int load_plan(const struct rn_cli *c, struct rn_planned *p, struct rn_err
 	enum rn_plan_kind kind;
 	int rc;
 
+	RN_TRY(rn_plan_set_most(c, &s, e));
 	RN_GOTO(done, rn_cli_list(c, "set", &s.set, &s.nset, e));
 	RN_GOTO(done, rn_cli_list(c, "source", &s.source, &s.nsource, e));
 	RN_GOTO(done, rn_plan_kind(&c->in[0], &kind, e));
@@ -322,6 +331,12 @@ static void catch_signals(void)
 			sigaction(signals[i], &act, NULL);
 }
 
+/* A parent may have left SIGCHLD ignored: then the system forgets of a stage that it ended. */
+static void reset_sigchld(void)
+{
+	signal(SIGCHLD, SIG_DFL);
+}
+
 /* End as the signal would have ended us, for the shell to see. */
 static void die_of_signal(void)
 {
@@ -369,6 +384,18 @@ static void summary(const struct rn_plan *p, const json_t *r, struct rn_str *out
 		    json_string_value(json_object_get(r, "bits")));
 }
 
+/* Is a prediction on standard output? */
+static bool pred_there(const struct rn_plan *p)
+{
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		const char *to = p->runs[i].kind == RN_RUN_PRED ? rn_run_string(&p->runs[i], "to") : NULL;
+
+		if (to && !strcmp(to, "-"))
+			return true;
+	}
+	return false;
+}
+
 static int print_result(const struct rn_cli *c, const struct rn_plan *p, const json_t *result,
 			struct rn_err *e)
 {
@@ -377,7 +404,7 @@ static int print_result(const struct rn_cli *c, const struct rn_plan *p, const j
 	bool model_there = json_object_get(c->common, "output") && !strcmp(c->output, "-");
 	int rc;
 
-	if (model_there && !rn_cli_flag(c, "json"))
+	if ((model_there || pred_there(p)) && !rn_cli_flag(c, "json"))
 		return 0;
 	if (rn_cli_flag(c, "json")) {
 		rn_json_print(result, 0, &text);
@@ -505,6 +532,7 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 		.save_weights = rn_cli_string(c, "weights-out"),
 		.output_dir = rn_cli_string(c, "output-dir"),
 		.log = rn_cli_string(c, "log"),
+		.log_every = (uint64_t)rn_cli_int(c, "log-every"),
 		.checkpoint = rn_cli_string(c, "checkpoint"),
 		.checkpoint_every = (uint64_t)rn_cli_int(c, "checkpoint-every"),
 		.resume = rn_cli_string(c, "resume"),
@@ -525,7 +553,10 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 		conf.progress = draw;
 		conf.progress_arg = &meter;
 	}
-	rc = rn_train(&conf, &result, e);
+	rc = rn_cli_list(c, "device-map", &conf.device_map, &conf.ndevice_map, e);
+	if (!rc)
+		rc = rn_train(&conf, &result, e);
+	free((void *)(uintptr_t)conf.device_map);
 	json_decref(history);
 	erase(&meter);
 	stats.seconds = rn_now() - begin;
@@ -542,11 +573,23 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 	return rc;
 }
 
+/* What is about processes would silently do nothing where there is one. */
+static int check_staged(const struct rn_cli *c, struct rn_err *e)
+{
+	static const char *const names[] = { "stages", "device-map", "stage-timeout", "retry" };
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (json_object_get(c->opt, names[i]) &&
+		    strcmp(rn_cli_string(c, "placement"), "staged"))
+			return rn_err_set(e, RN_EUSAGE, "--%s wants --placement staged", names[i]);
+	return 0;
+}
+
 /* Counts are from 1 on; where one was not given it is 0, and means what train.h says. */
 static int check_counts(const struct rn_cli *c, struct rn_err *e)
 {
 	static const char *const names[] = { "runs", "val-every", "checkpoint-every", "stages",
-					     "retry" };
+					     "retry", "log-every" };
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		long long v = rn_cli_int(c, names[i]);
@@ -557,6 +600,7 @@ static int check_counts(const struct rn_cli *c, struct rn_err *e)
 	}
 	if (!(rn_cli_number(c, "stage-timeout") >= 0))
 		return rn_err_set(e, RN_EUSAGE, "--stage-timeout must not be below 0");
+	RN_TRY(check_staged(c, e));
 	if (rn_cli_int(c, "checkpoint-every") && !rn_cli_string(c, "checkpoint"))
 		return rn_err_set(e, RN_EUSAGE, "--checkpoint-every wants --checkpoint FILE");
 	if (rn_cli_flag(c, "allow-changed") && !rn_cli_string(c, "resume"))
@@ -588,6 +632,18 @@ static int check_val(const struct rn_cli *c, const struct rn_plan *p, struct rn_
 	return 0;
 }
 
+/* Standard output is for one thing. */
+static int check_stdout(const struct rn_cli *c, const struct rn_plan *p, struct rn_err *e)
+{
+	if (!pred_there(p))
+		return 0;
+	if (rn_cli_flag(c, "json"))
+		return rn_err_set(e, RN_EUSAGE, "a prediction to \"-\" and --json both write to standard output");
+	if (json_object_get(c->common, "output") && !strcmp(c->output, "-"))
+		return rn_err_set(e, RN_EUSAGE, "a prediction to \"-\" and -o - both write to standard output");
+	return 0;
+}
+
 static int print_schema(const struct rn_cli *c, struct rn_err *e)
 {
 	struct rn_str text = RN_STR_INIT;
@@ -615,11 +671,23 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 	RN_GOTO(done, tags(c, &tag, e));
 	RN_GOTO(done, load_plan(c, &p, e));
 	RN_GOTO(done, check_val(c, p.plan, e));
+	RN_GOTO(done, check_stdout(c, p.plan, e));
 	rc = train(c, &p, tag, e);
 done:
 	json_decref(tag);
 	rn_planned_fini(&p);
 	return rc;
+}
+
+/* Is this the descriptor of a link to a coordinator? */
+static int check_link(long long fd, struct rn_err *e)
+{
+	struct stat st;
+
+	if (fd >= 0 && fd <= INT_MAX && !fstat((int)fd, &st) && S_ISSOCK(st.st_mode))
+		return 0;
+	return rn_err_set(e, RN_EUSAGE, "--stage is for processes of --placement staged, which start "
+			  "with a socket there: descriptor %lld is none", fd);
 }
 
 int main(int argc, char **argv)
@@ -628,7 +696,7 @@ int main(int argc, char **argv)
 	const struct rn_tool tool = {
 		.name = "rn-train",
 		.what = "train the network of a spec, or of a pipeline that ends in a loss",
-		.usage = "[SPEC.json|LOSS]",
+		.usage = "[PROGRAM.relnn|SPEC.json|LOSS]",
 		.examples = examples,
 		.see_also = "rn-loss(1), rn-predict(1), rn-eval(1), rn-explain(1)",
 		RN_CLI_OPTS(opts),
@@ -644,10 +712,13 @@ int main(int argc, char **argv)
 	int rc;
 
 	rn_cli_begin(&c, &tool, argc, argv);
-	if (json_object_get(c.opt, "stage"))
-		rc = rn_stage_main((int)rn_cli_int(&c, "stage"));
-	else
+	reset_sigchld();
+	if (!json_object_get(c.opt, "stage"))
 		return rn_cli_end(&c, run(&c, &e), &e);
+	rc = check_link(rn_cli_int(&c, "stage"), &e);
+	if (rc)
+		return rn_cli_end(&c, rc, &e);
+	rc = rn_stage_main((int)rn_cli_int(&c, "stage"));
 	(void)rn_cli_end(&c, 0, &e);
 	return rc;
 }

@@ -33,6 +33,14 @@ static void cuda_free(struct rn_backend *b, void *p)
 	rn_cuda_pool_free(&rn_cuda_of(b)->pool, p);
 }
 
+int rn_cuda_late(const struct rn_cuda *c, int rc, struct rn_err *e)
+{
+	if (rc != RN_EDEV || c->waiting)
+		return rc;
+	return rn_err_prefix(e, rc, "in work that was under way (RN_CUDA_GRAPH=0 tells in which "
+				    "stage)");
+}
+
 /* The next piece of pinned memory, when the device has done with it. */
 static int next_stage(struct rn_cuda *c, struct rn_cuda_stage **out, struct rn_err *e)
 {
@@ -45,11 +53,8 @@ static int next_stage(struct rn_cuda *c, struct rn_cuda_stage **out, struct rn_e
 	return 0;
 }
 
-static int cuda_copy_in(struct rn_backend *b, void *dst, const void *host, size_t n,
-			struct rn_err *e)
+static int send(struct rn_cuda *c, void *dst, const void *host, size_t n, struct rn_err *e)
 {
-	struct rn_cuda *c = rn_cuda_of(b);
-
 	RN_TRY(rn_cuda_use(c, e));
 	for (size_t i = 0; i < n; i += STAGE_BYTES) {
 		size_t len = n - i < STAGE_BYTES ? n - i : STAGE_BYTES;
@@ -64,11 +69,15 @@ static int cuda_copy_in(struct rn_backend *b, void *dst, const void *host, size_
 	return 0;
 }
 
-/* The piece before is taken while the device fills this one. */
-static int cuda_copy_out(struct rn_backend *b, void *host, const void *src, size_t n,
-			 struct rn_err *e)
+static int cuda_copy_in(struct rn_backend *b, void *dst, const void *host, size_t n,
+			struct rn_err *e)
 {
-	struct rn_cuda *c = rn_cuda_of(b);
+	return rn_cuda_late(rn_cuda_of(b), send(rn_cuda_of(b), dst, host, n, e), e);
+}
+
+/* The piece before is taken while the device fills this one. */
+static int take(struct rn_cuda *c, void *host, const void *src, size_t n, struct rn_err *e)
+{
 	struct rn_cuda_stage *before = NULL;
 	size_t at = 0, ready = 0; /* asked for; of the piece before */
 
@@ -94,10 +103,33 @@ static int cuda_copy_out(struct rn_backend *b, void *host, const void *src, size
 	return 0;
 }
 
+static int cuda_copy_out(struct rn_backend *b, void *host, const void *src, size_t n,
+			 struct rn_err *e)
+{
+	return rn_cuda_late(rn_cuda_of(b), take(rn_cuda_of(b), host, src, n, e), e);
+}
+
+static int wait(struct rn_cuda *c, struct rn_err *e)
+{
+	RN_TRY(rn_cuda_use(c, e));
+	RN_CUDA(e, cudaStreamSynchronize(c->stream));
+	return 0;
+}
+
 static int cuda_sync(struct rn_backend *b, struct rn_err *e)
 {
+	return rn_cuda_late(rn_cuda_of(b), wait(rn_cuda_of(b), e), e);
+}
+
+/* What is kept for later can be had, too. */
+static int cuda_memory(struct rn_backend *b, uint64_t *left, uint64_t *total, struct rn_err *e)
+{
+	size_t n, all;
+
 	RN_TRY(rn_cuda_use(rn_cuda_of(b), e));
-	RN_CUDA(e, cudaStreamSynchronize(rn_cuda_of(b)->stream));
+	RN_CUDA(e, cudaMemGetInfo(&n, &all));
+	*left = n + rn_cuda_pool_kept(&rn_cuda_of(b)->pool);
+	*total = all;
 	return 0;
 }
 
@@ -164,6 +196,21 @@ static int cuda_run(struct rn_backend *b, const struct rn_kargs *a, enum rn_dtyp
 	return rc;
 }
 
+static uint64_t cuda_peak(const struct rn_backend *b)
+{
+	return ((const struct rn_cuda *)b)->pool.peak;
+}
+
+static int cuda_math(struct rn_backend *b, enum rn_math m, struct rn_err *e)
+{
+	return rn_cuda_set_math(rn_cuda_of(b), m, e);
+}
+
+static const char *cuda_note(struct rn_backend *b)
+{
+	return rn_cuda_fuse_note(rn_cuda_of(b)->fuse);
+}
+
 /* ---- opening -------------------------------------------------------------------------------------- */
 
 /* What is missing, where there is no device to open. */
@@ -214,6 +261,7 @@ static int open_device(struct rn_cuda *c, struct rn_err *e)
 	RN_TRY(check_device(c, e));
 	RN_TRY(rn_cuda_use(c, e));
 	RN_TRY(rn_cuda_fuse_new(&c->fuse, e));
+	RN_TRY(rn_cuda_rel_new(c, e));
 	RN_CUDA(e, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking));
 	for (unsigned i = 0; i < RN_CUDA_STAGES; i++)
 		RN_CUDA(e, cudaEventCreateWithFlags(&c->stage[i].done, cudaEventDisableTiming));
@@ -236,6 +284,7 @@ static void cuda_close(struct rn_backend *b)
 	if (c->blas)
 		(void)cublasDestroy(c->blas);
 	rn_cuda_fuse_free(c->fuse);
+	rn_cuda_rel_free(c->rel);
 	rn_cuda_pool_fini(&c->pool);
 	for (unsigned i = 0; i < RN_CUDA_STAGES; i++) {
 		if (c->stage[i].done)
@@ -255,7 +304,7 @@ static void cuda_close(struct rn_backend *b)
 
 int rn_cuda_backend(unsigned ordinal, struct rn_backend **out, struct rn_err *e)
 {
-	const char *pool = getenv("RN_CUDA_POOL");
+	const char *pool = getenv("RN_CUDA_POOL"), *graph = getenv("RN_CUDA_GRAPH");
 	struct rn_cuda *c;
 	int rc;
 
@@ -263,6 +312,7 @@ int rn_cuda_backend(unsigned ordinal, struct rn_backend **out, struct rn_err *e)
 	c->ordinal = (int)ordinal;
 	snprintf(c->name, sizeof c->name, "cuda:%u", ordinal);
 	c->pool.single = pool && !strcmp(pool, "0");
+	c->waiting = graph && !strcmp(graph, "0");
 	c->backend = (struct rn_backend){
 		.size = sizeof(struct rn_backend),
 		.abi = RN_BACKEND_ABI,
@@ -279,7 +329,14 @@ int rn_cuda_backend(unsigned ordinal, struct rn_backend **out, struct rn_err *e)
 		.list_new = rn_cuda_list_new,
 		.list_run = rn_cuda_list_run,
 		.list_free = rn_cuda_list_free,
+		.list_epochs = rn_cuda_list_epochs,
+		.list_failed = rn_cuda_list_failed,
+		.memory = cuda_memory,
+		.peak = cuda_peak,
+		.math = cuda_math,
+		.note = cuda_note,
 	};
+	rn_cuda_share(&c->backend);
 	rc = open_device(c, e);
 	if (rc)
 		cuda_close(&c->backend);

@@ -130,7 +130,8 @@ static bool load(struct rn_cuda_fuse *f, const void *image)
 	for (size_t i = f->built; i < f->n; i++)
 		f->kernels[i].fn = NULL;
 	(void)cudaGetLastError(); /* it is told here */
-	rn_str_addf(&f->note, "kernels cannot be loaded: %s", cudaGetErrorString(rc));
+	rn_str_addf(&f->note, "%zu elementwise programs are interpreted: kernels cannot be loaded: %s",
+		    f->n - f->built, cudaGetErrorString(rc));
 	return false;
 }
 
@@ -161,8 +162,8 @@ static int make(struct rn_cuda_fuse *f, unsigned arch, struct rn_err *e)
 		rn_str_addf(&f->note, "%zu kernels compiled", n);
 		rn_fuse_cache_write(&key, image, size);
 	} else if (rc) {
-		rn_str_addf(&f->note, "%s; elementwise programs are interpreted\n%s", why.msg,
-			    log.failed ? "" : log.s);
+		rn_str_addf(&f->note, "%zu elementwise programs are interpreted: %s%s%s", n, why.msg,
+			    log.len ? "\n" : "", log.failed ? "" : log.s);
 	}
 	rc = rc == RN_ENOMEM ? rn_err_set(e, RN_ENOMEM, "%s", why.msg) : 0;
 out:
@@ -180,8 +181,11 @@ int rn_cuda_fuse_build(struct rn_cuda_fuse *f, struct rn_err *e)
 	if (f->built == f->n)
 		return 0;
 	RN_TRY(rn_grow(&f->libs, &f->cap_libs, f->nlibs + 1, sizeof *f->libs, "kernels", e));
+	if (f->note.len)
+		rn_str_add(&f->note, "; ");
 	if (arch_of_device(&arch))
-		rn_str_add(&f->note, "the device does not say what it is");
+		rn_str_addf(&f->note, "%zu elementwise programs are interpreted: the device does not "
+			    "say what it is", f->n - f->built);
 	else
 		rc = make(f, arch, e);
 	f->built = f->n;

@@ -65,7 +65,8 @@ RN_MUST_CHECK int rn_cuda_fuse_add(struct rn_cuda_fuse *f, const struct rn_cuda_
 				   uint32_t *kernel, struct rn_err *e);
 /* Make those that were added since, for the device that is in use. */
 RN_MUST_CHECK int rn_cuda_fuse_build(struct rn_cuda_fuse *f, struct rn_err *e);
-/* What was made, from where, and what failed, since the last time it was asked; "": nothing. */
+/* How many kernels were made, from where, and how many programs are interpreted, and why, since the
+ * last time it was asked; "": nothing. */
 const char *rn_cuda_fuse_note(struct rn_cuda_fuse *f);
 /* As rn_cuda_elem, and with g rn_cuda_segelem, by the kernel where there is one.  m is what
  * the kernel was added for. */

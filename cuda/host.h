@@ -9,6 +9,7 @@
 #ifndef RN_CUDA_HOST_H
 #define RN_CUDA_HOST_H
 
+#include "../lib/base/accel.h"
 #include "../lib/dev/backend.h"
 #include "fuse.h"
 #include "kernels.h"
@@ -51,6 +52,10 @@ struct rn_cuda_pool {
 RN_MUST_CHECK int rn_cuda_pool_alloc(struct rn_cuda_pool *p, size_t size, void **out,
 				     struct rn_err *e);
 void rn_cuda_pool_free(struct rn_cuda_pool *p, void *mem);
+/* Give back the chunks that hold nothing; was there one? */
+bool rn_cuda_pool_trim(struct rn_cuda_pool *p);
+/* Bytes that are kept for later. */
+size_t rn_cuda_pool_kept(const struct rn_cuda_pool *p);
 void rn_cuda_pool_fini(struct rn_cuda_pool *p);
 
 /* ---- the device (backend.c) ------------------------------------------------------------------ */
@@ -64,7 +69,10 @@ struct rn_cuda {
 	cudaStream_t stream;
 	struct rn_cuda_pool pool;
 	cublasHandle_t blas; /* NULL until a product wants it */
+	enum rn_math math;
+	bool waiting;        /* RN_CUDA_GRAPH=0: no graphs, and each instruction is waited for */
 	struct rn_cuda_fuse *fuse;
+	struct rn_cuda_rel *rel; /* NULL: RN_CUDA_REL=0 */
 	void *workspace;     /* its own, of a fixed size: the same sums in every run */
 	/* Pinned memory that copies go through. */
 	struct rn_cuda_stage {
@@ -85,6 +93,8 @@ static inline struct rn_cuda *rn_cuda_of(struct rn_backend *b)
 {
 	return (struct rn_cuda *)b;
 }
+/* An error of a call that waits is of work launched before: say how to learn which. */
+int rn_cuda_late(const struct rn_cuda *c, int rc, struct rn_err *e);
 /* The device is a property of the calling thread. */
 RN_MUST_CHECK int rn_cuda_use(const struct rn_cuda *c, struct rn_err *e);
 /* Slots of at least so many bytes; waits for those in flight. */
@@ -102,6 +112,7 @@ RN_EXPORT int rn_cuda_backend(unsigned ordinal, struct rn_backend **out, struct 
 struct rn_cuda_op {
 	const struct rn_kargs *a;
 	const double *f;           /* device: scalars of an optimizer step */
+	const struct rn_cuda_live *live;
 	struct rn_cuda_segs segs;  /* of those that sum over segments */
 	struct rn_cuda_elem *elem; /* of elementwise ones */
 	uint32_t kernel;           /* made for it (fuse.h); RN_NONE: none yet */
@@ -111,6 +122,8 @@ size_t rn_cuda_op_scratch(const struct rn_kargs *a);
 /* Does it read scalars, does it sum over segments? */
 bool rn_cuda_op_steps(const struct rn_inst *i);
 bool rn_cuda_op_sums(const struct rn_inst *i);
+/* What products that are cuBLAS's do from now on. */
+RN_MUST_CHECK int rn_cuda_set_math(struct rn_cuda *c, enum rn_math m, struct rn_err *e);
 /* A product for cuBLAS: by sizes alone. */
 bool rn_cuda_op_wide(const struct rn_prog *p, const struct rn_inst *i);
 /* The elementwise program of a->inst; *out owned, NULL for other instructions. */
@@ -120,12 +133,25 @@ RN_MUST_CHECK int rn_cuda_op_elem(const struct rn_kargs *a, const struct rn_cuda
 RN_MUST_CHECK int rn_cuda_op_launch(struct rn_cuda *c, const struct rn_cuda_op *o,
 				    struct rn_err *e);
 
+/* ---- relational work (rel.c) ------------------------------------------------------------------ */
+
+/* Sets c->rel, and the backend's accel; to be freed before the device is left. */
+RN_MUST_CHECK int rn_cuda_rel_new(struct rn_cuda *c, struct rn_err *e);
+void rn_cuda_rel_free(struct rn_cuda_rel *r); /* NULL is fine */
+
 /* ---- programs (list.c) ------------------------------------------------------------------------- */
 
 int rn_cuda_list_new(struct rn_backend *b, const struct rn_kargs *args, uint32_t n,
 		     enum rn_dtype t, struct rn_list **out, struct rn_err *e);
 int rn_cuda_list_run(struct rn_list *l, uint32_t from, uint32_t to, uint32_t epoch,
 		     struct rn_err *e);
+int rn_cuda_list_epochs(struct rn_list *l, struct rn_window *w, struct rn_err *e);
+uint32_t rn_cuda_list_failed(const struct rn_list *l);
 void rn_cuda_list_free(struct rn_list *l);
+
+/* ---- other processes (share.c) ------------------------------------------------------------------ */
+
+/* What is shared with them, into the table. */
+void rn_cuda_share(struct rn_backend *b);
 
 #endif

@@ -27,9 +27,12 @@ extern "C" {
 
 #define RN_CUDA_NO_ROW 0xFFFFFFFFu
 
-/* In device memory, written before each run of a list. */
+/* In device memory, written before each run of a list, and before a window of epochs, of which
+ * the kernels below write it themselves. */
 struct rn_cuda_live {
 	uint32_t epoch;
+	uint32_t halt;        /* 1: a loss was not finite, so steps change nothing */
+	uint32_t first, turn; /* of a window: its first epoch, and how many have begun */
 };
 
 /* How the sums over segments are cut, found once when a list is made, on the host: segments of
@@ -171,11 +174,24 @@ cudaError_t rn_cuda_add_bias(cudaStream_t s, float *out, const float *b, uint32_
 
 /* ---- optimizer steps (step.cu): lib/dev/prog.h has the scalars f, here in device memory -- */
 
+/* Both leave everything as it is where live->halt is set. */
 cudaError_t rn_cuda_adam(cudaStream_t s, float *p, const float *grad, float *m, float *v,
-			 uint32_t n, const double *f, int decoupled);
+			 uint32_t n, const double *f, const struct rn_cuda_live *live,
+			 int decoupled);
 /* buf NULL: no momentum. */
 cudaError_t rn_cuda_sgd(cudaStream_t s, float *p, const float *grad, float *buf, uint32_t n,
-			const double *f);
+			const double *f, const struct rn_cuda_live *live);
+
+/* ---- epochs without the host (step.cu) --------------------------------------------------- */
+
+/* An epoch of a window begins: live->epoch = first + turn, f [n] = row `turn` of table [][n], and
+ * then the turn is counted. */
+cudaError_t rn_cuda_turn(cudaStream_t s, struct rn_cuda_live *live, double *f, uint32_t n,
+			 const double *table);
+/* Its loss is known: losses[turn] of the turn that began last, and live->halt where it is not
+ * finite. */
+cudaError_t rn_cuda_gate(cudaStream_t s, struct rn_cuda_live *live, const float *loss,
+			 float *losses);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * From a primitive to what runs it: one table.  Products of two wide sides are cuBLAS's,
- * in float throughout; the others are RN's own kernels.
+ * in float throughout unless --math says otherwise; the others are RN's own kernels.
  */
 #include "host.h"
 
@@ -226,6 +226,15 @@ bool rn_cuda_op_wide(const struct rn_prog *p, const struct rn_inst *i)
 	       k <= INT32_MAX && m <= INT32_MAX;
 }
 
+int rn_cuda_set_math(struct rn_cuda *c, enum rn_math m, struct rn_err *e)
+{
+	c->math = m;
+	if (c->blas)
+		RN_CUBLAS(e, cublasSetMathMode(c->blas, m == RN_MATH_F32 ? CUBLAS_PEDANTIC_MATH :
+									   CUBLAS_DEFAULT_MATH));
+	return 0;
+}
+
 /* Made when the first product wants it, which no epoch waits for: lists ask before they run. */
 static int open_blas(struct rn_cuda *c, struct rn_err *e)
 {
@@ -236,20 +245,37 @@ static int open_blas(struct rn_cuda *c, struct rn_err *e)
 	RN_TRY(rn_cuda_pool_alloc(&c->pool, WORKSPACE, &c->workspace, e));
 	RN_CUBLAS(e, cublasSetWorkspace(c->blas, c->workspace, WORKSPACE));
 	RN_CUBLAS(e, cublasSetAtomicsMode(c->blas, CUBLAS_ATOMICS_NOT_ALLOWED));
-	RN_CUBLAS(e, cublasSetMathMode(c->blas, CUBLAS_PEDANTIC_MATH));
+	return rn_cuda_set_math(c, c->math, e);
+}
+
+/* out [n, m] by rows = op(x)·op(w) with inner length k.  cuBLAS counts down columns: it is told
+ * outᵀ = op(w)ᵀ·op(x)ᵀ. */
+static int multiply(struct rn_cuda *c, cublasOperation_t tw, cublasOperation_t tx, int m, int n,
+		    int k, const float *w, int ldw, const float *x, int ldx, float *out,
+		    struct rn_err *e)
+{
+	const float one = 1, zero = 0;
+
+	RN_TRY(open_blas(c, e));
+	if (c->math == RN_MATH_F32)
+		RN_CUBLAS(e, cublasSgemm(c->blas, tw, tx, m, n, k, &one, w, ldw, x, ldx, &zero, out,
+					 m));
+	else
+		RN_CUBLAS(e, cublasGemmEx(c->blas, tw, tx, m, n, k, &one, w, CUDA_R_32F, ldw, x,
+					  CUDA_R_32F, ldx, &zero, out, CUDA_R_32F, m,
+					  c->math == RN_MATH_BF16 ? CUBLAS_COMPUTE_32F_FAST_16BF :
+								    CUBLAS_COMPUTE_32F_FAST_TF32,
+					  CUBLAS_GEMM_DEFAULT));
 	return 0;
 }
 
-/* cuBLAS counts down columns: it is told outᵀ = op(W)ᵀ·xᵀ. */
 static int wide_gemm(struct rn_cuda *c, const struct rn_kargs *a, struct rn_err *e)
 {
 	bool trans = a->inst->flags & RN_F_TRANS;
 	int n = (int)out_of(a)->rows, k = (int)in_of(a, 0)->width, m = (int)out_of(a)->width;
-	const float one = 1, zero = 0;
 
-	RN_TRY(open_blas(c, e));
-	RN_CUBLAS(e, cublasSgemm(c->blas, trans ? CUBLAS_OP_T : CUBLAS_OP_N, CUBLAS_OP_N, m, n, k,
-				 &one, a->in[1], trans ? k : m, a->in[0], k, &zero, a->out, m));
+	RN_TRY(multiply(c, trans ? CUBLAS_OP_T : CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, a->in[1],
+			trans ? k : m, a->in[0], k, a->out, e));
 	if (a->in[2])
 		RN_CUDA(e, rn_cuda_add_bias(c->stream, a->out, a->in[2], (uint32_t)n, (uint32_t)m));
 	return 0;
@@ -271,17 +297,14 @@ static int run_gemm_tn(struct rn_cuda *c, const struct rn_cuda_op *o, struct rn_
 {
 	const struct rn_kargs *a = o->a;
 	uint32_t n = in_of(a, 0)->rows, k = in_of(a, 0)->width, m = in_of(a, 1)->width;
-	const float one = 1, zero = 0;
 
 	if (!rn_cuda_op_wide(a->prog, a->inst)) {
 		RN_CUDA(e, rn_cuda_gemm_tn(c->stream, a->out, a->in[0], a->in[1], n, k, m,
 					   a->scratch));
 		return 0;
 	}
-	RN_TRY(open_blas(c, e));
-	RN_CUBLAS(e, cublasSgemm(c->blas, CUBLAS_OP_N, CUBLAS_OP_T, (int)m, (int)k, (int)n, &one,
-				 a->in[1], (int)m, a->in[0], (int)k, &zero, a->out, (int)m));
-	return 0;
+	return multiply(c, CUBLAS_OP_N, CUBLAS_OP_T, (int)m, (int)k, (int)n, a->in[1], (int)m,
+			a->in[0], (int)k, a->out, e);
 }
 
 static size_t scratch_gemm_tn(const struct rn_kargs *a)
@@ -454,7 +477,8 @@ static int run_adam(struct rn_cuda *c, const struct rn_cuda_op *o, struct rn_err
 	const struct rn_kargs *a = o->a;
 
 	RN_CUDA(e, rn_cuda_adam(c->stream, a->out, a->in[1], slot(a, 2), slot(a, 3),
-				out_of(a)->width, o->f, (a->inst->flags & RN_F_DECOUPLED) != 0));
+				out_of(a)->width, o->f, o->live,
+				(a->inst->flags & RN_F_DECOUPLED) != 0));
 	return 0;
 }
 
@@ -463,7 +487,7 @@ static int run_sgd(struct rn_cuda *c, const struct rn_cuda_op *o, struct rn_err 
 	const struct rn_kargs *a = o->a;
 
 	RN_CUDA(e, rn_cuda_sgd(c->stream, a->out, a->in[1], a->inst->nin > 2 ? slot(a, 2) : NULL,
-			       out_of(a)->width, o->f));
+			       out_of(a)->width, o->f, o->live));
 	return 0;
 }
 

@@ -4,6 +4,9 @@
  * changes from run to run (the epoch, the scalars of optimizer steps) goes to the
  * device in one small copy before them.  A range that is run a second time is
  * captured as a CUDA graph, and from then on replayed.
+ *
+ * A window of epochs needs no copy between them: the scalars of all are sent before it,
+ * k_turn puts those of the next epoch where the steps read them, and k_gate keeps the loss.
  */
 #include "host.h"
 
@@ -24,19 +27,31 @@ struct range {
 	cudaGraphExec_t graph; /* NULL: not yet */
 };
 
+/* Epochs that the host does not come between. */
+struct window {
+	bool ran;              /* an epoch, launch by launch */
+	uint32_t gate;
+	cudaGraphExec_t graph; /* of one epoch */
+	double *table;         /* device: [RN_WINDOW][steps * SCALARS] */
+	float *losses;         /* device: [RN_WINDOW] */
+};
+
 struct rn_list {
 	struct rn_cuda *c;
 	uint32_t n;
 	struct rn_cuda_op *ops;
-	void *live;         /* device: struct rn_cuda_live, then the scalars */
+	struct rn_cuda_live *live; /* device; behind it the scalars */
 	char *now, *before; /* what is to be there, and what is */
 	size_t live_bytes;
+	uint32_t nscalars;
+	uint32_t failed;    /* instruction at which the last run did; RN_NONE: not known */
 	bool sent;
 	bool fused; /* kernels were made for its elementwise programs */
 	struct table *tables;
 	size_t ntables;
 	struct range *ranges;
 	size_t nranges;
+	struct window window;
 };
 
 /* ---- segments ----------------------------------------------------------------------------- */
@@ -127,22 +142,29 @@ static int prepare_live(struct rn_list *l, const struct rn_kargs *args, struct r
 
 	for (uint32_t i = 0; i < l->n; i++)
 		steps += rn_cuda_op_steps(args[i].inst);
+	l->nscalars = (uint32_t)(steps * SCALARS);
 	l->live_bytes = LIVE_BYTES + steps * SCALARS * sizeof(double);
 	RN_TRY(rn_calloc(1, l->live_bytes, "scalars for the device", &l->now, e));
 	RN_TRY(rn_calloc(1, l->live_bytes, "scalars for the device", &l->before, e));
-	RN_TRY(b->alloc(b, l->live_bytes, &l->live, e));
+	RN_TRY(b->alloc(b, l->live_bytes, (void **)&l->live, e));
 	return rn_cuda_ring_grow(l->c, l->live_bytes, e);
+}
+
+static double *scalars(const struct rn_list *l)
+{
+	return (double *)((char *)l->live + LIVE_BYTES);
 }
 
 static int prepare_ops(struct rn_list *l, const struct rn_kargs *args, struct rn_err *e)
 {
-	const double *f = (const double *)((const char *)l->live + LIVE_BYTES);
+	const double *f = scalars(l);
 
 	for (uint32_t i = 0; i < l->n; i++) {
 		struct rn_cuda_op *o = &l->ops[i];
 
 		o->a = &args[i];
 		o->kernel = RN_NONE;
+		o->live = l->live;
 		RN_TRY(rn_cuda_op_elem(o->a, l->live, &o->elem, e));
 		if (rn_cuda_op_sums(args[i].inst))
 			RN_TRY(prepare_sums(l, o, e));
@@ -187,8 +209,12 @@ void rn_cuda_list_free(struct rn_list *l)
 		return;
 	b = &l->c->backend;
 	(void)cudaSetDevice(l->c->ordinal);
-	if (l->nranges)
+	if (l->nranges || l->window.graph)
 		(void)cudaStreamSynchronize(l->c->stream); /* graphs may be in flight */
+	if (l->window.graph)
+		(void)cudaGraphExecDestroy(l->window.graph);
+	b->free(b, l->window.table);
+	b->free(b, l->window.losses);
 	for (size_t i = 0; i < l->nranges; i++)
 		if (l->ranges[i].graph)
 			(void)cudaGraphExecDestroy(l->ranges[i].graph);
@@ -228,13 +254,23 @@ static int send_live(struct rn_list *l, uint32_t epoch, struct rn_err *e)
 	return 0;
 }
 
+static int launch_one(struct rn_list *l, uint32_t i, struct rn_err *e)
+{
+	RN_TRY(rn_cuda_op_launch(l->c, &l->ops[i], e));
+	if (l->c->waiting)
+		RN_CUDA(e, cudaStreamSynchronize(l->c->stream));
+	return 0;
+}
+
 static int launch(struct rn_list *l, uint32_t from, uint32_t to, struct rn_err *e)
 {
 	for (uint32_t i = from; i < to; i++) {
-		int rc = rn_cuda_op_launch(l->c, &l->ops[i], e);
+		int rc = launch_one(l, i, e);
 
-		if (rc)
-			return rn_err_prefix(e, rc, "%s", rn_prim_name(l->ops[i].a->inst->op));
+		if (!rc)
+			continue;
+		l->failed = i;
+		return rn_err_prefix(e, rc, "%s", rn_prim_name(l->ops[i].a->inst->op));
 	}
 	return 0;
 }
@@ -254,7 +290,20 @@ static int fuse(struct rn_list *l, struct rn_err *e)
 	return rn_cuda_fuse_build(l->c->fuse, e);
 }
 
-static int capture(struct rn_list *l, struct range *r, struct rn_err *e)
+/* One epoch of a window: the instructions between the kernels that stand for the host. */
+static int launch_epoch(struct rn_list *l, struct rn_err *e)
+{
+	struct window *w = &l->window;
+
+	RN_CUDA(e, rn_cuda_turn(l->c->stream, l->live, scalars(l), l->nscalars, w->table));
+	RN_TRY(launch(l, 0, w->gate + 1, e));
+	RN_CUDA(e, rn_cuda_gate(l->c->stream, l->live, l->ops[w->gate].a->out, w->losses));
+	return launch(l, w->gate + 1, l->n, e);
+}
+
+/* r NULL: an epoch of a window. */
+static int capture(struct rn_list *l, const struct range *r, cudaGraphExec_t *exec,
+		   struct rn_err *e)
 {
 	cudaGraph_t graph = NULL;
 	cudaError_t err;
@@ -262,12 +311,12 @@ static int capture(struct rn_list *l, struct range *r, struct rn_err *e)
 
 	RN_TRY(fuse(l, e));
 	RN_CUDA(e, cudaStreamBeginCapture(l->c->stream, cudaStreamCaptureModeThreadLocal));
-	rc = launch(l, r->from, r->to, e);
+	rc = r ? launch(l, r->from, r->to, e) : launch_epoch(l, e);
 	err = cudaStreamEndCapture(l->c->stream, &graph); /* also where it failed */
 	if (!rc && err != cudaSuccess)
 		rc = rn_cuda_fail(e, err, "cudaStreamEndCapture");
 	if (!rc) {
-		err = cudaGraphInstantiate(&r->graph, graph, 0);
+		err = cudaGraphInstantiate(exec, graph, 0);
 		if (err != cudaSuccess)
 			rc = rn_cuda_fail(e, err, "cudaGraphInstantiate");
 	}
@@ -287,11 +336,20 @@ static struct range *find_range(struct rn_list *l, uint32_t from, uint32_t to)
 	return NULL;
 }
 
+/* A graph that cannot be launched, or fails at once: of which instruction is not known. */
+static int replay(struct rn_list *l, cudaGraphExec_t graph, struct rn_err *e)
+{
+	cudaError_t err = cudaGraphLaunch(graph, l->c->stream);
+
+	return err == cudaSuccess ? 0 : rn_cuda_late(l->c, rn_cuda_fail(e, err, "cudaGraphLaunch"), e);
+}
+
 int rn_cuda_list_run(struct rn_list *l, uint32_t from, uint32_t to, uint32_t epoch,
 		     struct rn_err *e)
 {
 	struct range *r;
 
+	l->failed = RN_NONE;
 	if (from >= to)
 		return 0;
 	if (to > l->n)
@@ -299,10 +357,74 @@ int rn_cuda_list_run(struct rn_list *l, uint32_t from, uint32_t to, uint32_t epo
 	RN_TRY(rn_cuda_use(l->c, e));
 	RN_TRY(send_live(l, epoch, e));
 	r = find_range(l, from, to);
-	if (!r)
+	if (r && l->c->waiting)
+		RN_TRY(fuse(l, e));
+	if (!r || l->c->waiting)
 		return launch(l, from, to, e);
 	if (!r->graph)
-		RN_TRY(capture(l, r, e));
-	RN_CUDA(e, cudaGraphLaunch(r->graph, l->c->stream));
+		RN_TRY(capture(l, r, &r->graph, e));
+	return replay(l, r->graph, e);
+}
+
+uint32_t rn_cuda_list_failed(const struct rn_list *l)
+{
+	return l->failed;
+}
+
+/* ---- windows -------------------------------------------------------------------------------------- */
+
+static int prepare_window(struct rn_list *l, const struct rn_window *w, struct rn_err *e)
+{
+	struct rn_backend *b = &l->c->backend;
+	struct window *to = &l->window;
+
+	if (w->gate >= l->n || !w->n || w->n > RN_WINDOW || (to->losses && w->gate != to->gate))
+		return rn_err_set(e, RN_EBUG, "%u epochs with a gate at instruction %u of %u", w->n,
+				  w->gate, l->n);
+	to->gate = w->gate;
+	if (!to->table)
+		RN_TRY(b->alloc(b, (size_t)RN_WINDOW * l->nscalars * sizeof *to->table,
+				(void **)&to->table, e));
+	if (!to->losses)
+		RN_TRY(b->alloc(b, RN_WINDOW * sizeof *to->losses, (void **)&to->losses, e));
+	return 0;
+}
+
+/* The first epoch is launched, so that all is loaded that a capture must not load. */
+static int run_epoch(struct rn_list *l, struct rn_err *e)
+{
+	struct window *to = &l->window;
+
+	if (to->ran && l->c->waiting)
+		RN_TRY(fuse(l, e));
+	if (!to->ran || l->c->waiting) {
+		to->ran = true;
+		return launch_epoch(l, e);
+	}
+	if (!to->graph)
+		RN_TRY(capture(l, NULL, &to->graph, e));
+	return replay(l, to->graph, e);
+}
+
+int rn_cuda_list_epochs(struct rn_list *l, struct rn_window *w, struct rn_err *e)
+{
+	const struct rn_cuda_live live = { .first = w->first };
+	struct rn_backend *b = &l->c->backend;
+	float loss[RN_WINDOW];
+
+	w->done = 0;
+	l->failed = RN_NONE;
+	RN_TRY(rn_cuda_use(l->c, e));
+	RN_TRY(prepare_window(l, w, e));
+	l->sent = false; /* the device writes there */
+	RN_TRY(b->copy_in(b, l->window.table, w->f, (size_t)w->n * l->nscalars * sizeof *w->f, e));
+	RN_TRY(rn_cuda_ring_send(l->c, l->live, &live, sizeof live, e));
+	for (uint32_t i = 0; i < w->n; i++)
+		RN_TRY(run_epoch(l, e));
+	RN_TRY(b->copy_out(b, loss, l->window.losses, w->n * sizeof *loss, e));
+	for (uint32_t i = 0; i < w->n; i++)
+		w->loss[i] = loss[i];
+	while (w->done < w->n && isfinite(loss[w->done]))
+		w->done++;
 	return 0;
 }

@@ -48,8 +48,7 @@ static void free_chunk(struct rn_cuda_chunk *k)
 	free(k);
 }
 
-/* Give back the chunks that hold nothing; was there one? */
-static bool trim(struct rn_cuda_pool *p)
+bool rn_cuda_pool_trim(struct rn_cuda_pool *p)
 {
 	bool any = false;
 
@@ -104,7 +103,8 @@ static int out_of_memory(const struct rn_cuda_pool *p, size_t size, struct rn_er
 	largest_text(p, largest, sizeof largest);
 	return rn_err_set(e, RN_ENOMEM,
 			  "device 'cuda': out of memory: %s are wanted, %s of %s are free; %s are "
-			  "in use here%s%s%s; smaller embeddings, or --device cpu, would help",
+			  "in use here%s%s%s; fewer rows, narrower embeddings, or --device cpu, would "
+			  "help",
 			  want, left, all, used, *largest ? " (the largest buffers: " : "", largest,
 			  *largest ? ")" : "");
 }
@@ -124,7 +124,7 @@ static int add_chunk(struct rn_cuda_pool *p, size_t size, bool whole, struct rn_
 	}
 	do
 		err = cudaMalloc((void **)&k->mem, size);
-	while (err == cudaErrorMemoryAllocation && trim(p));
+	while (err == cudaErrorMemoryAllocation && rn_cuda_pool_trim(p));
 	if (err != cudaSuccess) {
 		k->mem = NULL;
 		free_chunk(k);
@@ -197,6 +197,16 @@ int rn_cuda_pool_alloc(struct rn_cuda_pool *p, size_t size, void **out, struct r
 	return 0;
 }
 
+size_t rn_cuda_pool_kept(const struct rn_cuda_pool *p)
+{
+	size_t n = 0;
+
+	for (const struct rn_cuda_chunk *k = p->chunks; k; k = k->next)
+		for (const struct block *b = k->blocks; b; b = b->next)
+			n += b->used ? 0 : b->size;
+	return n;
+}
+
 static void join_next(struct block *b)
 {
 	struct block *n = b->next;
@@ -222,7 +232,7 @@ static void release(struct rn_cuda_pool *p, struct rn_cuda_chunk *k, size_t at)
 	if (before)
 		join_next(before);
 	if (p->single)
-		(void)trim(p);
+		(void)rn_cuda_pool_trim(p);
 }
 
 void rn_cuda_pool_free(struct rn_cuda_pool *p, void *mem)

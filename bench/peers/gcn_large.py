@@ -4,16 +4,16 @@
 
 usage: gcn_large.py DATA_DIR EPOCHS THREADS torch|pyg
 """
-from peer import arguments, ints, mask, table, torch, train
+from peer import DEVICE, arguments, ints, mask, table, torch, train
 
 import numpy
 import torch.nn.functional as F
 
 folder, epochs, more = arguments()
-node, edge = table(folder, "node"), table(folder, "edge")
-x, y = torch.from_numpy(numpy.load(f"{folder}/x.npy")), ints(node["label"])
+node = table(folder, "node")
+x, y = torch.from_numpy(numpy.load(f"{folder}/x.npy")).to(DEVICE), ints(node["label"])
 n, widths = len(y), [x.shape[1], 256, 256, int(y.max()) + 1]
-src, dst = ints(edge["src"]), ints(edge["dst"])
+src, dst = torch.from_numpy(numpy.load(f"{folder}/edge.npy")).to(DEVICE)
 training, test = mask(node["split"], "train"), mask(node["split"], "test")
 
 if more[0] == "pyg":

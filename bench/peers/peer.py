@@ -16,6 +16,17 @@ sys.dont_write_bytecode = True
 
 import torch  # noqa: E402
 
+# RN_PEER_DEVICE=cuda: tensors are made there unless told otherwise.
+DEVICE = os.environ.get("RN_PEER_DEVICE", "cpu")
+if DEVICE != "cpu":
+    torch.set_default_device(DEVICE)
+
+
+def settle():
+    """What was asked of the device is done."""
+    if DEVICE != "cpu":
+        torch.cuda.synchronize()
+
 
 def table(folder, name):
     """The columns of NAME.csv or NAME.csv.zst, as lists of text."""
@@ -63,6 +74,7 @@ def train(epochs, forward, loss_of, parameters, evaluate=None, each=None, **opti
         loss = loss_of(forward(True))
         loss.backward()
         opt.step()
+        settle()
         steps.append(time.perf_counter() - t)
         if each:
             with torch.no_grad():
@@ -75,4 +87,6 @@ def train(epochs, forward, loss_of, parameters, evaluate=None, each=None, **opti
     result.update(seconds_total=time.perf_counter() - START,
                   parameters=sum(p.numel() for g in opt.param_groups for p in g["params"]),
                   peak_bytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    if DEVICE != "cpu":
+        result["device_bytes"] = torch.cuda.max_memory_reserved()
     print(json.dumps(result))

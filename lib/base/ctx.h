@@ -13,6 +13,10 @@
 
 struct rn_team;
 
+/* How a device may round what it multiplies: not at all, to 10 bits of mantissa, to 7 (bfloat16);
+ * sums are of float always. */
+enum rn_math { RN_MATH_F32, RN_MATH_TF32, RN_MATH_BF16 };
+
 enum rn_log_level {
 	RN_LOG_WARN,  /* shown unless -q */
 	RN_LOG_INFO,  /* shown at -v     */
@@ -35,6 +39,7 @@ struct rn_ctx {
 	bool strict;         /* --strict: unmatched and NULL keys are errors */
 	uint32_t no_rewrite; /* --no-rewrite: bits of lib/plan/rewrite.h */
 	const char *device;  /* "cpu", "cuda:0", …; NULL: cpu */
+	enum rn_math math;   /* --math; the cpu has RN_MATH_F32 alone */
 };
 
 void rn_log(const struct rn_ctx *c, enum rn_log_level level, const char *fmt, ...) RN_PRINTF(3, 4);

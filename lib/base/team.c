@@ -47,6 +47,7 @@ struct rn_team {
 	unsigned threads, started; /* started: workers, without the caller */
 	unsigned limit;            /* 0: none */
 	bool tried;                /* to start the workers */
+	struct rn_accel *accel;
 	pthread_t *workers;
 };
 
@@ -169,6 +170,16 @@ void rn_team_free(struct rn_team *t)
 unsigned rn_team_threads(const struct rn_team *t)
 {
 	return t ? t->threads : 1;
+}
+
+void rn_team_accelerate(struct rn_team *t, struct rn_accel *a)
+{
+	t->accel = a;
+}
+
+struct rn_accel *rn_team_accel(const struct rn_team *t)
+{
+	return t ? t->accel : NULL;
 }
 
 void rn_team_enter(struct rn_team *t)

@@ -27,4 +27,10 @@ void rn_team_limit(struct rn_team *t, unsigned threads);
 void rn_team_run(struct rn_team *t, uint32_t parts, void (*fn)(void *arg, uint32_t part),
 		 void *arg);
 
+/* A device that helps with relational work (accel.h), borrowed; NULL, as at first: none.  It is
+ * given and taken while nobody uses the team. */
+struct rn_accel;
+void rn_team_accelerate(struct rn_team *t, struct rn_accel *a);
+struct rn_accel *rn_team_accel(const struct rn_team *t); /* of NULL: none */
+
 #endif

@@ -7,10 +7,12 @@
 #ifndef RN_BACKEND_H
 #define RN_BACKEND_H
 
+#include "../base/ctx.h"
 #include "prog.h"
 
 enum rn_dtype { RN_F32, RN_F64 };
 
+struct rn_accel;
 struct rn_blas;
 struct rn_list;
 
@@ -38,6 +40,22 @@ struct rn_kernel {
 	size_t (*scratch)(const struct rn_kargs *a);    /* NULL: none; sees sizes only */
 };
 
+/* Epochs first … first+n-1 of a program, which the host does not come between. */
+enum { RN_WINDOW = 256 };
+struct rn_window {
+	uint32_t first, n; /* n: 1 to RN_WINDOW */
+	uint32_t gate;     /* the instruction whose result, one number, is the loss */
+	const double *f;   /* [n][optimizer instructions][8]: their scalars, in their order */
+	double *loss;      /* [n], filled */
+	uint32_t done;     /* set: epochs that made their step; n, or loss[done] is not finite */
+};
+
+/* What names an allocation or an event to other processes. */
+struct rn_handle {
+	unsigned char bytes[64];
+};
+struct rn_event;
+
 struct rn_backend {
 	uint32_t size; /* sizeof(struct rn_backend) of who made it */
 	uint32_t abi;  /* RN_BACKEND_ABI */
@@ -49,9 +67,31 @@ struct rn_backend {
 	int (*copy_out)(struct rn_backend *b, void *host, const void *src, size_t n,
 			struct rn_err *e);
 	int (*sync)(struct rn_backend *b, struct rn_err *e);
-	/* Share an allocation with another process, and take one: (optional) */
-	int (*export_buf)(struct rn_backend *b, void *p, int *fd, struct rn_err *e);
-	int (*import_buf)(struct rn_backend *b, int fd, size_t size, void **out, struct rn_err *e);
+	/* Memory of the device that other processes see, too (all five or none; optional).  Only
+	 * what alloc_shared gave can be exported; who imports it sees it from its start, and
+	 * releases it before its owner frees it.  Its own handle no process can import. */
+	int (*alloc_shared)(struct rn_backend *b, size_t size, void **out, struct rn_err *e);
+	void (*free_shared)(struct rn_backend *b, void *p, size_t size);
+	int (*export_buf)(struct rn_backend *b, void *p, struct rn_handle *h, struct rn_err *e);
+	int (*import_buf)(struct rn_backend *b, const struct rn_handle *h, void **out,
+			  struct rn_err *e);
+	void (*release_buf)(struct rn_backend *b, void *p);
+	/* Memory of the host that other processes map, too, for kernels: *out is its address to
+	 * alloc's users.  What others write there is seen once their sync is over. (optional) */
+	int (*map_host)(struct rn_backend *b, void *base, size_t size, void **out,
+			struct rn_err *e);
+	void (*unmap_host)(struct rn_backend *b, void *base);
+	/* Moments in the work of one process that the work of another waits for, on the same
+	 * device and without the host (all five or none; optional).  event_new: one's own, which
+	 * it records, with its handle; event_take: another's.  event_wait: what is run from now on
+	 * waits for what was recorded last, if anything was. */
+	int (*event_new)(struct rn_backend *b, struct rn_event **out, struct rn_handle *h,
+			 struct rn_err *e);
+	int (*event_take)(struct rn_backend *b, const struct rn_handle *h, struct rn_event **out,
+			  struct rn_err *e);
+	int (*event_record)(struct rn_backend *b, struct rn_event *ev, struct rn_err *e);
+	int (*event_wait)(struct rn_backend *b, struct rn_event *ev, struct rn_err *e);
+	void (*event_free)(struct rn_backend *b, struct rn_event *ev);
 	/* May this backend run the instruction in this type? */
 	bool (*supports)(const struct rn_backend *b, const struct rn_prog *p,
 			 const struct rn_inst *i, enum rn_dtype t);
@@ -76,8 +116,26 @@ struct rn_backend {
 	int (*list_run)(struct rn_list *l, uint32_t from, uint32_t to, uint32_t epoch,
 			struct rn_err *e);
 	void (*list_free)(struct rn_list *l);
+	/* Run all of a list once for each epoch of w, to the bits of list_run, and return when that
+	 * is done.  With a loss that is not finite no step changes anything any more, that of its own
+	 * epoch the first. (optional) */
+	int (*list_epochs)(struct rn_list *l, struct rn_window *w, struct rn_err *e);
+	/* The instruction at which the last list_run or list_epochs failed; RN_NONE where that is
+	 * not known, which the error then says. (optional) */
+	uint32_t (*list_failed)(const struct rn_list *l);
+	/* Bytes that alloc can still give, and those of the whole device. (optional) */
+	int (*memory)(struct rn_backend *b, uint64_t *left, uint64_t *total, struct rn_err *e);
+	/* The most bytes that were taken at once. (optional) */
+	uint64_t (*peak)(const struct rn_backend *b);
+	/* How products round from now on; without it they are RN_MATH_F32. (optional) */
+	int (*math)(struct rn_backend *b, enum rn_math m, struct rn_err *e);
+	/* What was made ready since the last call, for -v; "": nothing. (optional) */
+	const char *(*note)(struct rn_backend *b);
+	/* What it can do for relational work (lib/base/accel.h); it lives as long as the backend.
+	 * NULL: nothing.  Whoever opens the backend gives it to a team and takes it away again. */
+	struct rn_accel *accel;
 };
-enum { RN_BACKEND_ABI = 2 };
+enum { RN_BACKEND_ABI = 3 };
 
 /* The CPU backend with a team of `threads` threads (1 or more); owned, ->close. */
 RN_MUST_CHECK int rn_cpu_backend(unsigned threads, struct rn_backend **out, struct rn_err *e);
@@ -86,6 +144,16 @@ RN_MUST_CHECK int rn_cpu_backend(unsigned threads, struct rn_backend **out, stru
  * *note (may be NULL) gets a static text where auto fell back. */
 RN_MUST_CHECK int rn_backend_open(const char *device, unsigned threads, struct rn_backend **out,
 				  const char **note, struct rn_err *e);
+
+/* That of a context: its device, threads and math; where auto fell back it says so at `level`.
+ * RN_EUSAGE where the device is the cpu by name and the math is not f32. */
+RN_MUST_CHECK int rn_backend_of(const struct rn_ctx *c, enum rn_log_level level,
+				struct rn_backend **out, struct rn_err *e);
+/* What its products do: c's math where it has one, else f32. */
+enum rn_math rn_backend_math(const struct rn_backend *b, const struct rn_ctx *c);
+/* "f32", "tf32", "bf16"; the reverse is false for any other text. */
+const char *rn_math_name(enum rn_math m);
+bool rn_math_parse(const char *name, enum rn_math *m);
 
 /* Which instruction set the kernels use: "x86-64-v4", "x86-64-v3", "baseline". */
 const char *rn_cpu_isa(void);

@@ -95,3 +95,62 @@ int rn_backend_open(const char *device, unsigned threads, struct rn_backend **ou
 	return rn_err_set(e, RN_EUSAGE, "no device '%s': it is one of cpu, cuda, cuda:N and auto",
 			  device);
 }
+
+/* ---- math ----------------------------------------------------------------------------------- */
+
+static const char *const math_names[] = {
+	[RN_MATH_F32] = "f32",
+	[RN_MATH_TF32] = "tf32",
+	[RN_MATH_BF16] = "bf16",
+};
+
+const char *rn_math_name(enum rn_math m)
+{
+	return math_names[m];
+}
+
+bool rn_math_parse(const char *name, enum rn_math *m)
+{
+	for (size_t i = 0; i < sizeof math_names / sizeof *math_names; i++)
+		if (!strcmp(name, math_names[i])) {
+			*m = (enum rn_math)i;
+			return true;
+		}
+	return false;
+}
+
+static int set_math(const struct rn_ctx *c, struct rn_backend *b, struct rn_err *e)
+{
+	if (c->math == RN_MATH_F32)
+		return 0;
+	if (b->math)
+		return b->math(b, c->math, e);
+	if (!c->device || strcmp(c->device, "auto"))
+		return rn_err_set(e, RN_EUSAGE, "--math %s needs --device cuda: on '%s' products are "
+				  "float's", rn_math_name(c->math), b->name);
+	rn_log(c, RN_LOG_WARN, "--math %s needs a CUDA device: the CPU's products are float's (f32)",
+	       rn_math_name(c->math));
+	return 0;
+}
+
+enum rn_math rn_backend_math(const struct rn_backend *b, const struct rn_ctx *c)
+{
+	return b->math ? c->math : RN_MATH_F32;
+}
+
+int rn_backend_of(const struct rn_ctx *c, enum rn_log_level level, struct rn_backend **out,
+		  struct rn_err *e)
+{
+	const char *note;
+	int rc;
+
+	RN_TRY(rn_backend_open(c->device, c->threads ? c->threads : 1, out, &note, e));
+	if (note)
+		rn_log(c, level, "%s", note);
+	rc = set_math(c, *out, e);
+	if (rc) {
+		(*out)->close(*out);
+		*out = NULL;
+	}
+	return rc;
+}

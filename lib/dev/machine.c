@@ -399,6 +399,21 @@ int rn_machine_run(struct rn_machine *m, uint32_t from, uint32_t to, uint32_t ep
 	return rc;
 }
 
+bool rn_machine_has_epochs(const struct rn_machine *m)
+{
+	return m->list && m->backend->list_epochs;
+}
+
+int rn_machine_epochs(struct rn_machine *m, struct rn_window *w, struct rn_err *e)
+{
+	return m->backend->list_epochs(m->list, w, e);
+}
+
+uint32_t rn_machine_failed(const struct rn_machine *m)
+{
+	return m->list && m->backend->list_failed ? m->backend->list_failed(m->list) : RN_NONE;
+}
+
 void rn_machine_set_f(struct rn_machine *m, uint32_t inst, const double *f)
 {
 	memcpy(m->f[inst], f, sizeof m->f[inst]);

@@ -61,6 +61,12 @@ void rn_machine_free(struct rn_machine *m);
 /* Run instructions from … to-1 in order. */
 RN_MUST_CHECK int rn_machine_run(struct rn_machine *m, uint32_t from, uint32_t to, uint32_t epoch,
 				 struct rn_err *e);
+/* Can all of the program be run for many epochs at once?  Then rn_machine_epochs does
+ * (list_epochs of backend.h). */
+bool rn_machine_has_epochs(const struct rn_machine *m);
+RN_MUST_CHECK int rn_machine_epochs(struct rn_machine *m, struct rn_window *w, struct rn_err *e);
+/* The instruction at which the last of these failed; RN_NONE: not known. */
+uint32_t rn_machine_failed(const struct rn_machine *m);
 /* Set the scalars of optimizer instruction i (8 doubles). */
 void rn_machine_set_f(struct rn_machine *m, uint32_t inst, const double *f);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pipe.h"
 
+#include "../base/accel.h"
 #include "../base/json.h"
 #include "../base/uri.h"
 #include "ext.h"
@@ -548,15 +549,12 @@ static void abort_output(struct job *j, const char *message)
 static int run(struct job *j, struct rn_err *e)
 {
 	const struct rn_pipe_conf *c = j->conf;
-	const char *note = NULL;
 
 	if (c->nin > RN_MANY)
 		return rn_err_set(e, RN_EUSAGE, "more than %d inputs", RN_MANY);
 	RN_TRY(rn_plan_new(&j->plan, e));
-	RN_TRY(rn_backend_open(c->ctx->device ? c->ctx->device : "cpu",
-			       c->ctx->threads ? c->ctx->threads : 1, &j->backend, &note, e));
-	if (note)
-		rn_log(c->ctx, RN_LOG_INFO, "%s", note);
+	RN_TRY(rn_backend_of(c->ctx, RN_LOG_INFO, &j->backend, e));
+	rn_accel_attach(c->ctx, j->backend->accel);
 	if (c->op->flags & RN_OP_SOURCE)
 		return run_source(j, e);
 	return run_inputs(j, e);
@@ -578,6 +576,8 @@ int rn_pipe_run(const struct rn_pipe_conf *c, struct rn_pipe_stats *stats, struc
 		abort_output(&j, err->msg);
 	}
 	j.stats->seconds = rn_now() - start;
+	rn_accel_log(c->ctx);
+	rn_accel_attach(c->ctx, NULL);
 	if (j.backend)
 		j.backend->close(j.backend);
 	close_inputs(&j);

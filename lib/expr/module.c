@@ -6,6 +6,7 @@
  */
 #include "emb_ast.h"
 
+#include "../base/num.h"
 #include "../base/str.h"
 
 #include <ctype.h>
@@ -100,8 +101,19 @@ static int bad_arg(const struct rn_eexpr *x, const struct rn_enode *call,
 		[RN_A_COL] = "the name of a content column",
 	};
 
-	return rn_eexpr_fail(x, arg, e, "'%s' of %s must be %s", d->name, call->fn->name,
-			     what[d->type]);
+	char value[RN_NUM_MAX + 8] = "";
+	double v;
+
+	if ((d->type == RN_A_SIZE || d->type == RN_A_INT || d->type == RN_A_SIZES) &&
+	    rn_enode_number(arg, &v)) {
+		memcpy(value, ", not ", 6);
+		value[6 + rn_float64_format(v, value + 6)] = '\0';
+		if (fabs(v) >= 0x1p31)
+			return rn_eexpr_fail(x, arg, e, "'%s' of %s must be %s, and less than 2147483648%s",
+					     d->name, call->fn->name, what[d->type], value);
+	}
+	return rn_eexpr_fail(x, arg, e, "'%s' of %s must be %s%s", d->name, call->fn->name,
+			     what[d->type], value);
 }
 
 static int bind_one(const struct rn_eexpr *x, const struct rn_enode *call,

@@ -514,11 +514,31 @@ RN_LOWER(lower_batch_norm)
 	return result(a, x, out, e);
 }
 
+/* All have the dimensions of the first but for the outermost one: [2, 3] and [4, 3]. */
+static int check_concat(const struct rn_elower *l, const struct rn_enode *n,
+			const struct rn_elv *a, struct rn_err *e)
+{
+	const struct rn_val *first = &l->p->vals[a[0].val], *v;
+
+	for (uint32_t i = 1; i < n->nargs; i++) {
+		v = &l->p->vals[a[i].val];
+		if (v->rank < 2 && first->rank < 2)
+			continue;
+		if (v->rank == first->rank && !memcmp(v->dim + 1, first->dim + 1, 3 * sizeof *v->dim))
+			continue;
+		return rn_err_set(e, RN_EUSAGE, "Concat: the shapes of its arguments 1 and %u, of %u and %u "
+				  "dimensions, do not fit together: view(...)(z) changes a shape", i + 1,
+				  first->rank, v->rank);
+	}
+	return 0;
+}
+
 RN_LOWER(lower_concat)
 {
 	uint32_t *vals, v;
 	bool one = true;
 
+	RN_TRY(check_concat(l, n, a, e));
 	RN_TRY(rn_calloc(n->nargs, sizeof *vals, "operands", &vals, e));
 	for (uint32_t i = 0; i < n->nargs; i++) {
 		vals[i] = a[i].val;

@@ -29,7 +29,7 @@ enum rn_term_kind {
 	RN_T_NEG,     /* -x */
 	RN_T_BIN,     /* x op y */
 	RN_T_BRACKET, /* [a, Enc()(b)]: columns into an embedding; in a ?pred head the other way */
-	RN_T_SPLAT,   /* *z: all embeddings z_1 … z_n of a bounded join */
+	RN_T_SPLAT,   /* *z, *ReLU(z): arg[0] for all embeddings z_1 … z_n of a bounded join */
 	RN_T_STAR,    /* the * of count(*) */
 	RN_T_MAP,     /* {"d": "count(*)"}, in settings: key[i] and arg[i] */
 };
@@ -92,7 +92,7 @@ struct rn_atom {
 
 enum rn_item_kind {
 	RN_ITEM_ATOM,
-	RN_ITEM_COMPARE, /* a comparison over the variables */
+	RN_ITEM_COMPARE, /* comparisons over the variables: conds; 1 < x < 4 is two */
 	RN_ITEM_JOIN,    /* Join(Set(atom | guard)) */
 	RN_ITEM_UNION,   /* Union(Set(atom | guard)) */
 };
@@ -101,7 +101,6 @@ struct rn_item {
 	enum rn_item_kind kind;
 	uint32_t at, end;
 	struct rn_atom atom;      /* RN_ITEM_ATOM, and the template of a set */
-	struct rn_term *cond;     /* RN_ITEM_COMPARE */
 	/* The guard of a set: atoms over relations, or bounds of an integer; further conditions. */
 	uint32_t nguards;         /* relations, joined; none: bounds of an integer */
 	struct rn_atom *guards;
@@ -155,6 +154,7 @@ enum rn_stmt_kind {
 	RN_S_FIT, RN_S_VAL, RN_S_EVAL, RN_S_PRED,
 	RN_S_SOURCE,   /* ?source Paper = "paper.csv" <key="pid"> . */
 	RN_S_STAGE,    /* ?stage h1 = linear <out=16> (x, g=other) . : any operator, as in a spec */
+	RN_S_REPEATED, /* what stands in the program twice, word for word: left out */
 };
 
 struct rn_stmt {

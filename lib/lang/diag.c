@@ -110,11 +110,28 @@ int rn_diag_error(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt,
 {
 	va_list ap;
 
-	if (d->errors++ >= RN_DIAG_MAX)
+	for (uint32_t i = 0; d->lenient && i < d->errors && i < RN_DIAG_MAX; i++)
+		if (d->told[i] == at)
+			return RN_EUSAGE;
+	if (d->stopped || d->errors++ >= RN_DIAG_MAX)
 		return RN_EUSAGE;
+	d->told[d->errors - 1] = at;
 	va_start(ap, fmt);
 	add_message(d, at, end, fmt, ap);
 	va_end(ap);
+	return RN_EUSAGE;
+}
+
+int rn_diag_limit(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!d->stopped && !d->lenient && d->errors++ < RN_DIAG_MAX) {
+		va_start(ap, fmt);
+		add_message(d, at, end, fmt, ap);
+		va_end(ap);
+	}
+	d->stopped = true;
 	return RN_EUSAGE;
 }
 
@@ -125,7 +142,7 @@ void rn_diag_warn(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt,
 	for (uint32_t i = 0; i < d->warnings; i++)
 		if (d->warned[i] == at)
 			return;
-	if (d->warnings >= RN_DIAG_MAX)
+	if (d->warnings >= RN_DIAG_MAX || d->lenient)
 		return;
 	d->warned[d->warnings++] = at;
 	va_start(ap, fmt);
@@ -135,7 +152,7 @@ void rn_diag_warn(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt,
 
 bool rn_diag_full(const struct rn_diag *d)
 {
-	return d->errors >= RN_DIAG_MAX;
+	return d->stopped || d->errors >= RN_DIAG_MAX;
 }
 
 int rn_diag_result(const struct rn_diag *d, struct rn_err *e)

@@ -33,6 +33,9 @@ struct rn_diag {
 	const char *text;    /* the program, terminated; borrowed */
 	size_t len;
 	uint32_t errors, warnings;
+	bool stopped;        /* a limit was reached: nothing that follows is told */
+	bool lenient;        /* no warnings now, and no limits */
+	uint32_t told[RN_DIAG_MAX];   /* where: what is checked twice is told once */
 	uint32_t warned[RN_DIAG_MAX]; /* where: an instance does not repeat another's warning */
 	struct rn_str out;   /* the messages, complete lines */
 	const struct rn_diag_frame *top; /* printed under each error; NULL: none */
@@ -45,10 +48,13 @@ void rn_diag_fini(struct rn_diag *d);
  * warning at text[at … end); end <= at marks one character. */
 int rn_diag_error(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt, ...)
 	RN_PRINTF(4, 5);
+/* An error that ends the compilation: the program comes to too much. */
+int rn_diag_limit(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt, ...)
+	RN_PRINTF(4, 5);
 void rn_diag_warn(struct rn_diag *d, uint32_t at, uint32_t end, const char *fmt, ...)
 	RN_PRINTF(4, 5);
 
-/* No room for more? */
+/* No room for more, or stopped? */
 bool rn_diag_full(const struct rn_diag *d);
 
 /* RN_EUSAGE into e with all messages where there are errors, else 0.  What does not

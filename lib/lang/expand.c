@@ -29,8 +29,8 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 		       const struct rn_term *const *args, uint32_t nargs, uint32_t at,
 		       uint32_t *out);
 
-static int unknown_relation(struct rn_expander *x, const struct rn_scope *scope,
-			    const struct rn_ref *r, const char *name)
+int rn_unknown_relation(struct rn_expander *x, const struct rn_scope *scope, const struct rn_ref *r,
+			const char *name)
 {
 	struct rn_near near;
 	char hint[160];
@@ -87,11 +87,11 @@ static const char *call_name(struct rn_expander *x, const char *name,
 /* A call of a function: its last rule, in a scope of its own.  Equal calls are one, wherever
  * they stand. */
 static int call(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
-		const struct rn_ref *r, const struct rn_stmt *fn,
+		const struct rn_ref *r, const struct rn_named *def,
 		const struct rn_term *const *args, struct rn_target *out)
 {
 	struct rn_scope *in = rn_expand_alloc(x, sizeof *in);
-	const struct rn_stmt *value;
+	const struct rn_stmt *fn = def->stmt, *value;
 
 	if (fn->nparams != r->nrels)
 		return rn_diag_error(x->d, r->at, r->end, "the function '%s' takes %u relation%s, not %u",
@@ -99,6 +99,7 @@ static int call(struct rn_expander *x, const struct rn_env *env, const struct rn
 	if (!in)
 		return rn_expand_nomem(x);
 	in->fn = fn;
+	in->local = def->local;
 	in->params = rn_expand_alloc(x, r->nrels * sizeof *in->params);
 	if (!in->params)
 		return rn_expand_nomem(x);
@@ -115,27 +116,32 @@ static int call(struct rn_expander *x, const struct rn_env *env, const struct rn
 	return instantiate(x, value, in, NULL, 0, r->at, &out->rule);
 }
 
+int rn_unknown_function(struct rn_expander *x, const struct rn_ref *r, const char *name)
+{
+	struct rn_near near;
+	char hint[160];
+
+	rn_near_init(&near, name);
+	for (uint32_t i = 0; i < x->nfuncs; i++)
+		rn_near_add(&near, x->funcs[i].name);
+	return rn_diag_error(x->d, r->at, r->end, "no function '%s'%s", name,
+			     rn_near_hint(&near, hint, sizeof hint));
+}
+
 static int resolve_call(struct rn_expander *x, const struct rn_env *env,
 			const struct rn_scope *scope, const struct rn_ref *r, const char *name,
 			struct rn_target *out)
 {
 	const struct rn_named *defs, *best;
 	const struct rn_term **args;
-	struct rn_near near;
-	char hint[160];
 	uint32_t n;
 
 	defs = rn_named_find(x->funcs, x->nfuncs, name, &n);
-	if (!defs) {
-		rn_near_init(&near, name);
-		for (uint32_t i = 0; i < x->nfuncs; i++)
-			rn_near_add(&near, x->funcs[i].name);
-		return rn_diag_error(x->d, r->at, r->end, "no function '%s'%s", name,
-				     rn_near_hint(&near, hint, sizeof hint));
-	}
+	if (!defs)
+		return rn_unknown_function(x, r, name);
 	RN_TRY(rn_constants(x, env, scope, r->targs, r->ntargs, true, &args));
-	RN_TRY(rn_best_match(x, defs, n, args, r->ntargs, r->at, r->end, &best));
-	return call(x, env, scope, r, best->stmt, args, out);
+	RN_TRY(rn_best_match(x, defs, args, r->ntargs, r->at, r->end, &best));
+	return call(x, env, scope, r, best, args, out);
 }
 
 /* A parameter, or a rule, of the function that we are in; *found. */
@@ -156,13 +162,23 @@ static int resolve_local(struct rn_expander *x, const struct rn_scope *scope,
 			*out = scope->params[i];
 			return 0;
 		}
-	RN_TRY(rn_named_local(x, fn, RN_S_RULE, name, &mine, &n));
-	*found = n;
-	if (!n)
+	mine = rn_named_find(scope->local->rules, scope->local->nrules, name, &n);
+	*found = mine;
+	if (!mine)
 		return 0;
-	RN_TRY(rn_best_match(x, mine, n, args, r->ntargs, r->at, r->end, &best));
+	RN_TRY(rn_best_match(x, mine, args, r->ntargs, r->at, r->end, &best));
 	*out = (struct rn_target){ .kind = RN_REL_RULE };
 	return instantiate(x, best->stmt, scope, args, r->ntargs, r->at, &out->rule);
+}
+
+/* In the body of R(x) :- R(x), S(x) ., R is the source of that name where there is one. */
+static bool is_own_source(struct rn_expander *x, const struct rn_scope *scope, const char *name,
+			  uint32_t ntargs)
+{
+	const struct rn_stmt *s = x->under_way;
+
+	return s && !scope && !ntargs && !strcmp(s->name, name) && rn_rule_of_source(s) &&
+	       x->conf.is_source(x->conf.arg, name);
 }
 
 static int resolve_global(struct rn_expander *x, const struct rn_scope *scope,
@@ -172,11 +188,15 @@ static int resolve_global(struct rn_expander *x, const struct rn_scope *scope,
 	const struct rn_named *defs, *best;
 	uint32_t n;
 
-	RN_TRY(rn_named_relations(x, name, &defs, &n));
+	defs = rn_named_find(x->rules, x->nrules, name, &n);
+	if (defs && is_own_source(x, scope, name, r->ntargs)) {
+		*out = (struct rn_target){ .kind = RN_REL_SOURCE, .source = name };
+		return 0;
+	}
 	if (defs) {
-		RN_TRY(rn_best_match(x, defs, n, args, r->ntargs, r->at, r->end, &best));
+		RN_TRY(rn_best_match(x, defs, args, r->ntargs, r->at, r->end, &best));
 		if (best->stmt->kind == RN_S_FUNCTION)
-			return call(x, NULL, NULL, r, best->stmt, args, out);
+			return call(x, NULL, NULL, r, best, args, out);
 		*out = (struct rn_target){ .kind = RN_REL_RULE };
 		return instantiate(x, best->stmt, NULL, args, r->ntargs, r->at, &out->rule);
 	}
@@ -192,7 +212,7 @@ static int resolve_global(struct rn_expander *x, const struct rn_scope *scope,
 		return instantiate(x, defs->stmt, NULL, args, r->ntargs, r->at, &out->rule);
 	}
 	if (!defs && !x->conf.is_source(x->conf.arg, name))
-		return unknown_relation(x, scope, r, name);
+		return rn_unknown_relation(x, scope, r, name);
 	*out = (struct rn_target){ .kind = RN_REL_SOURCE, .source = name };
 	return 0;
 }
@@ -358,7 +378,7 @@ static int make_atom(struct making *m, const struct rn_env *env, const struct rn
 	if (!a)
 		return rn_expand_nomem(x);
 	if (++x->made > x->conf.max_instances)
-		return rn_diag_error(x->d, from->at, from->end,
+		return rn_diag_limit(x->d, from->at, from->end,
 				     "the program expands to more than %u instances (--max-instances)",
 				     x->conf.max_instances);
 	RN_TRY(rn_expand_count(x, from->nplaces, from->at, from->end));
@@ -400,6 +420,8 @@ static int make_set(struct making *m, const struct rn_item *it)
 		m->inst->by_union = true;
 	if (m->names.nsplat && it->kind == RN_ITEM_JOIN)
 		return rn_diag_error(x->d, it->at, it->end, "a body holds one Join(Set(...))");
+	if (it->nguards && x->d->lenient)
+		return RN_EDATA; /* rows that no run asks for */
 	m->set = it;
 	RN_TRY(rn_expand_set(x, m->env, m->scope, it, make_element, m, &n));
 	m->set = NULL;
@@ -432,11 +454,13 @@ static int make_conds(struct making *m)
 	struct rn_rule_inst *inst = m->inst;
 
 	for (uint32_t i = 0; i < r->nitems; i++) {
-		if (r->items[i].kind != RN_ITEM_COMPARE)
-			continue;
-		RN_TRY(push(m->x, &inst->conds, inst->nconds, &m->cap_conds, sizeof *inst->conds));
-		RN_TRY(rn_expand_content(m->x, &m->names, r->items[i].cond, &inst->conds[inst->nconds]));
-		inst->nconds++;
+		const struct rn_item *it = &r->items[i];
+
+		for (uint32_t k = 0; it->kind == RN_ITEM_COMPARE && k < it->nconds; k++) {
+			RN_TRY(push(m->x, &inst->conds, inst->nconds, &m->cap_conds, sizeof *inst->conds));
+			RN_TRY(rn_expand_content(m->x, &m->names, it->conds[k], &inst->conds[inst->nconds]));
+			inst->nconds++;
+		}
 	}
 	return 0;
 }
@@ -523,6 +547,7 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	struct rn_rule_inst *inst;
 	uint32_t *slot, end = at + (uint32_t)strlen(s->name), number = 0;
 	bool fresh, framed = nargs || scope;
+	const struct rn_stmt *above = x->under_way;
 	struct rn_diag_frame *frame;
 	char *name;
 	int rc;
@@ -530,6 +555,8 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	if (scope)
 		rn_str_addf(&key, "%s.", scope->prefix);
 	rn_str_add(&key, s->name);
+	if (!scope && rn_rule_of_source(s) && x->conf.is_source(x->conf.arg, s->name))
+		rn_str_add(&key, "/2"); /* the source has the name itself */
 	rn_targs_print(args, nargs, &key);
 	name = key.failed ? NULL : rn_expand_printf(x, "%s", key.s);
 	rn_str_fini(&key);
@@ -553,7 +580,9 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 		return rn_expand_nomem(x);
 	if (framed)
 		rn_diag_push(x->d, frame, name, at);
+	x->under_way = s;
 	rc = make(x, s, s->rule, scope, args, name, &inst);
+	x->under_way = above;
 	if (framed)
 		x->d->top = frame->up;
 	x->depth--;
@@ -597,6 +626,17 @@ int rn_expand_run(struct rn_expander *x, const struct rn_stmt *s, uint32_t *out,
 		if (!rc)
 			rc = add_inst(x, inst, out);
 	}
+	x->e = NULL;
+	return rc;
+}
+
+int rn_expand_rule(struct rn_expander *x, const struct rn_stmt *s, uint32_t *out,
+		   struct rn_err *e)
+{
+	int rc;
+
+	x->e = e;
+	rc = instantiate(x, s, NULL, NULL, 0, s->name_at, out);
 	x->e = NULL;
 	return rc;
 }

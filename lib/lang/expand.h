@@ -86,6 +86,12 @@ RN_MUST_CHECK int rn_expand_ref(struct rn_expander *x, const struct rn_ref *r,
 				struct rn_inst_atom *out, struct rn_err *e);
 const struct rn_rule_inst *rn_expander_inst(const struct rn_expander *x, uint32_t i);
 
+/* The instance of a rule without parameters, whether or not a run asks for it. */
+RN_MUST_CHECK int rn_expand_rule(struct rn_expander *x, const struct rn_stmt *s, uint32_t *out,
+				 struct rn_err *e);
+/* What is wrong with any definition of the program, its templates and functions too, is told. */
+RN_MUST_CHECK int rn_expand_check(struct rn_expander *x, struct rn_err *e);
+
 /* Is argument i of an encoder's call a word or a value, rather than a column?  The hour of
  * Cyclic(t, hour), the none of Numeric(x, scale=none). */
 bool rn_is_setting(const struct rn_term *call, uint32_t i);

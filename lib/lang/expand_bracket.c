@@ -209,8 +209,7 @@ static bool is_module_item(const struct rn_expander *x, const struct rn_within *
 		f = f->arg[0];
 	if (t->kind != RN_T_CALL || f->kind != RN_T_NAME)
 		return false;
-	rn_find_defs(x, w->scope, f->str, &n, &local);
-	return n || local || rn_is_hash_bucket(t) || rn_emb_function(f->str, &fn);
+	return rn_find_defs(x, w->scope, f->str, &n, &local) || rn_is_hash_bucket(t) || rn_emb_function(f->str, &fn);
 }
 
 /* The module with brackets around its columns: Linear(1, 8)([age]). */

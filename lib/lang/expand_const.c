@@ -8,15 +8,29 @@
 #include <math.h>
 #include <string.h>
 
+enum {
+	CONSTANT_STEPS = 3, /* that the name of a constant takes */
+	VALUE_STEPS = 12,   /* and its value, the first time */
+};
+
 static int too_many(struct rn_expander *x, uint32_t at, uint32_t end)
 {
-	return rn_diag_error(x->d, at, end, "the program's expressions expand to more than %d terms",
+	return rn_diag_limit(x->d, at, end, "the program's expressions expand to more than %d terms",
 			     RN_EXPAND_TERMS);
 }
 
 int rn_expand_too_many(struct rn_expander *x, const struct rn_term *t)
 {
 	return too_many(x, t->at, t->end);
+}
+
+int rn_expand_work(struct rn_expander *x, uint32_t steps, uint32_t at, uint32_t end)
+{
+	x->work += steps;
+	if (x->work <= RN_EXPAND_WORK)
+		return 0;
+	return rn_diag_limit(x->d, at, end, "the program takes more than %d steps to expand: templates, "
+			     "transforms or constants inside each other multiply", RN_EXPAND_WORK);
 }
 
 int rn_expand_count(struct rn_expander *x, uint32_t n, uint32_t at, uint32_t end)
@@ -47,6 +61,20 @@ int rn_term_copy(struct rn_expander *x, const struct rn_term *t, uint32_t n, str
 		memcpy(c->key, t->key, (n < t->n ? n : t->n) * sizeof *c->key);
 	}
 	*out = c;
+	return 0;
+}
+
+int rn_literal_at(struct rn_expander *x, const struct rn_term *c, const struct rn_term *t,
+		  struct rn_term **out)
+{
+	struct rn_term *copy = rn_expand_alloc(x, sizeof *copy);
+
+	if (!copy)
+		return rn_expand_nomem(x);
+	*copy = *c;
+	copy->at = t->at;
+	copy->end = t->end;
+	*out = copy;
 	return 0;
 }
 
@@ -135,14 +163,12 @@ static int arithmetic(struct rn_expander *x, const struct rn_term *t, const stru
 const struct rn_named *rn_find_defs(const struct rn_expander *x, const struct rn_scope *scope,
 				    const char *name, uint32_t *n, bool *local)
 {
-	*local = false;
-	if (scope) /* its definitions stand in the table under the function's statement */
-		for (uint32_t i = 0; i < scope->fn->nbody; i++) {
-			const struct rn_stmt *s = &scope->fn->body[i];
+	const struct rn_named *defs = NULL;
 
-			*local = *local || (s->kind == RN_S_DEFINE && !strcmp(s->name, name));
-		}
-	return *local ? NULL : rn_named_find(x->defs, x->ndefs, name, n);
+	if (scope)
+		defs = rn_named_find(scope->local->defs, scope->local->ndefs, name, n);
+	*local = defs;
+	return defs ? defs : rn_named_find(x->defs, x->ndefs, name, n);
 }
 
 bool rn_is_constant(const struct rn_expander *x, const struct rn_scope *scope, const char *name)
@@ -155,7 +181,7 @@ bool rn_is_constant(const struct rn_expander *x, const struct rn_scope *scope, c
 	defs = rn_find_defs(x, scope, name, &n, &local);
 	if (defs)
 		rn_stmt_tparams(defs->stmt, &params, &nparams);
-	return (local || n) && !nparams;
+	return defs && !nparams;
 }
 
 int rn_find_def(struct rn_expander *x, const struct rn_scope *scope, const struct rn_term *t,
@@ -167,11 +193,9 @@ int rn_find_def(struct rn_expander *x, const struct rn_scope *scope, const struc
 
 	*out = NULL;
 	defs = rn_find_defs(x, scope, name, &n, local);
-	if (*local)
-		RN_TRY(rn_named_local(x, scope->fn, RN_S_DEFINE, name, &defs, &n));
-	if (!n)
+	if (!defs)
 		return 0;
-	RN_TRY(rn_best_match(x, defs, n, args, nargs, t->at, t->end, &best));
+	RN_TRY(rn_best_match(x, defs, args, nargs, t->at, t->end, &best));
 	*out = best->stmt;
 	return 0;
 }
@@ -210,24 +234,51 @@ static int constant_args(struct rn_expander *x, const struct rn_env *env,
 	return 0;
 }
 
-/* A constant of the program, `hidden = 16 .`, `width<"Author"> = 32 .` */
-static int named_constant(struct rn_expander *x, const struct rn_env *env,
-			  const struct rn_scope *scope, const struct rn_term *t,
-			  const struct rn_term **out, bool told)
+/* Where the value of a constant is kept: its number in x->values + 1; 0: not evaluated yet. */
+static int kept_value(struct rn_expander *x, const struct rn_scope *scope, const struct rn_term *t,
+		      const struct rn_term *const *args, const char **name, uint32_t *number)
 {
-	const struct rn_term **args;
+	struct rn_str key = RN_STR_INIT;
+	uint32_t *slot;
+	bool fresh;
+
+	rn_str_add(&key, "\v"); /* no instance is called so */
+	if (scope)
+		rn_str_addf(&key, "%s.", scope->prefix);
+	rn_str_add(&key, t->str);
+	rn_targs_print(args, t->n, &key);
+	*name = key.failed ? NULL : rn_expand_printf(x, "%s", key.s);
+	rn_str_fini(&key);
+	if (!*name)
+		return rn_expand_nomem(x);
+	RN_TRY(rn_memo_get(x, *name, 0, &slot, &fresh));
+	*number = *slot;
+	return 0;
+}
+
+static int keep_value(struct rn_expander *x, const char *name, const struct rn_term *value)
+{
+	uint32_t *slot;
+	bool fresh;
+
+	RN_TRY(rn_grow(&x->values, &x->cap_values, (size_t)x->nvalues + 1, sizeof *x->values, "constants",
+		       x->e));
+	x->values[x->nvalues++] = value;
+	RN_TRY(rn_memo_get(x, name, 0, &slot, &fresh));
+	*slot = x->nvalues;
+	return 0;
+}
+
+/* The definition's value for these arguments. */
+static int evaluate(struct rn_expander *x, const struct rn_scope *scope, const struct rn_term *t,
+		    const struct rn_term *const *args, const struct rn_term **out, bool told)
+{
 	const struct rn_stmt *def;
 	const struct rn_env *in;
-	uint32_t n = 0;
 	bool local;
 	int rc;
 
-	rn_find_defs(x, scope, t->str, &n, &local);
-	if (!n && !local)
-		return 0;
-	RN_TRY(constant_args(x, env, scope, t, &args, told));
-	if (!args)
-		return 0;
+	RN_TRY(rn_expand_work(x, VALUE_STEPS, t->at, t->end));
 	RN_TRY(rn_find_def(x, scope, t, t->str, args, t->n, &def, &local));
 	if (!def)
 		return 0;
@@ -241,6 +292,31 @@ static int named_constant(struct rn_expander *x, const struct rn_env *env,
 	rc = constant(x, in, local ? scope : NULL, def->value, out, told);
 	x->depth--;
 	return rc;
+}
+
+/* A constant of the program, `hidden = 16 .`, `width<"Author"> = 32 .`, evaluated once. */
+static int named_constant(struct rn_expander *x, const struct rn_env *env,
+			  const struct rn_scope *scope, const struct rn_term *t,
+			  const struct rn_term **out, bool told)
+{
+	const struct rn_term **args;
+	const char *name;
+	uint32_t n = 0, number;
+	bool local;
+
+	if (!rn_find_defs(x, scope, t->str, &n, &local))
+		return 0;
+	RN_TRY(rn_expand_work(x, CONSTANT_STEPS + t->n, t->at, t->end));
+	RN_TRY(constant_args(x, env, scope, t, &args, told));
+	if (!args)
+		return 0;
+	RN_TRY(kept_value(x, local ? scope : NULL, t, args, &name, &number));
+	if (number) {
+		*out = x->values[number - 1];
+		return 0;
+	}
+	RN_TRY(evaluate(x, scope, t, args, out, told));
+	return *out ? keep_value(x, name, *out) : 0;
 }
 
 /* *out stays NULL for what is no constant. */

@@ -16,8 +16,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { MAX_TARGS = 64 };
-
 /* ---- the arena ---------------------------------------------------------------------------- */
 
 void *rn_expand_alloc(struct rn_expander *x, size_t size)
@@ -73,7 +71,9 @@ void rn_targs_print(const struct rn_term *const *args, uint32_t n, struct rn_str
 		const struct rn_term *t = args[i];
 
 		rn_str_add(out, i ? "," : "<");
-		if (t->kind == RN_T_NUM)
+		if (t->kind == RN_T_NUM && t->num >= 0 && t->num < 10 && t->num == (int)t->num)
+			rn_str_addc(out, (char)('0' + (int)t->num)); /* most are */
+		else if (t->kind == RN_T_NUM)
 			rn_str_addn(out, buf, rn_float64_format(t->num, buf));
 		else if (t->kind == RN_T_BOOL)
 			rn_str_add(out, t->num ? "True" : "False");
@@ -166,118 +166,152 @@ const struct rn_named *rn_named_find(const struct rn_named *all, uint32_t n, con
 	return hi > lo ? all + lo : NULL;
 }
 
-int rn_named_local(struct rn_expander *x, const struct rn_stmt *fn, enum rn_stmt_kind kind,
-		   const char *name, const struct rn_named **out, uint32_t *n)
+/* ---- all of a program ---------------------------------------------------------------------- */
+
+/* Sorted by name, with a group for each. */
+static int sort_named(struct rn_expander *x, struct rn_named *all, uint32_t n, bool among_rules)
 {
-	struct rn_named *mine;
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < fn->nbody; i++)
-		count += fn->body[i].kind == kind && !strcmp(fn->body[i].name, name);
-	*n = 0;
-	*out = mine = rn_expand_alloc(x, count * sizeof *mine);
-	if (!mine)
-		return rn_expand_nomem(x);
-	for (uint32_t i = 0; i < fn->nbody; i++)
-		if (fn->body[i].kind == kind && !strcmp(fn->body[i].name, name))
-			mine[(*n)++] = (struct rn_named){ name, i, &fn->body[i] };
-	return 0;
-}
-
-int rn_named_relations(struct rn_expander *x, const char *name, const struct rn_named **out,
-		       uint32_t *n)
-{
-	const struct rn_named *funcs;
-	struct rn_named *all;
-	uint32_t nfuncs;
-
-	*out = rn_named_find(x->rules, x->nrules, name, n);
-	funcs = rn_named_find(x->funcs, x->nfuncs, name, &nfuncs);
-	if (!nfuncs)
-		return 0;
-	all = rn_expand_alloc(x, ((size_t)*n + nfuncs) * sizeof *all);
-	if (!all)
-		return rn_expand_nomem(x);
-	if (*n)
-		memcpy(all, *out, *n * sizeof *all);
-	for (uint32_t i = 0; i < nfuncs; i++)
-		if (!funcs[i].stmt->nparams)
-			all[(*n)++] = funcs[i];
-	*out = *n ? all : NULL;
-	return 0;
-}
-
-/* "H<_,1>": equal for definitions that no arguments can tell apart. */
-static void print_pattern(const struct rn_stmt *s, struct rn_str *out)
-{
-	struct rn_term **params;
-	uint32_t n;
-
-	rn_stmt_tparams(s, &params, &n);
-	rn_str_addf(out, "%s%s%s", s->kind == RN_S_DEFINE ? "=" : s->kind == RN_S_FUNCTION ? "def " : "",
-		    s->name, n ? "<" : "");
-	for (uint32_t i = 0; i < n; i++) {
-		rn_str_add(out, i ? "," : "");
-		if (params[i]->kind == RN_T_NAME)
-			rn_str_add(out, "_");
-		else
-			rn_term_print(params[i], out);
+	if (n)
+		qsort(all, n, sizeof *all, by_name);
+	for (uint32_t i = 0, k; i < n; i = k) {
+		for (k = i + 1; k < n && !strcmp(all[k].name, all[i].name); k++)
+			;
+		RN_TRY(rn_group_new(x, all + i, k - i, among_rules));
 	}
-}
-
-static int check_twice(struct rn_expander *x, const struct rn_stmt *s)
-{
-	struct rn_str key = RN_STR_INIT;
-	uint32_t *before, line, col;
-	bool fresh = true;
-	char *name;
-	int rc = 0;
-
-	rn_str_add(&key, "\n"); /* no instance is called so */
-	print_pattern(s, &key);
-	name = key.failed ? NULL : rn_expand_printf(x, "%s", key.s);
-	rn_str_fini(&key);
-	if (!name)
-		return rn_expand_nomem(x);
-	rc = rn_memo_get(x, name, s->name_at, &before, &fresh);
-	if (rc || fresh)
-		return rc;
-	rn_diag_place(x->d, *before, &line, &col);
-	rn_diag_error(x->d, s->name_at, s->name_at + (uint32_t)strlen(s->name),
-		      "'%s' is defined twice; the first time in line %u", s->name, line);
 	return 0;
 }
 
-static int add_named(struct rn_expander *x, struct rn_named *all, uint32_t *n,
-		     const struct rn_stmt *s, uint32_t order)
+/* The definitions and rules of a function's body. */
+static int build_local(struct rn_expander *x, const struct rn_stmt *fn, const struct rn_local **out)
 {
-	all[(*n)++] = (struct rn_named){ s->name, order, s };
-	return check_twice(x, s);
+	struct rn_local *l = rn_expand_alloc(x, sizeof *l);
+
+	if (!l)
+		return rn_expand_nomem(x);
+	l->rules = rn_expand_alloc(x, fn->nbody * sizeof *l->rules);
+	l->defs = rn_expand_alloc(x, fn->nbody * sizeof *l->defs);
+	if (!l->rules || !l->defs)
+		return rn_expand_nomem(x);
+	for (uint32_t i = 0; i < fn->nbody; i++) {
+		const struct rn_stmt *s = &fn->body[i];
+		struct rn_named named = { .name = s->name, .order = i, .stmt = s };
+
+		if (s->kind == RN_S_RULE)
+			l->rules[l->nrules++] = named;
+		else if (s->kind == RN_S_DEFINE)
+			l->defs[l->ndefs++] = named;
+	}
+	*out = l;
+	RN_TRY(sort_named(x, l->rules, l->nrules, false));
+	return sort_named(x, l->defs, l->ndefs, false);
+}
+
+static int add_statement(struct rn_expander *x, const struct rn_stmt *s, uint32_t order)
+{
+	struct rn_named named = { .name = s->name, .order = order, .stmt = s };
+
+	switch (s->kind) {
+	case RN_S_DEFINE:
+		x->defs[x->ndefs++] = named;
+		return 0;
+	case RN_S_FUNCTION:
+		RN_TRY(build_local(x, s, &named.local));
+		x->funcs[x->nfuncs++] = named;
+		if (s->nparams)
+			return 0;
+		/* fall through */
+	case RN_S_RULE:
+		x->rules[x->nrules++] = named;
+		return 0;
+	case RN_S_PRED:
+		if (!s->rule)
+			return 0;
+		/* fall through */
+	case RN_S_SOURCE:
+	case RN_S_STAGE:
+		x->others[x->nothers++] = named;
+		return 0;
+	default:
+		return 0;
+	}
 }
 
 static int build_tables(struct rn_expander *x)
 {
 	const struct rn_program *p = x->conf.program;
 	struct rn_named **tables[] = { &x->rules, &x->defs, &x->funcs, &x->others };
-	uint32_t *counts[] = { &x->nrules, &x->ndefs, &x->nfuncs, &x->nothers }, k;
 
 	for (size_t i = 0; i < 4; i++) {
 		*tables[i] = rn_expand_alloc(x, (size_t)p->nstmts * sizeof **tables[i]);
 		if (!*tables[i])
 			return rn_expand_nomem(x);
 	}
-	for (uint32_t i = 0; i < p->nstmts; i++) {
-		const struct rn_stmt *s = &p->stmts[i];
+	for (uint32_t i = 0; i < p->nstmts; i++)
+		RN_TRY(add_statement(x, &p->stmts[i], i));
+	RN_TRY(sort_named(x, x->rules, x->nrules, false));
+	RN_TRY(sort_named(x, x->defs, x->ndefs, false));
+	RN_TRY(sort_named(x, x->funcs, x->nfuncs, true));
+	return sort_named(x, x->others, x->nothers, false);
+}
 
-		if (s->kind == RN_S_FIT || s->kind == RN_S_VAL || s->kind == RN_S_EVAL ||
-		    (s->kind == RN_S_PRED && !s->rule))
-			continue;
-		k = s->kind == RN_S_RULE ? 0 : s->kind == RN_S_DEFINE ? 1 : s->kind == RN_S_FUNCTION ? 2 : 3;
-		RN_TRY(add_named(x, *tables[k], counts[k], s, i));
+/* ---- what is defined twice ------------------------------------------------------------------- */
+
+static int check_groups(struct rn_expander *x, const struct rn_named *all, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		int rc = i && all[i].group == all[i - 1].group ? 0 : rn_group_ready(x, all[i].group);
+
+		if (rc && rc != RN_EUSAGE)
+			return rc;
 	}
-	for (size_t i = 0; i < 4; i++)
-		if (*counts[i])
-			qsort(*tables[i], *counts[i], sizeof **tables[i], by_name);
+	return 0;
+}
+
+/* R(x) :- R(x), S(x) . over a source of that name? */
+bool rn_rule_of_source(const struct rn_stmt *s)
+{
+	for (uint32_t i = 0; s->kind == RN_S_RULE && !s->rule->ntparams && i < s->rule->nitems; i++) {
+		const struct rn_item *it = &s->rule->items[i];
+
+		if (it->kind != RN_ITEM_COMPARE && !strcmp(it->atom.ref.name, s->name) &&
+		    !it->atom.ref.ntargs && !it->atom.ref.call)
+			return true;
+	}
+	return false;
+}
+
+/* A source, a stage or a ?pred that is called as a rule is. */
+static void check_names(struct rn_expander *x)
+{
+	for (uint32_t i = 0; i < x->nothers; i++) {
+		const struct rn_stmt *a = x->others[i].stmt;
+		const struct rn_named *rules;
+		struct rn_term **params;
+		uint32_t n, k;
+
+		rules = rn_named_find(x->rules, x->nrules, x->others[i].name, &n);
+		for (uint32_t r = 0; r < n; r++) {
+			const struct rn_stmt *b = rules[r].stmt;
+
+			rn_stmt_tparams(b, &params, &k);
+			if (k || (a->kind == RN_S_SOURCE && rn_rule_of_source(b)))
+				continue;
+			rn_tell_twice(x, a->at < b->at ? a : b, a->at < b->at ? b : a);
+		}
+	}
+}
+
+static int check_twice(struct rn_expander *x)
+{
+	RN_TRY(check_groups(x, x->rules, x->nrules));
+	RN_TRY(check_groups(x, x->defs, x->ndefs));
+	RN_TRY(check_groups(x, x->funcs, x->nfuncs));
+	RN_TRY(check_groups(x, x->others, x->nothers));
+	for (uint32_t i = 0; i < x->nfuncs; i++) {
+		RN_TRY(check_groups(x, x->funcs[i].local->rules, x->funcs[i].local->nrules));
+		RN_TRY(check_groups(x, x->funcs[i].local->defs, x->funcs[i].local->ndefs));
+	}
+	check_names(x);
 	return 0;
 }
 
@@ -341,6 +375,7 @@ int rn_expander_new(const struct rn_expand_conf *c, struct rn_expander **out, st
 	RN_GOTO(fail, build_tables(x));
 	for (size_t i = 0; i < c->nset; i++)
 		RN_GOTO(fail, set_constant(x, c->set[i]));
+	RN_GOTO(fail, check_twice(x));
 	x->e = NULL;
 	*out = x;
 	return 0;
@@ -357,126 +392,7 @@ void rn_expander_free(struct rn_expander *x)
 		free(x->memo->slots);
 	free(x->memo);
 	free(x->insts);
+	free(x->values);
 	rn_arena_fini(&x->arena);
 	free(x);
 }
-
-/* ---- templates ----------------------------------------------------------------------------------- */
-
-/* Do these arguments fit?  *literals: the parameters that are literals, as bits. */
-static int fits(struct rn_expander *x, const struct rn_stmt *s, const struct rn_term *const *args,
-		uint32_t nargs, bool *yes, uint64_t *literals)
-{
-	struct rn_term **params;
-	uint32_t n;
-
-	rn_stmt_tparams(s, &params, &n);
-	*literals = 0;
-	*yes = n == nargs;
-	for (uint32_t i = 0; *yes && i < n; i++) {
-		const struct rn_term *c;
-
-		if (params[i]->kind == RN_T_NAME) {
-			for (uint32_t k = 0; k < i; k++) /* the same parameter twice: equal arguments */
-				if (params[k]->kind == RN_T_NAME && !strcmp(params[k]->str, params[i]->str))
-					*yes = *yes && rn_literal_equal(args[k], args[i]);
-			continue;
-		}
-		RN_TRY(rn_constant(x, NULL, NULL, params[i], false, &c));
-		*yes = rn_literal_equal(c, args[i]);
-		*literals |= 1ull << i;
-	}
-	return 0;
-}
-
-static int no_match(struct rn_expander *x, const struct rn_named *defs, uint32_t n,
-		    const struct rn_term *const *args, uint32_t nargs, uint32_t at, uint32_t end)
-{
-	struct rn_str s = RN_STR_INIT;
-	struct rn_term **params;
-	uint32_t k;
-
-	rn_stmt_tparams(defs->stmt, &params, &k);
-	rn_targs_print(args, nargs, &s);
-	if (n == 1 && k != nargs)
-		rn_diag_error(x->d, at, end, "'%s' takes %u template argument%s, not %u", defs->name, k,
-			      k == 1 ? "" : "s", nargs);
-	else
-		rn_diag_error(x->d, at, end, "no definition of '%s' fits %s%s", defs->name, defs->name, s.s);
-	rn_str_fini(&s);
-	return RN_EUSAGE;
-}
-
-/* No arguments tell them apart: that was an error already. */
-static bool same_pattern(const struct rn_stmt *a, const struct rn_stmt *b)
-{
-	struct rn_term **pa, **pb;
-	uint32_t na, nb;
-
-	rn_stmt_tparams(a, &pa, &na);
-	rn_stmt_tparams(b, &pb, &nb);
-	for (uint32_t i = 0; na == nb && i < na; i++)
-		if ((pa[i]->kind == RN_T_NAME) != (pb[i]->kind == RN_T_NAME) ||
-		    (pa[i]->kind != RN_T_NAME && !rn_literal_equal(pa[i], pb[i])))
-			return false;
-	return na == nb;
-}
-
-static int ambiguous(struct rn_expander *x, const struct rn_stmt *a, const struct rn_stmt *b,
-		     uint32_t at, uint32_t end)
-{
-	uint32_t line_a, line_b, col;
-
-	rn_diag_place(x->d, a->name_at, &line_a, &col);
-	rn_diag_place(x->d, b->name_at, &line_b, &col);
-	return rn_diag_error(x->d, at, end,
-			     "this is ambiguous: the definitions of '%s' in lines %u and %u fit equally well",
-			     a->name, line_a, line_b);
-}
-
-int rn_best_match(struct rn_expander *x, const struct rn_named *defs, uint32_t n,
-		  const struct rn_term *const *args, uint32_t nargs, uint32_t at, uint32_t end,
-		  const struct rn_named **out)
-{
-	uint64_t best = 0, mask;
-	bool yes;
-
-	*out = NULL;
-	if (nargs > MAX_TARGS)
-		return rn_diag_error(x->d, at, end, "more than %d template arguments", MAX_TARGS);
-	for (uint32_t i = 0; i < n; i++) {
-		RN_TRY(fits(x, defs[i].stmt, args, nargs, &yes, &mask));
-		if (yes && (!*out || (mask & best) == best)) {
-			*out = &defs[i];
-			best = mask;
-		}
-	}
-	if (!*out)
-		return no_match(x, defs, n, args, nargs, at, end);
-	for (uint32_t i = 0; i < n; i++) { /* is it at least as specific as all others? */
-		RN_TRY(fits(x, defs[i].stmt, args, nargs, &yes, &mask));
-		if (yes && &defs[i] != *out && ((mask & best) != mask || mask == best) &&
-		    !same_pattern(defs[i].stmt, (*out)->stmt))
-			return ambiguous(x, (*out)->stmt, defs[i].stmt, at, end);
-	}
-	return 0;
-}
-
-int rn_bind_params(struct rn_expander *x, const struct rn_env *up, const struct rn_stmt *def,
-		   const struct rn_term *const *args, const struct rn_env **out)
-{
-	struct rn_term **params;
-	uint32_t n;
-
-	rn_stmt_tparams(def, &params, &n);
-	*out = up;
-	for (uint32_t i = 0; i < n; i++) {
-		if (params[i]->kind != RN_T_NAME)
-			continue;
-		*out = rn_env_bind(x, *out, params[i]->str, args[i]);
-		if (!*out)
-			return rn_expand_nomem(x);
-	}
-	return 0;
-}
-

@@ -7,7 +7,11 @@
 
 #include "../expr/emb_fn.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+enum { APPLY_STEPS = 6 }; /* that a transform takes, beside those of its body */
 
 /* ---- embedding expressions -------------------------------------------------------------------- */
 
@@ -32,9 +36,9 @@ int rn_find_free(struct rn_expander *x, const struct rn_env *env, const struct r
 	uint32_t n = 0;
 	bool local;
 
+	RN_TRY(rn_expand_work(x, 1, t->at, t->end));
 	if (t->kind == RN_T_NAME && !t->templated) {
-		rn_find_defs(x, scope, t->str, &n, &local);
-		if (n || local || rn_env_find(env, t->str))
+		if (rn_find_defs(x, scope, t->str, &n, &local) || rn_env_find(env, t->str))
 			return 0;
 		RN_TRY(rn_try_constant(x, env, scope, t, &c));
 		if (c)
@@ -101,7 +105,7 @@ static int add_own_name(struct rn_expander *x, struct rn_within *w, const struct
 	return 0;
 }
 
-static int unknown_function(struct rn_expander *x, const struct rn_term *t)
+int rn_unknown_module(struct rn_expander *x, const struct rn_term *t)
 {
 	struct rn_str hint = RN_STR_INIT;
 
@@ -146,6 +150,7 @@ static int apply(struct rn_expander *x, struct rn_within *w, const struct rn_ter
 	if (x->depth >= RN_EXPAND_DEPTH)
 		return rn_diag_error(x->d, at->at, at->end, "transforms are nested more than %d deep: '%s'",
 				     RN_EXPAND_DEPTH, def->name);
+	RN_TRY(rn_expand_work(x, APPLY_STEPS + nargs, at->at, at->end));
 	RN_TRY(rn_bind_params(x, in.scope ? in.scope->env : NULL, def, args, &in.env));
 	RN_TRY(rn_find_free(x, in.env, in.scope, def->value, "a transform", &in.free));
 	if (in.free && !arg)
@@ -174,6 +179,13 @@ static int apply(struct rn_expander *x, struct rn_within *w, const struct rn_ter
 	return 0;
 }
 
+/* z2 where the body binds no z2, but two embeddings or more? */
+static bool is_numbered(const struct rn_names *names, const char *name, uint32_t *number)
+{
+	*number = rn_is_input(name) ? (uint32_t)strtoul(name + 1, NULL, 10) : 0;
+	return *number && *number <= names->nembs && !rn_has_name(names->vars, names->nvars, name);
+}
+
 /* A name, or NAME<args>, that stands alone. */
 static int expand_name(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
 		       struct rn_term **out)
@@ -182,6 +194,7 @@ static int expand_name(struct rn_expander *x, struct rn_within *w, const struct 
 	const struct rn_term **args = NULL, *c;
 	const struct rn_stmt *def;
 	const char *name = t->str;
+	uint32_t number;
 	bool local;
 
 	if (w->free && !t->templated && !strcmp(name, w->free)) {
@@ -194,6 +207,8 @@ static int expand_name(struct rn_expander *x, struct rn_within *w, const struct 
 		if (!name)
 			return rn_expand_nomem(x);
 	}
+	if (!w->own && w->element && !t->templated && !strcmp(name, names->splat_base))
+		name = names->splat[w->element - 1];
 	if (!w->own && rn_has_name(names->embs, names->nembs, name)) {
 		/* A set of one element is that element. */
 		if (names->nsplat == 1 && !strcmp(name, names->splat_base))
@@ -204,23 +219,91 @@ static int expand_name(struct rn_expander *x, struct rn_within *w, const struct 
 		return 0;
 	}
 	RN_TRY(rn_try_constant(x, w->env, w->scope, t, &c));
-	if (c) {
-		*out = (struct rn_term *)(uintptr_t)c;
-		return 0;
-	}
+	if (c) /* what is wrong with it is wrong here */
+		return rn_literal_at(x, c, t, out);
 	RN_TRY(rn_find_def(x, w->scope, t, t->str, args, t->n, &def, &local));
 	if (def)
 		return apply(x, w, t, args, t->n, def, local, NULL, out);
+	if (!w->own && !t->templated && is_numbered(names, t->str, &number)) {
+		rn_diag_warn(x->d, t->at, t->end, "'%s' is bound nowhere in the body: it is taken for embedding "
+			     "number %u there, '%s', as the reference takes it", t->str, number,
+			     names->embs[number - 1]);
+		RN_TRY(rn_term_copy(x, t, 0, out));
+		(*out)->str = names->embs[number - 1];
+		return 0;
+	}
 	if (!w->own && rn_has_name(names->vars, names->nvars, t->str))
 		return rn_diag_error(x->d, t->at, t->end, "'%s' is a column: [%s] makes an embedding of it",
 				     t->str, t->str);
 	return rn_diag_error(x->d, t->at, t->end, "'%s' is bound nowhere in the body", t->str);
 }
 
-/* Aggregates of a head that expressions do not know by that name. */
-static bool is_aggregate(const char *name)
+bool rn_is_input(const char *name)
+{
+	return *name == 'z' && name[1] && strlen(name) < 6 &&
+	       strspn(name + 1, "0123456789") == strlen(name + 1);
+}
+
+bool rn_is_aggregate(const char *name)
 {
 	return !strcmp(name, "count") || !strcmp(name, "add") || !strcmp(name, "avg");
+}
+
+/* Its own functions the language takes in any case: Transpose, Sqrt. */
+bool rn_find_function(const char *name, const char **as, struct rn_emb_fn *fn)
+{
+	static const char *const own[] = { "view", "transpose", "unsqueeze", "sqrt", "exp", "log", "abs",
+					   "round", "sign", "clamp", "dot", "rowsum", "rowmean", "rowmax",
+					   "slice" };
+
+	*as = name;
+	if (rn_emb_function(name, fn))
+		return true;
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		if (!strcasecmp(own[i], name))
+			return rn_emb_function(*as = own[i], fn);
+	return false;
+}
+
+/* The function's name as it is spelt. */
+static int function_name(struct rn_expander *x, const struct rn_term *t, const char *as,
+			    struct rn_term **out)
+{
+	*out = (struct rn_term *)(uintptr_t)t;
+	if (!as || as == t->str)
+		return 0;
+	RN_TRY(rn_term_copy(x, t, 0, out));
+	(*out)->str = as;
+	return 0;
+}
+
+static bool mentions(const struct rn_term *t, const char *name)
+{
+	if (t->kind == RN_T_NAME)
+		return !t->templated && !strcmp(t->str, name);
+	for (uint32_t i = t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_NAME; i < t->n; i++)
+		if (mentions(t->arg[i], name))
+			return true;
+	return false;
+}
+
+/* *z or *f(z): one argument for each embedding of the set. */
+static int expand_splat(struct rn_expander *x, const struct rn_within *w, const struct rn_term *t,
+			struct rn_term **out)
+{
+	const struct rn_term *of = t->arg[0];
+	struct rn_within in = *w;
+
+	if (w->own || !w->names->nsplat || !mentions(of, w->names->splat_base))
+		return rn_diag_error(x->d, t->at, t->end,
+				     of->kind == RN_T_NAME && !of->templated
+				     ? "*%s stands for the embeddings of Join(Set(...)), and there is none that "
+				     "calls them so"
+				     : "* stands for the embeddings of Join(Set(...)), and here is none of them",
+				     of->str);
+	for (in.element = 1; in.element <= w->names->nsplat; in.element++)
+		RN_TRY(rn_expand_within(x, &in, of, out++));
+	return 0;
 }
 
 /* f(…) where f is no transform: a function, or a module that is made. */
@@ -229,32 +312,26 @@ static int expand_function(struct rn_expander *x, struct rn_within *w, const str
 {
 	const struct rn_names *names = w->names;
 	struct rn_emb_fn fn = { 0 };
+	const char *name = NULL;
 	struct rn_term *c;
 	uint32_t n = t->n, to = 1;
 
-	if (t->arg[0]->kind == RN_T_NAME && !rn_emb_function(t->arg[0]->str, &fn) &&
-	    !(t == names->root && is_aggregate(t->arg[0]->str)))
-		return unknown_function(x, t->arg[0]);
+	if (t->arg[0]->kind == RN_T_NAME && !rn_find_function(t->arg[0]->str, &name, &fn) &&
+	    !(t == names->root && rn_is_aggregate(t->arg[0]->str)))
+		return rn_unknown_module(x, t->arg[0]);
 	for (uint32_t i = 1; i < t->n; i++)
 		n += t->arg[i]->kind == RN_T_SPLAT ? names->nsplat : 0;
 	RN_TRY(rn_term_copy(x, t, n, &c));
 	if (t->arg[0]->kind == RN_T_NAME)
-		c->arg[0] = t->arg[0];
+		RN_TRY(function_name(x, t->arg[0], name, &c->arg[0]));
 	else
 		RN_TRY(rn_expand_within(x, w, t->arg[0], &c->arg[0]));
 	for (uint32_t i = 1; i < t->n; i++) {
 		const struct rn_term *a = t->arg[i];
 
 		if (a->kind == RN_T_SPLAT) {
-			if (!names->nsplat || strcmp(a->str, names->splat_base) || w->own)
-				return rn_diag_error(x->d, a->at, a->end,
-						     "*%s stands for the embeddings of Join(Set(...)), and there is none "
-						     "that calls them so", a->str);
-			for (uint32_t k = 0; k < names->nsplat; k++) {
-				RN_TRY(rn_term_copy(x, a, 0, &c->arg[to]));
-				c->arg[to]->kind = RN_T_NAME;
-				c->arg[to++]->str = names->splat[k];
-			}
+			RN_TRY(expand_splat(x, w, a, c->arg + to));
+			to += names->nsplat;
 			continue;
 		}
 		if (t->key && t->key[i] &&
@@ -287,7 +364,7 @@ static int expand_call(struct rn_expander *x, struct rn_within *w, const struct 
 	RN_TRY(rn_constants(x, w->env, w->scope, f->arg, f->n, true, &args));
 	RN_TRY(rn_find_def(x, w->scope, f, f->str, args, f->n, &def, &local));
 	if (!def && f->templated)
-		return unknown_function(x, f);
+		return rn_unknown_module(x, f);
 	if (!def)
 		return expand_function(x, w, t, out);
 	if (t->n != 2 || t->key || t->arg[1]->kind == RN_T_SPLAT)
@@ -302,6 +379,7 @@ int rn_expand_within(struct rn_expander *x, struct rn_within *w, const struct rn
 	uint32_t depth = 0;
 	uint64_t size = 1;
 
+	RN_TRY(rn_expand_work(x, 1, t->at, t->end));
 	switch (t->kind) {
 	case RN_T_NUM: case RN_T_STR: case RN_T_BOOL: case RN_T_NONE:
 		*out = (struct rn_term *)(uintptr_t)t;

@@ -52,6 +52,8 @@ int rn_lang_compile(const char *text, size_t len, const struct rn_lang_conf *c,
 
 	rn_diag_init(&d, c->file, text, len);
 	rc = rn_parse_program(&d, &prog, e);
+	if (!rc)
+		rc = rn_program_drop_repeated(&d, prog, e);
 	if (!rc) /* what is wrong beyond syntax may follow from it */
 		rc = d.errors ? RN_EUSAGE : compile(c, &d, prog, out, carried, e);
 	if (!rc)

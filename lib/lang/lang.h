@@ -21,6 +21,8 @@ struct rn_lang_conf {
 	const char *const *source;  /* NAME=FILE: sources, relative to the cwd */
 	size_t nsource;
 	uint32_t max_instances;     /* --max-instances; 0: 100,000 */
+	bool strict_sources;        /* a --source that the program does not name is an error */
+	bool define_only;           /* a program that runs nothing is one, too */
 };
 
 /* Compile.  *out owned, canonical; *carried (plan->nnodes entries, owned, its relations too):

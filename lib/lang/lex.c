@@ -43,19 +43,13 @@ static size_t skip_blanks(const struct scan *s, size_t i)
 	return i;
 }
 
-/* 16, 0.5, .5, 1e-3, 2.5E+4.  A point that no digit follows ends the statement. */
-static size_t number_end(const struct scan *s, size_t i)
+/* Behind the exponent at i, or i where there is none. */
+static size_t exponent_end(const struct scan *s, size_t i)
 {
-	size_t e;
+	size_t e = i + 1;
 
-	while (is_digit(peek(s, i)))
-		i++;
-	if (peek(s, i) == '.' && is_digit(peek(s, i + 1)))
-		for (i++; is_digit(peek(s, i)); i++)
-			;
 	if (peek(s, i) != 'e' && peek(s, i) != 'E')
 		return i;
-	e = i + 1;
 	if (peek(s, e) == '+' || peek(s, e) == '-')
 		e++;
 	if (!is_digit(peek(s, e)))
@@ -63,6 +57,28 @@ static size_t number_end(const struct scan *s, size_t i)
 	while (is_digit(peek(s, e)))
 		e++;
 	return e;
+}
+
+/* Does the statement go on behind the point before i, so that it belongs to a number?  The next
+ * one begins with a name or a ?. */
+static bool goes_on(const struct scan *s, size_t i)
+{
+	size_t next = skip_blanks(s, i);
+	char c = peek(s, next);
+
+	return next < s->len && strchr(".,;:|)]}<>=!+-*/%@", c);
+}
+
+/* 16, 0.5, .5, 1e-3, 2.5E+4; 2. where the statement goes on, as in `d = 2. .`, and 1.e2. */
+static size_t number_end(const struct scan *s, size_t i)
+{
+	while (is_digit(peek(s, i)))
+		i++;
+	if (peek(s, i) == '.' && (is_digit(peek(s, i + 1)) || goes_on(s, i + 1) ||
+				  exponent_end(s, i + 1) > i + 1))
+		for (i++; is_digit(peek(s, i)); i++)
+			;
+	return exponent_end(s, i);
 }
 
 /* Behind the closing quote, or 0 where a line or the text ends first. */

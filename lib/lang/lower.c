@@ -117,7 +117,7 @@ int rn_lowering_infer(struct rn_lowering *l, uint32_t node, const struct rn_rule
 	rc = rn_node_infer(n, in, &l->schemas[node], &mine);
 	l->nfields += l->schemas[node].ncols + l->schemas[node].nparts;
 	if (!rc && l->nfields > RN_LOWER_FIELDS)
-		return rn_diag_error(l->d, at, end, "the program's stages have more than %d columns and "
+		return rn_diag_limit(l->d, at, end, "the program's stages have more than %d columns and "
 				     "embeddings in all", RN_LOWER_FIELDS);
 	return rc ? tell(l, rc, &mine, inst, n->name, at, end, map) : 0;
 }
@@ -253,7 +253,7 @@ static void unknown_setting(struct rn_lowering *l, const struct rn_setting *x,
 		rn_diag_warn(l->d, x->at, end, "every step of a fit takes all rows: batch_size changes nothing");
 	else
 		rn_diag_error(l->d, x->at, end,
-			      near ? "%s has no setting '%s'; did you mean '%s'?" : "%s has no setting '%s'",
+			      near && strcmp(near, x->name) ? "%s has no setting '%s'; did you mean '%s'?" : "%s has no setting '%s'",
 			      what, x->name, near);
 }
 
@@ -372,6 +372,19 @@ static bool rereadable(const char *dir, const struct rn_node *n)
 	return yes;
 }
 
+/* Is it a file that is opened at no cost, and that this takes nothing from? */
+static bool is_plain_file(const char *dir, const struct rn_node *n)
+{
+	struct rn_str path = RN_STR_INIT;
+	struct stat st;
+	bool yes;
+
+	rn_path_print(dir, rn_node_string(n, "from"), &path);
+	yes = !path.failed && !stat(path.s, &st) && S_ISREG(st.st_mode);
+	rn_str_fini(&path);
+	return yes;
+}
+
 static int read_rows(struct rn_lowering *l, struct rn_lang_source *s)
 {
 	if (s->rows)
@@ -385,6 +398,8 @@ static int source_schema(struct rn_lowering *l, struct rn_lang_source *s)
 	struct rn_source *src;
 	int rc;
 
+	if (l->d->lenient && !is_plain_file(l->plan->dir, &l->plan->nodes[s->node]))
+		return RN_EIO; /* no run asks for it */
 	if (!rereadable(l->plan->dir, &l->plan->nodes[s->node])) {
 		RN_TRY(read_rows(l, s));
 		RN_TRY(rn_schema_copy(&s->rows->schema, &l->schemas[s->node], l->e));
@@ -410,6 +425,8 @@ static int source_options(struct rn_lowering *l, struct rn_lang_source *s, json_
 		RN_TRY(rn_json_set_text(opt, "from", path->str, l->e));
 	} else if (s->file) {
 		RN_TRY(rn_source_set_file(opt, s->file, l->plan->dir, l->e));
+	} else if (l->d->lenient) {
+		return RN_EIO;
 	} else {
 		return rn_diag_error(l->d, s->stmt->name_at, s->stmt->name_at + (uint32_t)strlen(s->name),
 				     "no file is bound to '%s': give one here, or --source %s=FILE", s->name, s->name);
@@ -439,10 +456,10 @@ int rn_lower_source(struct rn_lowering *l, const char *name, uint32_t at, uint32
 		if (rc)
 			return tell(l, rc, &mine, NULL, name, s->stmt ? s->stmt->name_at : at,
 				    s->stmt ? s->stmt->end : end, NULL);
-		RN_TRY(source_schema(l, s));
+		s->failed = source_schema(l, s);
 	}
 	*out = s->node;
-	return 0;
+	return s->failed;
 }
 
 int rn_lowering_rows(void *arg, const char *source, const struct rn_rel **out, struct rn_err *e)
@@ -464,7 +481,11 @@ int rn_lowering_rows(void *arg, const char *source, const struct rn_rel **out, s
 
 bool rn_lowering_is_source(void *arg, const char *name)
 {
-	return find_source(arg, name);
+	struct rn_lang_source *s = find_source(arg, name);
+
+	if (s)
+		s->used = true;
+	return s;
 }
 
 /* ---- stages and rules ------------------------------------------------------------------------ */

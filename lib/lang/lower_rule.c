@@ -460,6 +460,52 @@ static int encode_stage(struct rn_lowering *l, const struct rn_rule_inst *r, str
 	return 0;
 }
 
+/* Embedding(2, 4)([dept]) over a column of strings? */
+static bool is_category(const struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t)
+{
+	const struct rn_term *made = t->kind == RN_T_CALL ? t->arg[0] : NULL, *of;
+	long col;
+
+	if (!made || made->kind != RN_T_CALL || made->arg[0]->kind != RN_T_NAME ||
+	    strcmp(made->arg[0]->str, "Embedding") || made->n < 3 || made->arg[2]->kind != RN_T_NUM ||
+	    (made->key && (made->key[1] || made->key[2])) || t->n != 2)
+		return false;
+	of = t->arg[1];
+	if (of->kind != RN_T_BRACKET || of->n != 1 || of->arg[0]->kind != RN_T_NAME)
+		return false;
+	col = rn_view_var(v, of->arg[0]->str);
+	return col >= 0 && rn_view_schema(l, v)->cols[col].type == RN_STRING;
+}
+
+/* A category gives its code: Embedding(2, 4)([dept]) becomes [category(dept, 4, init=normal)]. */
+static int make_category(struct rn_lowering *l, struct rn_term *t)
+{
+	const struct rn_term *made = t->arg[0];
+	struct rn_term *call = rn_lowering_alloc(l, sizeof *call);
+	struct rn_term *word = rn_lowering_alloc(l, 2 * sizeof *word);
+	struct rn_term **arg = rn_lowering_alloc(l, 5 * sizeof(struct rn_term *));
+	const char **key = rn_lowering_alloc(l, 4 * sizeof(const char *));
+
+	if (!call || !word || !arg || !key)
+		return rn_lowering_nomem(l);
+	for (int i = 0; i < 2; i++)
+		word[i] = (struct rn_term){ .kind = RN_T_NAME, .str = i ? "normal" : "category",
+					    .at = made->at, .end = made->end };
+	arg[0] = &word[0];
+	arg[1] = t->arg[1]->arg[0];
+	arg[2] = made->arg[2];
+	arg[3] = &word[1];
+	key[3] = "init";
+	*call = (struct rn_term){ .kind = RN_T_CALL, .at = t->at, .end = t->end, .n = 4, .arg = arg,
+				  .key = key };
+	arg[4] = call;
+	t->kind = RN_T_BRACKET;
+	t->n = 1;
+	t->arg = &arg[4];
+	t->key = NULL;
+	return 0;
+}
+
 int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
 		      const struct rn_term *t)
 {
@@ -468,6 +514,8 @@ int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 	bool calls = false;
 	int rc = 0;
 
+	if (is_category(l, v, t))
+		RN_TRY(make_category(l, (struct rn_term *)(uintptr_t)t));
 	if (t->kind != RN_T_BRACKET) {
 		for (uint32_t i = 0; i < t->n; i++)
 			RN_TRY(rn_lower_encoders(l, r, v, t->arg[i]));
@@ -563,7 +611,9 @@ static int agg_options(struct rn_lowering *l, const struct rn_rule_inst *r, cons
 	if (h->emb) {
 		const char *how = h->agg ? h->agg : r->nattrs ? "sum" : "mean";
 
-		if (*how == 'c') {
+		if (*how == 'c') { /* of an embedding that is there */
+			rc = rn_text_emb(l, v, h->emb, &text, NULL);
+			rn_str_clear(&text);
 			rn_str_add(&text, "sum(1)");
 		} else {
 			rn_str_addf(&text, "%s(", how);

@@ -6,6 +6,8 @@
 
 #include "../base/json.h"
 #include "../base/opt.h"
+#include "../plan/plan_impl.h"
+#include "../train/check.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,30 +73,93 @@ static int loss_node(struct rn_lowering *l, const struct rn_rule_inst *r, const 
 				out);
 }
 
-/* The mean of what is written over the body's rows. */
+/* What a fit takes one value of, its name for rn-agg, or NULL: the mean over the rows. */
+static const char *loss_agg(const struct rn_term *t, const struct rn_term **of)
+{
+	static const char *const names[][2] = { { "mean", NULL }, { "avg", NULL }, { "sum", "sum(z)" },
+						{ "add", "sum(z)" }, { "max", "max(z)" }, { "min", "min(z)" } };
+
+	*of = t;
+	if (t->kind != RN_T_CALL || t->n != 2 || t->key || t->arg[0]->kind != RN_T_NAME)
+		return NULL;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(t->arg[0]->str, names[i][0])) {
+			*of = t->arg[1];
+			return names[i][1];
+		}
+	return NULL;
+}
+
+/* A loss with several features a row is their mean. */
+static int mean_feature(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v)
+{
+	const struct rn_schema *s = rn_lowering_schema(l, v->node);
+	const struct rn_part_info *z = s->nparts == 1 ? &s->parts[0] : NULL;
+	uint64_t width = 1;
+	const char *name;
+
+	for (uint32_t i = 0; z && i < z->shape.rank; i++)
+		width *= z->shape.dim[i] == RN_DIM_UNKNOWN ? 0 : z->shape.dim[i];
+	if (!z || width < 2)
+		return 0;
+	name = rn_stage_name(l, r, "mean");
+	if (!name)
+		return rn_lowering_nomem(l);
+	return rn_text_node(l, r, "map", "expr", z->shape.rank > 1 ? "rowmean(view(-1)(z))" : "rowmean(z)", name,
+			    r->emb->at, r->emb->end, NULL, NULL, v);
+}
+
+/* The value that is written, over the rows of v: their mean, or one row. */
+static int value_loss(struct rn_lowering *l, const struct rn_rule_inst *r, const struct rn_term *of,
+		      const char *agg, struct rn_view *v, uint32_t *out)
+{
+	const char *name;
+
+	RN_TRY(rn_lower_map(l, r, v, of, NULL));
+	RN_TRY(mean_feature(l, r, v));
+	if (agg) {
+		name = rn_stage_name(l, r, "agg");
+		if (!name)
+			return rn_lowering_nomem(l);
+		RN_TRY(rn_text_node(l, r, "agg", "expr", agg, name, r->emb->at, r->emb->end, NULL, NULL, v));
+	}
+	return loss_node(l, r, "value", NULL, v, out);
+}
+
+/* Loss(a; expr): the mean over the rows that the rule has. */
+static int keyed_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t *out)
+{
+	struct rn_rule_inst rows = *r;
+	struct rn_view v = { 0 };
+
+	rows.name = rn_lowering_printf(l, "%s/rows", r->name);
+	if (!rows.name)
+		return rn_lowering_nomem(l);
+	RN_TRY(rn_lower_rule(l, &rows, &v.node));
+	RN_TRY(rn_add_view_emb(l, &v, "z", "z"));
+	RN_TRY(mean_feature(l, r, &v));
+	return loss_node(l, r, "value", NULL, &v, out);
+}
+
+/* The mean of what is written over the body's rows, unless it is aggregated otherwise. */
 static int lower_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t *out)
 {
 	const struct rn_term *pred, *target, *emb = r->emb;
 	struct rn_str col = RN_STR_INIT;
 	struct rn_view v;
-	const char *kind, *name;
+	const char *kind, *agg;
 	long at;
 	int rc;
 
-	if (r->nattrs || !emb)
+	if (!emb)
 		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r),
 				     "the head of a ?fit is a loss alone: %s(; Loss()(z, [label]))", r->rule->name);
-	if (emb->kind == RN_T_CALL && emb->n == 2 && !emb->key && emb->arg[0]->kind == RN_T_NAME &&
-	    (!strcmp(emb->arg[0]->str, "mean") || !strcmp(emb->arg[0]->str, "avg")))
-		emb = emb->arg[1];
+	if (r->nattrs)
+		return keyed_loss(l, r, out);
+	agg = loss_agg(emb, &emb);
 	RN_TRY(rn_lower_body(l, r, &v));
-	if (!is_column_loss(emb, &kind, &pred, &target)) {
-		name = rn_stage_name(l, r, "map");
-		if (!name)
-			return rn_lowering_nomem(l);
-		RN_TRY(rn_lower_map(l, r, &v, emb, NULL));
-		return loss_node(l, r, "value", NULL, &v, out);
-	}
+	if (agg || !is_column_loss(emb, &kind, &pred, &target))
+		return value_loss(l, r, emb, agg, &v, out);
 	RN_TRY(rn_lower_map(l, r, &v, pred, NULL));
 	at = rn_view_var(&v, target->arg[0]->str);
 	if (at < 0)
@@ -165,6 +230,10 @@ static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct r
 					     "stands behind the semicolon");
 		copy->emb = t;
 	}
+	if (!d->how && r->emb && is_argmax(r->emb)) {
+		d->how = "label"; /* beside the class's number stands what it is called */
+		d->keep = true;
+	}
 	return 0;
 }
 
@@ -175,7 +244,7 @@ static int decode_options(struct rn_lowering *l, const struct decoded *d, json_t
 {
 	if (!json_object_get(opt, "decode"))
 		RN_TRY(rn_json_set_text(opt, "decode", d->how, l->e));
-	if (!json_object_get(opt, "as"))
+	if (d->as && !json_object_get(opt, "as"))
 		RN_TRY(rn_json_set_text(opt, "as", d->as, l->e));
 	if (!json_object_get(opt, "embedding") && !d->keep)
 		RN_TRY(rn_json_set(opt, "embedding", json_false(), l->e));
@@ -193,6 +262,13 @@ static int run_options(struct rn_lowering *l, const struct rn_stmt *s, const str
 		RN_TRY(rn_json_set_text(opt, "name", s->name, l->e));
 	if (kind == RN_RUN_PRED && d->how)
 		RN_TRY(decode_options(l, d, opt));
+	for (size_t i = 0; i < type->nopts; i++) {
+		const struct rn_opt *o = &type->opts[i];
+
+		if (o->flags & RN_OPT_REQUIRED && o->type != RN_OPT_NODE && !json_object_get(opt, o->name))
+			return rn_err_set(mine, RN_EUSAGE, "a ?%s wants a setting '%s': %s", type->name, o->name,
+					  o->help);
+	}
 	return rn_opt_finish(opt, type->opts, type->nopts, mine);
 }
 
@@ -220,76 +296,205 @@ static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, struct decod
 	return *node == RN_LOWER_FAILED ? RN_EUSAGE : 0;
 }
 
-/* The column of the true values is one of the head's. */
-static int check_target(struct rn_lowering *l, const struct rn_stmt *s, uint32_t node,
-			const json_t *opt)
+/* The loss of an earlier ?fit that is called so, or RN_NONE. */
+static uint32_t earlier_loss(const struct rn_lowering *l, const struct rn_ref *ref)
 {
-	const char *target = json_string_value(json_object_get(opt, "target"));
-	struct rn_err mine = { 0 };
-	size_t col;
+	const struct rn_plan *p = l->plan;
 
-	if (!target || !rn_schema_find(rn_lowering_schema(l, node), target, &col, &mine))
+	for (uint32_t i = 0; i < p->nruns && !ref->ntargs && !ref->call; i++)
+		if (p->runs[i].kind == RN_RUN_FIT && !strcmp(p->nodes[p->runs[i].node].name, ref->name))
+			return p->runs[i].node;
+	return RN_NONE;
+}
+
+/* A rule that is a loss, Loss(; MSELoss()(z, [y])) :- ..., as the loss that it is: its stages are
+ * called Loss/fit, as the rule may be used as a relation, too. */
+static int fit_rule(struct rn_lowering *l, uint32_t inst, uint32_t *node)
+{
+	const struct rn_rule_inst *r = rn_expander_inst(l->x, inst);
+	const struct rn_diag_frame *top = l->d->top;
+	struct rn_rule_inst copy = *r;
+	long there;
+	int rc;
+
+	if (r->nattrs)
+		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r),
+				     "the head of a ?fit is a loss alone: %s(; Loss()(z, [label]))", r->rule->name);
+	copy.name = rn_lowering_printf(l, "%s/fit", r->name);
+	if (!copy.name)
+		return rn_lowering_nomem(l);
+	there = rn_plan_find(l->plan, copy.name);
+	if (there >= 0) {
+		*node = (uint32_t)there;
 		return 0;
-	for (uint32_t i = 0; i < s->nsettings; i++)
-		if (!strcmp(s->settings[i].name, "target"))
-			return rn_diag_error(l->d, s->settings[i].value->at, s->settings[i].value->end,
-					     "%s", mine.msg);
-	return 0;
+	}
+	RN_TRY(rn_lower_before(l, inst));
+	l->d->top = r->frames;
+	rc = lower_loss(l, &copy, node);
+	l->d->top = top;
+	return rc;
+}
+
+/* The relation of a run that is there already. */
+static int run_input(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *node)
+{
+	const struct rn_ref *ref = &s->inputs->ref;
+	struct rn_inst_atom a;
+
+	*node = s->kind == RN_S_FIT ? earlier_loss(l, ref) : RN_NONE;
+	if (*node != RN_NONE)
+		return 0;
+	RN_TRY(rn_expand_ref(l->x, ref, &a, l->e));
+	if (s->kind == RN_S_FIT && a.kind == RN_REL_RULE && rn_expander_inst(l->x, a.rule)->emb)
+		return fit_rule(l, a.rule, node);
+	return rn_lower_target(l, &a, node);
+}
+
+/* What is wrong with a setting is told at its value; with the column of a head in brackets there;
+ * with anything else at the run. */
+static int run_error(struct rn_lowering *l, const struct rn_stmt *s, const char *setting,
+		     const char *what)
+{
+	const struct rn_opt *rows = rn_run_types[run_kind(s->kind)].opts;
+	size_t n = rn_run_types[run_kind(s->kind)].nopts;
+	uint32_t at = s->name_at, end = s->name_at + (uint32_t)strlen(s->name);
+
+	for (uint32_t i = 0; setting && i < s->nsettings; i++) {
+		const struct rn_opt *o = rn_opt_find(rows, n, s->settings[i].name);
+
+		if (o && !strcmp(o->name, setting))
+			return rn_diag_error(l->d, s->settings[i].value->at, s->settings[i].value->end, "%s", what);
+	}
+	if (setting && s->rule && (!strcmp(setting, "as") || !strcmp(setting, "decode")))
+		for (uint32_t i = 0; i < s->rule->nattrs; i++)
+			if (s->rule->attrs[i].term->kind == RN_T_BRACKET)
+				return rn_diag_error(l->d, s->rule->attrs[i].at, s->rule->attrs[i].term->end, "%s",
+						     what);
+	if (s->kind == RN_S_FIT && s->rule && s->rule->emb) {
+		at = s->rule->emb->at;
+		end = s->rule->emb->end;
+	}
+	return rn_diag_error(l->d, at, end, "%s", what);
 }
 
 static int lower_run(struct rn_lowering *l, const struct rn_stmt *s)
 {
-	uint32_t end = s->name_at + (uint32_t)strlen(s->name), node;
-	struct rn_inst_atom a;
+	struct rn_run run = { .kind = run_kind(s->kind) };
+	const char *setting = NULL;
 	struct rn_err mine = { 0 };
 	struct decoded d = { 0 };
-	json_t *opt;
 	int rc;
 
-	if (s->rule) {
-		RN_TRY(run_rule(l, s, &d, &node));
-	} else {
-		RN_TRY(rn_expand_ref(l->x, &s->inputs->ref, &a, l->e));
-		RN_TRY(rn_lower_target(l, &a, &node));
-	}
-	RN_TRY(rn_json_object(&opt, l->e));
-	rc = run_options(l, s, &d, opt, &mine);
+	RN_TRY(s->rule ? run_rule(l, s, &d, &run.node) : run_input(l, s, &run.node));
+	RN_TRY(rn_json_object(&run.opt, l->e));
+	rc = run_options(l, s, &d, run.opt, &mine);
 	if (!rc)
-		rc = check_target(l, s, node, opt);
+		rc = rn_run_check(&run, &setting, &mine);
 	if (!rc)
-		rc = rn_plan_add_run(l->plan, run_kind(s->kind), node, opt, &mine);
+		rc = rn_plan_add_run(l->plan, run.kind, run.node, run.opt, &mine);
 	else
-		json_decref(opt);
+		json_decref(run.opt);
 	if (rc == RN_EUSAGE && mine.code)
-		return rn_diag_error(l->d, s->name_at, end, "%s", mine.msg);
+		return run_error(l, s, setting, mine.msg);
 	if (rc && mine.code && l->e)
 		*l->e = mine;
 	return rc;
 }
 
-int rn_lower_program(struct rn_lowering *l, struct rn_expander *x, const struct rn_program *prog,
-		     struct rn_plan **out, struct rn_err *e)
+/* What the runs' losses say, by number of the fit; *out owned. */
+static int loss_facts(const struct rn_lowering *l, struct rn_loss_facts **out)
 {
-	uint32_t nruns = 0;
+	const struct rn_plan *p = l->plan;
+	uint32_t fits = 0;
 
-	l->x = x;
-	l->e = e;
+	RN_TRY(rn_calloc(p->nruns, sizeof **out, "runs", out, l->e));
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		const struct rn_node *n = &p->nodes[p->runs[i].node];
+
+		if (p->runs[i].kind == RN_RUN_FIT)
+			rn_loss_facts(n, n->nin ? rn_lowering_schema(l, n->in[0].node) : NULL, &(*out)[fits++]);
+	}
+	return 0;
+}
+
+/* All runs, of[i] the statement of each: what would else be found when rows are read, or when the
+ * fits are over. */
+static int check_runs(struct rn_lowering *l, const struct rn_stmt *const *of)
+{
+	const struct rn_plan *p = l->plan;
+	struct rn_checking c = { .plan = p };
+	const struct rn_schema **schemas = NULL;
+	struct rn_loss_facts *losses = NULL;
+	int rc;
+
+	RN_GOTO(out, rn_checking_open(&c, l->e));
+	RN_GOTO(out, loss_facts(l, &losses));
+	RN_GOTO(out, rn_calloc(p->nruns, sizeof *schemas, "runs", &schemas, l->e));
+	for (uint32_t i = 0; i < p->nruns; i++)
+		schemas[i] = rn_lowering_schema(l, p->runs[i].node);
+	c.schemas = schemas;
+	c.losses = losses;
+	for (uint32_t i = 0; i < p->nruns && !rn_diag_full(l->d); i++) {
+		struct rn_err mine = { 0 };
+		const char *setting;
+
+		rc = rn_check_run(&c, i, &setting, &mine);
+		if (rc == RN_EUSAGE)
+			run_error(l, of[i], setting, mine.msg);
+		else if (rc)
+			RN_GOTO(out, rn_err_set(l->e, rc, "%s", mine.msg));
+	}
+	rc = 0;
+out:
+	rn_checking_close(&c);
+	free(schemas);
+	free(losses);
+	return rc;
+}
+
+/* The runs in the order written; of[i]: the statement of the plan's run i. */
+static int lower_runs(struct rn_lowering *l, const struct rn_program *prog, const struct rn_stmt **of,
+		      uint32_t *nruns)
+{
 	for (uint32_t i = 0; i < prog->nstmts && !rn_diag_full(l->d); i++) {
 		const struct rn_stmt *s = &prog->stmts[i];
 		int rc;
 
 		if (s->kind < RN_S_FIT || s->kind > RN_S_PRED)
 			continue;
-		nruns++;
+		++*nruns;
 		rc = lower_run(l, s);
+		if (!rc)
+			of[l->plan->nruns - 1] = s;
 		if (rc && rc != RN_EUSAGE)
 			return rc;
 		if (rc && !l->d->errors) /* not about the program's text */
 			return rc;
 	}
-	if (!nruns && !l->d->errors)
+	return 0;
+}
+
+int rn_lower_program(struct rn_lowering *l, struct rn_expander *x, const struct rn_program *prog,
+		     struct rn_plan **out, struct rn_err *e)
+{
+	const struct rn_stmt **of;
+	uint32_t nruns = 0;
+	int rc;
+
+	l->x = x;
+	l->e = e;
+	RN_TRY(rn_calloc(prog->nstmts, sizeof *of, "runs", &of, e));
+	rc = lower_runs(l, prog, of, &nruns);
+	if (!rc && !l->d->errors)
+		rc = check_runs(l, of);
+	free(of);
+	RN_TRY(rc);
+	if (!l->d->errors)
+		RN_TRY(rn_lower_unused(l, prog));
+	if (!nruns && !l->d->errors && !l->conf->define_only)
 		rn_diag_error(l->d, 0, 0, "the program runs nothing: it has no ?fit, ?val, ?eval or ?pred");
 	RN_TRY(rn_diag_result(l->d, e));
+	RN_TRY(rn_lower_check_sources(l, prog));
 	RN_TRY(rn_plan_canonical(l->plan, NULL, e));
 	*out = l->plan;
 	l->plan = NULL;

@@ -23,6 +23,8 @@ struct rn_lang_source {
 	const struct rn_stmt *stmt; /* ?source; NULL: bound from outside only */
 	const char *file;           /* --source, or NULL */
 	uint32_t node;              /* RN_NONE: not needed yet */
+	bool used;                  /* something names it */
+	int failed;                 /* it could not be opened: why, as a code */
 	struct rn_rel *rows;        /* read at once: a guard, or what can be read only once */
 };
 
@@ -109,6 +111,13 @@ int rn_lower_source(struct rn_lowering *l, const char *name, uint32_t at, uint32
 int rn_lower_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *out);
 int rn_lower_instance(struct rn_lowering *l, uint32_t i, uint32_t *out);
 int rn_lower_target(struct rn_lowering *l, const struct rn_inst_atom *a, uint32_t *out);
+
+/* ---- lower_check.c ----------------------------------------------------------------------------- */
+
+/* A --source of a name that nothing has, or that a rule has: RN_EUSAGE. */
+int rn_lower_check_sources(struct rn_lowering *l, const struct rn_program *p);
+/* What is wrong with rules, definitions and stages that no run reaches is told. */
+int rn_lower_unused(struct rn_lowering *l, const struct rn_program *prog);
 
 /* ---- lower_body.c ------------------------------------------------------------------------------ */
 

@@ -95,6 +95,26 @@ static bool parse_place(struct rn_parser *p, struct rn_place *x)
 	}
 }
 
+static bool at_primitive(const struct rn_parser *p)
+{
+	return p->t.kind == RN_TOK_NUM || p->t.kind == RN_TOK_STR || rn_at(p, '-') || rn_at(p, '+') ||
+	       rn_at_word(p, "True") || rn_at_word(p, "False");
+}
+
+/* The 0 of R(x; 0).  The reference takes any number for it, and so does this, with a word. */
+static bool parse_zero(struct rn_parser *p)
+{
+	const struct rn_term *t = rn_parse_additive(p), *v = t;
+
+	while (v && v->kind == RN_T_NEG)
+		v = v->arg[0];
+	if (v && v->kind != RN_T_NUM && v->kind != RN_T_STR && v->kind != RN_T_BOOL)
+		rn_diag_error(p->d, t->at, t->end, "expected the embedding's variable, or 0");
+	else if (v && (v->kind == RN_T_STR || v->num != 0))
+		rn_diag_warn(p->d, t->at, t->end, "an embedding that is no variable is 0, whatever is written");
+	return v && (v->kind == RN_T_NUM || v->kind == RN_T_STR || v->kind == RN_T_BOOL);
+}
+
 /* ; z   ; 0   ; z<k> */
 static bool parse_atom_emb(struct rn_parser *p, struct rn_atom *a)
 {
@@ -108,10 +128,8 @@ static bool parse_atom_emb(struct rn_parser *p, struct rn_atom *a)
 	if (rn_at(p, ')')) /* `R(x;)` is as good as R(x) */
 		return true;
 	a->has_emb = true;
-	if (p->t.kind == RN_TOK_NUM && p->t.end == p->t.at + 1 && p->d->text[p->t.at] == '0') {
-		rn_next(p);
-		return true;
-	}
+	if (at_primitive(p))
+		return parse_zero(p);
 	a->emb = rn_take_name(p, "the embedding's variable, or 0", NULL);
 	if (!a->emb || !rn_parse_targs(p, &index, &n, &there))
 		return false;
@@ -187,6 +205,8 @@ static bool atom_follows(const struct rn_parser *p)
 	if (p->t.kind != RN_TOK_NAME)
 		return false;
 	rn_next(&look);
+	if (rn_empty_targs(&look))
+		return true;
 	if (rn_at(&look, '<')) {
 		if (!rn_targs_follow(&look))
 			return false;
@@ -199,20 +219,46 @@ static bool atom_follows(const struct rn_parser *p)
 	return rn_at(&look, '(') && !call_is_operand(look);
 }
 
-static bool add_cond(struct rn_parser *p, struct rn_item *it)
+static bool is_comparison(const struct rn_term *t)
 {
-	struct rn_term *t = rn_parse_term(p), **at;
+	return t->kind == RN_T_BIN && t->op >= RN_TOP_EQ;
+}
 
-	if (!t)
-		return false;
-	if (t->kind != RN_T_BIN || t->op < RN_TOP_EQ) {
-		rn_diag_error(p->d, t->at, t->end, "expected a comparison");
-		return false;
+/* Does the term before end in a parenthesis? */
+static bool in_braces(const struct rn_parser *p, const struct rn_term *t)
+{
+	struct rn_tok next = rn_lex(p->d->text, p->d->len, t->end);
+
+	return next.kind == RN_TOK_PUNCT && next.ch == ')';
+}
+
+/* 1 < x <= 4 is 1 < x and x <= 4. */
+static bool add_chain(struct rn_parser *p, struct rn_item *it, struct rn_term *t)
+{
+	struct rn_term *left = t->arg[0], **at;
+
+	if (is_comparison(left) && !in_braces(p, left)) {
+		if (!add_chain(p, it, left))
+			return false;
+		t->arg[0] = left->arg[1];
+		t->at = t->arg[0]->at;
 	}
 	at = rn_parser_push(p, &it->conds, &it->nconds, sizeof(struct rn_term *));
 	if (at)
 		*at = t;
 	return at;
+}
+
+static bool add_cond(struct rn_parser *p, struct rn_item *it)
+{
+	struct rn_term *t = rn_parse_term(p);
+
+	if (!t)
+		return false;
+	if (is_comparison(t))
+		return add_chain(p, it, t);
+	rn_diag_error(p->d, t->at, t->end, "expected a comparison");
+	return false;
 }
 
 /* Join(Set(atom | guard, …))  Union(Set(…)) */
@@ -245,14 +291,26 @@ static bool parse_set(struct rn_parser *p, struct rn_item *it)
 	return rn_expect(p, ')', "behind the guard") && rn_expect(p, ')', "behind the set");
 }
 
+/* Join(Set( or Union(Set(: a relation may be called Join, too. */
+static bool set_follows(const struct rn_parser *p)
+{
+	struct rn_parser look = *p;
+
+	if (!rn_at_word(p, "Join") && !rn_at_word(p, "Union"))
+		return false;
+	rn_next(&look);
+	if (!rn_take(&look, '(') || !rn_at_word(&look, "Set"))
+		return false;
+	rn_next(&look);
+	return !rn_at(&look, ',') && !rn_at(&look, ')') && !rn_at(&look, ';') && !rn_at(&look, ':');
+}
+
 static bool parse_item(struct rn_parser *p, struct rn_item *it)
 {
-	struct rn_tok next = rn_peek(p);
 	bool ok;
 
 	it->at = p->t.at;
-	if ((rn_at_word(p, "Join") || rn_at_word(p, "Union")) && next.kind == RN_TOK_PUNCT &&
-	    next.ch == '(') {
+	if (set_follows(p)) {
 		ok = parse_set(p, it);
 	} else if (atom_follows(p)) {
 		it->kind = RN_ITEM_ATOM;
@@ -260,8 +318,6 @@ static bool parse_item(struct rn_parser *p, struct rn_item *it)
 	} else {
 		it->kind = RN_ITEM_COMPARE;
 		ok = add_cond(p, it);
-		it->cond = ok ? it->conds[0] : NULL;
-		it->nconds = 0;
 	}
 	it->end = p->last_end;
 	return ok;
@@ -372,6 +428,10 @@ static struct rn_rule *parse_rule(struct rn_parser *p)
 /* < name=value, … >, if it follows */
 static bool parse_settings(struct rn_parser *p, struct rn_stmt *s)
 {
+	if (p->t.kind == RN_TOK_NE && p->d->text[p->t.at] == '<') {
+		rn_next(p);
+		return true;
+	}
 	if (!rn_take(p, '<'))
 		return true;
 	while (!rn_at(p, '>')) {
@@ -578,7 +638,10 @@ static bool parse_function(struct rn_parser *p, struct rn_stmt *s)
 	rn_next(p);
 	rn_take(p, '.');
 	if (!s->nbody || s->body[s->nbody - 1].kind != RN_S_RULE) {
-		rn_diag_error(p->d, s->at, s->name_at, "a function ends with the rule that is its value");
+		const struct rn_stmt *last = s->nbody ? &s->body[s->nbody - 1] : s;
+
+		rn_diag_error(p->d, last->name_at, last->name_at + (uint32_t)strlen(last->name),
+			      "a function ends with the rule that is its value");
 		return true; /* the parse is past it */
 	}
 	return !p->rc;
@@ -661,6 +724,8 @@ int rn_parse_program(struct rn_diag *d, struct rn_program **out, struct rn_err *
 	if (!check_text(d))
 		return 0;
 	p = (struct rn_parser){ .d = d, .arena = &prog->arena, .e = e };
+	if (d->len >= 3 && !memcmp(d->text, "\xEF\xBB\xBF", 3))
+		p.t.end = 3; /* a byte order mark */
 	rn_next(&p);
 	parse_statements(&p, &prog->stmts, &prog->nstmts, false);
 	return p.rc;

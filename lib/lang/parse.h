@@ -16,6 +16,10 @@ enum { RN_PARSE_DEPTH = 200, RN_PARSE_MAX = 16 << 20 };
  * holds the statements that were right.  The return value is 0 unless memory ran out. */
 RN_MUST_CHECK int rn_parse_program(struct rn_diag *d, struct rn_program **out, struct rn_err *e);
 void rn_program_free(struct rn_program *p); /* NULL is fine */
+/* All but one of the statements that are equal word for word become RN_S_REPEATED: the first one
+ * of definitions stays, the last one of equal ?pred.  Other runs may be repeated. */
+RN_MUST_CHECK int rn_program_drop_repeated(const struct rn_diag *d, struct rn_program *p,
+					   struct rn_err *e);
 
 /* How tight a term binds: 0 comparisons, 1 sums, 2 products, 3 minus, 4 powers, 5 the rest. */
 int rn_term_level(const struct rn_term *t);

@@ -221,8 +221,23 @@ bool rn_targs_follow(const struct rn_parser *p)
 	return false;
 }
 
+bool rn_empty_targs(const struct rn_parser *p)
+{
+	struct rn_tok next = rn_peek(p);
+
+	if (p->t.kind != RN_TOK_NE || p->d->text[p->t.at] != '<' || p->t.at != p->last_end ||
+	    next.kind != RN_TOK_PUNCT)
+		return false;
+	return next.ch == '(' ? next.at == p->t.end : strchr("=),>", next.ch) != NULL;
+}
+
 bool rn_parse_targs(struct rn_parser *p, struct rn_term ***args, uint32_t *n, bool *there)
 {
+	if (rn_empty_targs(p)) {
+		rn_next(p);
+		*there = false;
+		return true;
+	}
 	*there = rn_at(p, '<') && rn_targs_follow(p);
 	if (!*there)
 		return true;
@@ -343,16 +358,22 @@ static struct rn_term *parse_atom(struct rn_parser *p)
 	return t && rn_expect(p, ')', "") ? t : NULL;
 }
 
+static struct rn_term *parse_call(struct rn_parser *p);
+
+/* *z, *ReLU(z): for each embedding z_1 … z_n of a bounded join; and the * of count(*). */
 static struct rn_term *parse_arg(struct rn_parser *p, bool call)
 {
 	uint32_t at = p->t.at;
-	struct rn_term *t;
+	struct rn_term *t, *of;
 
 	if (!call || !rn_at(p, '*'))
 		return rn_parse_term(p);
 	rn_next(p);
 	t = new_term(p, rn_at(p, ')') ? RN_T_STAR : RN_T_SPLAT, at);
-	if (!t || (t->kind == RN_T_SPLAT && !(t->str = rn_take_name(p, "a variable behind *", NULL))))
+	if (!t || t->kind == RN_T_STAR)
+		return ended(p, t);
+	of = parse_call(p);
+	if (!of || !add_arg(p, t, of))
 		return NULL;
 	return ended(p, t);
 }
@@ -430,7 +451,9 @@ static struct rn_term *parse_unary(struct rn_parser *p)
 		return NULL;
 	}
 	p->depth++;
-	if (!rn_at(p, '-')) {
+	if (rn_take(p, '+')) {
+		t = parse_unary(p);
+	} else if (!rn_at(p, '-')) {
 		t = parse_power(p);
 	} else {
 		t = new_term(p, RN_T_NEG, p->t.at);
@@ -624,7 +647,8 @@ void rn_term_print(const struct rn_term *t, struct rn_str *out)
 		rn_str_addc(out, t->kind == RN_T_MAP ? '}' : ']');
 		break;
 	case RN_T_SPLAT:
-		rn_str_addf(out, "*%s", t->str);
+		rn_str_addc(out, '*');
+		print_at(t->arg[0], 5, out);
 		break;
 	case RN_T_STAR:
 		rn_str_addc(out, '*');

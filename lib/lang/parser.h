@@ -61,5 +61,7 @@ bool rn_parse_targs(struct rn_parser *p, struct rn_term ***args, uint32_t *n, bo
 /* Does `<` here open template arguments?  They hold no comparison, and what follows
  * the closing > begins no operand. */
 bool rn_targs_follow(const struct rn_parser *p);
+/* Is it the <> of K<>(z)?  `a <> (b)` compares: blanks tell them apart. */
+bool rn_empty_targs(const struct rn_parser *p);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * A plan as a bash script of rn-* programs.  A relation that is used once is piped into
  * its user (or reaches it by process substitution); others, and what the runs read,
- * are files in a temporary folder.
+ * are files in a temporary folder.  rn-train ends the script; of a plan that only answers
+ * queries, an rn-cat for each of them.
  */
 #include "lang.h"
 
@@ -30,6 +31,7 @@ struct shell {
 	size_t n;
 	struct item *items;
 	const json_t *runs;
+	bool query; /* there is no fit */
 	struct rn_str *out;
 	struct rn_err *e;
 };
@@ -262,6 +264,29 @@ static bool same_setting(const json_t *a, const json_t *b)
 	return (!a && !b) || (a && b && rn_json_equal(a, b));
 }
 
+/* A plan without a fit: relations that learn nothing, as they are. */
+static int check_query(const struct shell *s, const struct rn_plan *p)
+{
+	bool *waits, deferred = false, decoded = false, other = false;
+
+	RN_TRY(rn_calloc(p->nnodes, sizeof *waits, "a plan", &waits, s->e));
+	rn_plan_deferred(p, waits);
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		const struct rn_run *r = &p->runs[i];
+		const char *how = r->kind == RN_RUN_PRED ? rn_run_string(r, "decode") : "auto";
+
+		other = other || r->kind != RN_RUN_PRED;
+		deferred = deferred || waits[r->node];
+		decoded = decoded || (strcmp(how, "auto") && strcmp(how, "none") && strcmp(how, "label"));
+	}
+	free(waits);
+	if (!other && !deferred && !decoded && p->nruns)
+		return 0;
+	return rn_err_set(s->e, RN_EUSAGE, "a pipeline without a fit writes relations as they are, and this plan "
+			  "has %s: write it as a spec or as a program",
+			  !p->nruns ? "no run" : other ? "metrics" : deferred ? "parameters" : "decoded columns");
+}
+
 /* rn-train has one loss, one metric and one target. */
 static int check_runs(const struct shell *s)
 {
@@ -295,6 +320,46 @@ static int check_runs(const struct shell *s)
 	if (fits != 1 || vals > 1)
 		return rn_err_set(s->e, RN_EUSAGE, "a pipeline ends in one fit with at most one validation, and this "
 				  "plan has %u and %u: write it as a spec or as a program", fits, vals);
+	return 0;
+}
+
+static bool ends_in(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+
+	return n >= m && !strcmp(s + n - m, end);
+}
+
+/* The relation of each pred run into its file. */
+static int put_queries(const struct shell *s)
+{
+	struct rn_str to = RN_STR_INIT;
+	json_t *r;
+	size_t i;
+
+	json_array_foreach(s->runs, i, r) {
+		const char *kind, *file;
+		const json_t *opt = run_of(r, &kind);
+		bool stream;
+
+		file = json_string_value(json_object_get(opt, "to"));
+		rn_str_clear(&to);
+		if (file)
+			rn_str_add(&to, file);
+		else
+			rn_str_addf(&to, "%s.csv", json_string_value(json_object_get(opt, "name")));
+		stream = ends_in(to.s, ".er");
+		rn_str_add(s->out, stream ? "cp " : "rn-cat ");
+		put_file(s, find(s, run_node(kind, opt)), s->out);
+		if (!stream && json_is_false(json_object_get(opt, "embedding")))
+			rn_str_add(s->out, " --no-embedding");
+		if (!stream && !ends_in(to.s, ".tsv") && !ends_in(to.s, ".jsonl"))
+			rn_str_add(s->out, " --format csv");
+		rn_str_add(s->out, stream ? " " : " -o ");
+		quote(to.s, s->out);
+		rn_str_addc(s->out, '\n');
+	}
+	rn_str_fini(&to);
 	return 0;
 }
 
@@ -396,9 +461,10 @@ static int put_script(struct shell *s)
 {
 	struct rn_str *out = s->out;
 
-	rn_str_add(out, "#!/bin/bash\n"
-			"# Options of rn-train may follow: --seed 2 -o model.rnm\n"
-			"set -euo pipefail\n"
+	rn_str_add(out, "#!/bin/bash\n");
+	if (!s->query)
+		rn_str_add(out, "# Options of rn-train may follow: --seed 2 -o model.rnm\n");
+	rn_str_add(out, "set -euo pipefail\n"
 			"t=$(mktemp -d); trap 'rm -rf \"$t\"' EXIT\n\n");
 	for (size_t i = 0; i < s->n; i++) {
 		if (!s->items[i].file)
@@ -409,7 +475,7 @@ static int put_script(struct shell *s)
 		rn_str_addc(out, '\n');
 	}
 	rn_str_addc(out, '\n');
-	return put_train(s);
+	return s->query ? put_queries(s) : put_train(s);
 }
 
 int rn_lang_print_shell(const struct rn_plan *p, struct rn_str *out, struct rn_err *e)
@@ -420,7 +486,10 @@ int rn_lang_print_shell(const struct rn_plan *p, struct rn_str *out, struct rn_e
 
 	RN_TRY(rn_plan_to_spec(p, &spec, e));
 	s.runs = json_object_get(spec, "run");
-	rc = check_runs(&s);
+	s.query = true;
+	for (uint32_t i = 0; i < p->nruns; i++)
+		s.query = s.query && p->runs[i].kind != RN_RUN_FIT;
+	rc = s.query ? check_query(&s, p) : check_runs(&s);
 	if (!rc)
 		rc = collect(&s, spec);
 	if (!rc)

@@ -30,6 +30,7 @@ static const struct metric_info {
 	[RN_METRIC_MAP] = { .name = "map", .binary_only = true, .query = true, .at = true },
 	[RN_METRIC_MAE] = { .name = "mae", .lower = true, .value = true },
 	[RN_METRIC_RMSE] = { .name = "rmse", .lower = true, .value = true },
+	[RN_METRIC_R2] = { .name = "r2", .value = true },
 	[RN_METRIC_LOSS] = { .name = "loss", .lower = true, .value = true },
 };
 
@@ -432,75 +433,162 @@ static void value_metric(enum rn_metric m, const struct rn_scored *s, double *ou
 		*out = m == RN_METRIC_RMSE ? sqrt(sum / (double)n) : sum / (double)n;
 }
 
+/* Are all labels equal?  Their distances from a mean that was rounded need not be 0. */
+static bool is_constant(const struct rn_scored *s)
+{
+	bool any = false;
+	double first = 0;
+
+	for (uint64_t i = 0; i < s->rows; i++) {
+		if (rn_column_is_null(s->target, i))
+			continue;
+		if (any && number(s->target, i) != first)
+			return false;
+		first = number(s->target, i);
+		any = true;
+	}
+	return true;
+}
+
+/* The mean of the labels first, then the distances from it. */
+static void r2(const struct rn_scored *s, double *out, const char **why)
+{
+	double mean = 0, res = 0, tot = 0;
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < s->rows; i++)
+		if (!rn_column_is_null(s->target, i)) {
+			mean += number(s->target, i);
+			n++;
+		}
+	if (n < 2 || is_constant(s)) {
+		*why = !n ? "there is no row with a label" :
+		       n < 2 ? "there is one row with a label" : "all labels are equal";
+		return;
+	}
+	mean /= (double)n;
+	for (uint64_t i = 0; i < s->rows; i++) {
+		double y, d;
+
+		if (rn_column_is_null(s->target, i))
+			continue;
+		y = number(s->target, i);
+		d = s->pred[i] - y;
+		res += d * d;
+		tot += (y - mean) * (y - mean);
+	}
+	*out = 1 - res / tot;
+}
+
 /* ---- entry --------------------------------------------------------------------------------- */
 
-static int check(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
-		 struct rn_err *e)
+/* Several logits of a loss that is a value of its own are those of the classes 0, 1, ...; one is
+ * that of the label 1.  Any score ranks. */
+static enum rn_loss_kind kind_for(enum rn_metric m, enum rn_loss_kind kind, uint32_t width)
+{
+	if (metric_info[m].query && (kind == RN_LOSS_MSE || kind == RN_LOSS_L1))
+		return RN_LOSS_BCE;
+	if (kind == RN_LOSS_VALUE && !metric_info[m].value)
+		return width == 1 ? RN_LOSS_BCE : RN_LOSS_CE;
+	return kind;
+}
+
+void rn_metric_facts(const struct rn_task *task, const struct rn_scored *s,
+		     struct rn_metric_facts *out)
+{
+	const struct rn_classes *c = task->kind == RN_LOSS_CE ? task->classes : NULL;
+
+	*out = (struct rn_metric_facts){
+		.kind = task->kind,
+		.classes = c ? c->n : 0,
+		.labels = !c || c->own ? RN_INT64 : c->values->type,
+		.width = s->width,
+		.target_name = s->target_name,
+	};
+	if (s->target) {
+		out->target = s->target->type;
+		out->untyped = s->target->nulls == s->target->rows;
+	}
+}
+
+static bool differ(uint32_t a, uint32_t b)
+{
+	return a != RN_DIM_UNKNOWN && b != RN_DIM_UNKNOWN && a != b;
+}
+
+static int check_target(const struct metric_info *info, const struct rn_metric_facts *f,
+			enum rn_loss_kind kind, enum rn_type labels, struct rn_err *e)
+{
+	if ((info->value || kind == RN_LOSS_BCE) &&
+	    (f->target == RN_STRING || (f->target == RN_TIMESTAMP && !info->value)))
+		return rn_err_set(e, RN_EUSAGE, "column '%s' is %s: metric '%s' wants numbers",
+				  f->target_name, rn_type_name(f->target), info->name);
+	if (!info->value && kind == RN_LOSS_CE && f->target != labels && !f->untyped)
+		return rn_err_set(e, RN_EUSAGE, "column '%s' is %s, and the classes of the loss are %s",
+				  f->target_name, rn_type_name(f->target), rn_type_name(labels));
+	return 0;
+}
+
+int rn_metric_check(enum rn_metric m, const struct rn_metric_facts *f, struct rn_err *e)
 {
 	const struct metric_info *info = &metric_info[m];
-	uint32_t want = info->value || task->kind != RN_LOSS_CE ? 1 : task->classes->n;
+	enum rn_loss_kind kind = kind_for(m, f->kind, f->width);
+	bool own = f->kind == RN_LOSS_VALUE;
+	uint32_t classes = kind == RN_LOSS_BCE ? 2 : own ? f->width : f->classes;
+	uint32_t want = info->value || kind != RN_LOSS_CE ? 1 : classes;
 
-	if (!info->value && task->kind != RN_LOSS_CE && task->kind != RN_LOSS_BCE)
+	if (!info->value && kind != RN_LOSS_CE && kind != RN_LOSS_BCE)
 		return rn_err_set(e, RN_EUSAGE,
 				  "metric '%s' is of classes, but the loss is one of values: take "
-				  "mae or rmse",
+				  "mae, rmse or r2",
 				  info->name);
-	if (s->width != want)
+	if (differ(f->width, want))
 		return rn_err_set(e, RN_EUSAGE,
 				  "metric '%s' wants predictions of width %u, not %u", info->name,
-				  want, s->width);
-	if (info->binary_only && class_count(task) != 2)
+				  want, f->width);
+	if (info->binary_only && differ(classes, 2))
 		return rn_err_set(e, RN_EUSAGE,
 				  "metric '%s' is defined for two classes, and there are %u",
-				  info->name, class_count(task));
+				  info->name, classes);
 	if (m == RN_METRIC_LOSS)
 		return 0;
-	if (!s->target)
+	if (!f->target_name)
 		return rn_err_set(e, RN_EUSAGE, "metric '%s' wants a --target column", info->name);
-	if ((info->value || task->kind == RN_LOSS_BCE) &&
-	    (s->target->type == RN_STRING ||
-	     (s->target->type == RN_TIMESTAMP && !info->value)))
-		return rn_err_set(e, RN_EUSAGE, "column '%s' is %s: metric '%s' wants numbers",
-				  s->target_name, rn_type_name(s->target->type), info->name);
-	if (!info->value && task->kind == RN_LOSS_CE) {
-		enum rn_type t = task->classes->own ? RN_INT64 : task->classes->values->type;
-
-		/* A column of NULLs alone has whatever type it was read as. */
-		if (s->target->type != t && s->target->nulls < s->target->rows)
-			return rn_err_set(e, RN_EUSAGE, "column '%s' is %s, and the classes of the loss are %s",
-					  s->target_name, rn_type_name(s->target->type), rn_type_name(t));
-	}
-	return 0;
+	if (own && f->width == RN_DIM_UNKNOWN) /* one logit, or several? */
+		return 0;
+	return check_target(info, f, kind, own ? RN_INT64 : f->labels, e);
 }
 
 int rn_metric_compute(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
 		      double *out, const char **why, struct rn_err *e)
 {
 	struct rn_classes own = { .n = s->width, .own = true };
-	struct rn_task of_width = *task;
+	struct rn_metric_facts facts;
+	struct rn_task meant = *task;
 	const char *none;
 
 	if (!why)
 		why = &none;
-	if (metric_info[m].query && (task->kind == RN_LOSS_MSE || task->kind == RN_LOSS_L1)) {
-		of_width.kind = RN_LOSS_BCE; /* any score ranks */
-		task = &of_width;
-	}
-	if (task->kind == RN_LOSS_VALUE && !metric_info[m].value) {
-		of_width.kind = s->width == 1 ? RN_LOSS_BCE : RN_LOSS_CE;
-		of_width.classes = &own;
-		task = &of_width;
-	}
 	*why = NULL;
 	*out = NAN;
-	RN_TRY(check(m, task, s, e));
+	rn_metric_facts(task, s, &facts);
+	if (!s->target)
+		facts.target_name = NULL;
+	RN_TRY(rn_metric_check(m, &facts, e));
+	meant.kind = kind_for(m, task->kind, s->width);
+	if (task->kind == RN_LOSS_VALUE)
+		meant.classes = &own;
 	if (metric_info[m].query)
-		return query_metric(m, task, s, out, why, e);
-	if (metric_info[m].value)
+		return query_metric(m, &meant, s, out, why, e);
+	if (m == RN_METRIC_R2)
+		r2(s, out, why);
+	else if (metric_info[m].value)
 		value_metric(m, s, out, why);
 	else if (m == RN_METRIC_ROC_AUC || m == RN_METRIC_AVERAGE_PRECISION)
-		return rank_metric(m, task, s, out, why, e);
+		return rank_metric(m, &meant, s, out, why, e);
 	else
-		return class_metric(m, task, s, out, why, e);
+		return class_metric(m, &meant, s, out, why, e);
+	if (isnan(*out) && !*why)
+		*why = "a prediction is not a number";
 	return 0;
 }

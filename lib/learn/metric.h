@@ -18,6 +18,8 @@
  *   map@K        mean over the queries with a positive row of the average precision of the
  *                first K, by min(K, positive rows); equal scores rank in row order
  *   mae, rmse    over values
+ *   r2           1 - (sum of squared errors) / (sum of squared distances of the labels from their
+ *                mean); not defined for fewer than two rows, or labels that are all equal
  *   loss         mean of the rows of a loss
  *
  * Where the loss is a value of its own (RN_LOSS_VALUE), several logits are those of
@@ -41,6 +43,7 @@ enum rn_metric {
 	RN_METRIC_MAP,
 	RN_METRIC_MAE,
 	RN_METRIC_RMSE,
+	RN_METRIC_R2,
 	RN_METRIC_LOSS,
 	RN_NMETRICS
 };
@@ -68,6 +71,23 @@ struct rn_scored {
 	uint32_t k;                     /* of hits, map */
 	const struct rn_groups *groups; /* the rows of each query; NULL: all are of one */
 };
+
+/* What is known of a metric before there is a prediction. */
+struct rn_metric_facts {
+	enum rn_loss_kind kind;   /* of the loss that says what predictions mean */
+	uint32_t classes;         /* RN_LOSS_CE: how many; RN_DIM_UNKNOWN: not known yet */
+	enum rn_type labels;      /* RN_LOSS_CE: their type */
+	uint32_t width;           /* of the predictions; RN_DIM_UNKNOWN: not known yet */
+	enum rn_type target;      /* of the column of true values */
+	bool untyped;             /* which may hold NULLs alone, so that its type says nothing */
+	const char *target_name;
+};
+/* Can the metric be had of this?  RN_EUSAGE. */
+RN_MUST_CHECK int rn_metric_check(enum rn_metric m, const struct rn_metric_facts *f,
+				  struct rn_err *e);
+/* The facts of rows that are there; s->pred is not read. */
+void rn_metric_facts(const struct rn_task *task, const struct rn_scored *s,
+		     struct rn_metric_facts *out);
 
 /* *out is NaN where the metric is not defined for these rows (no rows, AUC of one
  * class); *why (may be NULL) is then a static text that says so. */

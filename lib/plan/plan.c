@@ -172,7 +172,7 @@ int rn_plan_add_run(struct rn_plan *p, enum rn_run_kind kind, uint32_t node, jso
 	if (!rc && !opt)
 		rc = rn_json_object(&r.opt, e);
 	if (!rc)
-		rc = rn_run_check(&r, e);
+		rc = rn_run_check(&r, NULL, e);
 	if (!rc && (kind == RN_RUN_EVAL || kind == RN_RUN_PRED)) {
 		name = rn_run_string(&r, "name");
 		for (uint32_t i = 0; name && i < p->nruns && !rc; i++)

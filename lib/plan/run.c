@@ -45,7 +45,11 @@ static const struct rn_opt fit_opts[] = {
 };
 
 /* Beside hits@K and map@K. */
-#define METRICS "accuracy|f1|f1_macro|f1_micro|f1_binary|roc_auc|average_precision|mrr|mae|rmse"
+static const char *const metrics[] = {
+	"accuracy", "f1", "f1_macro", "f1_micro", "f1_binary", "roc_auc", "average_precision", "mrr",
+	"mae", "rmse", "r2",
+};
+enum { NMETRICS = sizeof metrics / sizeof *metrics };
 #define GROUP                                                                                     \
 	{ .name = "group", .type = RN_OPT_STRING, .meta = "COL",                                  \
 	  .help = "column of the query that hits@K, mrr and map@K rank within; all rows are one" }
@@ -84,9 +88,9 @@ static const struct rn_opt pred_opts[] = {
 	{ .name = "to", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "file that predictions are written to" },
 	{ .name = "decode", .type = RN_OPT_CHOICE, .meta = "HOW", .dflt = "auto",
-	  .choices = "auto|class|value|none",
+	  .choices = "auto|class|value|label|none",
 	  .help = "the embedding as a column: what the loss says, the largest logit's class, "
-		  "one number" },
+		  "one number, the label of that class" },
 	{ .name = "as", .type = RN_OPT_STRING, .meta = "NAME", .dflt = "prediction",
 	  .help = "name of that column" },
 	{ .name = "embedding", .type = RN_OPT_FLAG, .dflt = "true",
@@ -132,98 +136,127 @@ const json_t *rn_run_json(const struct rn_run *r, const char *name)
 
 /* ---- limits ---------------------------------------------------------------------- */
 
+/* A run under check: *setting is what is wrong with it. */
+struct checked {
+	const struct rn_run *run;
+	const char **setting;
+	struct rn_err *e;
+};
+
 /* Closed below unless `open`, always open above. */
-static int check_number(const struct rn_run *r, const char *name, bool open, double max,
-			struct rn_err *e)
+static int check_number(const struct checked *c, const char *name, bool open, double max)
 {
-	double x = rn_run_number(r, name);
+	double x = rn_run_number(c->run, name);
 
 	if ((open ? x > 0 : x >= 0) && x < max)
 		return 0;
+	*c->setting = name;
 	if (max < HUGE_VAL)
-		return rn_err_set(e, RN_EUSAGE, "%s must be at least 0 and below %g, not %g", name,
+		return rn_err_set(c->e, RN_EUSAGE, "%s must be at least 0 and below %g, not %g", name,
 				  max, x);
-	return rn_err_set(e, RN_EUSAGE, "%s must %s, not %g", name,
+	return rn_err_set(c->e, RN_EUSAGE, "%s must %s, not %g", name,
 			  open ? "be above 0" : "not be below 0", x);
 }
 
-static int check_int(const struct rn_run *r, const char *name, int64_t min, struct rn_err *e)
+static int check_int(const struct checked *c, const char *name, int64_t min)
 {
-	int64_t i = rn_run_int(r, name);
+	int64_t i = rn_run_int(c->run, name);
 
 	if (i >= min && i <= INT32_MAX)
 		return 0;
-	return rn_err_set(e, RN_EUSAGE, "%s must be between %lld and %d, not %lld", name,
+	*c->setting = name;
+	return rn_err_set(c->e, RN_EUSAGE, "%s must be between %lld and %d, not %lld", name,
 			  (long long)min, INT32_MAX, (long long)i);
 }
 
-static int check_decay(const struct rn_run *r, struct rn_err *e)
+static int check_decay(const struct checked *c)
 {
-	json_t *decay = (json_t *)(uintptr_t)rn_run_json(r, "decay"), *v;
+	json_t *decay = (json_t *)(uintptr_t)rn_run_json(c->run, "decay"), *v;
 	const char *key;
 	double x;
 
 	json_object_foreach(decay, key, v) {
 		const char *s = json_string_value(v);
 
-		if (!s || !rn_float64_parse(s, strlen(s), &x) || !(x >= 0) || x == HUGE_VAL)
-			return rn_err_set(e, RN_EUSAGE,
-					  "decay of '%s' must be a number not below 0, not '%s'",
-					  key, s ? s : "");
+		if (s && rn_float64_parse(s, strlen(s), &x) && x >= 0 && x < HUGE_VAL)
+			continue;
+		*c->setting = "decay";
+		return rn_err_set(c->e, RN_EUSAGE, "decay of '%s' must be a number not below 0, not '%s'",
+				  key, s ? s : "");
 	}
 	return 0;
 }
 
-static int check_fit(const struct rn_run *r, struct rn_err *e)
+static int check_fit(const struct checked *c)
 {
-	RN_TRY(check_int(r, "epochs", 1, e));
-	RN_TRY(check_number(r, "lr", true, HUGE_VAL, e));
-	RN_TRY(check_number(r, "weight-decay", false, HUGE_VAL, e));
-	RN_TRY(check_decay(r, e));
-	RN_TRY(check_number(r, "momentum", false, 1, e));
-	RN_TRY(check_number(r, "beta1", false, 1, e));
-	RN_TRY(check_number(r, "beta2", false, 1, e));
-	RN_TRY(check_number(r, "eps", true, HUGE_VAL, e));
-	RN_TRY(check_int(r, "period", 0, e));
-	RN_TRY(check_number(r, "gamma", false, HUGE_VAL, e));
-	RN_TRY(check_int(r, "warmup", 0, e));
-	RN_TRY(check_number(r, "clip", false, HUGE_VAL, e));
-	return check_number(r, "clip-value", false, HUGE_VAL, e);
+	RN_TRY(check_int(c, "epochs", 1));
+	RN_TRY(check_number(c, "lr", true, HUGE_VAL));
+	RN_TRY(check_number(c, "weight-decay", false, HUGE_VAL));
+	RN_TRY(check_decay(c));
+	RN_TRY(check_number(c, "momentum", false, 1));
+	RN_TRY(check_number(c, "beta1", false, 1));
+	RN_TRY(check_number(c, "beta2", false, 1));
+	RN_TRY(check_number(c, "eps", true, HUGE_VAL));
+	RN_TRY(check_int(c, "period", 0));
+	RN_TRY(check_number(c, "gamma", false, HUGE_VAL));
+	RN_TRY(check_int(c, "warmup", 0));
+	RN_TRY(check_number(c, "clip", false, HUGE_VAL));
+	return check_number(c, "clip-value", false, HUGE_VAL);
 }
 
-/* One of the list, '-' and '_' the same, or hits@K, map@K. */
-static int check_metric(const struct rn_run *r, struct rn_err *e)
+static int unknown_metric(const char *name, struct rn_err *e)
 {
-	const char *name = rn_run_string(r, "metric"), *at = strchr(name, '@'), *p = METRICS;
+	struct rn_near near;
+	char hint[64];
+
+	rn_near_init(&near, name);
+	for (int i = 0; i < NMETRICS; i++)
+		rn_near_add(&near, metrics[i]);
+	if (*rn_near_hint(&near, hint, sizeof hint))
+		return rn_err_set(e, RN_EUSAGE, "there is no metric '%s'%s", name, hint);
+	return rn_err_set(e, RN_EUSAGE, "there is no metric '%s': there are accuracy, f1 (f1_macro), f1_micro, "
+			  "f1_binary, roc_auc, average_precision, hits@K, mrr, map@K, mae, rmse and r2", name);
+}
+
+/* '-' and '_' the same. */
+static bool same_name(const char *a, const char *b)
+{
+	while (*a && (*a == *b || (*a == '-' && *b == '_')))
+		a++, b++;
+	return !*a && !*b;
+}
+
+/* One of the list, or hits@K, map@K. */
+static int check_metric(const struct checked *c)
+{
+	const char *name = rn_run_string(c->run, "metric"), *at = strchr(name, '@');
 	int64_t k = 0;
 
 	if (at && (!strncmp(name, "hits@", 5) || !strncmp(name, "map@", 4)) &&
 	    rn_int64_parse(at + 1, strlen(at + 1), &k) && k >= 1 && k <= INT32_MAX)
 		return 0;
-	while (*p) {
-		size_t n = strcspn(p, "|"), i = 0;
-
-		while (i < n && (name[i] == p[i] || (name[i] == '-' && p[i] == '_')))
-			i++;
-		if (i == n && !name[n])
+	for (int i = 0; i < NMETRICS; i++)
+		if (same_name(name, metrics[i]))
 			return 0;
-		p += n + (p[n] == '|');
-	}
-	return rn_err_set(e, RN_EUSAGE, "there is no metric '%s': there are accuracy, f1 (f1_macro), f1_micro, "
-			  "f1_binary, roc_auc, average_precision, hits@K, mrr, map@K, mae and rmse", name);
+	*c->setting = "metric";
+	return unknown_metric(name, c->e);
 }
 
-int rn_run_check(const struct rn_run *r, struct rn_err *e)
+int rn_run_check(const struct rn_run *r, const char **setting, struct rn_err *e)
 {
+	const char *none;
+	const struct checked c = { r, setting ? setting : &none, e };
+
+	*c.setting = NULL;
 	switch (r->kind) {
 	case RN_RUN_FIT:
-		return check_fit(r, e);
+		return check_fit(&c);
 	case RN_RUN_EVAL:
-		return check_metric(r, e);
+		return check_metric(&c);
 	case RN_RUN_VAL:
-		RN_TRY(check_metric(r, e));
-		RN_TRY(check_int(r, "patience", 0, e));
-		return check_int(r, "every", 1, e);
+		RN_TRY(check_metric(&c));
+		RN_TRY(check_int(&c, "patience", 0));
+		return check_int(&c, "every", 1);
 	default:
 		return 0;
 	}

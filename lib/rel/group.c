@@ -77,14 +77,14 @@ int rn_group(const struct rn_ctx *c, const struct rn_key *k, struct rn_groups *o
 	return rc;
 }
 
-static int group_by_set(struct rn_team *t, const struct rn_keyset *s, const struct rn_key *k,
+static int group_by_set(struct rn_team *t, struct rn_keyset *s, const struct rn_key *k,
 			const struct rn_key *keys, struct rn_groups *g, struct rn_err *e)
 {
 	const uint32_t *ptr;
 
 	take_first(s, g);
 	RN_TRY(rn_buf_new_raw(k->rows * sizeof(uint32_t), "groups", &g->of, e));
-	rn_keyset_find(t, s, keys, k, g->of->data);
+	RN_TRY(rn_keyset_find(t, s, keys, k, g->of->data, e));
 	RN_TRY(rn_rows_by_number(t, g->of->data, k->rows, g->n, true, &g->ptr, &g->rows, e));
 	ptr = g->ptr->data;
 	g->dropped = k->rows - ptr[g->n];

@@ -238,13 +238,16 @@ int rn_rows_by_number(struct rn_team *t, const uint32_t *of, uint64_t rows, uint
 		      struct rn_err *e)
 {
 	struct inverse v = { .of = of, .rows = rows, .n = n };
+	bool in_order = may_be_identity && !rn_numbers_fall(t, of, rows);
 	struct rn_buf *p;
 	int rc;
 
+	if (!in_order && rn_rows_by_number_accel(t, of, rows, n, ptr, at))
+		return 0;
 	RN_TRY(rn_buf_new_raw((n + 1) * sizeof *v.ptr, "row numbers", &p, e));
 	v.ptr = p->data;
 	*at = NULL;
-	if (may_be_identity && !rn_numbers_fall(t, of, rows)) {
+	if (in_order) {
 		point_into_order(t, &v);
 		*ptr = p;
 		return 0;

@@ -362,12 +362,18 @@ int rn_join_find(struct rn_team *t, const struct rn_key *left, const struct rn_k
 		 const struct rn_hash_index *x, struct rn_buf **of, struct rn_join_result *o,
 		 struct rn_err *e)
 {
+	int rc;
+
 	*o = (struct rn_join_result){ 0 };
 	RN_TRY(rn_key_check(left, right, e));
 	if (left->rows > RN_MAX_ROWS)
 		return rn_err_set(e, RN_EBUG, "a join of %" PRIu64 " rows", left->rows);
 	RN_TRY(new_map(left->rows, of, e));
-	rn_keyset_find(t, x->set, right, left, (*of)->data);
+	rc = rn_keyset_find(t, x->set, right, left, (*of)->data, e);
+	if (rc) {
+		rn_buf_unref(*of);
+		return rc;
+	}
 	o->left_null = rn_key_count_nulls(t, left);
 	o->right_null = x->nulls;
 	return 0;

@@ -49,6 +49,8 @@ struct pairs {
 	uint8_t *met;  /* full join: right rows that have a partner */
 	bool shared;   /* the test, by threads */
 	uint64_t rows, limit, misses;
+	uint64_t *all;    /* by threads: the rows of all parts, atomic; else NULL */
+	uint64_t counted; /* … those of this one among them */
 	size_t lcap, rcap;
 	uint32_t *ol, *or; /* the output */
 };
@@ -94,6 +96,17 @@ static int settle(struct pairs *p, uint64_t l, struct rn_err *e)
 	return 0;
 }
 
+/* The limit is that of all parts together. */
+static int count_rows(struct pairs *p)
+{
+	uint64_t more = p->rows - p->counted;
+
+	p->counted = p->rows;
+	if (!p->all || !more)
+		return 0;
+	return __atomic_add_fetch(p->all, more, __ATOMIC_RELAXED) > p->limit ? RN_ENOMEM : 0;
+}
+
 static int test_batch(struct pairs *p, struct rn_err *e)
 {
 	RN_TRY(p->test->keep(p->test->arg, p->l, p->r, p->n, p->keep, e));
@@ -107,7 +120,7 @@ static int test_batch(struct pairs *p, struct rn_err *e)
 		RN_TRY(emit(p, p->l[i], p->r[i], e));
 	}
 	p->n = 0;
-	return 0;
+	return count_rows(p);
 }
 
 static int find_batch(struct pairs *p, uint64_t from, struct rn_err *e)
@@ -162,7 +175,7 @@ static int seek_window(struct pairs *p, const struct rn_hash_index *x, const uin
 		if (p->found[i - from] == (p->kind == RN_JOIN_SEMI))
 			RN_TRY(emit(p, (uint32_t)i, RN_NO_ROW, e));
 	}
-	return 0;
+	return count_rows(p);
 }
 
 static int seek_rows(struct pairs *p, const struct rn_hash_index *x, const uint32_t *of,
@@ -200,7 +213,8 @@ static int test_rows(struct pairs *p, const struct rn_hash_index *x, const uint3
 		}
 	}
 	RN_TRY(test_batch(p, e));
-	return settle(p, to, e);
+	RN_TRY(settle(p, to, e));
+	return count_rows(p);
 }
 
 static int add_rest(struct pairs *p, struct rn_join_result *o, struct rn_err *e)
@@ -233,7 +247,7 @@ struct parts {
 	const uint32_t *of;
 	struct pairs *part;
 	uint64_t *at;  /* where the rows of each part go */
-	uint64_t rows; /* of the parts that ended */
+	uint64_t rows; /* of all parts so far */
 	bool failed;
 	uint32_t *left, *right; /* the output */
 };
@@ -244,10 +258,10 @@ static void test_part(void *arg, uint32_t part)
 	struct pairs *p = &j->part[part];
 
 	*p = *j->like;
+	p->all = &j->rows;
 	if (__atomic_load_n(&j->failed, __ATOMIC_RELAXED))
 		return;
-	if (test_rows(p, j->x, j->of, rn_part_from(part), rn_part_to(part, p->left->rows), NULL) ||
-	    __atomic_add_fetch(&j->rows, p->rows, __ATOMIC_RELAXED) > p->limit)
+	if (test_rows(p, j->x, j->of, rn_part_from(part), rn_part_to(part, p->left->rows), NULL))
 		__atomic_store_n(&j->failed, true, __ATOMIC_RELAXED);
 	free_batch(p);
 }

@@ -214,14 +214,18 @@ static void find_part(void *arg, uint32_t part)
 	}
 }
 
-void rn_keyset_find(struct rn_team *t, const struct rn_keyset *s, const struct rn_key *own,
-		    const struct rn_key *k, uint32_t *of)
+int rn_keyset_find(struct rn_team *t, struct rn_keyset *s, const struct rn_key *own,
+		   const struct rn_key *k, uint32_t *of, struct rn_err *e)
 {
 	struct search f = { .s = s, .own = own, .k = k, .of = of };
 
+	if (s->known && rn_keyset_find_accel(t, s, own, k, of))
+		return 0;
+	RN_TRY(rn_keyset_need_tables(t, s, own, e));
 	if (rn_keyset_find_split(t, s, k, of))
-		return;
+		return 0;
 	rn_part_run(t, k->rows, find_part, &f);
+	return 0;
 }
 
 /* ---- the set -------------------------------------------------------------------------- */
@@ -237,9 +241,12 @@ int rn_keyset_new_rows(struct rn_team *t, const struct rn_key *k, bool nulls, bo
 		return rn_err_set(e, RN_EBUG, "a key of more than %" PRIu64 " rows", RN_MAX_ROWS);
 	RN_TRY(rn_calloc(1, sizeof *s, "a key", &s, e));
 	s->nulls = nulls;
+	pthread_mutex_init(&s->lock, NULL);
 	RN_GOTO(fail, rn_calloc(k->n, sizeof *s->digits, "a key", &s->digits, e));
 	RN_GOTO(fail, rn_keyset_choose(t, k, s, e));
-	if (k->rows < RN_TEAM_ROWS)
+	if (rn_keyset_new_accel(t, k, s, find, of, rows))
+		;
+	else if (k->rows < RN_TEAM_ROWS)
 		RN_GOTO(fail, build(k, s, of, e));
 	else if (s->kind == RN_KEYSET_ARRAY)
 		RN_GOTO(fail, rn_keyset_build_array(t, k, s, of, e));
@@ -266,9 +273,11 @@ void rn_keyset_free(struct rn_keyset *s)
 		for (unsigned i = 0; i < 1u << s->first_bits; i++)
 			free(s->tables[i].slot);
 	rn_buf_unref(s->slots);
+	rn_buf_unref(s->known);
 	rn_buf_unref(s->array);
 	rn_buf_unref(s->first);
 	free(s->tables);
 	free(s->digits);
+	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

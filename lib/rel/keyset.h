@@ -16,6 +16,8 @@
 
 #include "key.h"
 
+#include <pthread.h>
+
 enum { RN_KEY_BATCH = 512 };
 
 enum rn_keyset_kind {
@@ -55,6 +57,10 @@ struct rn_keyset {
 	unsigned first_bits;  /* else: tables are 1 << first_bits */
 	struct rn_keyset_table *tables;
 	struct rn_buf *slots; /* of all tables */
+	/* Of a set that a device made (keyset_accel.c), else NULL: uint64_t[n], the words of the
+	 * keys.  Its tables are made by the first search that wants them, under the lock. */
+	struct rn_buf *known;
+	pthread_mutex_t lock;
 };
 
 /* Collect the distinct keys of k.  of[i] (k->rows of them): the number of row i's
@@ -72,9 +78,10 @@ RN_MUST_CHECK int rn_keyset_new_rows(struct rn_team *t, const struct rn_key *k, 
 void rn_keyset_free(struct rn_keyset *s);
 
 /* Numbers of the keys of the rows of k, RN_NO_ROW where there is none; `own` is what
- * the set was made of.  Only reads s. */
-void rn_keyset_find(struct rn_team *t, const struct rn_keyset *s, const struct rn_key *own,
-		    const struct rn_key *k, uint32_t *of);
+ * the set was made of.  From any thread.  It fails for want of memory alone, and only where
+ * a device made the set. */
+RN_MUST_CHECK int rn_keyset_find(struct rn_team *t, struct rn_keyset *s, const struct rn_key *own,
+				 const struct rn_key *k, uint32_t *of, struct rn_err *e);
 
 /* Rows by number: the rows i of of[0 … rows - 1] with of[i] == g are
  * at[ptr[g]] … at[ptr[g + 1] - 1], ascending.  `may_be_identity`: *at is NULL where
@@ -143,5 +150,20 @@ void rn_keyset_table_move(struct rn_keyset_table *t, unsigned first_bits,
 			  struct rn_keyset_slot *to, uint64_t size);
 /* Twice the slots (or the first t->size ones), from calloc; false: no memory. */
 RN_MUST_CHECK bool rn_keyset_table_grow(struct rn_keyset_table *t, unsigned first_bits);
+
+/* ---- on a device (keyset_accel.c) ------------------------------------------------------------ */
+
+/* rn_keyset_new_rows, rn_keyset_find and what rn_rows_by_number does with numbers that fall,
+ * on the team's accelerator.  False: there is none, or it does not pay, or it declines; all
+ * is as it was but of[]. */
+bool rn_keyset_new_accel(struct rn_team *t, const struct rn_key *k, struct rn_keyset *s, bool find,
+			 uint32_t *of, struct rn_keyset_rows *rows);
+bool rn_keyset_find_accel(struct rn_team *t, const struct rn_keyset *s, const struct rn_key *own,
+			  const struct rn_key *k, uint32_t *of);
+bool rn_rows_by_number_accel(struct rn_team *t, const uint32_t *of, uint64_t rows, uint64_t n,
+			     struct rn_buf **ptr, struct rn_buf **at);
+/* The tables of a set that a device made. */
+RN_MUST_CHECK int rn_keyset_need_tables(struct rn_team *t, struct rn_keyset *s,
+					const struct rn_key *own, struct rn_err *e);
 
 #endif

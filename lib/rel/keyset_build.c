@@ -102,7 +102,7 @@ int rn_keyset_build_array(struct rn_team *t, const struct rn_key *k, struct rn_k
 	RN_GOTO(out, rn_firsts_list(t, &a.firsts, e));
 	rn_part_run(t, s->words + 1, number_entries, &a);
 	give_first(&a.firsts, s);
-	rn_keyset_find(t, s, k, k, of);
+	rc = rn_keyset_find(t, s, k, k, of, e);
 out:
 	rn_firsts_free(&a.firsts);
 	return rc;

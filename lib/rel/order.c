@@ -8,7 +8,7 @@
  * equal in all columns keep their order.  Large pieces are split by the whole team,
  * small ones are sorted side by side.
  */
-#include "key.h"
+#include "order_word.h"
 #include "part.h"
 
 #include <inttypes.h>
@@ -19,7 +19,7 @@ enum {
 	FEW = 24,       /* rows that are sorted by insertion */
 	FEW_BITS = 8,   /* that split a piece which one thread sorts */
 	MANY_BITS = 11, /* … and one that the team splits: its open lines fill half an L2 cache */
-	TEXT = 7,       /* bytes of a string in a word; the last byte says how many follow */
+	TEXT = RN_ORDER_TEXT,
 	DEEP = 32 * TEXT, /* from here on strings are compared: words would recurse too far */
 };
 
@@ -43,52 +43,13 @@ struct order {
 
 /* ---- words ------------------------------------------------------------------------- */
 
-static uint64_t text_word(const struct rn_column *c, uint64_t row, uint64_t from)
-{
-	const unsigned char *s = (const unsigned char *)c->bytes + c->off[row];
-	uint64_t n = c->off[row + 1] - c->off[row], w = 0;
-
-	s += from;
-	n = n > from ? n - from : 0;
-	for (unsigned k = 0; k < TEXT; k++)
-		w = w << 8 | (k < n ? s[k] : 0);
-	return w << 8 | (n < TEXT + 1 ? n : TEXT + 1);
-}
-
-static inline uint64_t word_of(const struct rn_column *c, uint64_t row, uint64_t at)
-{
-	uint64_t w;
-	double f;
-
-	if (!at)
-		return !c->null[row];
-	switch (c->type) {
-	case RN_FLOAT64:
-		f = c->f64[row] + 0.0; /* -0.0 is 0.0 */
-		memcpy(&w, &f, 8);
-		return w >> 63 ? ~w : w | (uint64_t)1 << 63;
-	case RN_BOOL:
-		return c->b[row];
-	case RN_STRING:
-		return text_word(c, row, at - 1);
-	default:
-		return (uint64_t)c->i64[row] ^ (uint64_t)1 << 63;
-	}
-}
-
-/* What turns the order of by's words round. */
-static uint64_t flip_of(const struct rn_order *by)
-{
-	return by->desc ? UINT64_MAX : 0;
-}
-
 static void load(const struct order *s, struct item *a, uint64_t n, struct level l)
 {
 	const struct rn_column *c = s->by[l.col].col;
-	uint64_t flip = flip_of(&s->by[l.col]);
+	uint64_t flip = rn_order_flip(&s->by[l.col]);
 
 	for (uint64_t i = 0; i < n; i++)
-		a[i].word = word_of(c, a[i].row, l.at) ^ flip;
+		a[i].word = rn_order_word(c, a[i].row, l.at) ^ flip;
 }
 
 static struct level column_level(const struct order *s, size_t col)
@@ -99,7 +60,7 @@ static struct level column_level(const struct order *s, size_t col)
 /* Where rows go on that share `word`; false: nowhere, they are equal. */
 static bool next_level(const struct order *s, struct level *l, uint64_t word)
 {
-	word ^= flip_of(&s->by[l->col]);
+	word ^= rn_order_flip(&s->by[l->col]);
 	if (!l->at && word)
 		l->at = 1;
 	else if (l->at && s->by[l->col].col->type == RN_STRING && (word & 255) > TEXT)
@@ -442,6 +403,10 @@ int rn_order_rows_team(struct rn_team *t, const struct rn_order *by, size_t n, u
 		return rn_err_set(e, RN_EBUG, "an order of %" PRIu64 " rows", rows);
 	RN_TRY(rn_buf_new_raw(rows * sizeof *j.s.map, "an order", &m, e));
 	j.s.map = m->data;
+	if (rn_order_accel(t, by, n, rows, j.s.map)) {
+		*map = m;
+		return 0;
+	}
 	for (int i = 0; i < 2; i++) {
 		RN_GOTO(out, rn_buf_new_raw(rows * sizeof(struct item), "a sort", &items[i], e));
 		j.s.items[i] = items[i]->data;

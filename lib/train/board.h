@@ -79,7 +79,8 @@ struct rn_agenda {
 	uint32_t nsegments, nnext;
 	uint32_t pass[RN_NPASSES + 1]; /* segments of pass p: pass[p] … pass[p + 1] - 1 */
 	_Atomic uint32_t cpu; /* 1 + the processor that all of them stay on; 0: any */
-	uint32_t zero[10];
+	_Atomic uint32_t events; /* stages of one device wait for each other there (waits.h) */
+	uint32_t zero[9];
 	struct rn_segment segments[]; /* and behind them next[] */
 };
 _Static_assert(sizeof(struct rn_agenda) == 64, "an agenda's head is a cache line");

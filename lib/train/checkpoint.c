@@ -2,7 +2,8 @@
  *
  * Checkpoints: a model's container and, beside the parameters,
  *
- *   header   "identity": {seed, runs, build, kernel, device, sources: {scan: hash}},
+ *   header   "identity": {seed, runs, build, kernel, device, math (of a
+ *            device that is not the cpu), sources: {scan: hash}},
  *            "state": {run, fit, epoch, stale, best_epoch, best_val, chosen_run,
  *                      chosen_val, done: [results of the runs before],
  *                      evals: [metrics of this run so far]}
@@ -102,6 +103,10 @@ static int identity(const struct rn_session *s, json_t **out, struct rn_err *e)
 	RN_GOTO(fail, rn_json_set_text(o, "build", rn_build_id(build), e));
 	RN_GOTO(fail, rn_json_set_text(o, "kernel", rn_cpu_isa(), e));
 	RN_GOTO(fail, rn_json_set_text(o, "device", s->backend->name, e));
+	if (!s->backend->host)
+		RN_GOTO(fail, rn_json_set_text(o, "math",
+					       rn_math_name(rn_backend_math(s->backend, &s->ctx)),
+					       e));
 	RN_GOTO(fail, rn_json_object(&sources, e));
 	RN_GOTO(fail, rn_json_set(o, "sources", sources, e));
 	RN_GOTO(fail, add_sources(s, sources, e));

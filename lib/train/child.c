@@ -18,9 +18,20 @@ extern char **environ;
 enum {
 	WORDS = 16 << 10, /* bytes of a standard error that are told, the last ones */
 	END_MS = 2000,    /* for a process to end that has hung up, or was told to stop */
+	UNKNOWN = -1,     /* a status: nobody kept it */
 };
 
 /* ---- how one ended ------------------------------------------------------------------------- */
+
+/* Also where somebody else has reaped it: then its number may be another process's. */
+static bool has_ended(const struct rn_child *c)
+{
+	siginfo_t info = { 0 };
+
+	if (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT))
+		return errno == ECHILD;
+	return info.si_pid != 0;
+}
 
 /* Wait for it at most END_MS; false: it still runs.  Reaped, its pid is 0. */
 static bool reap(struct rn_child *c, int *status)
@@ -31,6 +42,7 @@ static bool reap(struct rn_child *c, int *status)
 		pid_t got = waitpid(c->pid, status, WNOHANG);
 
 		if (got == c->pid || (got < 0 && errno == ECHILD)) {
+			*status = got < 0 ? UNKNOWN : *status;
 			c->pid = 0;
 			return true;
 		}
@@ -44,7 +56,8 @@ static void kill_child(struct rn_child *c)
 {
 	if (!c->pid)
 		return;
-	kill(c->pid, SIGKILL); /* also one that is stopped */
+	if (!has_ended(c))
+		kill(c->pid, SIGKILL); /* also one that is stopped */
 	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	c->pid = 0;
@@ -109,6 +122,9 @@ static int lost(struct rn_child *c, struct rn_err *e)
 	if (!ended)
 		return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) hung up%s%s%s",
 				  c->part->name, kind_of(c), pid, place, *words ? ": " : "", words);
+	if (status == UNKNOWN)
+		return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) has ended%s%s%s",
+				  c->part->name, kind_of(c), pid, place, *words ? ": " : "", words);
 	if (WIFSIGNALED(status))
 		return rn_err_set(e, RN_EIO,
 				  "stage '%s' (%s, process %d) was killed by signal %d (%s)%s%s%s",
@@ -154,14 +170,25 @@ static char state_of(pid_t pid)
 
 static int find_lost(struct rn_children *all, struct rn_err *e)
 {
-	for (uint32_t i = 0; i < all->n; i++) {
-		siginfo_t info = { 0 };
-
-		if (all->items[i].pid && !waitid(P_PID, (id_t)all->items[i].pid, &info,
-						 WEXITED | WNOHANG | WNOWAIT) && info.si_pid)
+	for (uint32_t i = 0; i < all->n; i++)
+		if (all->items[i].pid && has_ended(&all->items[i]))
 			return lost(&all->items[i], e);
-	}
 	return 0;
+}
+
+void rn_children_reap(struct rn_children *c)
+{
+	struct rn_err why = { 0 };
+
+	while (find_lost(c, &why))
+		rn_log(c->ctx, RN_LOG_WARN, "%s", why.msg);
+}
+
+/* Is it that nobody will wait longer for one that is in this state?  What waits for a device
+ * looks like one that hangs. */
+static bool is_hurried(const struct rn_children *all, char st)
+{
+	return all->stop && *all->stop && (!all->devices || st == 'T' || st == 't');
 }
 
 /* A tick has gone by in which this one had something to do. */
@@ -170,19 +197,23 @@ static int watch(struct rn_child *c, struct rn_err *e)
 	struct rn_children *all = c->all;
 	uint64_t cpu = cpu_of(c->pid);
 	char place[400], st = state_of(c->pid);
+	double most = all->timeout;
+	bool hurried = is_hurried(all, st) && (!most || most > END_MS * 1e-3);
 
 	/* One that is ready to run is not to blame for a machine that is too busy. */
 	c->idle = cpu == c->cpu_ns && st != 'R' ? c->idle + RN_TICK : 0;
 	c->cpu_ns = cpu;
-	if (!all->timeout || c->idle < all->timeout)
+	if (hurried)
+		most = END_MS * 1e-3;
+	if (!most || c->idle < most)
 		return 0;
 	all->lost = true;
 	kill_child(c);
 	tell_place(c, place, sizeof place);
-	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s for %g s%s (--stage-timeout)",
+	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s for %g s%s (%s)",
 			  c->part->name, kind_of(c), (int)c->was,
-			  st == 'T' || st == 't' ? "has been stopped" : "has not answered", all->timeout,
-			  place);
+			  st == 'T' || st == 't' ? "has been stopped" : "has not answered", most,
+			  place, hurried ? "the training is to end" : "--stage-timeout");
 }
 
 /* A tick has passed without an answer of this one. */
@@ -200,6 +231,7 @@ void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch)
 		c->items[i].doing = doing;
 		c->items[i].epoch = epoch;
 		c->items[i].idle = 0;
+		c->items[i].fresh = c->items[i].fresh && !doing;
 	}
 }
 
@@ -276,7 +308,7 @@ int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e)
  * only calls that are safe after fork(2). */
 static _Noreturn void become_stage(const char *exe, int sock, int err, pid_t coordinator)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGCHLD };
 	char arg0[] = "rn-train", arg1[] = "--stage", arg2[] = "3";
 	char *argv[] = { arg0, arg1, arg2, NULL };
 	sigset_t none;
@@ -345,6 +377,7 @@ int rn_child_start(struct rn_child *c, const char *exe, struct rn_err *e)
 
 	forget(c);
 	c->begun = rn_now();
+	c->fresh = true;
 	c->err = memfd_create("rn-stage-stderr", MFD_CLOEXEC);
 	if (c->err < 0)
 		return rn_err_errno(e, "cannot make a file for stage '%s'", c->part->name);
@@ -389,7 +422,7 @@ void rn_children_stop(struct rn_children *c)
 		if (!p->pid)
 			continue;
 		if (!rn_child_hear(p, &answer, NULL))
-			p->peak = answer.t;
+			p->peak = (struct rn_peaks){ answer.t, answer.device };
 		if (p->pid && !reap(p, &(int){ 0 }))
 			kill_child(p);
 		tell_words(p, words, sizeof words);
@@ -401,7 +434,7 @@ void rn_children_stop(struct rn_children *c)
 void rn_children_fini(struct rn_children *c)
 {
 	for (uint32_t i = 0; i < c->n; i++)
-		if (c->items[i].pid)
+		if (c->items[i].pid && !has_ended(&c->items[i]))
 			kill(c->items[i].pid, SIGKILL);
 	for (uint32_t i = 0; i < c->n; i++)
 		forget(&c->items[i]);

@@ -6,8 +6,11 @@
  * One that is killed, crashes, or hangs up is *lost*: the error says which stage it
  * was, how it ended, what it was doing, and what it wrote to its standard error.  So
  * is one that neither answers nor uses a processor for as long as `timeout`: it is
- * stopped, or waits for something that does not come.  A wait notices within a tick
- * (board.h) whichever of them was lost.
+ * stopped, or waits for something that does not come; once the training is to end,
+ * 2 s are enough.  A wait notices within a tick (board.h) whichever of them was lost.
+ *
+ * A process that ignores SIGCHLD (rn-train does not) has one that ended noticed, too, but not how
+ * it ended.
  */
 #ifndef RN_CHILD_H
 #define RN_CHILD_H
@@ -16,6 +19,7 @@
 #include "cut.h"
 #include "link.h"
 
+#include <signal.h>
 #include <sys/types.h>
 
 struct rn_children;
@@ -26,9 +30,10 @@ struct rn_child {
 	struct rn_stage_status *status; /* on the board; NULL: none yet */
 	pid_t pid, was;                 /* pid 0: not running; was: its number even then */
 	int err;                        /* its standard error: a file in memory; -1: none */
-	uint64_t peak;                  /* bytes, once it stopped in good order */
+	struct rn_peaks peak;           /* once it stopped in good order */
 	double begun, start;            /* when it was started; seconds until it was ready */
 	bool talking;                   /* it was asked, and not all of its answer has come */
+	bool fresh;                     /* no pass has begun since it was, or was to be, started */
 	/* While it is asked: */
 	uint64_t cpu_ns; /* that it had used at the last tick */
 	double idle;     /* seconds since it used any */
@@ -40,6 +45,8 @@ struct rn_children {
 	const struct rn_ctx *ctx;    /* what they write is logged */
 	const struct rn_plan *plan;  /* for the names of nodes */
 	double timeout;              /* seconds; 0: none */
+	const volatile sig_atomic_t *stop; /* set: the training is to end; NULL: it never is */
+	bool devices;                /* they may wait for a device, and use no processor */
 	bool lost;                   /* some child was */
 	uint32_t n;
 	struct rn_child *items;
@@ -50,6 +57,8 @@ RN_MUST_CHECK int rn_children_init(struct rn_children *c, const struct rn_cut *c
 void rn_children_fini(struct rn_children *c);
 /* Tell all of them to end, and reap them.  One that does not end soon is killed. */
 void rn_children_stop(struct rn_children *c);
+/* Reap those that have ended; how each did is logged. */
+void rn_children_reap(struct rn_children *c);
 
 /* Start `exe --stage FD`; what was there before is killed. */
 RN_MUST_CHECK int rn_child_start(struct rn_child *c, const char *exe, struct rn_err *e);

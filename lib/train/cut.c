@@ -145,6 +145,13 @@ out:
 	return rc;
 }
 
+static void count_rows(struct rn_cut_part *part, const struct rn_prog *p, uint32_t inst)
+{
+	uint32_t rows = p->vals[p->insts[inst].out].rows;
+
+	part->rows = rows > part->rows ? rows : part->rows;
+}
+
 static int assign(struct rn_cut *c, const struct rn_prog *p, const uint32_t *rank,
 		  struct rn_err *e)
 {
@@ -163,8 +170,7 @@ static int assign(struct rn_cut *c, const struct rn_prog *p, const uint32_t *ran
 		part->ninsts++;
 		part->flops += flops;
 		part->bytes += bytes;
-		if (p->vals[p->insts[i].out].rows > part->rows)
-			part->rows = p->vals[p->insts[i].out].rows;
+		count_rows(part, p, i);
 	}
 	return 0;
 }
@@ -295,6 +301,8 @@ int rn_cut_like(const struct rn_cut *like, const struct rn_prog *p, uint32_t val
 
 		out->part_of[i] = p->insts[i].op == RN_P_VIEW ? RN_NONE
 				  : q != RN_NONE ? q : part_of_input(out, p, &p->insts[i]);
+		if (out->part_of[i] != RN_NONE)
+			count_rows(&out->parts[out->part_of[i]], p, i);
 	}
 	rc = place_values(out, p, p->ninsts, val, e);
 out:

@@ -156,9 +156,11 @@ int rn_fit_build(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 		 const struct rn_run *run, struct rn_params *params, bool staged, struct rn_fit *f,
 		 struct rn_err *e)
 {
-	struct rn_optimize o = { .ctx = rn_binding_ctx(x), .backend = b, .staged = staged,
-				 .log = &f->log, .folded = rn_binding_folded(x) };
+	struct rn_ctx ctx = *rn_binding_ctx(x);
+	struct rn_optimize o = { .ctx = &ctx, .backend = b, .staged = staged, .log = &f->log,
+				 .folded = rn_binding_folded(x) };
 	uint32_t *live[1] = { &f->loss };
+	uint64_t total;
 	int rc;
 
 	memset(f, 0, sizeof *f);
@@ -166,6 +168,8 @@ int rn_fit_build(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 	f->name = plan->nodes[run->node].name;
 	rn_prog_init(&f->prog);
 	rn_optim_from_run(run, &f->optim);
+	if (b->memory) /* what is short there is made again */
+		RN_GOTO(fail, b->memory(b, &ctx.mem_limit, &total, e));
 	read_task(x, plan, f);
 	RN_GOTO(fail, lower_loss(x, params, f, e));
 	RN_GOTO(fail, rn_prog_optimize(&o, &f->prog, &f->loss, 1, e));

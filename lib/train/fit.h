@@ -38,6 +38,11 @@ void rn_fit_fini(struct rn_fit *f);
 
 /* ---- runners ------------------------------------------------------------------------- */
 
+/* The most memory at once, in bytes. */
+struct rn_peaks {
+	uint64_t host, device;
+};
+
 struct rn_runner;
 struct rn_forward; /* score.h */
 struct rn_runner_ops {
@@ -56,12 +61,20 @@ struct rn_runner_ops {
 	uint64_t (*bytes)(const struct rn_runner *r);
 	/* The fit is over in good order: append what each process did to an array, and add up
 	 * their peak memory.  NULL: there are none. */
-	int (*finish)(struct rn_runner *r, json_t *stages, uint64_t *peak, struct rn_err *e);
+	int (*finish)(struct rn_runner *r, json_t *stages, struct rn_peaks *peak,
+		      struct rn_err *e);
 	/* Did it fail for a process that was lost, so that to try again may help?  NULL: no. */
 	bool (*lost)(const struct rn_runner *r);
 	/* Then: as it was when it was opened, but for the optimizer slots, which are to be pushed. */
 	int (*revive)(struct rn_runner *r, struct rn_err *e);
 	void (*close)(struct rn_runner *r);
+	/* Epochs first … first+n-1 as forward and learn would run them, without the host in between,
+	 * and their losses.  *done is n, or loss[*done] is not finite and its step was not made.  NULL:
+	 * there is no such thing. */
+	int (*epochs)(struct rn_runner *r, uint32_t first, uint32_t n, double *loss, uint32_t *done,
+		      struct rn_err *e);
+	/* The instruction at which a device failed last; RN_NONE: not known.  NULL: never known. */
+	uint32_t (*failed)(const struct rn_runner *r);
 };
 struct rn_runner {
 	const struct rn_runner_ops *ops;

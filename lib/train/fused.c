@@ -5,6 +5,9 @@
 #include "fit.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+enum { SCALARS = 8 }; /* of a step, as rn_machine_set_f takes them */
 
 struct fused {
 	struct rn_runner base;
@@ -34,6 +37,51 @@ static int learn(struct rn_runner *r, uint32_t epoch, struct rn_err *e)
 		rn_machine_set_f(self(r)->machine, i, f);
 	}
 	return rn_machine_run(self(r)->machine, r->fit->nforward, p->ninsts, epoch, e);
+}
+
+/* The scalars of all steps of epochs first … first+n-1. */
+static void fill_scalars(const struct rn_fit *fit, uint32_t first, uint32_t n, double *f)
+{
+	for (uint32_t t = 0; t < n; t++)
+		for (uint32_t i = fit->nback; i < fit->prog.ninsts; i++, f += SCALARS) {
+			double all[RN_STEP_F];
+
+			rn_optim_scalars(&fit->prog.insts[i], (uint64_t)first + t + 1, all);
+			memcpy(f, all, SCALARS * sizeof *f);
+		}
+}
+
+static int epochs(struct rn_runner *r, uint32_t first, uint32_t n, double *loss, uint32_t *done,
+		  struct rn_err *e)
+{
+	uint32_t steps = r->fit->prog.ninsts - r->fit->nback;
+	double *f;
+	int rc = 0;
+
+	*done = 0;
+	RN_TRY(rn_calloc((size_t)RN_WINDOW * steps, SCALARS * sizeof *f, "scalars of steps", &f, e));
+	while (!rc && *done < n) {
+		struct rn_window w = {
+			.first = first + *done,
+			.n = n - *done < RN_WINDOW ? n - *done : RN_WINDOW,
+			.gate = r->fit->nforward - 1,
+			.f = f,
+			.loss = loss + *done,
+		};
+
+		fill_scalars(r->fit, w.first, w.n, f);
+		rc = rn_machine_epochs(self(r)->machine, &w, e);
+		*done += w.done;
+		if (w.done < w.n)
+			break;
+	}
+	free(f);
+	return rc;
+}
+
+static uint32_t failed(const struct rn_runner *r)
+{
+	return rn_machine_failed(((const struct fused *)r)->machine);
 }
 
 static int find(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_err *e)
@@ -68,6 +116,20 @@ static const struct rn_runner_ops ops = {
 	.push = in_place,
 	.bytes = bytes,
 	.close = close_fused,
+	.failed = failed,
+};
+
+/* On a backend that runs epochs by itself. */
+static const struct rn_runner_ops ops_ahead = {
+	.forward = forward,
+	.learn = learn,
+	.find = find,
+	.pull = in_place,
+	.push = in_place,
+	.bytes = bytes,
+	.close = close_fused,
+	.epochs = epochs,
+	.failed = failed,
 };
 
 int rn_fused_open(struct rn_fit *f, struct rn_backend *b, struct rn_store *params,
@@ -83,6 +145,8 @@ int rn_fused_open(struct rn_fit *f, struct rn_backend *b, struct rn_store *param
 		free(m);
 		return rc;
 	}
+	if (rn_machine_has_epochs(m->machine) && f->nforward)
+		m->base.ops = &ops_ahead;
 	*out = &m->base;
 	return 0;
 }

@@ -12,7 +12,7 @@
 #ifndef RN_LINK_H
 #define RN_LINK_H
 
-#include "../base/err.h"
+#include "../dev/backend.h"
 #include "board.h"
 
 #include <stdbool.h>
@@ -23,16 +23,22 @@
 
 enum rn_msg_type {
 	/* coordinator -> stage */
+	RN_MSG_DEVICE, /* where any stage has a device, first of all: threads in `from`; payload:
+			* struct rn_msg_device.  That of the answer: struct rn_msg_opened */
 	RN_MSG_HELLO, /* threads in `from`, the stage's number in `to`, how many there are in `inst`;
-		       * with it the fds of image, parameters, values, agenda, arrays */
-	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise */
+		       * with it the fds of image, parameters, values, agenda, arrays.  epoch 1:
+		       * what was imported is used, and not the files.  Payload: nothing, or a
+		       * struct rn_msg_peer for each stage.  Answer: `inst` 1: it has their events */
+	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise; epoch 1: payload: the
+			 * handle of its values */
 	RN_MSG_FIND,  /* run instructions from … to-1 of the first program, of epoch, one by one:
 		       * `inst` that gave a value that is not finite */
 	RN_MSG_SAVE,  /* payload of the answer: all optimizer slots */
 	RN_MSG_LOAD,  /* payload: all optimizer slots */
 	RN_MSG_STOP,  /* answer, then exit */
 	/* stage -> coordinator */
-	RN_MSG_DONE,   /* HELLO, PROGRAM: bytes of its machine in t; STOP: its peak memory in t */
+	RN_MSG_DONE,   /* HELLO, PROGRAM: bytes of its machine in t; STOP: its peak memory in t and
+			* device */
 	RN_MSG_FAILED, /* code in `from`; payload: the message */
 };
 enum { RN_MSG_FDS = 5 };
@@ -43,9 +49,29 @@ struct rn_msg {
 	uint32_t epoch, inst;
 	uint64_t t;
 	uint64_t payload; /* bytes that follow */
-	uint64_t zero[3];
+	uint64_t device;
+	uint64_t zero[2];
 };
 _Static_assert(sizeof(struct rn_msg) == 64, "a message has 64 bytes");
+
+/* The device to open, and memory there to import. */
+struct rn_msg_device {
+	char device[16];  /* "cpu", "cuda:0" */
+	char sharing[16]; /* the device that the memory is of; "": there is none */
+	uint32_t math, zero;
+	struct rn_handle params, values;
+};
+/* What became of that. */
+struct rn_msg_opened {
+	char device[16];             /* as it calls itself */
+	uint32_t host, imported;     /* its memory is the host's; both were imported */
+	uint32_t has_event, zero;
+	struct rn_handle event;      /* that it records */
+};
+struct rn_msg_peer {
+	uint32_t group, has_event; /* stages of one group are on one device */
+	struct rn_handle event;
+};
 
 struct rn_link;
 struct rn_link_ops {

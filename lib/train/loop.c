@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_AHEAD = 1 << 20 };
+
 /* One fit under way. */
 struct loop {
 	struct rn_session *s;
@@ -19,7 +21,10 @@ struct loop {
 	struct rn_runner *runner;
 	struct rn_score *val;  /* NULL: no val run */
 	uint64_t epochs, every, patience;
+	uint64_t log_every;
+	uint64_t ahead;        /* epochs that may run before anybody looks */
 	bool warned;           /* of a metric that is not defined */
+	bool scoring;          /* what runs is the validation */
 	double begin;          /* of this process's share */
 	uint64_t first;        /* epochs finished before it */
 };
@@ -36,19 +41,26 @@ static int open_runner(struct loop *l, struct rn_err *e)
 {
 	const struct rn_plan *plan = rn_binding_plan(l->s->binding);
 	const struct rn_train_conf *c = l->s->conf;
+	const struct rn_need need = rn_fit_need(l->fit);
 	uint64_t limit = c->ctx->mem_limit, bytes;
 	struct rn_prog_fixed fixed;
 
-	RN_TRY(rn_fit_check_mem(l->fit, c->ctx, plan, e));
+	if (l->s->backend->host)
+		RN_TRY(rn_fit_check_mem(l->fit, c->ctx, plan, e));
+	else if (c->placement != RN_STAGED) /* there each stage has its own device, and says so */
+		RN_TRY(rn_need_check(&need, l->s->backend, e));
 	if (c->placement == RN_STAGED) {
 		struct rn_staged_conf conf = {
 			.ctx = &l->s->ctx,
 			.exe = c->exe,
 			.stages = c->stages,
 			.timeout = c->stage_timeout,
+			.stop = c->stop,
 			.plan = plan,
-			.params = l->s->shared,
+			.map = { c->device_map, c->ndevice_map },
+			.params = &l->s->region,
 			.store = l->s->store,
+			.moved = &l->s->moved,
 		};
 
 		RN_TRY(rn_staged_open(&conf, l->fit, &l->runner, e));
@@ -58,7 +70,7 @@ static int open_runner(struct loop *l, struct rn_err *e)
 	bytes = l->runner->ops->bytes(l->runner);
 	rn_log(&l->s->ctx, RN_LOG_INFO, "fit '%s': %u instructions, %llu bytes", l->fit->name,
 	       l->fit->prog.ninsts, (unsigned long long)bytes);
-	if (!limit || bytes <= limit)
+	if (!limit || bytes <= limit || l->s->backend->memory)
 		return 0;
 	RN_TRY(rn_prog_fixed(&l->fit->prog, &fixed, e));
 	bytes -= bytes < fixed.constants + fixed.indices ? bytes : fixed.constants + fixed.indices;
@@ -149,7 +161,9 @@ static int validate(struct loop *l, double *val, struct rn_err *e)
 	const char *why;
 	int order;
 
+	l->scoring = true;
 	RN_TRY(run_val(l, val, &why, e));
+	l->scoring = false;
 	times->seconds[times->n++] = rn_now() - begin;
 	if (isnan(*val) && !l->warned) {
 		l->warned = true;
@@ -195,6 +209,16 @@ static void tell(const struct loop *l, double loss, double val, double seconds)
 	s->conf->progress(s->conf->progress_arg, &p);
 }
 
+/* With -v: what the device made ready. */
+static void tell_made(const struct loop *l)
+{
+	struct rn_backend *b = l->s->backend;
+	const char *note = b->note ? b->note(b) : "";
+
+	if (*note)
+		rn_log(&l->s->ctx, RN_LOG_INFO, "device '%s': %s", b->name, note);
+}
+
 static int save_checkpoint(struct loop *l, struct rn_err *e)
 {
 	RN_TRY(l->runner->ops->pull(l->runner, e));
@@ -203,9 +227,34 @@ static int save_checkpoint(struct loop *l, struct rn_err *e)
 	return 0;
 }
 
-static int one_epoch(struct loop *l, bool *stopped, struct rn_err *e)
+static bool is_validated(const struct loop *l)
+{
+	uint64_t epoch = l->s->state.epoch;
+
+	return l->val && (epoch % l->every == 0 || epoch == l->epochs);
+}
+
+static int log_epoch(struct loop *l, double loss, double val, double t, struct rn_err *e)
+{
+	if (l->s->state.epoch % l->log_every && !finished(l))
+		return 0;
+	return rn_log_epoch(l->s, loss, val, t, e);
+}
+
+/* Between epochs: was a stop asked for, is a checkpoint due? */
+static int look_up(struct loop *l, bool *stopped, struct rn_err *e)
 {
 	const struct rn_train_conf *c = l->s->conf;
+
+	*stopped = c->stop && *c->stop;
+	if (c->checkpoint && (*stopped || (c->checkpoint_every &&
+					   l->s->state.epoch % c->checkpoint_every == 0)))
+		return save_checkpoint(l, e);
+	return 0;
+}
+
+static int one_epoch(struct loop *l, bool *stopped, struct rn_err *e)
+{
 	struct rn_backend *b = l->s->backend;
 	struct rn_state *st = &l->s->state;
 	double loss, val = NAN, t;
@@ -220,19 +269,79 @@ static int one_epoch(struct loop *l, bool *stopped, struct rn_err *e)
 		st->epoch++;
 		st->curve[st->ncurve++] = loss;
 		l->s->steps.seconds[l->s->steps.n++] = t;
-		if (l->val && (st->epoch % l->every == 0 || st->epoch == l->epochs))
+		if (is_validated(l))
 			rc = validate(l, &val, e);
 	}
 	if (b->leave)
 		b->leave(b);
 	RN_TRY(rc);
-	RN_TRY(rn_log_epoch(l->s, loss, val, t, e));
+	RN_TRY(log_epoch(l, loss, val, t, e));
 	tell(l, loss, val, t);
-	*stopped = c->stop && *c->stop;
-	if (c->checkpoint &&
-	    (*stopped || (c->checkpoint_every && st->epoch % c->checkpoint_every == 0)))
-		RN_TRY(save_checkpoint(l, e));
+	return look_up(l, stopped, e);
+}
+
+/* ---- windows ------------------------------------------------------------------------------- */
+
+/* Epochs until the next validation or checkpoint, the end, or somebody who waits to see the
+ * progress or to stop. */
+static uint32_t window_of(const struct loop *l)
+{
+	uint64_t epoch = l->s->state.epoch, n = l->epochs - epoch, left;
+	uint64_t points[] = { l->val ? l->every : 0, l->s->conf->checkpoint ?
+			      l->s->conf->checkpoint_every : 0 };
+
+	n = n < l->ahead ? n : l->ahead;
+	for (size_t i = 0; i < 2; i++) {
+		left = points[i] ? points[i] - epoch % points[i] : n;
+		n = n < left ? n : left;
+	}
+	return (uint32_t)n;
+}
+
+/* For a window of about 0.1 to 0.3 seconds. */
+static void adapt(struct loop *l, uint32_t n, double seconds)
+{
+	if (n == l->ahead && seconds < 0.1 && l->ahead < MOST_AHEAD)
+		l->ahead *= 2;
+	else if (seconds > 0.3 && l->ahead > 1)
+		l->ahead /= 2;
+}
+
+/* The next of the epochs that were run together: it is counted, validated where it is the last,
+ * and logged. */
+static int count_epoch(struct loop *l, double loss, bool last, double t, struct rn_err *e)
+{
+	struct rn_state *st = &l->s->state;
+	double val = NAN;
+
+	st->epoch++;
+	st->curve[st->ncurve++] = loss;
+	l->s->steps.seconds[l->s->steps.n++] = t;
+	if (last && is_validated(l))
+		RN_TRY(validate(l, &val, e));
+	RN_TRY(log_epoch(l, loss, val, t, e));
+	if (last)
+		tell(l, loss, val, t);
 	return 0;
+}
+
+/* Epochs without the host in between, as one_epoch to the bit. */
+static int one_window(struct loop *l, bool *stopped, struct rn_err *e)
+{
+	struct rn_state *st = &l->s->state;
+	double *loss = st->curve + st->ncurve, t;
+	uint32_t n = window_of(l), done;
+
+	t = rn_now();
+	RN_TRY(l->runner->ops->epochs(l->runner, (uint32_t)st->epoch, n, loss, &done, e));
+	t = rn_now() - t;
+	adapt(l, n, t);
+	for (uint32_t k = 0; k < done; k++)
+		RN_TRY(count_epoch(l, loss[k], k + 1 == n, t / n, e));
+	tell_made(l);
+	if (done < n)
+		return diverged(l, st->epoch, e);
+	return look_up(l, stopped, e);
 }
 
 /* Optimizer slots of a checkpoint, into the runner. */
@@ -260,14 +369,29 @@ static int clear_slots(struct loop *l, struct rn_err *e)
 	return rc ? rc : l->runner->ops->push(l->runner, e);
 }
 
+/* The parameters lie elsewhere: machines that know where they were are made anew. */
+static void forget_moved(struct rn_session *s)
+{
+	for (uint32_t i = 0; s->moved && i < s->nfits + s->nevals; i++) {
+		struct rn_score *x = i < s->nfits ? &s->vals[i] : &s->evals[i - s->nfits];
+
+		rn_machine_free(x->forward.machine);
+		x->forward.machine = NULL;
+	}
+	s->moved = false;
+}
+
 static int begin(struct loop *l, const struct rn_slots *resume, struct rn_err *e)
 {
 	struct rn_session *s = l->s;
 	bool again = s->kept && s->kept->fit == l->fit;
+	int rc;
 
 	if (!again)
 		rn_fit_forget(s);
-	RN_TRY(again ? take_kept(l, e) : open_runner(l, e));
+	rc = again ? take_kept(l, e) : open_runner(l, e);
+	forget_moved(s);
+	RN_TRY(rc);
 	if (resume)
 		RN_TRY(put_slots(l, resume, e));
 	else if (again)
@@ -296,12 +420,12 @@ static int check_params(struct loop *l, struct rn_err *e)
 static int finish(struct loop *l, struct rn_err *e)
 {
 	const struct rn_runner_ops *ops = l->runner->ops;
-	uint64_t peak = 0;
+	struct rn_peaks *most = &l->s->stage_peaks, peak = { 0 };
 
 	if (ops->finish)
 		RN_TRY(ops->finish(l->runner, l->s->stages, &peak, e));
-	if (peak > l->s->stage_bytes)
-		l->s->stage_bytes = peak;
+	most->host = peak.host > most->host ? peak.host : most->host;
+	most->device = peak.device > most->device ? peak.device : most->device;
 	return 0;
 }
 
@@ -323,13 +447,35 @@ static int run_epochs(struct loop *l, const struct rn_slots *resume, bool *stopp
 	RN_TRY(grow_times(&s->validations, l->val ? l->epochs : 0, e));
 	*stopped = false;
 	while (!finished(l) && !*stopped)
-		RN_TRY(one_epoch(l, stopped, e));
+		RN_TRY(l->runner->ops->epochs ? one_window(l, stopped, e) :
+						one_epoch(l, stopped, e));
 	RN_TRY(finish(l, e));
 	if (*stopped)
 		return 0;
 	if (st->best_epoch)
 		RN_TRY(restore_params(s, st->best, e));
 	return check_params(l, e);
+}
+
+/* An error of a device: say when, where, and what would help. */
+static int explain(const struct loop *l, int rc, struct rn_err *e)
+{
+	struct rn_need need = rn_fit_need(l->fit);
+	uint32_t inst = RN_NONE;
+
+	if (rc != RN_ENOMEM && rc != RN_EDEV)
+		return rc;
+	if (l->s->conf->placement == RN_STAGED) /* each stage has said so of itself */
+		return rc;
+	if (rc == RN_EDEV)
+		(void)rn_err_prefix(e, rc, "after epoch %llu",
+				    (unsigned long long)l->s->state.epoch);
+	if (l->scoring)
+		return rn_score_explain(l->val, "val", rc, l->s->binding, l->s->backend, e);
+	if (l->runner && l->runner->ops->failed)
+		inst = l->runner->ops->failed(l->runner);
+	return rn_need_explain(&need, inst, rc, &l->s->ctx, l->s->backend,
+			       rn_binding_plan(l->s->binding), e);
 }
 
 int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stopped,
@@ -342,6 +488,8 @@ int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stoppe
 		.val = val ? &s->vals[s->state.fit] : NULL,
 		.epochs = (uint64_t)rn_run_int(s->fits[s->state.fit].run, "epochs"),
 		.every = 1,
+		.log_every = s->conf->log_every ? s->conf->log_every : 1,
+		.ahead = 1,
 		.begin = rn_now(),
 		.first = s->state.epoch,
 	};
@@ -353,6 +501,8 @@ int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stoppe
 		l.patience = (uint64_t)rn_run_int(val, "patience");
 	}
 	rc = run_epochs(&l, resume, stopped, e);
+	if (rc)
+		rc = explain(&l, rc, e);
 	s->lost = rc && l.runner && l.runner->ops->lost && l.runner->ops->lost(l.runner);
 	if (s->lost)
 		s->kept = l.runner;

@@ -77,13 +77,16 @@ int rn_marks_reach(struct rn_session *s, uint32_t fits, struct rn_err *e)
 		const struct rn_run *r = &s->plan->runs[i];
 		struct rn_score *v = &s->evals[k];
 		const char *why;
+		int rc;
 
 		if (r->kind != RN_RUN_EVAL)
 			continue;
 		k++;
 		if (rn_fits_before(s->plan, r) != fits)
 			continue;
-		RN_TRY(rn_score_run(v, s->backend, s->store, &m->evals[k - 1], &why, e));
+		rc = rn_score_run(v, s->backend, s->store, &m->evals[k - 1], &why, e);
+		if (rc)
+			return rn_score_explain(v, "eval", rc, s->binding, s->backend, e);
 		if (isnan(m->evals[k - 1]))
 			rn_log(&s->ctx, RN_LOG_WARN, "eval of '%s': %s is not defined: %s", v->node,
 			       v->metric_name, why);

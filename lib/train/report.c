@@ -123,7 +123,8 @@ int rn_log_close(struct rn_session *s, struct rn_err *e)
 
 static const char *const members[] = {
 	"seed", "epochs", "best_epoch", "val", "ms_per_epoch", "seconds_bind", "seconds_fit",
-	"seconds_total", "parameters", "peak_bytes", "device", "bits", "runs", "mean", "std",
+	"seconds_total", "parameters", "peak_bytes", "peak_device_bytes", "device", "math",
+	"bits", "runs", "mean", "std",
 	"metric", "spread", "results",
 };
 
@@ -230,7 +231,12 @@ static uint64_t peak_bytes(const struct rn_session *s)
 	struct rusage u = { 0 };
 
 	getrusage(RUSAGE_SELF, &u);
-	return (uint64_t)u.ru_maxrss * 1024 + s->stage_bytes;
+	return (uint64_t)u.ru_maxrss * 1024 + s->stage_peaks.host;
+}
+
+static uint64_t peak_device_bytes(const struct rn_session *s)
+{
+	return (s->backend->peak ? s->backend->peak(s->backend) : 0) + s->stage_peaks.device;
 }
 
 /* Mean and sample standard deviation (0 for one run) of a member over the runs, as
@@ -347,7 +353,11 @@ static int fill(struct rn_session *s, json_t *o, struct rn_err *e)
 	RN_TRY(rn_json_set(o, "parameters",
 			   json_integer((json_int_t)rn_params_learned(&s->params)), e));
 	RN_TRY(rn_json_set(o, "peak_bytes", json_integer((json_int_t)peak_bytes(s)), e));
+	if (s->backend->peak || s->stage_peaks.device)
+		RN_TRY(rn_json_set(o, "peak_device_bytes",
+				   json_integer((json_int_t)peak_device_bytes(s)), e));
 	RN_TRY(rn_json_set_text(o, "device", s->backend->name, e));
+	RN_TRY(rn_json_set_text(o, "math", rn_math_name(rn_backend_math(s->backend, &s->ctx)), e));
 	RN_TRY(all_bits(s, o, e));
 	json_object_foreach((json_t *)s->conf->tags, key, v)
 		RN_TRY(rn_json_set(o, key, json_incref(v), e));

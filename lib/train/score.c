@@ -9,6 +9,7 @@
 #include "../base/json.h"
 #include "../exec/pass.h"
 #include "../exec/stream.h"
+#include "need.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -112,6 +113,31 @@ static int find_queries(const struct rn_rel *rel, const struct rn_run *run, stru
 	return 0;
 }
 
+static struct rn_scored scored(const struct rn_score *s)
+{
+	const struct rn_forward *f = &s->forward;
+
+	return (struct rn_scored){
+		.pred = f->out,
+		.rows = f->rows,
+		.width = f->width,
+		.target = s->target,
+		.target_name = s->target_name,
+		.k = s->k,
+		.groups = s->grouped ? &s->groups : NULL,
+	};
+}
+
+/* What would else be found after the first epoch, or after the last. */
+static int check_score(const struct rn_score *s, struct rn_err *e)
+{
+	const struct rn_scored in = scored(s);
+	struct rn_metric_facts facts;
+
+	rn_metric_facts(&s->task, &in, &facts);
+	return rn_metric_check(s->metric, &facts, e);
+}
+
 int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_plan *plan,
 		 const struct rn_run *run, const struct rn_task *task, struct rn_params *params,
 		 struct rn_score *s, struct rn_err *e)
@@ -136,7 +162,10 @@ int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 		s->target = rel->cols[col];
 	}
 	RN_GOTO(out, find_queries(rel, run, s, e));
-	rc = rn_forward_new(x, b, plan, run->node, params, &s->forward, e);
+	RN_GOTO(out, rn_forward_new(x, b, plan, run->node, params, &s->forward, e));
+	rc = check_score(s, e);
+	if (rc)
+		rn_forward_fini(&s->forward);
 out:
 	if (rc && s->grouped)
 		rn_groups_fini(&s->groups);
@@ -158,21 +187,21 @@ int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *stor
 
 int rn_score_value(struct rn_score *s, double *out, const char **why, struct rn_err *e)
 {
-	const struct rn_forward *f = &s->forward;
-	struct rn_scored in;
+	const struct rn_scored in = scored(s);
 	int rc;
 
-	in = (struct rn_scored){
-		.pred = f->out,
-		.rows = f->rows,
-		.width = f->width,
-		.target = s->target,
-		.target_name = s->target_name,
-		.k = s->k,
-		.groups = s->grouped ? &s->groups : NULL,
-	};
 	rc = rn_metric_compute(s->metric, &s->task, &in, out, why, e);
 	return rc ? rn_err_prefix(e, rc, "'%s'", s->node) : 0;
+}
+
+int rn_score_explain(struct rn_score *s, const char *what, int rc, struct rn_binding *x,
+		     struct rn_backend *b, struct rn_err *e)
+{
+	struct rn_forward *f = &s->forward;
+	const struct rn_need need = { what, s->node, &f->prog, f->prog.ninsts, f->prog.ninsts };
+	uint32_t inst = f->machine ? rn_machine_failed(f->machine) : RN_NONE;
+
+	return rn_need_explain(&need, inst, rc, rn_binding_ctx(x), b, rn_binding_plan(x), e);
 }
 
 void rn_score_fini(struct rn_score *s)
@@ -205,28 +234,32 @@ int rn_params_from_store(struct rn_params *p, struct rn_store *s, struct rn_err 
 
 /* ---- predictions --------------------------------------------------------------------------- */
 
-/* What becomes of the embedding. */
-struct decode {
-	enum { AUTO, CLASS, VALUE, NONE } how;
-	const char *as; /* the column */
-	bool embedding; /* stays */
-};
+/* The class of a row: of the largest logit, or the number that the embedding is; RN_NO_ROW: it
+ * has no name. */
+static uint32_t class_of(const struct rn_task *task, const float *row, uint32_t width,
+			 enum rn_decoded how)
+{
+	const struct rn_classes *c = task->classes;
+	uint32_t n = c->own ? c->n : (uint32_t)c->values->rows, code;
+
+	if (how == RN_DECODED_NUMBER)
+		return row[0] >= 0 && row[0] < (float)n && row[0] == floorf(row[0]) ? (uint32_t)row[0] :
+										       RN_NO_ROW;
+	code = rn_predicted_class(task, row, width);
+	return !c->own && code >= n ? RN_NO_ROW : code; /* more logits than labels */
+}
 
 static int add_labels(struct rn_rel *out, const struct rn_tensor *t, const struct rn_task *task,
-		      const char *as, struct rn_err *e)
+		      enum rn_decoded how, const char *as, struct rn_err *e)
 {
 	uint32_t width = rn_shape_width(&t->shape), *codes;
-	const struct rn_classes *classes = task->classes;
 	struct rn_column *c = NULL;
 	int rc;
 
 	RN_TRY(rn_calloc(t->rows, sizeof *codes, "predictions", &codes, e));
-	for (uint64_t i = 0; i < t->rows; i++) {
-		codes[i] = rn_predicted_class(task, t->data + i * width, width);
-		if (!classes->own && codes[i] >= classes->values->rows)
-			codes[i] = RN_NO_ROW; /* more logits than labels: that one has no name */
-	}
-	rc = rn_classes_column(classes, codes, t->rows, &c, e);
+	for (uint64_t i = 0; i < t->rows; i++)
+		codes[i] = class_of(task, t->data + i * width, width, how);
+	rc = rn_classes_column(task->classes, codes, t->rows, &c, e);
 	if (!rc)
 		rc = rn_rel_add_col(out, as, NULL, c, e);
 	free(codes);
@@ -268,71 +301,50 @@ static int add_values(struct rn_rel *out, const struct rn_tensor *t, const char 
 	return rn_rel_add_col(out, as, NULL, c, e);
 }
 
-/* What was asked for: the class of the largest logit, or the number. */
-static int add_asked(struct rn_rel *out, const struct rn_tensor *t, const struct rn_task *task,
-		     const struct decode *d, struct rn_err *e)
+static int add_prediction(struct rn_rel *out, const struct rn_tensor *t,
+			  const struct rn_task *task, enum rn_decoded how, const char *as,
+			  struct rn_err *e)
 {
 	struct rn_classes own = { .n = rn_shape_width(&t->shape), .own = true };
 	struct rn_task plain = { .kind = RN_LOSS_CE, .classes = &own };
 
-	if (d->how == VALUE)
-		return own.n == 1 ? add_values(out, t, d->as, e) :
-				    rn_err_set(e, RN_EUSAGE, "column '%s' is one number, and the "
-					       "embedding has %u", d->as, own.n);
-	if (own.n < 2)
-		return rn_err_set(e, RN_EUSAGE, "column '%s' is the class of the largest logit, and "
-				  "there is one number", d->as);
-	if (task && task->kind == RN_LOSS_CE && task->classes->n == own.n)
-		return add_labels(out, t, task, d->as, e);
-	return add_labels(out, t, &plain, d->as, e);
-}
-
-static int add_prediction(struct rn_rel *out, const struct rn_tensor *t,
-			  const struct rn_task *task, const struct decode *d, struct rn_err *e)
-{
-	uint32_t width = rn_shape_width(&t->shape);
-
-	if (d->how == CLASS || d->how == VALUE)
-		return add_asked(out, t, task, d, e);
-	if (!task || d->how == NONE)
+	switch (how) {
+	case RN_DECODED_NONE:
 		return 0;
-	if (task->kind == RN_LOSS_CE)
-		return width == task->classes->n ? add_labels(out, t, task, d->as, e) : 0;
-	if (width != 1)
-		return 0;
-	return task->kind == RN_LOSS_BCE ? add_binary(out, t, task, d->as, e) :
-					   add_values(out, t, d->as, e);
-}
-
-/* A name of ours must not hide a column of the user's. */
-static int check_names(const struct rn_rel *r, const char *node, const struct decode *d,
-		       struct rn_err *e)
-{
-	if (d->how == NONE)
-		return 0;
-	for (size_t i = 0; i < r->schema.ncols; i++) {
-		const char *name = r->schema.cols[i].name;
-
-		if (!strcmp(name, d->as) || (d->how == AUTO && !strcmp(name, "probability")))
-			return rn_err_set(e, RN_EUSAGE,
-					  "'%s' has a column '%s' already: rename it with a "
-					  "project before it is predicted",
-					  node, name);
+	case RN_DECODED_CLASS:
+		return add_labels(out, t, &plain, how, as, e);
+	case RN_DECODED_LABEL:
+	case RN_DECODED_NUMBER:
+		return add_labels(out, t, task, how, as, e);
+	case RN_DECODED_BINARY:
+		return add_binary(out, t, task, as, e);
+	case RN_DECODED_VALUE:
+		break;
 	}
-	return 0;
+	return add_values(out, t, as, e);
 }
 
-static int predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t node,
-		   struct rn_params *params, const struct rn_task *task, const struct decode *d,
-		   struct rn_rel **out, struct rn_err *e)
+int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struct rn_run *run,
+		   struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
+		   struct rn_err *e)
 {
+	const char *as = rn_run_string(run, "as"), *setting;
+	bool embedding = rn_run_flag(run, "embedding");
 	struct rn_rel *in = NULL, *r = NULL;
+	struct rn_loss_facts facts;
+	enum rn_decoded how;
 	struct rn_tensor *t;
 	int rc;
 
-	RN_TRY(rn_binding_predict(x, node, params, &in, e));
+	if (task)
+		rn_task_facts(task, &facts);
+	rc = rn_binding_predict(x, run->node, params, &in, e);
+	if (rc)
+		return rc == RN_EDEV ? rn_err_prefix(e, rc, "pred of '%s'",
+						     plan->nodes[run->node].name) : rc;
+	RN_GOTO(fail, rn_run_decoded(run, plan->nodes[run->node].name, &in->schema,
+				     task ? &facts : NULL, &how, &setting, e));
 	RN_GOTO(fail, rn_rel_new(in->schema.name, in->rows, &r, e));
-	RN_GOTO(fail, check_names(in, plan->nodes[node].name, d, e));
 	for (size_t i = 0; i < in->schema.ncols; i++)
 		RN_GOTO(fail, rn_rel_add_col(r, in->schema.cols[i].name, in->schema.cols[i].qual,
 					     rn_column_ref(in->cols[i]), e));
@@ -340,12 +352,12 @@ static int predict(struct rn_binding *x, const struct rn_plan *plan, uint32_t no
 		RN_GOTO(fail, rn_rel_flat_part(in, i, &t, e));
 		rc = 0;
 		if (in->schema.nparts == 1 && !t->sparse)
-			rc = add_prediction(r, t, task, d, e);
-		if (rc || !d->embedding)
+			rc = add_prediction(r, t, task, how, as, e);
+		if (rc || !embedding)
 			rn_tensor_unref(t);
 		if (rc)
 			goto fail;
-		if (d->embedding)
+		if (embedding)
 			RN_GOTO(fail, rn_rel_add_part(r, in->schema.parts[i].name, t, NULL, e));
 	}
 	rn_rel_unref(in);
@@ -355,20 +367,6 @@ fail:
 	rn_rel_unref(in);
 	rn_rel_unref(r);
 	return rc;
-}
-
-int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struct rn_run *run,
-		   struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
-		   struct rn_err *e)
-{
-	const char *how = rn_run_string(run, "decode");
-	struct decode d = {
-		.how = *how == 'c' ? CLASS : *how == 'v' ? VALUE : *how == 'n' ? NONE : AUTO,
-		.as = rn_run_string(run, "as"),
-		.embedding = rn_run_flag(run, "embedding"),
-	};
-
-	return predict(x, plan, run->node, params, task, &d, out, e);
 }
 
 static bool ends_in(const char *s, const char *end)

@@ -10,6 +10,7 @@
 #define RN_SCORE_H
 
 #include "../exec/exec.h"
+#include "check.h"
 #include "../learn/metric.h"
 
 struct rn_forward {
@@ -57,6 +58,10 @@ RN_MUST_CHECK int rn_score_run(struct rn_score *s, struct rn_backend *b, struct 
 RN_MUST_CHECK int rn_score_value(struct rn_score *s, double *out, const char **why,
 				 struct rn_err *e);
 void rn_score_fini(struct rn_score *s);
+/* To an error of a device in running it: which stage, and what would help (need.h).  what: "val",
+ * "eval".  Returns rc. */
+int rn_score_explain(struct rn_score *s, const char *what, int rc, struct rn_binding *x,
+		     struct rn_backend *b, struct rn_err *e);
 
 /* A store with the values of the table, in its order. */
 RN_MUST_CHECK int rn_params_to_store(const struct rn_params *p, struct rn_store *s,
@@ -69,7 +74,7 @@ RN_MUST_CHECK int rn_params_from_store(struct rn_params *p, struct rn_store *s, 
  *   cross-entropy   the label of the largest logit
  *   binary          bool: probability of at least 1/2; and `probability`
  *   values          the value, where the width is 1
- * task NULL, or a width that is not the task's: no such column.
+ * task NULL, a width that is not the task's, or a relation without columns: no such column.
  * The run's options choose another of these (--decode), its name (--as), and whether the
  * embedding stays. */
 RN_MUST_CHECK int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan,

@@ -46,11 +46,17 @@ struct rn_session {
 	struct rn_params params;
 	struct rn_store *store;   /* the parameters in the backend's memory */
 	struct rn_shared *shared; /* RN_STAGED: the memory that they are in */
+	struct rn_region region;  /* and where that is for the backend */
+	bool moved;               /* it has changed, and who knew it has not been told */
 	/* One per fit run, in order. */
 	struct rn_fit *fits;
 	struct rn_task *tasks;
 	struct rn_score *vals;
 	const struct rn_run **val_runs; /* NULL: none */
+	struct rn_loss_facts *losses;
+	/* Of each run of the plan, once it is bound. */
+	const struct rn_schema **schemas;
+	struct rn_checking check;
 	/* One per eval run. */
 	uint32_t nevals;
 	struct rn_score *evals;
@@ -63,7 +69,7 @@ struct rn_session {
 		size_t n, cap;
 	} steps, validations; /* how long each took */
 	uint64_t rows_out;    /* of predictions */
-	uint64_t stage_bytes; /* peak memory of the stage processes of a fit */
+	struct rn_peaks stage_peaks; /* of all stage processes of a fit */
 	json_t *stages;       /* what each of them did */
 	bool lost;            /* the last fit failed for the loss of one */
 	struct rn_runner *kept; /* and this is its runner, to be revived; else NULL */

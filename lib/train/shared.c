@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,11 +27,25 @@ static int map(struct rn_shared *s, bool writable, struct rn_err *e)
 	return 0;
 }
 
+/* Memory that has a descriptor is a file to the limit on these, which may end who goes beyond. */
+static int check_limit(size_t size, struct rn_err *e)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_FSIZE, &l) || l.rlim_cur == RLIM_INFINITY || size <= l.rlim_cur)
+		return 0;
+	return rn_err_set(e, RN_ENOMEM,
+			  "cannot make %zu bytes of memory that stages share: files may have %llu "
+			  "bytes (ulimit -f); raise that limit, or train with --placement fused",
+			  size, (unsigned long long)l.rlim_cur);
+}
+
 int rn_shared_new(const char *name, size_t size, struct rn_shared **out, struct rn_err *e)
 {
 	struct rn_shared *s;
 	int rc;
 
+	RN_TRY(check_limit(size, e));
 	RN_TRY(rn_calloc(1, sizeof *s, "shared memory", &s, e));
 	s->size = size;
 	s->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -98,7 +114,114 @@ int rn_shared_layout(uint32_t n, const size_t *counts, uint64_t *offsets, uint64
 	return 0;
 }
 
-int rn_shared_store(struct rn_shared *m, struct rn_backend *b, uint32_t n, const size_t *counts,
+/* ---- regions ------------------------------------------------------------------------------ */
+
+const char *rn_transport_name(enum rn_transport t)
+{
+	static const char *const names[] = {
+		[RN_BY_FILE] = "shared memory",
+		[RN_BY_PINNED] = "pinned memory",
+		[RN_BY_DEVICE] = "cuda ipc",
+	};
+
+	return names[t];
+}
+
+/* The file, as the backend sees it. */
+static int use_file(struct rn_region *r, struct rn_err *e)
+{
+	struct rn_backend *b = r->backend;
+
+	r->by = b->host ? RN_BY_FILE : RN_BY_PINNED;
+	r->base = r->file->base;
+	if (b->host || !r->file->size)
+		return 0;
+	if (!b->map_host)
+		return rn_err_set(e, RN_EDEV, "device '%s' cannot use memory that processes share",
+				  b->name);
+	return b->map_host(b, r->file->base, r->file->size, &r->base, e);
+}
+
+/* Out of memory is no reason to do without the device's: that would be slow for no word. */
+static int use_device(struct rn_region *r, struct rn_err *e)
+{
+	struct rn_backend *b = r->backend;
+
+	RN_TRY(b->alloc_shared(b, r->file->size, &r->base, e));
+	if (!b->export_buf(b, r->base, &r->handle, NULL)) {
+		r->by = RN_BY_DEVICE;
+		return 0;
+	}
+	b->free_shared(b, r->base, r->file->size);
+	return use_file(r, e);
+}
+
+int rn_region_new(struct rn_shared *file, struct rn_backend *b, struct rn_region *out,
+		  struct rn_err *e)
+{
+	int rc;
+
+	*out = (struct rn_region){ .file = file, .backend = b };
+	rc = b->alloc_shared ? use_device(out, e) : use_file(out, e);
+	if (rc)
+		memset(out, 0, sizeof *out);
+	return rc;
+}
+
+int rn_region_take(struct rn_shared *file, struct rn_backend *b, const struct rn_handle *h,
+		   struct rn_region *out, struct rn_err *e)
+{
+	int rc;
+
+	*out = (struct rn_region){ .file = file, .backend = b, .imported = true };
+	if (h && !b->import_buf)
+		rc = rn_err_set(e, RN_EDEV, "device '%s' shares no memory", b->name);
+	else
+		rc = h ? b->import_buf(b, h, &out->base, e) : use_file(out, e);
+	if (!rc && h)
+		out->by = RN_BY_DEVICE;
+	if (rc)
+		memset(out, 0, sizeof *out);
+	return rc;
+}
+
+int rn_region_to_file(struct rn_region *r, struct rn_err *e)
+{
+	struct rn_region new = { .file = r->file, .backend = r->backend };
+
+	if (r->by != RN_BY_DEVICE)
+		return 0;
+	RN_TRY(rn_region_get(r, 0, r->file->base, r->file->size, e));
+	RN_TRY(use_file(&new, e));
+	rn_region_fini(r);
+	*r = new;
+	return 0;
+}
+
+int rn_region_get(const struct rn_region *r, uint64_t offset, void *x, size_t n, struct rn_err *e)
+{
+	const char *at = (const char *)(r->by == RN_BY_DEVICE ? r->base : r->file->base) + offset;
+
+	if (r->by == RN_BY_DEVICE)
+		return r->backend->copy_out(r->backend, x, at, n, e);
+	memcpy(x, at, n);
+	return 0;
+}
+
+void rn_region_fini(struct rn_region *r)
+{
+	struct rn_backend *b = r->backend;
+
+	if (r->by == RN_BY_DEVICE && r->imported)
+		b->release_buf(b, r->base);
+	else if (r->by == RN_BY_DEVICE)
+		b->free_shared(b, r->base, r->file->size);
+	else if (r->by == RN_BY_PINNED && r->file->size)
+		b->unmap_host(b, r->file->base);
+	memset(r, 0, sizeof *r);
+}
+
+int rn_shared_store(const struct rn_region *r, uint32_t n, const size_t *counts,
 		    struct rn_store **out, struct rn_err *e)
 {
 	struct rn_store *s;
@@ -109,17 +232,17 @@ int rn_shared_store(struct rn_shared *m, struct rn_backend *b, uint32_t n, const
 	RN_GOTO(fail, rn_calloc(n, sizeof *s->items, "parameters", &s->items, e));
 	RN_GOTO(fail, rn_calloc(n, sizeof *offsets, "parameters", &offsets, e));
 	RN_GOTO(fail, rn_shared_layout(n, counts, offsets, &size, e));
-	if (size > m->size) {
+	if (size > r->file->size) {
 		rc = rn_err_set(e, RN_EDATA, "%llu bytes of parameters in %zu of shared memory",
-				(unsigned long long)size, m->size);
+				(unsigned long long)size, r->file->size);
 		goto fail;
 	}
-	s->backend = b;
+	s->backend = r->backend;
 	s->type = RN_F32;
 	s->n = n;
 	for (uint32_t i = 0; i < n; i++) {
 		s->items[i].count = counts[i];
-		s->items[i].data = (char *)m->base + offsets[i];
+		s->items[i].data = (char *)r->base + offsets[i];
 	}
 	free(offsets);
 	*out = s;

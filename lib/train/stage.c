@@ -4,6 +4,7 @@
  * image when the coordinator says so, and ends when the coordinator does.
  */
 #include "child.h"
+#include "waits.h"
 #include "session.h"
 
 #include "../learn/optim.h"
@@ -20,6 +21,8 @@
 struct program {
 	struct rn_image image;
 	struct rn_shared *values, *agenda, *arrays; /* arrays: NULL if all are in the image */
+	struct rn_region region; /* of the values */
+	struct rn_waits waits;
 	struct rn_store *store, *states;
 	struct rn_machine *machine; /* NULL: this stage has no part in it */
 };
@@ -31,10 +34,33 @@ struct stage {
 	struct rn_stay stay;
 	struct rn_backend *backend;
 	struct rn_shared *params;
+	struct rn_region region; /* of the parameters */
+	struct rn_region early;  /* of the values of the fit, until its program is there */
+	struct rn_event *event;  /* NULL: none */
+	struct rn_peers peers;
+	bool behind; /* segments have ended that may still have to be computed */
 	struct program **programs; /* each stays where it is: its machine refers to it */
 	uint32_t nprograms;
 };
 enum { MAX_PROGRAMS = 1 << 20 };
+
+/* What is shared of the values, made here or elsewhere, as the machine is given it. */
+static void find_shared(const struct program *p, void **mem)
+{
+	const struct rn_image *im = &p->image;
+	const char *file = p->values->base;
+
+	for (uint32_t i = 0; i < im->prog.nvals; i++) {
+		const struct rn_val *v = &im->prog.vals[i];
+		uintptr_t at = v->kind == RN_V_CONST ? (uintptr_t)v->data->data - (uintptr_t)file
+						     : UINTPTR_MAX;
+
+		if (im->shared[i] != RN_UNSHARED)
+			mem[i] = (char *)p->region.base + im->shared[i];
+		else if (!p->region.backend->host && at < p->values->size)
+			mem[i] = (char *)p->region.base + at;
+	}
+}
 
 /* Optimizer slots are the stage's own; values that others read are shared. */
 static int make_machine(struct stage *s, struct program *p, struct rn_err *e)
@@ -44,14 +70,12 @@ static int make_machine(struct stage *s, struct program *p, struct rn_err *e)
 	void **mem;
 	int rc;
 
-	RN_TRY(rn_shared_store(s->params, s->backend, im->nparams, im->counts, &p->store, e));
+	RN_TRY(rn_shared_store(&s->region, im->nparams, im->counts, &p->store, e));
 	RN_TRY(rn_store_new(s->backend, RN_F32, &p->states, e));
 	for (uint32_t i = 0; i < im->nstates; i++)
 		RN_TRY(rn_store_add(p->states, im->counts[im->nparams + i], &number, e));
 	RN_TRY(rn_calloc(im->prog.nvals, sizeof *mem, "a stage", &mem, e));
-	for (uint32_t i = 0; i < im->prog.nvals; i++)
-		if (im->shared[i] != RN_UNSHARED)
-			mem[i] = (char *)p->values->base + im->shared[i];
+	find_shared(p, mem);
 	rc = rn_machine_new(&im->prog, s->backend, RN_F32, p->store, p->states, mem, &p->machine,
 			    e);
 	free(mem);
@@ -65,7 +89,9 @@ static void program_free(struct program *p)
 	rn_machine_free(p->machine);
 	rn_store_free(p->states);
 	rn_shared_store_free(p->store);
+	rn_waits_fini(&p->waits);
 	rn_image_fini(&p->image);
+	rn_region_fini(&p->region);
 	rn_shared_free(p->values);
 	rn_shared_free(p->agenda);
 	rn_shared_free(p->arrays);
@@ -118,8 +144,36 @@ static int map_all(struct stage *s, struct program *p, int *fds, struct rn_share
 	return map_fd(&fds[0], false, image, e);
 }
 
+/* Memory as this stage's device sees it.  imported: for program 0 what is there already, for
+ * others values by their handle, which is the payload. */
+static int take_regions(struct stage *s, struct program *p, uint32_t number, bool imported,
+			struct rn_err *e)
+{
+	struct rn_handle h;
+
+	if (number && imported) {
+		RN_TRY(s->link->ops->read(s->link, &h, sizeof h, e));
+		return rn_region_take(p->values, s->backend, &h, &p->region, e);
+	}
+	if (number)
+		return rn_region_take(p->values, s->backend, NULL, &p->region, e);
+	if (!imported) {
+		rn_region_fini(&s->region);
+		rn_region_fini(&s->early);
+		RN_TRY(rn_region_take(s->params, s->backend, NULL, &s->region, e));
+		return rn_region_take(p->values, s->backend, NULL, &p->region, e);
+	}
+	if (s->region.by != RN_BY_DEVICE || s->early.by != RN_BY_DEVICE)
+		return rn_err_set(e, RN_EBUG, "told to use memory that was not imported");
+	s->region.file = s->params;
+	p->region = s->early;
+	p->region.file = p->values;
+	memset(&s->early, 0, sizeof s->early);
+	return 0;
+}
+
 /* Takes the fds. */
-static int add_program(struct stage *s, uint32_t number, uint32_t nparts, int *fds,
+static int add_program(struct stage *s, uint32_t number, uint32_t nparts, bool imported, int *fds,
 		       struct rn_err *e)
 {
 	struct rn_shared *image;
@@ -133,28 +187,91 @@ static int add_program(struct stage *s, uint32_t number, uint32_t nparts, int *f
 	if (!rc)
 		rc = map_all(s, p, fds, &image, e);
 	close_fds(fds);
+	if (!rc) {
+		rc = take_regions(s, p, number, imported, e);
+		if (rc)
+			rn_shared_free(image);
+	}
 	if (rc)
 		return rc;
 	RN_TRY(rn_image_read(image, p->values, p->arrays, &p->image, e));
 	if (!rn_agenda_check(p->agenda->base, p->agenda->size, nparts, s->part, p->image.prog.ninsts))
 		return rn_err_set(e, RN_EBUG, "the agenda of program %u does not fit", number);
+	RN_TRY(rn_waits_make(&s->peers, p->agenda->base, &p->waits, e));
 	return make_machine(s, p, e);
 }
 
-static int hello(struct stage *s, const struct rn_msg *m, int *fds, struct rn_err *e)
+/* What others have on the same device, if all of it can be had. */
+static bool import(struct stage *s, const struct rn_msg_device *m)
+{
+	if (strncmp(m->sharing, s->backend->name, sizeof m->sharing))
+		return false;
+	if (rn_region_take(NULL, s->backend, &m->params, &s->region, NULL))
+		return false;
+	if (!rn_region_take(NULL, s->backend, &m->values, &s->early, NULL))
+		return true;
+	rn_region_fini(&s->region);
+	return false;
+}
+
+static int open_device(struct stage *s, const struct rn_msg *m, struct rn_msg_opened *out,
+		       struct rn_err *e)
+{
+	struct rn_msg_device want;
+	struct rn_ctx ctx = { .threads = m->from, .device = want.device };
+
+	if (m->payload != sizeof want)
+		return rn_err_set(e, RN_EBUG, "told of no device");
+	RN_TRY(s->link->ops->read(s->link, &want, sizeof want, e));
+	if (s->backend || want.math > RN_MATH_BF16 || want.device[sizeof want.device - 1])
+		return rn_err_set(e, RN_EBUG, "told of a device that cannot be opened");
+	ctx.math = (enum rn_math)want.math;
+	RN_TRY(rn_backend_of(&ctx, RN_LOG_WARN, &s->backend, e));
+	memset(out, 0, sizeof *out);
+	snprintf(out->device, sizeof out->device, "%s", s->backend->name);
+	out->host = s->backend->host;
+	out->imported = import(s, &want);
+	out->has_event = s->backend->event_new &&
+			 !s->backend->event_new(s->backend, &s->event, &out->event, NULL);
+	return 0;
+}
+
+/* The others, of whose work this stage's may have to wait; *all: it has their events. */
+static int meet(struct stage *s, const struct rn_msg *m, bool *all, struct rn_err *e)
+{
+	struct rn_msg_peer *came = NULL;
+	int rc;
+
+	*all = true;
+	if (!m->payload && s->backend->host)
+		return 0;
+	if (m->payload != (uint64_t)m->inst * sizeof *came || m->to >= m->inst)
+		return rn_err_set(e, RN_EBUG, "told of %llu bytes of other stages",
+				  (unsigned long long)m->payload);
+	RN_TRY(rn_calloc(m->inst, sizeof *came, "stages", &came, e));
+	rc = s->link->ops->read(s->link, came, m->payload, e);
+	if (!rc)
+		rc = rn_peers_init(&s->peers, s->backend, s->event, came, m->to, m->inst, all, e);
+	free(came);
+	return rc;
+}
+
+static int hello(struct stage *s, const struct rn_msg *m, int *fds, bool *met, struct rn_err *e)
 {
 	const uint64_t line = sizeof(struct rn_stage_status);
 	const struct rn_shared *values;
-	int rc = s->backend ? rn_err_set(e, RN_EBUG, "a second greeting")
-			    : rn_cpu_backend(m->from, &s->backend, e);
+	int rc = s->nprograms ? rn_err_set(e, RN_EBUG, "a second greeting")
+		 : s->backend ? 0 : rn_cpu_backend(m->from, &s->backend, e);
 
+	if (!rc)
+		rc = meet(s, m, met, e);
 	if (rc) {
 		close_fds(fds);
 		return rc;
 	}
 	s->threads = m->from;
 	s->part = m->to;
-	RN_TRY(add_program(s, 0, m->inst, fds, e));
+	RN_TRY(add_program(s, 0, m->inst, m->epoch, fds, e));
 	values = s->programs[0]->values;
 	if (m->to >= m->inst || values->size < sizeof *s->board + m->inst * line)
 		return rn_err_set(e, RN_EBUG, "there is no board for stage %u of %u", m->to, m->inst);
@@ -177,9 +294,25 @@ static void share_threads(struct stage *s)
 {
 	uint32_t running = atomic_load_explicit(&s->board->running, memory_order_relaxed);
 
-	if (s->threads > 1)
+	if (s->threads > 1 && s->backend->grant)
 		s->backend->grant(s->backend, s->stay.cpu ? 1 : running < 2 ? 0 :
 				  running < s->threads ? s->threads / running : 1);
+}
+
+/* A device is told all of them at once. */
+static int run_on_device(struct stage *s, struct program *p, uint32_t number, struct rn_err *e)
+{
+	const struct rn_agenda *o = p->agenda->base;
+	const struct rn_segment *g = &o->segments[number];
+	const struct rn_inst *insts = p->image.prog.insts;
+	uint32_t i = g->from;
+
+	while (i + 1 < g->to && insts[i].op == RN_P_VIEW)
+		i++;
+	atomic_store_explicit(&status(s)->at, insts[i].stage + 1, memory_order_relaxed);
+	RN_TRY(rn_wait_begin(&s->peers, &p->waits, o, number, e));
+	RN_TRY(rn_machine_run(p->machine, g->from, g->to, s->board->epoch, e));
+	return rn_wait_end(&s->peers, &p->waits, o, number, &s->behind, e);
 }
 
 /* Instructions from … to-1.  The coordinator looks at status->at when this process is gone. */
@@ -218,10 +351,11 @@ static int run_segment(struct stage *s, uint32_t number, uint32_t call, struct r
 	}
 	rn_stay_on(&s->stay, atomic_load(&o->cpu));
 	rn_board_work(s->board, s->part);
-	if (!s->stay.cpu)
+	if (!s->stay.cpu && s->backend->enter)
 		s->backend->enter(s->backend);
-	rc = run_insts(s, p, o->segments[number].from, o->segments[number].to, e);
-	if (!s->stay.cpu)
+	rc = s->backend->host ? run_insts(s, p, o->segments[number].from, o->segments[number].to, e)
+			      : run_on_device(s, p, number, e);
+	if (!s->stay.cpu && s->backend->leave)
 		s->backend->leave(s->backend);
 	atomic_store(&status(s)->at, 0);
 	rn_board_rest(s->board, s->part);
@@ -242,7 +376,7 @@ static int find(struct stage *s, const struct rn_msg *m, uint32_t *inst, struct 
 }
 
 /* Slots in the order of the image: into a payload, or out of one. */
-static int save(struct stage *s, struct rn_msg *answer, float **payload, struct rn_err *e)
+static int save(struct stage *s, struct rn_msg *answer, void **payload, struct rn_err *e)
 {
 	struct rn_store *states = s->programs[0]->states;
 	size_t n = 0;
@@ -306,17 +440,24 @@ static uint64_t peak_bytes(const struct stage *s)
 }
 
 static int obey(struct stage *s, const struct rn_msg *m, int *fds, struct rn_msg *answer,
-		float **payload, struct rn_err *e)
+		void **payload, struct rn_err *e)
 {
-	if (m->type != RN_MSG_HELLO && !s->board)
+	bool met;
+
+	if (m->type != RN_MSG_HELLO && m->type != RN_MSG_DEVICE && !s->board)
 		return rn_err_set(e, RN_EBUG, "told to work before the greeting");
 	switch (m->type) {
+	case RN_MSG_DEVICE:
+		RN_TRY(rn_calloc(1, sizeof(struct rn_msg_opened), "a device", payload, e));
+		answer->payload = sizeof(struct rn_msg_opened);
+		return open_device(s, m, *payload, e);
 	case RN_MSG_HELLO:
-		RN_TRY(hello(s, m, fds, e));
+		RN_TRY(hello(s, m, fds, &met, e));
+		answer->inst = met;
 		answer->t = rn_machine_bytes(s->programs[0]->machine);
 		return 0;
 	case RN_MSG_PROGRAM:
-		RN_TRY(add_program(s, m->inst, s->nparts, fds, e));
+		RN_TRY(add_program(s, m->inst, s->nparts, m->epoch, fds, e));
 		answer->t = rn_machine_bytes(s->programs[m->inst]->machine);
 		return 0;
 	case RN_MSG_FIND:
@@ -327,6 +468,7 @@ static int obey(struct stage *s, const struct rn_msg *m, int *fds, struct rn_msg
 		return load(s, m, e);
 	case RN_MSG_STOP:
 		answer->t = peak_bytes(s);
+		answer->device = s->backend->peak ? s->backend->peak(s->backend) : 0;
 		return 0;
 	}
 	return rn_err_set(e, RN_EBUG, "there is no message %u", m->type);
@@ -343,7 +485,7 @@ static bool serve(struct stage *s)
 {
 	struct rn_msg m, answer = { .type = RN_MSG_DONE };
 	struct rn_err e = { 0 };
-	float *payload = NULL;
+	void *payload = NULL;
 	int fds[RN_MSG_FDS], rc;
 	bool end;
 
@@ -352,26 +494,44 @@ static bool serve(struct stage *s)
 	rc = obey(s, &m, fds, &answer, &payload, &e);
 	if (rc)
 		set_failed(&answer, rc, &e);
-	rc = s->link->ops->send(s->link, &answer, rc ? (const void *)e.msg : payload, NULL, &e);
+	rc = s->link->ops->send(s->link, &answer, rc ? e.msg : payload, NULL, &e);
 	free(payload);
 	return !rc && m.type != RN_MSG_STOP;
 }
 
 /* ---- the process --------------------------------------------------------------------------- */
 
-/* A segment; false: it failed, and nobody wants to know why. */
-static bool work(struct stage *s, uint32_t segment, uint32_t call)
+/* What it was at has failed; false: nobody wants to know why. */
+static bool tell_failed(struct stage *s, int rc, const struct rn_err *why)
 {
 	struct rn_err e = { 0 };
 	struct rn_msg m;
-	int rc = run_segment(s, segment, call, &e);
 
-	if (!rc)
-		return true;
-	set_failed(&m, rc, &e);
-	rc = s->link->ops->send(s->link, &m, e.msg, NULL, &e);
+	set_failed(&m, rc, why);
+	rc = s->link->ops->send(s->link, &m, why->msg, NULL, &e);
 	rn_board_fail(s->board, s->part);
 	return !rc;
+}
+
+static bool work(struct stage *s, uint32_t segment, uint32_t call)
+{
+	struct rn_err e = { 0 };
+	int rc = run_segment(s, segment, call, &e);
+
+	return !rc || tell_failed(s, rc, &e);
+}
+
+/* A tick without anything to do.  Others may wait for what it ended, and that may have failed. */
+static bool look_behind(struct stage *s)
+{
+	struct rn_err e = { 0 };
+	int rc;
+
+	if (!s->behind)
+		return true;
+	s->behind = false;
+	rc = s->backend->sync(s->backend, &e);
+	return !rc || tell_failed(s, rc, &e);
 }
 
 /* What comes next: a segment, a message, or the end (false). */
@@ -389,8 +549,10 @@ static bool go_on(struct stage *s)
 		return work(s, segment, call);
 	if (atomic_exchange(&st->mail, 0))
 		return serve(s);
-	if (rn_bell_wait(&st->bell, seen) || !s->link->ops->waits(s->link))
+	if (rn_bell_wait(&st->bell, seen))
 		return true;
+	if (!s->link->ops->waits(s->link))
+		return look_behind(s);
 	/* Nobody rang: the coordinator is gone, or its message is faster than its bell. */
 	atomic_store(&st->mail, 0);
 	return serve(s);
@@ -411,7 +573,12 @@ int rn_stage_main(int fd)
 	for (uint32_t i = 0; i < s.nprograms; i++)
 		program_free(s.programs[i]);
 	free(s.programs);
+	rn_peers_fini(&s.peers);
+	rn_region_fini(&s.region);
+	rn_region_fini(&s.early);
 	rn_shared_free(s.params);
+	if (s.event)
+		s.backend->event_free(s.backend, s.event);
 	if (s.backend)
 		s.backend->close(s.backend);
 	rn_link_close(s.link);

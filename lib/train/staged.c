@@ -6,7 +6,7 @@
 #include "staged.h"
 
 #include "arrays.h"
-#include "child.h"
+#include "devices.h"
 #include "session.h"
 #include "work.h"
 
@@ -18,6 +18,8 @@ struct staged {
 	struct rn_runner base;
 	struct rn_staged_conf conf;
 	struct rn_children children;
+	struct rn_devices devices;
+	bool events; /* stages of one device wait for each other there */
 	/* The program of the fit, with the board in front of its values; and one more for each
 	 * relation that is validated on. */
 	struct rn_work fit;
@@ -25,16 +27,15 @@ struct staged {
 	struct validation {
 		const struct rn_forward *forward; /* NULL: it was not got ready */
 		struct rn_work work;
+		uint64_t runs;
 	} *validations;
 	uint32_t nvalidations;
 	struct rn_stay stay;
 	bool started;
 	uint32_t epoch; /* of the last pass of the fit */
 	uint64_t steps;
-	double opened;
+	double opened, begun; /* begun: its first pass; 0: none has */
 };
-
-static const char transport[] = "shared memory";
 
 static struct staged *self(struct rn_runner *r)
 {
@@ -48,21 +49,29 @@ static void list_fds(const struct staged *s, const struct rn_work *w, const stru
 		     int fds[RN_MSG_FDS])
 {
 	fds[0] = image->fd;
-	fds[1] = s->conf.params->fd;
+	fds[1] = s->conf.params->file->fd;
 	fds[2] = w->values->fd;
 	fds[3] = w->shared_agenda->fd;
 	fds[4] = rn_arrays_file(w->arrays)->fd;
 }
 
-static int ask_hello(struct staged *s, uint32_t q, struct rn_shared *image, struct rn_err *e)
+static const char *transport(const struct staged *s, uint32_t q)
+{
+	return rn_transport_name(rn_devices_transport(&s->devices, q));
+}
+
+/* peers: what is told of them, or NULL. */
+static int ask_hello(struct staged *s, uint32_t q, struct rn_shared *image,
+		     const struct rn_msg_peer *peers, struct rn_err *e)
 {
 	struct rn_msg m = { .type = RN_MSG_HELLO, .from = s->conf.ctx->threads, .to = q,
-			    .inst = s->children.n };
+			    .inst = s->children.n, .epoch = s->devices.imported,
+			    .payload = peers ? s->children.n * sizeof *peers : 0 };
 	struct rn_child *c = &s->children.items[q];
 	int fds[RN_MSG_FDS];
 
 	list_fds(s, &s->fit, image, fds);
-	RN_TRY(rn_child_ask(c, "the start", &m, NULL, fds, e));
+	RN_TRY(rn_child_ask(c, "the start", &m, peers, fds, e));
 	c->status = &s->board->stages[q]; /* from now on it looks there */
 	return 0;
 }
@@ -75,11 +84,91 @@ static int hear_hello(struct staged *s, uint32_t q, struct rn_err *e)
 
 	RN_TRY(rn_child_hear(c, &answer, e));
 	s->fit.images[q].bytes = answer.t;
+	s->events = s->events && answer.inst;
 	c->start = rn_now() - (s->started ? c->begun : s->opened);
 	rn_log(s->conf.ctx, RN_LOG_INFO,
-	       "stage %u of %u, '%s': process %d, %u instructions, %llu bytes, linked by %s", q + 1,
-	       s->children.n, part->name, (int)c->was, part->ninsts, (unsigned long long)answer.t,
-	       transport);
+	       "stage %u of %u, '%s': process %d%s%s, %u instructions, %llu bytes, linked by %s",
+	       q + 1, s->children.n, part->name, (int)c->was, s->devices.any ? " on " : "",
+	       s->devices.any ? s->devices.items[q].opened.device : "", part->ninsts,
+	       (unsigned long long)answer.t, transport(s, q));
+	return 0;
+}
+
+/* The parameters to where all stages can have them. */
+static int move_params(struct staged *s, struct rn_err *e)
+{
+	struct rn_region *r = s->conf.params;
+	const char *before = r->base;
+
+	if (r->by != RN_BY_DEVICE)
+		return 0;
+	RN_TRY(rn_region_to_file(r, e));
+	*s->conf.moved = true;
+	for (uint32_t i = 0; i < s->conf.store->n; i++) {
+		struct rn_store_item *it = &s->conf.store->items[i];
+
+		it->data = (char *)r->base + ((const char *)it->data - before);
+	}
+	return 0;
+}
+
+/* Where the values of a program lie for the coordinator, unless that is known. */
+static int find_region(struct staged *s, struct rn_work *w, struct rn_err *e)
+{
+	struct rn_backend *b = s->conf.store->backend;
+
+	if (w->region.file)
+		return 0;
+	return s->conf.params->by == RN_BY_DEVICE
+		       ? rn_region_new(w->values, b, &w->region, e)
+		       : rn_region_take(w->values, b, NULL, &w->region, e);
+}
+
+/* All processes open their devices; then it is known where what they share can lie. */
+static int open_devices(struct staged *s, struct rn_err *e)
+{
+	RN_TRY(rn_devices_open(&s->devices, &s->children, s->conf.params, &s->fit.region, e));
+	if (s->devices.imported)
+		return 0;
+	RN_TRY(move_params(s, e));
+	if (s->fit.region.by == RN_BY_DEVICE)
+		rn_region_fini(&s->fit.region);
+	return find_region(s, &s->fit, e);
+}
+
+static int greet_all(struct staged *s, struct rn_shared **images, const struct rn_msg_peer *peers,
+		     struct rn_err *e)
+{
+	s->events = peers != NULL;
+	for (uint32_t q = 0; q < s->children.n; q++)
+		RN_TRY(ask_hello(s, q, images[q], peers, e));
+	for (uint32_t q = 0; q < s->children.n; q++)
+		RN_TRY(hear_hello(s, q, e));
+	return 0;
+}
+
+static int meet_all(struct staged *s, struct rn_shared **images, struct rn_err *e)
+{
+	struct rn_msg_peer *peers;
+	int rc;
+
+	RN_TRY(find_region(s, &s->fit, e));
+	if (!s->devices.any)
+		return greet_all(s, images, NULL, e);
+	RN_TRY(open_devices(s, e));
+	RN_TRY(rn_calloc(s->children.n, sizeof *peers, "stages", &peers, e));
+	rn_devices_peers(&s->devices, peers);
+	rc = greet_all(s, images, peers, e);
+	free(peers);
+	return rc;
+}
+
+/* A device is waited for by its own host: no processor is then to be shared. */
+static int order_work(const struct staged *s, struct rn_work *w, struct rn_err *e)
+{
+	RN_TRY(rn_work_order(w, s->conf.store->n, e));
+	w->small = w->small && !s->devices.any;
+	atomic_store(&w->agenda->events, s->events);
 	return 0;
 }
 
@@ -94,11 +183,9 @@ static int start_all(struct staged *s, struct rn_shared **images, struct rn_err 
 		RN_TRY(rn_arrays_move(&s->base.fit->prog, &s->fit.arrays, e));
 	for (uint32_t q = 0; q < n; q++)
 		RN_TRY(rn_work_image(&s->fit, q, s->conf.store, &images[q], e));
-	RN_TRY(rn_work_order(&s->fit, s->conf.store->n, e));
-	for (uint32_t q = 0; q < n; q++)
-		RN_TRY(ask_hello(s, q, images[q], e));
-	for (uint32_t q = 0; q < n; q++)
-		RN_TRY(hear_hello(s, q, e));
+	RN_TRY(order_work(s, &s->fit, e));
+	RN_TRY(meet_all(s, images, e));
+	atomic_store(&s->fit.agenda->events, s->events);
 	return 0;
 }
 
@@ -149,12 +236,16 @@ static int wait_pass(struct staged *s, struct rn_err *e)
 static int run_pass(struct staged *s, struct rn_work *w, uint32_t number, enum rn_pass pass,
 		    const char *doing, uint32_t epoch, struct rn_err *e)
 {
+	struct rn_backend *dev = s->conf.store->backend;
 	struct rn_board *b = s->board;
 	int rc;
 
 	if (w->agenda->pass[pass] == w->agenda->pass[pass + 1])
 		return 0;
+	if (!dev->host) /* parameters that were written may be on their way */
+		RN_TRY(dev->sync(dev, e));
 	s->epoch = number ? s->epoch : epoch + 1;
+	s->begun = s->begun > 0 ? s->begun : rn_now();
 	rn_children_begin(&s->children, doing, s->epoch);
 	b->program = number;
 	b->epoch = epoch;
@@ -179,7 +270,7 @@ static int forward(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_
 	float x;
 
 	RN_TRY(run_pass(s, &s->fit, 0, RN_PASS_FORWARD, "the forward pass", epoch, e));
-	memcpy(&x, (char *)s->fit.values->base + s->fit.cut.place[v], sizeof x);
+	RN_TRY(rn_region_get(&s->fit.region, s->fit.cut.place[v], &x, sizeof x, e));
 	*loss = x;
 	return 0;
 }
@@ -187,8 +278,9 @@ static int forward(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_
 /* In one pass: a parameter is stepped as soon as its gradient is there, and read no more. */
 static int learn(struct rn_runner *r, uint32_t epoch, struct rn_err *e)
 {
+	RN_TRY(run_pass(self(r), &self(r)->fit, 0, RN_PASS_LEARN, "the backward pass", epoch, e));
 	self(r)->steps++;
-	return run_pass(self(r), &self(r)->fit, 0, RN_PASS_LEARN, "the backward pass", epoch, e);
+	return 0;
 }
 
 static int find(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_err *e)
@@ -228,12 +320,14 @@ static bool has_part(const struct rn_work *w, uint32_t q)
 static int give_program(struct staged *s, uint32_t number, struct rn_work *w, uint32_t q,
 			struct rn_shared *image, struct rn_err *e)
 {
-	struct rn_msg answer, m = { .type = RN_MSG_PROGRAM, .inst = number };
+	bool imported = s->devices.imported;
+	struct rn_msg answer, m = { .type = RN_MSG_PROGRAM, .inst = number, .epoch = imported,
+				    .payload = imported ? sizeof w->region.handle : 0 };
 	struct rn_child *c = &s->children.items[q];
 	int fds[RN_MSG_FDS];
 
 	list_fds(s, w, image, fds);
-	RN_TRY(rn_child_ask(c, "the start of a validation", &m, NULL, fds, e));
+	RN_TRY(rn_child_ask(c, "the start of a validation", &m, &w->region.handle, fds, e));
 	RN_TRY(rn_child_hear(c, &answer, e));
 	w->images[q].bytes = answer.t;
 	return 0;
@@ -246,7 +340,8 @@ static int hand_out(struct staged *s, struct rn_work *w, struct rn_shared **imag
 	for (uint32_t q = 0; q < s->children.n; q++)
 		if (has_part(w, q))
 			RN_TRY(rn_work_image(w, q, s->conf.store, &images[q], e));
-	RN_TRY(rn_work_order(w, s->conf.store->n, e));
+	RN_TRY(order_work(s, w, e));
+	RN_TRY(find_region(s, w, e));
 	for (uint32_t q = 0; q < s->children.n; q++)
 		if (images[q])
 			RN_TRY(give_program(s, s->nvalidations, w, q, images[q], e));
@@ -291,9 +386,9 @@ static int eval(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
 		RN_TRY(add_validation(s, f, e));
 	w = &s->validations[i].work;
 	RN_TRY(run_pass(s, w, i + 1, RN_PASS_FORWARD, "a validation", 0, e));
-	memcpy(f->out, (char *)w->values->base + w->cut.place[v],
-	       (size_t)f->rows * f->width * sizeof *f->out);
-	return 0;
+	s->validations[i].runs++;
+	return rn_region_get(&w->region, w->cut.place[v], f->out,
+			     (size_t)f->rows * f->width * sizeof *f->out, e);
 }
 
 /* ---- optimizer slots ----------------------------------------------------------------------- */
@@ -347,19 +442,10 @@ static int pull(struct rn_runner *r, struct rn_err *e)
 	return 0;
 }
 
-static int push(struct rn_runner *r, struct rn_err *e)
-{
-	struct staged *s = self(r);
-
-	for (uint32_t q = 0; q < s->fit.cut.nparts; q++)
-		RN_TRY(move_slots(s, q, false, e));
-	return 0;
-}
-
 static uint64_t bytes(const struct rn_runner *r)
 {
 	const struct staged *s = (const struct staged *)r;
-	uint64_t n = s->fit.values->size + s->conf.params->size;
+	uint64_t n = s->fit.values->size + s->conf.params->file->size;
 
 	for (uint32_t q = 0; q < s->fit.cut.nparts; q++)
 		n += s->fit.images[q].bytes;
@@ -373,32 +459,63 @@ static double rounded(double seconds)
 	return round(seconds * 1e6) / 1e6;
 }
 
-/* What stage q did in all, for --stats. */
-static json_t *stage_object(const struct staged *s, uint32_t q, double elapsed, double busy)
+/* What process q did in all steps and validations. */
+struct done {
+	double elapsed, busy; /* seconds since the first pass began, and at work */
+	double rows;          /* of the longest relation of each */
+	uint64_t in, out;     /* bytes that crossed the cut */
+};
+
+static void add_done(struct done *d, const struct rn_cut_part *part, uint64_t times)
+{
+	d->rows += (double)part->rows * (double)times;
+	d->in += part->in * times;
+	d->out += part->out * times;
+}
+
+static struct done done_by(const struct staged *s, uint32_t q, double elapsed)
+{
+	struct done d = { .elapsed = elapsed };
+
+	d.busy = (double)atomic_load(&s->board->stages[q].busy_ns) * 1e-9;
+	add_done(&d, &s->fit.cut.parts[q], s->steps);
+	for (uint32_t i = 0; i < s->nvalidations; i++)
+		add_done(&d, &s->validations[i].work.cut.parts[q], s->validations[i].runs);
+	return d;
+}
+
+/* A share of the time; nothing where no pass was run. */
+static double per_second(const struct done *d, double x)
+{
+	return d->elapsed > 0 ? x / d->elapsed : 0;
+}
+
+/* For --stats. */
+static json_t *stage_object(const struct staged *s, uint32_t q, const struct done *d)
 {
 	const struct rn_cut_part *part = &s->fit.cut.parts[q];
 	const struct rn_child *c = &s->children.items[q];
 	double idle = (double)atomic_load(&s->board->idle_ns) * 1e-9;
-	json_int_t steps = (json_int_t)s->steps;
 
 	return json_pack(
-		"{s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:s, s:I}",
-		"fit", s->base.fit->name, "stage", part->name, "pid", (int)c->was, "steps", steps,
-		"seconds_start", rounded(c->start), "seconds", rounded(elapsed),
-		"seconds_busy", rounded(busy), "seconds_hand_over", rounded(idle),
-		"rows_per_second", round(part->rows * (double)steps / elapsed),
-		"bytes_in", (json_int_t)part->in * steps, "bytes_out", (json_int_t)part->out * steps,
-		"peak_bytes", (json_int_t)c->peak, "data", transport,
-		"at_once", (json_int_t)atomic_load(&s->board->most));
+		"{s:s, s:s, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:s, s:I, s:o*}",
+		"fit", s->base.fit->name, "stage", part->name, "pid", (int)c->was, "steps",
+		(json_int_t)s->steps, "seconds_start", rounded(c->start), "seconds",
+		rounded(d->elapsed), "seconds_busy", rounded(d->busy), "seconds_hand_over",
+		rounded(idle), "rows_per_second", round(per_second(d, d->rows)),
+		"bytes_in", (json_int_t)d->in, "bytes_out", (json_int_t)d->out,
+		"peak_bytes", (json_int_t)c->peak.host, "data", transport(s, q),
+		"at_once", (json_int_t)atomic_load(&s->board->most), "peak_device_bytes",
+		s->devices.any ? json_integer((json_int_t)c->peak.device) : NULL);
 }
 
 /* And in words, for -v. */
 static int tell_stage(struct staged *s, uint32_t q, double elapsed, json_t *into, struct rn_err *e)
 {
 	const struct rn_cut_part *part = &s->fit.cut.parts[q];
-	double busy = (double)atomic_load(&s->board->stages[q].busy_ns) * 1e-9;
-	double steps = (double)s->steps;
-	json_t *o = stage_object(s, q, elapsed, busy);
+	struct done d = done_by(s, q, elapsed);
+	double busy = 100 * per_second(&d, d.busy);
+	json_t *o = stage_object(s, q, &d);
 
 	if (!o)
 		return rn_err_nomem(e, 0, "the result");
@@ -406,24 +523,27 @@ static int tell_stage(struct staged *s, uint32_t q, double elapsed, json_t *into
 	       "stage %u of %u, '%s': process %d, %.3g rows/s, busy %.0f %%, waiting %.0f %%, "
 	       "%.3g bytes in, %.3g bytes out, %s",
 	       q + 1, s->children.n, part->name, (int)s->children.items[q].was,
-	       part->rows * steps / elapsed, 100 * busy / elapsed, 100 - 100 * busy / elapsed,
-	       (double)part->in * steps, (double)part->out * steps, transport);
+	       per_second(&d, d.rows), busy, 100 - busy, (double)d.in, (double)d.out,
+	       transport(s, q));
 	return rn_json_append(into, o, e);
 }
 
 /* What they share counts once. */
-static int finish(struct rn_runner *r, json_t *stages, uint64_t *peak, struct rn_err *e)
+static int finish(struct rn_runner *r, json_t *stages, struct rn_peaks *peak, struct rn_err *e)
 {
 	struct staged *s = self(r);
-	double elapsed = rn_now() - s->opened;
+	double elapsed = s->begun > 0 ? rn_now() - s->begun : 0;
 
 	rn_stay_on(&s->stay, 0);
 	rn_children_stop(&s->children);
-	*peak = s->fit.values->size + s->conf.params->size;
-	for (uint32_t i = 0; i < s->nvalidations; i++)
-		*peak += s->validations[i].work.cut.size;
+	if (!s->devices.imported) { /* else it is the coordinator's */
+		peak->host = s->fit.values->size + s->conf.params->file->size;
+		for (uint32_t i = 0; i < s->nvalidations; i++)
+			peak->host += s->validations[i].work.cut.size;
+	}
 	for (uint32_t q = 0; q < s->children.n; q++) {
-		*peak += s->children.items[q].peak;
+		peak->host += s->children.items[q].peak.host;
+		peak->device += s->children.items[q].peak.device;
 		RN_TRY(tell_stage(s, q, elapsed, stages, e));
 	}
 	return 0;
@@ -444,6 +564,25 @@ static int give_again(struct staged *s, uint32_t number, uint32_t q, struct rn_e
 	return rc;
 }
 
+static int give_all_again(struct staged *s, uint32_t q, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < s->nvalidations; i++)
+		if (s->validations[i].forward && has_part(&s->validations[i].work, q))
+			RN_TRY(give_again(s, i + 1, q, e));
+	return 0;
+}
+
+/* On a device all of them: what was lost may have left work there for which others wait. */
+static int restart_all(struct staged *s, struct rn_err *e)
+{
+	RN_TRY(start(s, e));
+	for (uint32_t i = 0; i < s->nvalidations; i++)
+		atomic_store(&s->validations[i].work.agenda->events, s->events);
+	for (uint32_t q = 0; q < s->children.n; q++)
+		RN_TRY(give_all_again(s, q, e));
+	return 0;
+}
+
 /* Process q with all its programs. */
 static int restart(struct staged *s, uint32_t q, struct rn_err *e)
 {
@@ -452,14 +591,35 @@ static int restart(struct staged *s, uint32_t q, struct rn_err *e)
 
 	RN_TRY(rn_child_start(&s->children.items[q], s->conf.exe, e));
 	RN_TRY(rn_work_image(&s->fit, q, s->conf.store, &image, e));
-	rc = ask_hello(s, q, image, e);
+	rc = ask_hello(s, q, image, NULL, e);
 	rn_shared_free(image);
 	RN_TRY(rc);
 	RN_TRY(hear_hello(s, q, e));
-	for (uint32_t i = 0; i < s->nvalidations; i++)
-		if (s->validations[i].forward && has_part(&s->validations[i].work, q))
-			RN_TRY(give_again(s, i + 1, q, e));
+	return give_all_again(s, q, e);
+}
+
+static int restart_lost(struct staged *s, struct rn_err *e)
+{
+	for (uint32_t q = 0; q < s->children.n; q++) /* whether or not it comes to all of them */
+		s->children.items[q].fresh |= !s->children.items[q].pid;
+	for (uint32_t q = 0; q < s->children.n; q++)
+		if (!s->children.items[q].pid || s->children.items[q].talking)
+			RN_TRY(restart(s, q, e));
 	return 0;
+}
+
+/* What ends one process may take others, too, that are missed a moment later.  Those that were
+ * at work when it came (there are ever fewer of them) are its doing; one that has just been
+ * started again is not. */
+static bool lost_another(const struct staged *s, const struct rn_err *why)
+{
+	bool another = false;
+
+	for (uint32_t q = 0; q < s->children.n && s->children.lost; q++)
+		another = another || (!s->children.items[q].pid && !s->children.items[q].fresh);
+	if (another)
+		rn_log(s->conf.ctx, RN_LOG_WARN, "%s; it is started again, too", why->msg);
+	return another;
 }
 
 /* Those that were lost, or were being talked to, are started again; the others keep what they
@@ -468,15 +628,38 @@ static int restart(struct staged *s, uint32_t q, struct rn_err *e)
 static int revive(struct rn_runner *r, struct rn_err *e)
 {
 	struct staged *s = self(r);
+	struct rn_err why = { 0 };
+	int rc;
 
 	s->children.lost = false;
 	if (!s->started)
 		return start(s, e);
 	rn_board_abort(s->board);
-	for (uint32_t q = 0; q < s->children.n; q++)
-		if (!s->children.items[q].pid || s->children.items[q].talking)
-			RN_TRY(restart(s, q, e));
+	if (s->devices.any)
+		return restart_all(s, e);
+	do {
+		rn_children_reap(&s->children);
+		s->children.lost = false;
+		rc = restart_lost(s, &why);
+	} while (rc && lost_another(s, &why));
+	return rc ? rn_err_set(e, rc, "%s", why.msg) : 0;
+}
+
+static int push_all(struct staged *s, struct rn_err *e)
+{
+	for (uint32_t q = 0; q < s->fit.cut.nparts; q++)
+		RN_TRY(move_slots(s, q, false, e));
 	return 0;
+}
+
+static int push(struct rn_runner *r, struct rn_err *e)
+{
+	struct rn_err why = { 0 };
+	int rc;
+
+	while ((rc = push_all(self(r), &why)) && lost_another(self(r), &why))
+		RN_TRY(revive(r, e));
+	return rc ? rn_err_set(e, rc, "%s", why.msg) : 0;
 }
 
 static bool lost(const struct rn_runner *r)
@@ -494,6 +677,7 @@ static void close_staged(struct rn_runner *r)
 		rn_work_fini(&s->validations[i].work);
 	free(s->validations);
 	rn_work_fini(&s->fit);
+	rn_devices_fini(&s->devices);
 	free(s);
 }
 
@@ -523,6 +707,9 @@ static int make_cut(struct staged *s, struct rn_err *e)
 			   e));
 	RN_TRY(rn_work_init(&s->fit, &f->prog, ends, &cut, e));
 	s->board = s->fit.values->base;
+	RN_TRY(rn_devices_choose(&s->devices, &s->conf.map, s->conf.plan, &s->fit.cut,
+				 s->conf.store->backend, e));
+	s->children.devices = s->devices.any;
 	return rn_children_init(&s->children, &s->fit.cut, e);
 }
 
@@ -535,7 +722,8 @@ int rn_staged_open(const struct rn_staged_conf *c, struct rn_fit *f, struct rn_r
 	s->base = (struct rn_runner){ .ops = &ops, .fit = f };
 	s->conf = *c;
 	s->opened = rn_now();
-	s->children = (struct rn_children){ .ctx = c->ctx, .plan = c->plan, .timeout = c->timeout };
+	s->children = (struct rn_children){ .ctx = c->ctx, .plan = c->plan, .timeout = c->timeout,
+					    .stop = c->stop };
 	*out = &s->base; /* also on failure: it knows whether a process was lost */
 	RN_TRY(make_cut(s, e));
 	return start(s, e);

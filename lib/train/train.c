@@ -7,7 +7,9 @@
  */
 #include "session.h"
 
+#include "../base/accel.h"
 #include "../exec/folded.h"
+#include "devices.h"
 #include "model.h"
 
 #include <errno.h>
@@ -21,47 +23,47 @@
 
 /* The val run of each fit: those behind it and before the next; one before all fits is
  * the first one's. */
-static int assign_vals(struct rn_session *s, struct rn_err *e)
+static void assign_vals(struct rn_session *s)
 {
 	const struct rn_plan *p = s->plan;
 	uint32_t fit = 0, seen = 0;
 
-	for (uint32_t i = 0; i < p->nruns; i++) {
-		if (p->runs[i].kind == RN_RUN_FIT) {
+	for (uint32_t i = 0; i < p->nruns; i++)
+		if (p->runs[i].kind == RN_RUN_FIT)
 			fit = seen++;
-		} else if (p->runs[i].kind == RN_RUN_VAL) {
-			if (s->val_runs[fit])
-				return rn_err_set(e, RN_EUSAGE, "a fit has two val runs: '%s' and "
-						  "'%s'", p->nodes[s->val_runs[fit]->node].name,
-						  p->nodes[p->runs[i].node].name);
+		else if (p->runs[i].kind == RN_RUN_VAL)
 			s->val_runs[fit] = &p->runs[i];
-		}
-	}
-	return 0;
 }
 
 static int count_runs(struct rn_session *s, struct rn_err *e)
 {
 	const struct rn_plan *p = s->plan;
+	const char *setting;
+	int rc;
 
+	if (!p->nruns)
+		return rn_err_set(e, RN_EUSAGE, "there is nothing to train: the plan has no fit run");
+	s->check.plan = p;
+	RN_TRY(rn_checking_open(&s->check, e));
 	for (uint32_t i = 0; i < p->nruns; i++) {
 		s->nfits += p->runs[i].kind == RN_RUN_FIT;
 		s->nevals += p->runs[i].kind == RN_RUN_EVAL;
-		if (p->runs[i].kind == RN_RUN_FIT &&
-		    !(p->nodes[p->runs[i].node].op->flags & RN_OP_SINK))
-			return rn_err_set(e, RN_EUSAGE, "cannot fit '%s': it is a %s, not a loss",
-					  p->nodes[p->runs[i].node].name,
-					  p->nodes[p->runs[i].node].op->name);
+		rc = rn_check_run(&s->check, i, &setting, e);
+		if (rc && (p->runs[i].kind == RN_RUN_VAL || p->runs[i].kind == RN_RUN_EVAL))
+			rn_err_prefix(e, rc, "%s of '%s'", rn_run_types[p->runs[i].kind].name,
+				      p->nodes[p->runs[i].node].name);
+		RN_TRY(rc);
 	}
-	if (!s->nfits && (s->nevals || !p->nruns))
-		return rn_err_set(e, RN_EUSAGE, "there is nothing to train: the plan has no fit run");
 	RN_TRY(rn_report_check_names(p, s->conf->tags, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->fits, "fits", &s->fits, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->tasks, "fits", &s->tasks, e));
+	RN_TRY(rn_calloc(s->nfits, sizeof *s->losses, "fits", &s->losses, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->vals, "fits", &s->vals, e));
 	RN_TRY(rn_calloc(s->nfits, sizeof *s->val_runs, "fits", &s->val_runs, e));
 	RN_TRY(rn_calloc(s->nevals, sizeof *s->evals, "evals", &s->evals, e));
-	return assign_vals(s, e);
+	RN_TRY(rn_calloc(p->nruns, sizeof *s->schemas, "runs", &s->schemas, e));
+	assign_vals(s);
+	return 0;
 }
 
 /* ---- programs of a run --------------------------------------------------------------------- */
@@ -76,26 +78,17 @@ static void free_programs(struct rn_session *s)
 		rn_score_fini(&s->evals[i]);
 }
 
-/* What predictions of a run mean: the last loss before it whose width is the node's, else the
- * last of all. */
+/* What predictions of a run mean; NULL: no loss says it. */
 static const struct rn_task *task_of(const struct rn_session *s, const struct rn_run *r)
 {
-	const struct rn_schema *schema = rn_binding_schema(s->binding, r->node);
-	uint32_t before = rn_fits_before(s->plan, r);
+	uint32_t loss = rn_run_loss(&s->check, (uint32_t)(r - s->plan->runs));
 
-	for (uint32_t i = 0; i < s->nfits; i++) {
-		const struct rn_task *t = &s->tasks[(i < before ? before : s->nfits + before) - 1 - i];
-		uint32_t want = t->kind == RN_LOSS_CE ? t->classes->n : 1;
-
-		if (schema->nparts == 1 && (t->kind == RN_LOSS_VALUE ||
-					    rn_shape_width(&schema->parts[0].shape) == want))
-			return t;
-	}
-	return NULL;
+	return loss == RN_NONE ? NULL : &s->tasks[loss];
 }
 
 static int build_fits(struct rn_session *s, struct rn_err *e)
 {
+	struct rn_device_map map = { s->conf->device_map, s->conf->ndevice_map };
 	bool staged = s->conf->placement == RN_STAGED;
 
 	s->params.frozen = false;
@@ -106,8 +99,10 @@ static int build_fits(struct rn_session *s, struct rn_err *e)
 				    staged, &s->fits[k], e));
 		RN_TRY(rn_optim_check(&s->fits[k].optim, &s->params, e));
 		s->tasks[k] = s->fits[k].task;
+		rn_task_facts(&s->tasks[k], &s->losses[k]);
 		k++;
 	}
+	RN_TRY(rn_device_map_check(&map, rn_binding_plan(s->binding), s->fits, s->nfits, e));
 	s->params.frozen = true; /* what is evaluated must have been trained */
 	return 0;
 }
@@ -120,21 +115,63 @@ static int build_scores(struct rn_session *s, struct rn_err *e)
 					    &s->tasks[i], &s->params, &s->vals[i], e));
 	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++) {
 		const struct rn_run *r = &s->plan->runs[i];
-		const struct rn_task *t;
 
-		if (r->kind != RN_RUN_EVAL)
-			continue;
-		t = task_of(s, r);
-		t = t ? t : &s->tasks[s->nfits - 1];
-		RN_TRY(rn_score_new(s->binding, s->backend, s->plan, r, t, &s->params,
-				    &s->evals[k++], e));
+		if (r->kind == RN_RUN_EVAL)
+			RN_TRY(rn_score_new(s->binding, s->backend, s->plan, r, task_of(s, r),
+					    &s->params, &s->evals[k++], e));
 	}
 	return 0;
 }
 
-/* The parameters in the backend's memory; in a staged placement in shared memory. */
+/* Ask for the parameters of a prediction: those that are not there are added, or refused. */
+static int ask_params(struct rn_session *s, uint32_t node, struct rn_err *e)
+{
+	struct rn_lrel rel = { 0 };
+	struct rn_prog prog;
+	int rc;
+
+	rn_prog_init(&prog);
+	rc = rn_binding_lower(s->binding, node, false, &s->params, &prog, &rel, e);
+	rn_lrel_fini(&rel);
+	rn_prog_fini(&prog);
+	return rc;
+}
+
+/* What else would be found when the fits are over.  By names alone it cannot be told
+ * whether all parameters are trained, where a stage has some that is under no fit. */
+static int check_preds(struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_plan *p = s->plan;
+	const char *setting;
+
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		const struct rn_run *r = &p->runs[i];
+		int rc = 0;
+
+		if (r->kind != RN_RUN_PRED)
+			continue;
+		RN_TRY(rn_check_run(&s->check, i, &setting, e));
+		if (s->check.untrained[r->node] != RN_NONE)
+			rc = ask_params(s, r->node, e);
+		if (rc)
+			return rn_err_prefix(e, rc, "pred '%s'", rn_run_string(r, "name"));
+	}
+	return 0;
+}
+
+/* The schemas of the runs' relations, as they are bound. */
+static void find_schemas(struct rn_session *s)
+{
+	for (uint32_t i = 0; i < s->plan->nruns; i++)
+		s->schemas[i] = rn_binding_schema(s->binding, s->plan->runs[i].node);
+	s->check.schemas = s->schemas;
+	s->check.losses = s->losses;
+}
+
+/* The parameters in the backend's memory; in a staged placement where processes share it. */
 static int make_store(struct rn_session *s, struct rn_err *e)
 {
+	struct rn_device_map map = { s->conf->device_map, s->conf->ndevice_map };
 	uint64_t *offsets = NULL, size;
 	size_t *counts = NULL;
 	int rc;
@@ -149,7 +186,10 @@ static int make_store(struct rn_session *s, struct rn_err *e)
 		counts[i] = s->params.items[i].count;
 	RN_GOTO(out, rn_shared_layout(s->params.n, counts, offsets, &size, e));
 	RN_GOTO(out, rn_shared_new("rn-parameters", size, &s->shared, e));
-	rc = rn_shared_store(s->shared, s->backend, s->params.n, counts, &s->store, e);
+	RN_GOTO(out, rn_device_map_differs(&map, s->backend)
+			     ? rn_region_take(s->shared, s->backend, NULL, &s->region, e)
+			     : rn_region_new(s->shared, s->backend, &s->region, e));
+	rc = rn_shared_store(&s->region, s->params.n, counts, &s->store, e);
 out:
 	free(counts);
 	free(offsets);
@@ -203,6 +243,7 @@ static int build(struct rn_session *s, struct rn_err *e)
 	free_programs(s);
 	RN_TRY(build_fits(s, e));
 	RN_TRY(build_scores(s, e));
+	RN_TRY(check_preds(s, e));
 	rn_folded_trim(rn_binding_folded(s->binding)); /* of the run before */
 	RN_TRY(release_rows(s, e));
 	malloc_trim(0); /* what was needed to get here makes room for the results */
@@ -315,7 +356,7 @@ static int prediction_path(const struct rn_session *s, const struct rn_run *r, s
 {
 	const char *to = rn_run_string(r, "to"), *dir = s->conf->output_dir;
 
-	if (dir && (!to || *to != '/'))
+	if (dir && (!to || (*to != '/' && strcmp(to, "-"))))
 		rn_str_addf(path, "%s/", dir);
 	if (to)
 		rn_str_add(path, to);
@@ -397,8 +438,7 @@ static int write_prediction(struct rn_session *s, const struct rn_run *r, struct
 	int rc;
 
 	rn_marks_swap(s, fits);
-	rc = rn_predict_run(s->binding, s->plan, r, &s->params, s->nfits ? task_of(s, r) : NULL, &rel,
-			    e);
+	rc = rn_predict_run(s->binding, s->plan, r, &s->params, task_of(s, r), &rel, e);
 	rn_marks_swap(s, fits);
 	if (rc)
 		return rc;
@@ -411,16 +451,11 @@ static int write_prediction(struct rn_session *s, const struct rn_run *r, struct
 	return rc;
 }
 
-/* Everything that the chosen run leaves behind. */
+/* Model, parameters and predictions, with the parameters as they are. */
 static int write_outputs(struct rn_session *s, struct rn_err *e)
 {
 	const struct rn_train_conf *c = s->conf;
-	const float *flat = s->state.chosen;
 
-	for (uint32_t i = 0; s->runs > 1 && i < s->params.n; i++) {
-		memcpy(s->params.items[i].value, flat, s->params.items[i].count * sizeof *flat);
-		flat += s->params.items[i].count;
-	}
 	if (c->model)
 		RN_TRY(rn_model_save(c->model, s->plan, s->binding, &s->params, s->tasks, c->history,
 				     &c->writer, e));
@@ -432,27 +467,35 @@ static int write_outputs(struct rn_session *s, struct rn_err *e)
 	return 0;
 }
 
+/* Everything that the chosen run leaves behind. */
+static int write_chosen(struct rn_session *s, struct rn_err *e)
+{
+	const float *flat = s->state.chosen;
+
+	for (uint32_t i = 0; s->runs > 1 && i < s->params.n; i++) {
+		memcpy(s->params.items[i].value, flat, s->params.items[i].count * sizeof *flat);
+		flat += s->params.items[i].count;
+	}
+	return write_outputs(s, e);
+}
+
 /* ---- the session --------------------------------------------------------------------------- */
 
 static int open_session(struct rn_session *s, struct rn_err *e)
 {
 	const struct rn_train_conf *c = s->conf;
-	const char *note;
 
 	RN_TRY(count_runs(s, e));
 	RN_TRY(check_outputs(s, e));
 	if (c->placement == RN_STAGED && !c->exe)
 		return rn_err_set(e, RN_EBUG, "a staged placement without a program to start");
-	RN_TRY(rn_backend_open(c->ctx->device ? c->ctx->device : "cpu", c->ctx->threads,
-			       &s->backend, &note, e));
-	if (note)
-		rn_log(&s->ctx, RN_LOG_WARN, "%s", note);
-	if (c->placement == RN_STAGED && !s->backend->host)
-		return rn_err_set(e, RN_EUSAGE, "a staged placement runs on the cpu, not on '%s'",
-				  s->backend->name);
+	RN_TRY(rn_backend_of(&s->ctx, RN_LOG_WARN, &s->backend, e));
+	rn_accel_attach(&s->ctx, s->backend->accel);
 	RN_TRY(rn_binding_new(&s->ctx, s->backend, s->plan, c->carried, &s->binding, e));
+	find_schemas(s);
 	rn_log(&s->ctx, RN_LOG_INFO, "bound %u stages in %.3f s", s->plan->nnodes,
 	       rn_binding_seconds(s->binding));
+	rn_accel_log(&s->ctx);
 	RN_TRY(rn_json_array(&s->stages, e));
 	return rn_json_array(&s->state.done, e);
 }
@@ -466,13 +509,18 @@ static void close_session(struct rn_session *s)
 	free(s->vals);
 	free(s->val_runs);
 	free(s->evals);
+	free(s->losses);
+	free(s->schemas);
+	rn_checking_close(&s->check);
 	if (s->shared)
 		rn_shared_store_free(s->store);
 	else
 		rn_store_free(s->store);
+	rn_region_fini(&s->region);
 	rn_shared_free(s->shared);
 	rn_params_fini(&s->params);
 	rn_binding_free(s->binding);
+	rn_accel_attach(&s->ctx, NULL);
 	if (s->backend)
 		s->backend->close(s->backend);
 	free(s->state.best);
@@ -487,12 +535,30 @@ static void close_session(struct rn_session *s)
 		fclose(s->log);
 }
 
-/* A plan that only predicts, from what needs no training: a query. */
+/* The parameters of a plan that trains none: from a model or files, else initial values. */
+static int make_params(struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_plan *p = s->plan;
+
+	for (uint32_t i = 0; i < p->nruns; i++)
+		if (s->check.learns[p->runs[i].node])
+			RN_TRY(ask_params(s, p->runs[i].node, e));
+	s->params.frozen = true;
+	RN_TRY(rn_params_init(&s->params, s->ctx.seed, e));
+	if (s->conf->weights)
+		return load_weights(s, e);
+	if (s->params.n)
+		rn_log(&s->ctx, RN_LOG_WARN, "nothing trains '%s'%s: predictions are made with initial values "
+		       "(--weights-in has others)", s->params.items[0].name,
+		       s->params.n > 1 ? " and the other parameters" : "");
+	return 0;
+}
+
+/* A plan that only predicts: a query, or a network as it is before training. */
 static int run_query(struct rn_session *s, struct rn_train_result *out, struct rn_err *e)
 {
-	s->params.frozen = true;
-	for (uint32_t i = 0; i < s->plan->nruns; i++)
-		RN_TRY(write_prediction(s, &s->plan->runs[i], e));
+	RN_TRY(make_params(s, e));
+	RN_TRY(write_outputs(s, e));
 	out->json = json_pack("{s:f,s:f}", "seconds_bind", rn_binding_seconds(s->binding), "seconds_total",
 			      rn_now() - s->start);
 	return out->json ? 0 : rn_err_nomem(e, 0, "the result");
@@ -564,7 +630,7 @@ static int run_session(struct rn_session *s, struct rn_train_result *out, struct
 	RN_GOTO(out, run_again(s, resume ? &checkpoint : NULL, &out->stopped, e));
 	RN_GOTO(out, rn_log_close(s, e));
 	if (!out->stopped) {
-		RN_GOTO(out, write_outputs(s, e));
+		RN_GOTO(out, write_chosen(s, e));
 		RN_GOTO(out, rn_report(s, &out->json, e));
 	}
 	rc = rn_report_stats(s, &out->stats, e);

@@ -42,6 +42,8 @@ struct rn_train_conf {
 	uint64_t val_every;            /* validate every so many epochs; 0: what the val run says */
 	enum rn_placement placement;
 	uint32_t stages;               /* RN_STAGED: at most so many processes; 0: one per stage */
+	const char *const *device_map; /* RN_STAGED: "STAGE=DEVICE" of stages that have another */
+	size_t ndevice_map;
 	double stage_timeout;          /* RN_STAGED: seconds until one that does nothing is given
 				        * up; 0: never */
 	uint32_t retries;              /* RN_STAGED: how often to go on from the last checkpoint
@@ -54,6 +56,7 @@ struct rn_train_conf {
 	const char *save_weights;      /* folder for .npy files; or NULL */
 	const char *output_dir;        /* predictions are relative to it; NULL: as they are */
 	const char *log;               /* a JSON line per epoch; NULL: none */
+	uint64_t log_every;            /* only for each so many epochs, and the last; 0: 1 */
 	const char *checkpoint;        /* written every so many epochs, and on stop; NULL: never */
 	uint64_t checkpoint_every;     /* 0: only on stop */
 	const char *resume;            /* checkpoint to go on from; or NULL */

@@ -32,6 +32,7 @@ struct rn_work {
 	uint32_t ends[RN_NPASSES];  /* where its passes end */
 	struct rn_cut cut;
 	struct rn_shared *values; /* in which its values cross the cut */
+	struct rn_region region;  /* and where they are for the coordinator; rn_region_new */
 	struct rn_buf *arrays;    /* its large constants (arrays.h); NULL: they are in the images */
 	struct rn_shared *shared_agenda;
 	struct rn_agenda *agenda; /* in it; NULL until rn_work_order */

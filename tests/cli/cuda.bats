@@ -111,17 +111,178 @@ graph() {
 	done
 }
 
-@test "memory that does not suffice, a device that is lost: exit 4, and the checkpoint is whole" {
+# The same without a validation: nobody looks at an epoch, so that they run in windows.
+unwatched() {
 	points
-	awk 'BEGIN { print "id,a,b,y,split"; for (i = 0; i < 60000; i++)
-		print i "," i % 7 "," i % 5 "," i % 2 "," (i % 3 == 0 ? "train" : "test") }' >points.csv
+	sed -i 's/^ *{"val".*//' model.json
+}
+
+@test "epochs without the host: the bits of one after the other, however they are cut" {
+	local options
+	for options in "" "--optimizer adamw --weight-decay 0.1 --schedule cosine --warmup 2 --clip 0.5" \
+		"--optimizer sgd --momentum 0.9"; do
+		unwatched
+		# shellcheck disable=SC2086
+		{
+			emulated rn-train model.json --device cuda -q --json --log all.log $options >all.json
+			emulated rn-train model.json --device cuda -q --json --log one.log $options \
+				--checkpoint c.ck --checkpoint-every 1 >one.json
+			RN_CUDA_GRAPH=0 emulated rn-train model.json --device cuda -q --json $options \
+				--checkpoint c.ck --checkpoint-every 7 >seven.json
+		}
+		[ -n "$(member bits <all.json)" ]
+		[ "$(member bits <all.json)" = "$(member bits <one.json)" ]
+		[ "$(member bits <all.json)" = "$(member bits <seven.json)" ]
+		losses all.log >all.txt
+		losses one.log >one.txt
+		[ "$(wc -l <all.txt)" = 40 ]
+		cmp all.txt one.txt
+	done
+}
+
+@test "a validation cuts the windows, and a resumed run goes on in its bits" {
+	points
+	sed -i 's/{"val": {/{"val": {"every": 7, /' model.json
+	emulated rn-train model.json --device cuda -q --json --log log >whole.json
+	[ "$(grep -c '"val":' log)" = 6 ] # 7, 14, 21, 28, 35, and the last
+	grep '"epoch":14,.*"val":' log
+	rn-train model.json -q --json >cpu.json
+	[ "$(member best_epoch <cpu.json)" = "$(member best_epoch <whole.json)" ]
+	emulated rn-train model.json --device cuda -q --json --epochs 40 --checkpoint c.ck --checkpoint-every 9 >/dev/null
+	emulated rn-train model.json --device cuda -q --json --resume c.ck >resumed.json
+	[ "$(member bits <whole.json)" = "$(member bits <resumed.json)" ]
+}
+
+@test "a loss that is not finite stops at its epoch, within a window" {
+	unwatched
+	fails_with 5 rn-train model.json --optimizer sgd --lr 3e4 --log cpu.log
+	mine=$stderr
+	fails_with 5 emulated rn-train model.json --optimizer sgd --lr 3e4 --log cuda.log --device cuda
+	[ "$stderr" = "$mine" ]
+	[[ $stderr == *"diverged at epoch 9"* ]] # windows have 1, 2, 4, 8 epochs
+	losses cpu.log >cpu.txt
+	losses cuda.log >cuda.txt
+	[ "$(wc -l <cuda.txt)" = 8 ]
+	close_to cuda.txt cpu.txt
+}
+
+@test "--log-every: lines of every Nth epoch and the last, on both devices" {
+	unwatched
+	rn-train model.json -q --log cpu.log --log-every 15
+	emulated rn-train model.json -q --log cuda.log --log-every 15 --device cuda
+	for log in cpu.log cuda.log; do
+		[ "$(sed 's/.*"epoch":\([0-9]*\).*/\1/' "$log" | tr '\n' ' ')" = "15 30 40 " ]
+	done
+	rn-train model.json -q --json >plain.json
+	rn-train model.json -q --json --log-every 15 --log cpu.log >thin.json
+	[ "$(member bits <plain.json)" = "$(member bits <thin.json)" ] # the losses are part of them
+	fails_with 2 rn-train model.json --log-every 0
+}
+
+@test "--math: what rounds wide products, the cpu's are f32" {
+	awk 'BEGIN { srand(3); print "id,a,b,y"
+		for (i = 0; i < 17000; i++) print i "," rand() "," rand() "," i % 2 }' >points.csv
+	cat >model.json <<-'END'
+		{"rn": 1,
+		 "sources": {"points": {"from": "points.csv", "key": ["id"]}},
+		 "stages": [
+		  {"name": "x", "op": "encode", "in": "points", "expr": "raw(a, b)"},
+		  {"name": "h", "op": "linear", "in": "x", "out": 32},
+		  {"name": "act", "op": "map", "in": "h", "expr": "tanh(z)"},
+		  {"name": "h2", "op": "linear", "in": "act", "out": 32},
+		  {"name": "out", "op": "linear", "in": "h2", "out": 2},
+		  {"name": "loss", "op": "loss", "in": "out", "kind": "cross-entropy", "target": "y"}],
+		 "run": [{"fit": {"loss": "loss", "epochs": 2}}]}
+	END
+	for math in f32 tf32 bf16; do
+		emulated rn-train model.json -q --json --device cuda --math $math --no-rewrite all \
+			--checkpoint $math.ck --checkpoint-every 1 >$math.json
+		[ "$(member math <$math.json)" = $math ]
+	done
+	emulated rn-train model.json -q --json --device cuda --no-rewrite all >plain.json
+	[ "$(member bits <plain.json)" = "$(member bits <f32.json)" ]
+	[ "$(member bits <f32.json)" != "$(member bits <tf32.json)" ]
+	[ "$(member bits <f32.json)" != "$(member bits <bf16.json)" ]
+	[ "$(member bits <tf32.json)" != "$(member bits <bf16.json)" ]
+	fails_with 2 emulated rn-train model.json --device cuda --resume tf32.ck
+	[[ $stderr == *"the 'math' is not that of the checkpoint"* ]]
+	for device in "--device cpu" ""; do
+		# shellcheck disable=SC2086
+		fails_with 2 rn-train model.json --math tf32 $device
+		[[ $stderr == *"--math tf32 needs --device cuda"* ]]
+	done
+	fails_with 2 rn-train model.json --math f16 --device cuda
+	RN_EMULATE_DEVICES=0 run --separate-stderr emulated rn-train model.json --math bf16 --device auto --json
+	[ "$status" = 0 ]
+	[[ $stderr == *"--math bf16 needs a CUDA device"* ]]
+	[ "$(member math <<<"$output")" = f32 ]
+}
+
+@test "--math reaches rn-predict and rn-eval" {
+	points
+	rn-train model.json --epochs 3 -q -o m.rnm >/dev/null
+	emulated rn-predict m.rnm --device cuda --math tf32 -o tf32.csv
+	[ "$(wc -l <tf32.csv)" = 91 ]
+	fails_with 2 rn-predict m.rnm --math tf32 -o cpu.csv
+	[[ $stderr == *"--math tf32 needs --device cuda"* ]]
+	fails_with 2 rn-eval m.rnm --math bf16
+	[[ $stderr == *"--math bf16 needs --device cuda"* ]]
+}
+
+# Of so many rows, a third of them in the fit.
+many_points() {
+	points
+	awk -v n="$1" 'BEGIN { print "id,a,b,y,split"; for (i = 0; i < n; i++)
+		print i "," i % 7 "," i % 5 "," i % 2 "," (i % 3 ? "train" : "test") }' >points.csv
+}
+
+@test "memory that does not suffice: what is needed, for which stages, what helps; exit 4" {
+	many_points 60000
 	RN_EMULATE_MEMORY=3 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda -q
-	[[ $stderr == *"out of memory: "*" are wanted, "*" of 3.0 MiB are free"* ]]
+	[[ $stderr =~ device\ \'cuda:0\':\ out\ of\ memory:\ [0-9]+\ bytes\ are\ wanted\ beside\ the\ parameters,\ [0-9]+\ of\ 3145728\ are\ free ]]
+	[[ $stderr == *"fit 'loss' needs "*" for results, "*" for constants, "*"; the largest: "*"'drop' (map) "* ]]
+	[[ $stderr == *"--device-map STAGE=cpu"*"--device cpu"* ]]
+	many_points 120000 # the fit has room, and its evaluation has not
+	sed -i 's/^ *{"\(val\|pred\)".*//; s/{"eval": {"name": "test", "in": "test"\(.*\)},/{"eval": {"name": "test", "in": "out"\1}]}/' model.json
+	awk -F, -v OFS=, 'NR > 3000 { $5 = "test" } 1' points.csv >few.csv && mv few.csv points.csv
+	RN_EMULATE_MEMORY=3 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda -q
+	[[ $stderr == *"out of memory: "*"; eval 'out' needs "*"the largest: "* ]]
+}
+
+@test "memory that is out later, with a checkpoint: it is whole" {
+	unwatched
+	emulated rn-train model.json --device cuda -q --json >whole.json
+	RN_CUDA_POOL=0 RN_EMULATE_NOMEM=16 fails_with 4 emulated rn-train model.json --device cuda -q
+	[[ $stderr == *"out of memory: "*" are free"*"fit 'loss' needs "* ]]
+	RN_EMULATE_FAIL=400 fails_with 4 emulated rn-train model.json --device cuda -q \
+		--checkpoint c.ck --checkpoint-every 10
+	RN_CUDA_POOL=0 RN_EMULATE_NOMEM=16 fails_with 4 emulated rn-train model.json --device cuda -q --resume c.ck \
+		--checkpoint c.ck --checkpoint-every 10
+	emulated rn-train model.json --device cuda -q --resume c.ck --json >resumed.json
+	[ "$(member bits <whole.json)" = "$(member bits <resumed.json)" ]
+}
+
+@test "a device that is lost: exit 4, where it was, and the checkpoint is whole" {
 	points
 	RN_EMULATE_FAIL=150 fails_with 4 emulated rn-train model.json --device cuda -q \
 		--checkpoint c.ck --checkpoint-every 1
-	[[ $stderr == *"uncorrectable ECC error"* ]]
+	[[ $stderr == *"fit 'loss': after epoch 5: in work that was under way (RN_CUDA_GRAPH=0 tells in which stage)"* ]]
+	[[ $stderr == *"uncorrectable ECC error"*"the last checkpoint is whole"* ]]
 	emulated rn-train model.json --device cuda -q --resume c.ck
+	RN_CUDA_GRAPH=0 RN_EMULATE_ERROR=700 RN_EMULATE_FAIL=7 fails_with 4 emulated rn-train model.json --device cuda -q
+	[[ $stderr == *"stage 'loss' (loss), forward of fit 'loss': after epoch 0: ce: "*"an illegal memory access"* ]]
+	RN_EMULATE_REFUSE=27 fails_with 4 emulated rn-train model.json --device cuda -q
+	[[ $stderr =~ stage\ .*:\ after\ epoch\ 1:\ .*invalid\ configuration\ argument ]]
+}
+
+@test "-v tells which kernels were made" {
+	points
+	XDG_CACHE_HOME=$PWD/cache emulated rn-train model.json --epochs 3 --device cuda -v 2>first.txt
+	grep "device 'cuda:0': [0-9]* kernels compiled" first.txt
+	XDG_CACHE_HOME=$PWD/cache emulated rn-train model.json --epochs 3 --device cuda -v 2>second.txt
+	grep "device 'cuda:0': [0-9]* kernels from the cache" second.txt
+	RN_CUDA_FUSE=0 emulated rn-train model.json --epochs 3 --device cuda -v 2>none.txt
+	! grep kernels none.txt
 }
 
 @test "no device: what is missing, exit 4; auto falls back and says so" {

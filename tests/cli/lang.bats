@@ -20,12 +20,14 @@ undecoded() {
 
 # gives CSV PROGRAM [OPTION]...: what its ?pred P writes.
 gives() {
-	local want=$1
+	local want=$1 bound=()
 	printf '%s\n' "$2" >q.relnn
 	shift 2
 	[ -e n.csv ] || graph
 	rm -f P.csv
-	run --separate-stderr rn-train q.relnn -q --source N=n.csv --source E=e.csv "$@"
+	! grep -qw N q.relnn || bound+=(--source N=n.csv)
+	! grep -qw E q.relnn || bound+=(--source E=e.csv)
+	run --separate-stderr rn-train q.relnn -q "${bound[@]}" "$@"
 	if [ "$status" != 0 ] || { [ "$(cat P.csv)" != "$want" ] && [ "$(undecoded P.csv)" != "$want" ]; }; then
 		printf 'of  %s\nexit status %s\nP.csv is  %s\ninstead of %s\nstderr: %s\n' "$(cat q.relnn)" \
 			"$status" "$(cat P.csv)" "$want" "$stderr"
@@ -229,7 +231,7 @@ R<1>(n) :- N(n, _), n % 2 == 1 .
 }
 
 @test "one name may be a column and an embedding" {
-	gives $'z,z\n1,11\n2,22\n3,33\n4,44' $'A(z; [z] * 10) :- N(z, _) .\nB(z; z) :- A(z; z) .\n?pred P(z; z + [z]) :- B(z; z), z > 0 .'
+	gives $'n,z\n1,11\n2,22\n3,33\n4,44' $'A(z; [z] * 10) :- N(z, _) .\nB(z; z) :- A(z; z) .\nC(z; z + [z]) :- B(z; z), z > 0 .\n?pred P(n; z) :- C(n; z) .'
 	gives $'w,z\n1,3\n2,6\n3,9\n4,12' \
 		$'A(z; [z]) :- N(z, _) .\nB(w; y + 2 * z) :- A(w; z), A(w; y) .\n?pred P(w; z) :- B(w; z) .'
 }
@@ -971,6 +973,33 @@ bits() {
 	rn-compile m.relnn --to sh >/dev/null
 }
 
+@test "rn-compile --to sh: a program that only answers queries" {
+	graph
+	cat >m.relnn <<-'EOF'
+		?source N = "n.csv" .
+		Big(n, l; [n] * 2) :- N(n, l), n > 1 .
+		?pred P(l, k: count(*); mean(z)) :- Big(n, l; z) .
+		?pred <to="q.jsonl", embedding=False> Q(n; z) :- Big(n, _; z) .
+		?pred <to="r.er"> R(n, l) :- Big(n, l) .
+		?pred <to="s.txt"> S(n, l) :- N(n, l) .
+	EOF
+	rn-train m.relnn
+	rn-compile m.relnn --to sh -o m.sh
+	mkdir want && mv P.csv q.jsonl r.er s.txt want
+	bash m.sh
+	for f in P.csv q.jsonl s.txt; do
+		diff "want/$f" "$f"
+	done
+	diff <(rn-cat want/r.er) <(rn-cat r.er)
+	[ "$(wc -l <P.csv) $(wc -l <q.jsonl)" = "4 3" ]
+	echo '?pred T(n; Linear(1, 1)([n])) :- N(n, _) .' >>m.relnn
+	fails_with 2 rn-compile m.relnn --to sh
+	[ "$stderr" = "rn-compile: a pipeline without a fit writes relations as they are, and this plan has parameters: write it as a spec or as a program" ]
+	sed -i 's/T(n; Linear.*:-/T(n, [z]) :-/; s/N(n, _) .$/Big(n, _; z) ./' m.relnn
+	fails_with 2 rn-compile m.relnn --to sh
+	[[ $stderr == *"this plan has decoded columns: write it"* ]]
+}
+
 @test "rn-compile: constants, sources and a limit from the command line" {
 	points
 	program
@@ -981,4 +1010,152 @@ bits() {
 	fails_with 2 rn-compile m.relnn --max-instances 3
 	[[ $stderr == *"the program expands to more than 3 instances (--max-instances)"* ]]
 	rn-compile - <m.relnn | diff - <(rn-compile m.relnn)
+}
+
+# ---- what the reference's grammar has ----------------------------------------------------------
+
+@test "numbers with a plus or a trailing point, empty < >, primitive embeddings, a byte order mark" {
+	gives $'n,z\n1,400\n2,800\n3,1200\n4,1600' \
+		$'\xef\xbb\xbfd = 2. .\n?pred P(n; [n] * +2 * d * 1.e2) :- N(n, _), n > 0. .'
+	gives $'n,z\n1,2\n2,4\n3,6\n4,8' 'K<> = x * 2 .
+		R<>(n; K<>([n])) :- N(n, _) .
+		def F<>():
+			O(n) :- N(n, _) .
+		enddef
+		?pred <> P(n; z) :- R<>(n; z), F<>()(n) .'
+	gives $'n,z\n1,1\n2,2\n3,3\n4,4' 'R(n; [n]) :- N(n, _) .
+		?pred P(n; sum(z)) :- R(n; z) | R(n; -0) | R(n; 0.0) | R(n; False) | R(n; 1) .'
+	[[ $stderr != *warning* ]] # -q
+	gives $'n\n2\n3' '?pred P(n) :- N(n, _), n <> 4, 1 < n < 4 .'
+	gives $'n,m\n1,2\n2,2' '?pred P(n, m) :- N(n, _), N(m, _), n <= m == 2 .'
+	gives $'n,z\n1,3\n2,6\n3,9\n4,12' 'H<i>(n; [n] * i) :- N(n, _) .
+		?pred P(n; sum(z)) :- Union(Set(H<i>(n; z) | 1 <= i <= 2)) .'
+}
+
+@test "relations called Join and Union, *f(z), functions in any case, an identical statement again" {
+	gives $'n\n1\n2\n3\n4' 'Join(n) :- N(n, _) .
+		Union(n) :- N(n, _) .
+		?pred P(n) :- Join(n), Union(n) .'
+	gives $'n,z0,z1\n1,0,1\n2,0,2\n3,0,3\n4,0,4' 'H<1>(n; -[n]) :- N(n, _) .
+		H<2>(n; [n]) :- N(n, _) .
+		?pred P(n; Concat(*ReLU(z))) :- Join(Set(H<i>(n; z) | 1 <= i, i <= 2)) .'
+	gives $'n,z\n1,1\n2,2\n3,3\n4,4' '?pred P(n; Sqrt(View(1)([n] * [n]))) :- N(n, _) .'
+	gives $'n,z\n1,3\n2,6\n3,9\n4,12' 'k = 3 .
+		T = x * k .
+		R(n; T([n])) :- N(n, _) .
+		k = 3 . # again
+		T = x  *  k .
+		R(n; T([n])) :- N(n, _) .
+		?pred P(n; z) :- R(n; z) .
+		?pred P(n; z) :- R(n; z) .'
+}
+
+@test "an unbound z2 is embedding number 2 of the body, with a warning" {
+	gives $'n,z\n1,3\n2,6\n3,9\n4,12' 'A(n; [n]) :- N(n, _) .
+		B(n; [n] * 2) :- N(n, _) .
+		?pred P(n; z1 + z2) :- A(n; z1), B(n; y) .'
+	run --separate-stderr rn-compile q.relnn --source N=n.csv -o p.json
+	[ "$status" = 0 ]
+	[[ $stderr == *"q.relnn:3:19: 'z2' is bound nowhere in the body: it is taken for embedding number 2 there, 'y'"* ]]
+}
+
+@test "a rule of a source's name is over the source" {
+	gives $'n\n1\n3' 'N(n) :- N(n, "x") .
+		?pred P(n) :- N(n) .'
+	gives $'n,m\n1,1\n2,4\n3,9\n4,16' 'N(n, m: n * n) :- N(n, _) .
+		Q(n, m) :- N(n, m) .
+		?pred P(n, m) :- Q(n, m) .'
+}
+
+@test "repeated parameters are more specific than others" {
+	gives $'n,z\n1,10\n2,20\n3,30\n4,40' 'F<a, b>(n; [n]) :- N(n, _) .
+		F<a, a>(n; [n] * 10) :- N(n, _) .
+		?pred P(n; z) :- F<2, 2>(n; z) .'
+	gives $'n,z\n1,5\n2,10\n3,15\n4,20' 'F<a, a>(n; [n] * 10) :- N(n, _) .
+		F<1, 1>(n; [n] * 5) :- N(n, _) .
+		?pred P(n; z) :- F<1, 1>(n; z) .'
+	gives $'n,z\n1,1\n2,2\n3,3\n4,4' 'F<a, b>(n; [n]) :- N(n, _) .
+		F<a, a>(n; [n] * 10) :- N(n, _) .
+		?pred P(n; z) :- F<2, "2">(n; z) .'
+}
+
+@test "a loss with attributes, or with several features a row, is the mean of them" {
+	graph
+	printf '%s\n' 'Out(n; Linear(1, 4)([n])) :- N(n, _) .' '?fit <epochs=3> L(; z * z) :- Out(n; z) .' >m.relnn
+	want=$(rn-train m.relnn --source N=n.csv --json -q | member bits)
+	for loss in 'L(; rowmean(z * z)) :- Out(n; z)' 'L(n; z * z) :- Out(n; z)' 'L(; view(2, 2)(z * z)) :- Out(n; z)'; do
+		printf '%s\n' 'Out(n; Linear(1, 4)([n])) :- N(n, _) .' "?fit <epochs=3> $loss ." >m.relnn
+		[ "$(rn-train m.relnn --source N=n.csv --json -q | member bits)" = "$want" ]
+	done
+}
+
+@test "Embedding of a column of strings is a vector for each of its values" {
+	graph
+	printf '%s\n' 'Out(n; Linear(4, 1)([Embedding(3, 4)(l)])) :- N(n, l) .' \
+		'?fit <epochs=3> L(; MSELoss()(z, [n])) :- Out(n; z), N(n, _) .' >m.relnn
+	rn-train m.relnn --source N=n.csv -q -o m.rnm
+	rn-compile m.relnn --source N=n.csv | grep -q 'category(label, 4, init=normal)'
+}
+
+@test "programs that run nothing are compiled, and not trained" {
+	graph
+	printf 'R(n; [n]) :- N(n, _) .\n' >m.relnn
+	rn-compile m.relnn --source N=n.csv | grep -q '"name": "R"'
+	rn-explain m.relnn --source N=n.csv | grep -q R
+	fails_with 2 rn-train m.relnn --source N=n.csv
+	[[ $stderr == "rn-train: m.relnn:1:1: the program runs nothing: it has no ?fit, ?val, ?eval or ?pred"* ]]
+}
+
+@test "what no run reaches is checked, and hangs on no data" {
+	graph
+	cat >m.relnn <<-'END'
+		?source Gone = "gone.csv" .
+		?source Unbound .
+		A(x; [y]) :- Gone(x, y) .
+		B(x) :- A(x; z), Unbound(x, _, _, _) .
+		C<r>(x; z) :- r(x; z), Gone(x, _) .
+		D(x; sum(z)) :- Union(Set(C<r>(x; z) | Gone(r))) .
+		E(x) :- Unbound(x), D(x; z) .
+		?pred P(n) :- N(n, _) .
+	END
+	rn-compile m.relnn --source N=n.csv -o p.json
+	[ "$(grep -c '"op"' p.json)" = 1 ]
+}
+
+@test "--max-instances: rn-compile, rn-train and rn-explain have it" {
+	graph
+	printf '%s\n' 'F<i>(n; [n] * i) :- N(n, _) .' '?pred P(n; sum(z)) :- Union(Set(F<i>(n; z) | 1 <= i, i <= 50)) .' >m.relnn
+	for p in rn-compile rn-train rn-explain; do
+		fails_with 2 "$p" m.relnn --source N=n.csv --max-instances 20
+		[[ $stderr == *"more than 20 elements (--max-instances)"* ]]
+		"$p" m.relnn --source N=n.csv --max-instances 200 >/dev/null
+		fails_with 2 "$p" m.relnn --source N=n.csv --max-instances 0
+	done
+}
+
+@test "--source of a name that the program does not have, or that a rule has" {
+	graph
+	printf '%s\n' '?source Edge = "e.csv" .' 'R(n) :- N(n, _) .' '?pred P(n) :- R(n), Edge(n, _) .' >m.relnn
+	fails_with 2 rn-compile m.relnn --source N=n.csv --source Egde=e.csv
+	[ "$stderr" = "rn-compile: --source Egde: nothing in m.relnn is called 'Egde'; did you mean 'Edge'?" ]
+	fails_with 2 rn-compile m.relnn --source N=n.csv --source R=e.csv
+	[ "$stderr" = "rn-compile: --source R: 'R' is a rule of m.relnn, and no source" ]
+	# What rows of a guard may name, and a function's parameter, is warned of.
+	printf 'r\nA\n' >meta.csv
+	printf '%s\n' 'A(n) :- N(n, _) .' 'T<r>(n; [n]) :- r(n) .' 'def F(In):' '	O(n; z) :- In(n; z) .' 'enddef' \
+		'S(n; sum(z)) :- Union(Set(T<r>(n; z) | Meta(r))) .' '?pred P(n; z) :- F(S)(n; z) .' >m.relnn
+	for name in Other In; do
+		run --separate-stderr rn-compile m.relnn --source N=n.csv --source Meta=meta.csv --source "$name=e.csv" -o p.json
+		[ "$status" = 0 ]
+		[[ $stderr == "rn-compile: warning: --source $name: "* ]]
+	done
+}
+
+@test "the NULLs of a column are told of once, however many runs embed it" {
+	printf 'n,a\n1,\n2,3\n3,\n' >a.csv
+	printf '%s\n' 'Out(n; Linear(1, 1)([a])) :- A(n, a) .' \
+		'?fit <epochs=2> L(; MSELoss()(z, [n])) :- Out(n; z), A(n, _) .' '?pred P(n; z) :- Out(n; z) .' >m.relnn
+	run --separate-stderr rn-train m.relnn --source A=a.csv -o m.rnm
+	[ "$status" = 0 ]
+	[ "$(grep -c "column 'a': 2 of 3 values are NULL, taken as 0" <<<"$stderr")" = 1 ]
 }

@@ -58,6 +58,10 @@ check() {
 	check types.txt 41
 }
 
+@test "runs: metrics, predictions and losses against what they are of" {
+	check runs.txt 27
+}
+
 @test "several errors in one run, in the order of the program" {
 	check several.txt 3
 }
@@ -118,6 +122,42 @@ says_of() {
 	printf '%s\n' "W<0>($(names 2700 ': n')) :- N(n, _) ." "W<i>($(names 2700)) :- W<i - 1>($(names 2700)) ." \
 		'?pred P(n) :- W<190>(n) .' >p.relnn
 	limited "the program's expressions expand to more than 2000000 terms"
+}
+
+@test "limits: what doubles and doubles, and many definitions of one name" {
+	printf 'n,label\n1,x\n2,y\n' >N.csv
+	quickly() {
+		run --separate-stderr timeout 20 rn-compile p.relnn --source N=N.csv -o p.json
+		[ "$status" = "$1" ]
+		[[ $stderr == *"$2"* ]] || { echo "${stderr:0:500}"; return 1; }
+	}
+	{
+		echo 'T0 = x .'
+		for ((i = 1; i < 19; i++)); do echo "T$i = T$((i - 1))(T$((i - 1))(x)) ."; done
+		for ((i = 0; i < 1200; i++)); do echo "?pred P$i(n; T18([n])) :- N(n, _) ."; done
+	} >p.relnn
+	quickly 2 'the program takes more than 4000000 steps to expand'
+	[ "$(grep -c 'steps to expand' <<<"$stderr")" = 1 ]
+	# The same constant is evaluated once.
+	{
+		for ((i = 1; i < 41; i++)); do echo "F$i<i> = F$((i - 1))<F$((i - 1))<i>> ."; done
+		echo 'F0<i> = i . ?pred P(n, c: F40<7>) :- N(n, _) .'
+	} >p.relnn
+	quickly 0 ''
+	grep -q '"c": 7' p.json
+	# 256 definitions, no two of which have their literals in the same places.
+	{
+		for ((m = 0; m < 256; m++)); do
+			a=
+			for ((k = 0; k < 8; k++)); do if ((m >> k & 1)); then a+=,1; else a+=,a$k; fi; done
+			echo "F<${a#,}>(n; [n] * $m) :- N(n, _) ."
+		done
+		for ((k = 0; k < 20; k++)); do
+			echo "?pred P$k(n; sum(z)) :- Union(Set(F<1, 1, 1, 1, 1, 1, 1, i>(n; z) | 1 <= i, i <= 1000)) ."
+		done
+	} >p.relnn
+	quickly 0 ''
+	grep -q '"F<1,1,1,1,1,1,1,9>".*\[n\] \* 127' p.json
 }
 
 @test "what is no text: bytes that are no UTF-8, control characters" {

@@ -166,6 +166,133 @@ FIT=(--epochs 20 --lr 0.05 --schedule cosine --warmup 3 --clip 0.5)
 	[[ $stderr == *"column 'prediction' is one number, and the embedding has 3"* ]]
 }
 
+# losses LOG: of each epoch
+losses() {
+	grep -o '"loss":[^,}]*' "$1" | cut -d: -f 2
+}
+
+# line RUN...: a program that fits a line, with further statements.
+line() {
+	pairs >p.csv
+	printf '%s\n' '?source A = "p.csv" <key="id"> .' 'H(id, y; Linear(1, 1)([a])) :- A(id, a: a, y: y) .' "$@" >l.relnn
+}
+
+@test "a spec whose val run has no fit is refused, and its eval run" {
+	for run in '{"val": {"in": "p", "metric": "mae", "target": "id"}}' \
+		'{"eval": {"name": "e", "in": "p", "metric": "mae", "target": "id"}}'; do
+		pairs >p.csv
+		printf '{"rn": 1, "sources": {"p": {"from": "p.csv", "emb": "a"}}, "run": [%s, %s]}' "$run" \
+			'{"pred": {"name": "q", "in": "p"}}' >s.json
+		fails_with 2 rn-train s.json
+		[[ $stderr == "rn-train: "*" of 'p': there is nothing to train: the plan has no fit run" ]]
+		[ ! -e q.csv ]
+	done
+}
+
+@test "r2 is what scikit-learn defines" {
+	line '?fit <epochs=40, lr=0.05> L(; MSELoss()(z, [y])) :- H(id, y; z) .' \
+		'?eval <name="all", metric="r2", target="y"> E(id, y; z) :- H(id, y; z) .' \
+		'?eval <name="one", metric="r2", target="y"> F(id, y; z) :- H(id, y; z), y == 1 .' \
+		'?pred P(id, y; z) :- H(id, y; z) .'
+	rn-train l.relnn --json >out 2>err
+	awk -F, -v r="$(member all <out)" 'NR > 1 { y[NR] = $2; p[NR] = $NF; m += $2 / 5 }
+		END { for (i in y) { a += (y[i] - p[i]) ^ 2; t += (y[i] - m) ^ 2 }
+			d = 1 - a / t - r; exit !(NR == 6 && d < 1e-5 && d > -1e-5) }' P.csv
+	grep -q '"one": null' out
+	[[ $(<err) == *"r2 is not defined: all labels are equal"* ]]
+}
+
+@test "a fit of a sum, of the largest and of the mean" {
+	for agg in '' mean sum max; do
+		line "?fit <epochs=5, lr=0.1, optimizer=\"sgd\"> L(; $agg(MSELoss()(z, [y]))) :- H(id, y; z) ."
+		rn-train l.relnn --log "log$agg" -q --weights-out "w$agg" >/dev/null
+	done
+	cmp w/H.weight.npy wmean/H.weight.npy
+	# The first loss of a sum is five times the mean; so a fifth of the learning rate does the same.
+	awk -v s="$(losses logsum | head -n 1)" -v m="$(losses logmean | head -n 1)" \
+		'BEGIN { d = s / m - 5; exit !(d < 1e-5 && d > -1e-5) }'
+	line '?fit <epochs=5, lr=0.02, optimizer="sgd"> L(; sum(MSELoss()(z, [y]))) :- H(id, y; z) .'
+	rn-train l.relnn --log fifth -q >/dev/null
+	awk -v s="$(losses fifth | tail -n 1)" -v m="$(losses logmean | tail -n 1)" \
+		'BEGIN { d = s / m - 5; exit !(d < 1e-4 && d > -1e-4) }'
+	awk -v s="$(losses logmax | head -n 1)" -v m="$(losses logmean | head -n 1)" 'BEGIN { exit !(s > m && s < 5 * m) }'
+}
+
+@test "?fit (Loss): a rule, an earlier fit's loss; the rule is a relation all the same" {
+	line '?fit <epochs=9, lr=0.1> Loss(; MSELoss()(z, [y])) :- H(id, y; z) .'
+	want=$(rn-train l.relnn --json -q | member bits)
+	line 'Loss(; MSELoss()(z, [y])) :- H(id, y; z) .' '?pred Before(; z) :- Loss(; z) .' \
+		'?fit <epochs=9, lr=0.1> (Loss) .' '?pred After(; z) :- Loss(; z) .'
+	[ "$(rn-train l.relnn --json -q | member bits)" = "$want" ]
+	awk -v a="$(tail -n 1 After.csv)" -v b="$(tail -n 1 Before.csv)" 'BEGIN { exit !(a < b && a > 0) }'
+	[ "$(head -n 1 After.csv)" = z ] # a figure over all rows is no row's prediction
+	line '?fit <epochs=9, lr=0.1> Loss(; MSELoss()(z, [y])) :- H(id, y; z) .' '?fit <epochs=9, lr=0.1> (Loss) .'
+	two=$(rn-train l.relnn --json -q | member bits)
+	line 'Loss(; MSELoss()(z, [y])) :- H(id, y; z) .' '?fit <epochs=9, lr=0.1> (Loss) .' '?fit <epochs=9, lr=0.1> (Loss) .'
+	[ "$(rn-train l.relnn --json -q | member bits)" = "$two" ]
+	[ "$two" != "$want" ]
+	# And in the other spellings.
+	rn-compile l.relnn -o l.json
+	[ "$(rn-train l.json --json -q | member bits)" = "$two" ]
+}
+
+@test "without a fit a prediction has initial values, or those of --weights-in, and says so" {
+	line '?pred P(id; z) :- H(id, y; z) .'
+	rn-train l.relnn 2>err
+	[[ $(<err) == "rn-train: warning: nothing trains 'H.weight' and the other parameters: predictions are made with initial values"* ]]
+	mv P.csv first.csv
+	line '?pred P(id; z) :- H(id, y; z) .' '?fit <epochs=2> L(; MSELoss()(z, [y])) :- H(id, y; z) .'
+	rn-train l.relnn -q --weights-out w >/dev/null
+	cmp <(cut -d, -f 1,3 P.csv) first.csv
+	line '?pred P(id; z) :- H(id, y; z) .'
+	rn-train l.relnn --weights-in w 2>err
+	[ ! -s err ]
+	! cmp -s P.csv first.csv
+	# They are a model, too.
+	rn-train l.relnn --weights-in w -o m.rnm --weights-out v
+	cmp w/H.weight.npy v/H.weight.npy
+	rn-predict m.rnm -o again.csv
+	diff again.csv P.csv
+	# Where there is a fit, what it leaves out is an error before it begins.
+	line '?fit <epochs=2> L(; MSELoss()(z, [y])) :- H(id, y; z) .' 'G(id; Linear(1, 1, name="G")([a])) :- A(id, a: a) .' \
+		'?pred Q(id) :- A(id) .' '?pred P(id; z) :- G(id; z) .'
+	rm -f Q.csv
+	fails_with 2 rn-train l.relnn --log log
+	[[ $stderr == *"pred 'P': "*"parameter 'G.weight' was never trained"* ]]
+	[ ! -e Q.csv ]
+	! grep -q epoch log
+}
+
+@test "a prediction on standard output is alone there" {
+	line '?fit <epochs=2> L(; MSELoss()(z, [y])) :- H(id, y; z) .' '?pred <to="-"> P(id; z) :- H(id, y; z) .'
+	rn-train l.relnn --output-dir o >got
+	[ "$(head -n 1 got) $(wc -l <got)" = "id,prediction,z 6" ]
+	[ ! -e o/- ]
+	fails_with 2 rn-train l.relnn --json
+	says 'rn-train: a prediction to "-" and --json both write to standard output'
+	fails_with 2 rn-train l.relnn -o -
+	[[ $stderr == *'both write to standard output'* || $stderr == *terminal* ]]
+}
+
+@test "?pred P(x; ArgMax()(z)): the class's number, and beside it what it is called" {
+	pairs | awk -F, -v OFS=, 'NR > 1 { $4 = substr("neo", $4 + 1, 1) } 1' >q.csv
+	for y in p q; do
+		pairs >p.csv
+		cat >a.relnn <<-EOF
+			?source A = "$y.csv" <key="id"> .
+			H(id, y; Linear(2, 3)([a, b])) :- A(id, a: a, b: b, y: y) .
+			?fit <epochs=60, lr=0.1> L(; CrossEntropyLoss()(z, [y])) :- H(id, y; z) .
+			?pred P(id; ArgMax()(z)) :- H(id, y; z) .
+			?pred Q(id, [ArgMax(z)]) :- H(id, y; z) .
+		EOF
+		rn-train a.relnn -q >/dev/null
+		cut -d, -f 1,2 P.csv >"$y.got"
+		cmp <(tail -n +2 "$y.got") <(tail -n +2 Q.csv)
+	done
+	[ "$(head -n 1 p.got) $(head -n 1 q.got)" = "id,z id,prediction" ] # 0, 1, 2 are called so
+	[ "$(cut -d, -f 2 q.got | sort -u | paste -sd ' ')" = "e n o prediction" ]
+}
+
 @test "rn-negative: pairs that are not known, whatever the spelling" {
 	seq 0 9 | sed '1i v' >nodes.csv
 	{ echo u,v; for u in 1 2 3; do for v in 0 1 2 3; do echo "$u,$v"; done; done; } >edges.csv

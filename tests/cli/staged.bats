@@ -276,6 +276,13 @@ example_is_same() {
 	[ "$(grep -o '{"fit":"loss","stage":"[a-z]*","pid":[0-9]*,"steps":40,"seconds_start":[0-9.]*,"seconds":[0-9.]*,"seconds_busy":[0-9.]*,"seconds_hand_over":[0-9.]*,"rows_per_second":[0-9.]*,"bytes_in":[0-9]*,"bytes_out":[0-9]*,"peak_bytes":[0-9]*,"data":"shared memory","at_once":[0-9]*}' <<<"$stderr" | wc -l)" = 4 ]
 	run -0 --separate-stderr rn-train model.json --placement staged --stats
 	[ "${#stderr_lines[@]}" = 5 ]
+	# The clock runs from the first pass on; 960 bytes for each of 20 steps and 2 validations.
+	run -0 --separate-stderr rn-train model.json --placement staged --epochs 20 --val-every 10 --stats=json
+	grep -q '"stage":"h",[^}]*"bytes_in":19200,"bytes_out":21120,' <<<"$stderr"
+	run -0 --separate-stderr rn-train model.json --placement staged --epochs 1 --stats=json
+	sed -n 's/.*"seconds_start":\([0-9.]*\),"seconds":\([0-9.]*\),.*/\1 \2/p' <<<"$stderr" |
+		awk '{ n++ } !($2 > 0 && $2 < $1) { bad = 1 } END { exit bad || !n }'
+	run -0 --separate-stderr rn-train model.json --placement staged --stats
 	[[ ${stderr_lines[1]} == "rn-train: stage 'h' of 'loss': 40 steps, "*" s busy of "*" bytes in, "*" out, peak memory "*" bytes" ]]
 }
 
@@ -360,6 +367,61 @@ ended() {
 	says "rn-train: --stage-timeout must not be below 0"
 }
 
+@test "a stage that is killed is noticed where SIGCHLD is ignored, too" {
+	# shellcheck disable=SC2317 # slow calls it
+	rn-train() { exec perl -e '$SIG{CHLD} = "IGNORE"; exec @ARGV' "$RN_BIN/rn-train" "$@"; }
+	slow --stage-timeout 8
+	for pid in "$child" "${stages[0]}"; do
+		(((0x$(sed -n 's/^SigIgn:[[:space:]]*//p' "/proc/$pid/status") & 0x10000) == 0))
+	done
+	kill -9 "${stages[1]}"
+	ended 1
+	grep -q "^rn-train: stage 'drop' (map, process ${stages[1]}) was killed by signal 9 (Killed)" err
+}
+
+@test "a stopped stage does not hold back a signal that ends the training" {
+	slow --checkpoint c.rnm
+	kill -STOP "${stages[2]}"
+	kill -TERM $child
+	ended 1
+	grep -q "^rn-train: stage 'out' (linear, process ${stages[2]}) has been stopped for 2 s.* (the training is to end)$" err
+	[ ! -e c.rnm ]
+	# A second signal ends it at once.
+	slow --checkpoint c.rnm
+	kill -STOP "${stages[2]}"
+	kill -TERM $child
+	sleep 0.1
+	kill -TERM $child
+	ended 143
+	# With another try there is a checkpoint.
+	slow --checkpoint c.rnm --retry 1
+	kill -STOP "${stages[2]}"
+	kill -TERM $child
+	ended 143
+	grep -q 'has been stopped for 2 s.*; trying again after epoch 0 (1 of 1)$' err
+	[ -s c.rnm ]
+}
+
+@test "what is about processes wants --placement staged; --stage wants its link" {
+	points
+	for o in stages=2 retry=1 stage-timeout=5; do
+		fails_with 2 rn-train model.json "--$o"
+		says "rn-train: --${o%=*} wants --placement staged"
+	done
+	for fd in 0 7 99999999999; do
+		fails_with 2 rn-train --stage $fd </dev/null 7>&-
+		says "rn-train: --stage is for processes of --placement staged, which start with a socket there: descriptor $fd is none"
+	done
+}
+
+@test "a limit on the size of files is one on shared memory" {
+	points
+	# shellcheck disable=SC2016
+	fails_with 4 bash -c 'ulimit -f 12; rn-train model.json --set hidden=64 --placement staged'
+	grep -q "^rn-train: cannot make [0-9]* bytes of memory that stages share: files may have 12288 bytes (ulimit -f); raise that limit, or train with --placement fused$" <<<"$stderr"
+	bash -c 'ulimit -f 12; rn-train model.json --set hidden=64 -q'
+}
+
 @test "a stage without memory: exit 4" {
 	[ "${RN_VARIANT:-release}" = release ] || skip "the sanitizers take memory of their own"
 	points
@@ -408,6 +470,23 @@ ended() {
 	member bits <result >other/bits
 	sed -i 's/,"ms":[^}]*//' other/log
 	diff -r whole other
+	# What takes several at once is one loss, also where one of them is only found to be stopped later.
+	slow --retry 1 --stage-timeout 1
+	kill -9 "${stages[@]}"
+	until grep -q 'trying again after epoch 0 (1 of 1)$' err; do sleep 0.02; done
+	for pid in "${stages[@]}"; do until [ ! -e "/proc/$pid" ]; do sleep 0.02; done; done
+	find_stages
+	kill -9 "${stages[1]}"
+	ended 1
+	slow --retry 1 --stage-timeout 1
+	before=("${stages[@]}")
+	kill -9 "${stages[0]}"
+	kill -STOP "${stages[3]}"
+	until grep -q "process ${stages[3]}) has been stopped for 1 s.*; it is started again, too$" err; do sleep 0.02; done
+	until [ ! -e "/proc/${before[3]}" ]; do sleep 0.02; done
+	find_stages
+	kill -9 "${stages[1]}"
+	ended 1
 	# Without a checkpoint it begins again.
 	slow --retry 1
 	kill -9 "${stages[1]}"

@@ -60,4 +60,17 @@ uint32_t build_special(struct gen *g, enum rn_ew fn);
 /* A small network with dropout: many instructions, whose results depend on the epoch. */
 uint32_t build_network(struct gen *g);
 
+/* An optimizer whose epochs are run in windows (windows.c); up: until it diverges. */
+struct window_case {
+	const char *name;
+	enum rn_prim op;
+	uint32_t flags;
+	bool up;
+	double f[8];
+};
+/* NULL, or what is wrong. */
+const char *window_check(struct rn_backend *b, const struct window_case *c);
+/* --math on the device (math.c); the same. */
+const char *math_check(struct rn_backend *cpu, struct rn_backend *cuda);
+
 #endif

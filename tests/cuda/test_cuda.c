@@ -469,6 +469,34 @@ static void test_steps(uint64_t seed)
 	}
 }
 
+/* ---- windows, math --------------------------------------------------------------------------------------- */
+
+static void test_windows(void)
+{
+	static const struct window_case cases[] = {
+		{ "adam", RN_P_ADAM, 0, false, { 0.01, 0.9, 0.999, 1e-8, 0.01 } },
+		{ "adamw", RN_P_ADAM, RN_F_DECOUPLED, false, { 0.02, 0.8, 0.99, 1e-6, 0.1 } },
+		{ "sgd with momentum", RN_P_SGD, 0, false, { 0.1, 0.9, 0.001 } },
+		{ "adam that diverges", RN_P_ADAM, 0, true, { 25, 0.9, 0.999, 1e-8, 0 } },
+		{ "sgd that diverges", RN_P_SGD, 0, true, { 0.12, 0.5, 0 } },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *wrong = window_check(cuda, &cases[i]);
+
+		snprintf(why, sizeof why, "%s", wrong ? wrong : "");
+		said(!wrong, "windows of epochs", cases[i].name);
+	}
+}
+
+static void test_math(void)
+{
+	const char *wrong = math_check(cpu, cuda);
+
+	snprintf(why, sizeof why, "%s", wrong ? wrong : "");
+	said(!wrong, "math", "tf32 and bf16 round wide products, f32 none");
+}
+
 /* ---- memory --------------------------------------------------------------------------------------------- */
 
 /* Buffers of all sizes come and go; what was copied in comes out. */
@@ -541,6 +569,8 @@ static void test_all(uint64_t seed, unsigned trials)
 	test_functions(seed);
 	test_steps(seed);
 	test_lists(seed);
+	test_windows();
+	test_math();
 	T_CALL(cuda->sync(cuda, &e), &e);
 }
 

@@ -90,6 +90,7 @@ static const char spec[] =
 
 struct session {
 	bool staged, resume;
+	bool deaf; /* it ignores SIGCHLD */
 	uint32_t stages, threads, retries;
 	const char *exe; /* NULL: this program */
 };
@@ -171,6 +172,8 @@ static pid_t start(const struct session *s, int *result)
 	if (pid < 0)
 		exit(1);
 	if (!pid) {
+		if (s->deaf)
+			(void)signal(SIGCHLD, SIG_IGN);
 		rc = train(s, text, sizeof text);
 		(void)!write(pair[1], text, strlen(text));
 		_exit(rc ? 1 : 0);
@@ -392,6 +395,106 @@ static void test_trials(void)
 	T_OK(only || (kinds[0] && kinds[1] && kinds[2]), "of each kind there were some");
 }
 
+/* A session whose stages are hit by one event once it has a checkpoint: all of them are killed, or
+ * one is, and another one is stopped.  marker: a file to make before, or NULL.  False: it was over
+ * before. */
+static bool hit_several(const struct session *s, bool stop, const char *marker, char *text,
+			size_t size, int *status)
+{
+	double limit = now() + HANG_S;
+	siginfo_t over = { 0 };
+	pid_t stages[64], pid;
+	unsigned n = 0;
+	int result;
+
+	unlink(in_dir("c.rnm"));
+	pid = start(s, &result);
+	while (access(in_dir("c.rnm"), F_OK) && now() < limit && !over.si_pid) {
+		wait_s(0.0005);
+		(void)waitid(P_PID, (id_t)pid, &over, WEXITED | WNOHANG | WNOWAIT);
+	}
+	n = stages_of(pid, stages, 64);
+	if (marker)
+		fclose(fopen(marker, "w"));
+	if (stop && n > 1)
+		kill(stages[n - 1], SIGSTOP);
+	for (unsigned i = 0; i < (stop && n ? 1 : n); i++)
+		kill(stages[i], SIGKILL);
+	if (!ends(pid, now() + HANG_S, status)) {
+		kill(pid, SIGKILL);
+		waitpid(pid, status, 0);
+	}
+	heard(result, text, size);
+	(void)orphans(now() + 5);
+	return n > 1;
+}
+
+/* One event is one loss, whatever it hits. */
+static void test_several(void)
+{
+	struct session s = { .staged = true, .threads = 1, .retries = 1 };
+
+	for (int stop = 0; stop < 2; stop++) {
+		unsigned hits = 0, bad = 0;
+		char text[600];
+		int status;
+
+		for (int i = 0; i < 20 && hits < 4; i++) {
+			bool hit = hit_several(&s, stop, NULL, text, sizeof text, &status);
+
+			hits += hit;
+			if (strcmp(text, whole))
+				bad += (unsigned)wrong((uint32_t)i, "not the bits", text);
+		}
+		T_OK(hits && !bad, "one retry survives %u times that %s", hits,
+		     stop ? "one stage is killed and another one stopped" : "all stages are killed");
+	}
+}
+
+/* All are killed, and those that are started again end at once: that is another loss. */
+static void test_no_second_start(void)
+{
+	struct session s = { .staged = true, .threads = 1, .retries = 1 };
+	FILE *f;
+	char text[600], self[256] = "", once[128], marker[128];
+	bool hit = false;
+	double begin;
+	int status;
+
+	(void)!readlink("/proc/self/exe", self, sizeof self - 1);
+	snprintf(once, sizeof once, "%s/once", dir);
+	snprintf(marker, sizeof marker, "%s/marker", dir);
+	f = fopen(once, "w");
+	fprintf(f, "#!/bin/sh\n[ -e %s ] && exit 3\nexec %s \"$@\"\n", marker, self);
+	fclose(f);
+	chmod(once, 0700);
+	s.exe = once;
+	begin = now();
+	for (int i = 0; i < 20 && !hit; i++) {
+		unlink(marker);
+		hit = hit_several(&s, false, marker, text, sizeof text, &status) &&
+		      strcmp(text, whole);
+	}
+	T_OK(hit && strstr(text, ") ended with exit code 3 during the start") && now() - begin < HANG_S,
+	     "one that cannot be started again is lost: %s", text);
+	unlink(marker);
+	unlink(once);
+}
+
+/* Who ignores SIGCHLD has no status of its children. */
+static void test_deaf(void)
+{
+	struct session s = { .staged = true, .threads = 1, .deaf = true };
+	bool hit = false;
+	char text[600];
+	int status;
+
+	for (int i = 0; i < 20 && !hit; i++)
+		hit = hit_several(&s, false, NULL, text, sizeof text, &status) && strcmp(text, whole);
+	T_OK(hit && !strncmp(text, "stage '", 7) && strstr(text, ") has ended"),
+	     "with SIGCHLD ignored, too: %s", text);
+}
+
 /* What a stage wrote to its standard error is told, line by line, and how often it was tried. */
 static void test_words(void)
 {
@@ -451,6 +554,9 @@ int main(int argc, char **argv)
 	T_OK(!*warnings, "and nothing to complain of: %s", warnings);
 	printf("# a staged session takes %.3f s\n", length);
 	test_words();
+	test_several();
+	test_no_second_start();
+	test_deaf();
 	test_trials();
 	snprintf(text, sizeof text, "rm -rf %s", dir);
 	if (system(text))

@@ -182,7 +182,15 @@ static void test_growth(void)
 	for (int i = 1; i < 100; i++)
 		rn_str_addf(&s, "k%d = k%d + k%d .\n", i, i - 1, i - 1);
 	rn_str_add(&s, "?pred P(n; [n] * k99) :- N(n, _) .");
-	outcome("constants that double", &s, "expand to more than 2000000 terms");
+	outcome("constants that double", &s, NULL);
+	rn_str_add(&s, "F<0, i> = i . F<d, i> = F<d - 1, 2 * i> + F<d - 1, 2 * i + 1> . "
+		       "?pred P(n; [n] * F<99, 1>) :- N(n, _) .");
+	outcome("other constants that double", &s, "more than 4000000 steps to expand");
+	rn_str_add(&s, "T0 = x .\n");
+	for (int i = 1; i < 100; i++)
+		rn_str_addf(&s, "T%d = T%d(T%d(x)) .\n", i, i - 1, i - 1);
+	rn_str_add(&s, "?pred P(n; T99([n])) :- N(n, _) .");
+	outcome("transforms of transforms", &s, "more than 4000000 steps to expand");
 	rn_str_add(&s, "def F(A, B): D(n) :- A(n), B(n) . C(n) :- F(D, D)(n) . enddef ?pred P(n) :- F(N, N)(n) .");
 	outcome("names of calls that double", &s, "more than 200 templates rest on each other");
 	rn_str_add(&s, "H<0>(n; [n]) :- N(n, _) . H<1>(n; [n]) :- N(n, _) . "
@@ -242,7 +250,7 @@ static const char *const programs[] = {
 	"C(n, c: count(*); mean(z)) :- S(n, _), F<2>(B)(n; z), ?U(_, n; y), !E(n, n, _), n < 4 .\n"
 	"?fit <epochs=3, lr=0.1> L(; MSELoss()(rowsum(z), [n])) :- C(n, _; z) .\n"
 	"?eval <metric=\"mae\", target=\"n\"> V(n; rowsum(z)) :- C(n, _; z) .\n"
-	"?pred P(n, [z]) :- C(n, _; z) .",
+	"?pred P(n, [rowsum(z)]) :- C(n, _; z) .",
 	"h = 8 . T(i, l; [HashBucket(2 * h, dim=2, name=\"T\")(l), i, index(i, h + 1)]) :- N(i, l) .\n"
 	"?fit <epochs=3> L(; MSELoss()(rowsum(z), [u])) :- T(i, l; z), D(i, u) .\n"
 	"D(i, u: hash(i, l, h)) :- N(i, l) .",

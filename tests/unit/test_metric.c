@@ -126,11 +126,25 @@ static void test_values(void)
 	static const double y[] = { 1, 2, -3.5, 4 };
 	static const float p[] = { 1.5f, 2, -3, 6 };
 	struct rn_task task = { RN_LOSS_MSE, NULL };
-	struct rn_column *c = reals(y, 4);
+	static const double tenth[] = { .1, .1, .1 };
+	struct rn_column *c = reals(y, 4), *same = reals(tenth, 3);
 
 	T_OK(near(metric("mae", &task, p, 4, 1, c), 0.75), "mae");
 	T_OK(near(metric("rmse", &task, p, 4, 1, c), 1.0606601717798212), "rmse");
 	T_OK(near(metric("loss", &task, p, 4, 1, NULL), 1.625), "loss is a mean");
+	/* The mean is 0.875: 1 - (0.25 + 0 + 0.25 + 4) / (1/64 + 81/64 + 1225/64 + 625/64) */
+	T_OK(near(metric("r2", &task, p, 4, 1, c), 1 - 4.5 / 30.1875), "r2");
+	T_CALL(rn_column_need_null(c, &err), &err);
+	c->null[3] = 1;
+	c->nulls = 1; /* the mean is -1/6: 49/36 + 169/36 + 400/36 */
+	T_OK(near(metric("r2", &task, p, 4, 1, c), 1 - 0.5 / (618.0 / 36)), "r2 without a NULL label");
+	c->null[2] = c->null[1] = 1;
+	c->nulls = 3;
+	T_OK(isnan(metric("r2", &task, p, 4, 1, c)) && !strcmp(why, "there is one row with a label"),
+	     "r2 of one row");
+	T_OK(isnan(metric("r2", &task, p, 3, 1, same)) && !strcmp(why, "all labels are equal"),
+	     "r2 of labels whose mean is not exactly theirs");
+	rn_column_unref(same);
 	rn_column_unref(c);
 }
 
@@ -194,7 +208,7 @@ static void test_undefined(void)
 	     "NaN has no rank");
 	T_OK(isnan(metric("accuracy", &bce, s, 0, 1, none)) && why, "accuracy of no rows");
 	T_OK(isnan(metric("rmse", &mse, s, 0, 1, none)) && why, "rmse of no rows");
-	T_OK(metric("accuracy", &mse, s, 3, 1, c1) == -1 && strstr(err.msg, "take mae or rmse"),
+	T_OK(metric("accuracy", &mse, s, 3, 1, c1) == -1 && strstr(err.msg, "take mae, rmse or r2"),
 	     "no classes in a regression");
 	T_OK(metric("roc_auc", &ce, s, 1, 3, none) == -1 && strstr(err.msg, "defined for two classes"),
 	     "roc_auc of three classes is refused");

@@ -156,12 +156,11 @@ static const struct {
 	  "m.json: /run/0/fit/weight-decay: given twice, with - and with _" },
 	{ RUN("{\"fit\": {\"loss\": \"l\", \"decay\": {\"h1*\": \"much\"}}}"),
 	  "m.json: /run/0/fit: decay of 'h1*' must be a number not below 0, not 'much'" },
-	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"acc\", \"target\": \"y\"}}"),
-	  "m.json: /run/0/val: there is no metric 'acc': there are accuracy, f1 (f1_macro), f1_micro, "
-	  "f1_binary, roc_auc, average_precision, hits@K, mrr, map@K, mae and rmse" },
+	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"acuracy\", \"target\": \"y\"}}"),
+	  "m.json: /run/0/val: there is no metric 'acuracy'; did you mean 'accuracy'?" },
 	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"hits@0\", \"target\": \"y\"}}"),
 	  "m.json: /run/0/val: there is no metric 'hits@0': there are accuracy, f1 (f1_macro), "
-	  "f1_micro, f1_binary, roc_auc, average_precision, hits@K, mrr, map@K, mae and rmse" },
+	  "f1_micro, f1_binary, roc_auc, average_precision, hits@K, mrr, map@K, mae, rmse and r2" },
 	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"mae\"}}"),
 	  "m.json: /run/0/val: \"target\" is missing: column of the true values" },
 	{ RUN("{\"pred\": {\"name\": \"a\", \"in\": \"p\"}}, {\"pred\": {\"name\": \"a\", \"in\": "

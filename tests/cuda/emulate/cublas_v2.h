@@ -27,6 +27,13 @@ typedef enum {
 } cublasMath_t;
 typedef enum { CUBLAS_POINTER_MODE_HOST = 0 } cublasPointerMode_t;
 typedef enum { CUBLAS_ATOMICS_NOT_ALLOWED = 0 } cublasAtomicsMode_t;
+typedef enum { CUDA_R_32F = 0 } cudaDataType;
+typedef enum {
+	CUBLAS_COMPUTE_32F = 68,
+	CUBLAS_COMPUTE_32F_FAST_16BF = 75,
+	CUBLAS_COMPUTE_32F_FAST_TF32 = 77,
+} cublasComputeType_t;
+typedef enum { CUBLAS_GEMM_DEFAULT = -1 } cublasGemmAlgo_t;
 typedef struct rn_emulated_cublas *cublasHandle_t;
 
 cublasStatus_t cublasCreate(cublasHandle_t *h);
@@ -40,6 +47,13 @@ const char *cublasGetStatusString(cublasStatus_t status);
 cublasStatus_t cublasSgemm(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m,
 			   int n, int k, const float *alpha, const float *a, int lda,
 			   const float *b, int ldb, const float *beta, float *c, int ldc);
+
+/* The same, with what a and b hold rounded as the compute type says. */
+cublasStatus_t cublasGemmEx(cublasHandle_t h, cublasOperation_t ta, cublasOperation_t tb, int m,
+			    int n, int k, const void *alpha, const void *a, cudaDataType at, int lda,
+			    const void *b, cudaDataType bt, int ldb, const void *beta, void *c,
+			    cudaDataType ct, int ldc, cublasComputeType_t compute,
+			    cublasGemmAlgo_t algo);
 
 #ifdef __cplusplus
 }

@@ -11,8 +11,15 @@
  *   RN_EMULATE_STRICT=1    the host cannot read or write memory of the device (slower)
  *   RN_EMULATE_DEVICES=N   how many devices there are (1)
  *   RN_EMULATE_MEMORY=N    MiB of each (2048)
- *   RN_EMULATE_FAIL=N      the device is lost when it runs its Nth kernel
+ *   RN_EMULATE_NOMEM=N     allocations from the Nth on fail
+ *   RN_EMULATE_FAIL=N      the device is lost when it runs its Nth kernel, with error
+ *   RN_EMULATE_ERROR=N     of this number (214, cudaErrorECCUncorrectable)
+ *   RN_EMULATE_REFUSE=N    the Nth launch is refused, as one of a wrong size is
  *   RN_EMULATE_ORDER=down  blocks and threads run from the last to the first
+ *   RN_EMULATE_IPC=WHAT    what other processes cannot have: export (no handle of memory), import,
+ *                          event (no handle of an event), all
+ *   RN_EMULATE_LAG=N       microseconds by which work lags behind where another process waits
+ *                          for it (0)
  */
 #ifndef RN_EMULATE_CUDA_RUNTIME_H
 #define RN_EMULATE_CUDA_RUNTIME_H
@@ -36,6 +43,7 @@ typedef enum cudaError {
 	cudaErrorDevicesUnavailable = 46,
 	cudaErrorNoDevice = 100,
 	cudaErrorInvalidDevice = 101,
+	cudaErrorDeviceUninitialized = 201,
 	cudaErrorNoKernelImageForDevice = 209,
 	cudaErrorECCUncorrectable = 214,
 	cudaErrorOperatingSystem = 304,
@@ -44,6 +52,8 @@ typedef enum cudaError {
 	cudaErrorIllegalAddress = 700,
 	cudaErrorLaunchTimeout = 702,
 	cudaErrorAssert = 710,
+	cudaErrorHostMemoryAlreadyRegistered = 712,
+	cudaErrorHostMemoryNotRegistered = 713,
 	cudaErrorHardwareStackError = 714,
 	cudaErrorIllegalInstruction = 715,
 	cudaErrorMisalignedAddress = 716,
@@ -78,7 +88,16 @@ enum cudaDeviceAttr {
 	cudaDevAttrComputeCapabilityMajor = 75,
 	cudaDevAttrComputeCapabilityMinor = 76
 };
-enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0 };
+enum { cudaStreamNonBlocking = 1, cudaHostAllocDefault = 0 };
+enum { cudaEventDisableTiming = 2, cudaEventInterprocess = 4 };
+enum { cudaHostRegisterPortable = 1, cudaHostRegisterMapped = 2 };
+enum { cudaIpcMemLazyEnablePeerAccess = 1 };
+typedef struct cudaIpcMemHandle_st {
+	char reserved[64];
+} cudaIpcMemHandle_t;
+typedef struct cudaIpcEventHandle_st {
+	char reserved[64];
+} cudaIpcEventHandle_t;
 
 struct cudaDeviceProp {
 	char name[256];
@@ -136,6 +155,17 @@ cudaError_t cudaEventDestroy(cudaEvent_t ev);
 cudaError_t cudaEventRecord(cudaEvent_t ev, cudaStream_t s);
 cudaError_t cudaEventSynchronize(cudaEvent_t ev);
 cudaError_t cudaEventQuery(cudaEvent_t ev);
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t ev, unsigned flags);
+
+/* With other processes, and memory of the host for the device (share.cc). */
+cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *h, void *p);
+cudaError_t cudaIpcOpenMemHandle(void **p, cudaIpcMemHandle_t h, unsigned flags);
+cudaError_t cudaIpcCloseMemHandle(void *p);
+cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t *h, cudaEvent_t ev);
+cudaError_t cudaIpcOpenEventHandle(cudaEvent_t *ev, cudaIpcEventHandle_t h);
+cudaError_t cudaHostRegister(void *p, size_t size, unsigned flags);
+cudaError_t cudaHostGetDevicePointer(void **device, void *p, unsigned flags);
+cudaError_t cudaHostUnregister(void *p);
 
 /* Kernels from text (nvrtc.cc). */
 typedef struct rn_emulated_library *cudaLibrary_t;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <vector>
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -31,10 +32,6 @@ struct rn_emulated_stream {
 	std::vector<work> *capture = nullptr;
 	bool spoilt = false; /* the capture */
 };
-struct rn_emulated_event {
-	cudaStream_t stream = nullptr;
-	uint64_t at = 0;
-};
 struct rn_emulated_graph {
 	std::vector<work> nodes;
 };
@@ -50,6 +47,7 @@ const unsigned char GUARD_BYTE = 0xC7;
 
 struct device {
 	std::recursive_mutex lock;
+	int file = -1; /* of its memory, for other processes */
 	char *base = nullptr;
 	size_t size = 0;
 	std::map<char *, size_t> blocks; /* allocated: bytes, without the guard */
@@ -96,13 +94,17 @@ cudaError_t failed(cudaError_t err)
 struct opened {
 	opened()
 	{
-		if (dev()->strict && !dev()->open++)
+		if (dev()->strict && !dev()->open++) {
 			mprotect(dev()->base, dev()->size, PROT_READ | PROT_WRITE);
+			rn_emulate_protect_shared(PROT_READ | PROT_WRITE);
+		}
 	}
 	~opened()
 	{
-		if (dev()->strict && !--dev()->open)
+		if (dev()->strict && !--dev()->open) {
 			mprotect(dev()->base, dev()->size, PROT_NONE);
+			rn_emulate_protect_shared(PROT_NONE);
+		}
 	}
 };
 
@@ -115,8 +117,11 @@ bool begin_memory()
 		return true;
 	d->size = setting("RN_EMULATE_MEMORY", 2048) << 20;
 	d->strict = setting("RN_EMULATE_STRICT", 0) != 0;
+	d->file = memfd_create("emulated-device", MFD_CLOEXEC);
+	if (d->file < 0 || ftruncate(d->file, (off_t)d->size))
+		return false;
 	p = mmap(nullptr, d->size, d->strict ? PROT_NONE : PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		 MAP_SHARED | MAP_NORESERVE, d->file, 0);
 	if (p == MAP_FAILED) {
 		d->strict = false;
 		return false;
@@ -159,7 +164,8 @@ bool in_device(const void *p)
 {
 	device *d = dev();
 
-	return d->base && (const char *)p >= d->base && (const char *)p < d->base + d->size;
+	return (d->base && (const char *)p >= d->base && (const char *)p < d->base + d->size) ||
+	       rn_emulate_is_shared(p, 1);
 }
 
 bool is_pinned(const void *p, size_t size)
@@ -235,10 +241,67 @@ bool rn_emulate_is_device(const void *p, size_t size)
 {
 	auto it = dev()->blocks.upper_bound((char *)p);
 
+	if (rn_emulate_is_shared(p, size))
+		return true;
 	if (it == dev()->blocks.begin())
 		return false;
 	--it;
 	return (const char *)p + size <= it->first + it->second;
+}
+
+bool rn_emulate_block(const void *p, int *file, uint64_t *offset, uint64_t *size)
+{
+	auto it = dev()->blocks.find((char *)p);
+
+	if (it == dev()->blocks.end())
+		return false;
+	*file = dev()->file;
+	*offset = (uint64_t)(it->first - dev()->base);
+	*size = it->second;
+	return true;
+}
+
+std::recursive_mutex &rn_emulate_lock()
+{
+	return dev()->lock;
+}
+
+uint64_t rn_emulate_setting(const char *name, uint64_t dflt)
+{
+	return setting(name, dflt);
+}
+
+cudaError_t rn_emulate_failed(cudaError_t err)
+{
+	return failed(err);
+}
+
+bool rn_emulate_run_until(cudaStream_t s, uint64_t at)
+{
+	if (dev()->streams.count(s))
+		run_until(s, at);
+	return dev()->lost == cudaSuccess;
+}
+
+void rn_emulate_pin(void *p, size_t size)
+{
+	if (size)
+		dev()->pinned[(char *)p] = size;
+	else
+		dev()->pinned.erase((char *)p);
+}
+
+/* Where a stream stands; false: it is none, or may not be asked while it records. */
+bool rn_emulate_stream_at(cudaStream_t s, uint64_t *at, cudaError_t *err)
+{
+	*err = !dev()->streams.count(s) ? cudaErrorInvalidResourceHandle
+	       : s->capture		  ? cudaErrorStreamCaptureUnsupported
+					  : dev()->lost;
+	if (*err == cudaErrorStreamCaptureUnsupported)
+		s->spoilt = true;
+	if (*err == cudaSuccess)
+		*at = s->queued;
+	return *err == cudaSuccess;
 }
 
 cudaError_t rn_emulate_enqueue(cudaStream_t s, work w)
@@ -263,16 +326,20 @@ cudaError_t rn_emulate_enqueue(cudaStream_t s, work w)
 cudaError_t rn_emulate_launch(const char *name, dim3 grid, dim3 block, cudaStream_t s, work thread)
 {
 	static const char *order = getenv("RN_EMULATE_ORDER");
-	static uint64_t last = setting("RN_EMULATE_FAIL", 0);
+	static uint64_t last = setting("RN_EMULATE_FAIL", 0), refuse = setting("RN_EMULATE_REFUSE", 0);
+	static uint64_t asked = 0;
 	bool down = order && !strcmp(order, "down");
 
 	if (!grid.x || !grid.y || !grid.z || grid.x > 0x7FFFFFFF || grid.y > 65535 ||
 	    grid.z > 65535 || !block.x || !block.y || !block.z || block.z > 64 ||
 	    (uint64_t)block.x * block.y * block.z > 1024)
 		return failed(cudaErrorInvalidConfiguration);
+	if (++asked == refuse)
+		return failed(cudaErrorInvalidConfiguration);
 	return rn_emulate_enqueue(s, [=] {
 		if (++dev()->kernels == last) {
-			dev()->lost = cudaErrorECCUncorrectable;
+			dev()->lost = (cudaError_t)setting("RN_EMULATE_ERROR",
+							   cudaErrorECCUncorrectable);
 			return;
 		}
 		rn_emulate_run(name, grid, block, thread, down);
@@ -298,8 +365,16 @@ static const struct {
 	{ cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal" },
 	{ cudaErrorECCUncorrectable, "cudaErrorECCUncorrectable",
 	  "uncorrectable ECC error encountered" },
+	{ cudaErrorIllegalAddress, "cudaErrorIllegalAddress",
+	  "an illegal memory access was encountered" },
+	{ cudaErrorDeviceUninitialized, "cudaErrorDeviceUninitialized", "invalid device context" },
 	{ cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle",
 	  "invalid resource handle" },
+	{ cudaErrorHostMemoryAlreadyRegistered, "cudaErrorHostMemoryAlreadyRegistered",
+	  "part or all of the requested memory range is already mapped" },
+	{ cudaErrorHostMemoryNotRegistered, "cudaErrorHostMemoryNotRegistered",
+	  "pointer does not correspond to a registered memory region" },
+	{ cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported" },
 	{ cudaErrorNotReady, "cudaErrorNotReady", "device not ready" },
 	{ cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
 	  "operation not permitted when stream is capturing" },
@@ -408,6 +483,7 @@ cudaError_t cudaDeviceSynchronize(void)
 
 cudaError_t cudaMalloc(void **p, size_t size)
 {
+	static uint64_t asked = 0;
 	locked l;
 	device *d = dev();
 	char *at;
@@ -417,6 +493,8 @@ cudaError_t cudaMalloc(void **p, size_t size)
 	if (d->lost != cudaSuccess)
 		return failed(d->lost);
 	*p = nullptr;
+	if (setting("RN_EMULATE_NOMEM", 0) && ++asked >= setting("RN_EMULATE_NOMEM", 0))
+		return failed(cudaErrorMemoryAllocation);
 	if (!size)
 		return cudaSuccess;
 	at = begin_memory() ? find_gap(size) : nullptr;
@@ -551,7 +629,7 @@ cudaError_t cudaMemsetAsync(void *dst, int byte, size_t n, cudaStream_t s)
 	return rn_emulate_enqueue(s, [=] { memset(dst, byte, n); });
 }
 
-/* ---- streams, events ------------------------------------------------------------------------------ */
+/* ---- streams --------------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
 {
@@ -593,52 +671,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
 cudaError_t cudaStreamQuery(cudaStream_t s)
 {
 	return cudaStreamSynchronize(s); /* who asks waits, or would ask for ever */
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *ev, unsigned flags)
-{
-	locked l;
-
-	(void)flags;
-	if (dev()->lost != cudaSuccess)
-		return failed(dev()->lost);
-	*ev = new rn_emulated_event;
-	return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t ev)
-{
-	delete ev;
-	return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t ev, cudaStream_t s)
-{
-	locked l;
-
-	if (!dev()->streams.count(s))
-		return failed(cudaErrorInvalidResourceHandle);
-	if (s->capture) {
-		s->spoilt = true;
-		return failed(cudaErrorStreamCaptureUnsupported);
-	}
-	ev->stream = s;
-	ev->at = s->queued;
-	return failed(dev()->lost);
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t ev)
-{
-	locked l;
-
-	if (ev->stream && dev()->streams.count(ev->stream))
-		run_until(ev->stream, ev->at);
-	return failed(dev()->lost);
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t ev)
-{
-	return cudaEventSynchronize(ev);
 }
 
 /* ---- graphs ------------------------------------------------------------------------------------------ */

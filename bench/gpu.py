@@ -1,0 +1,338 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measure RN on a CUDA device beside its peers there: one run, interleaved, medians and ratios.
+
+usage: bench/gpu.py [--only PART,...] [--runs N] [--no-torch] [--save] [--self-check]
+Parts: kernels (segment sums and products beside cuSPARSE, cuBLAS and a copy), examples, graphs (GCNs of
+ogbn-arxiv's size, of 1 M nodes and 20 M edges, of ogbn-products' size), staged (a process per stage beside
+one).  Peers are PyTorch and PyTorch Geometric, as a user of them would write the model, where they are
+installed with CUDA.  --save writes bench/results/DATE-COMMIT-gpu.json.  Without a device it says so and
+ends with status 0.  --self-check runs every part of RN alone on tiny data, on the emulated device where
+there is one and else on the cpu: for tests, its times mean nothing.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.dont_write_bytecode = True
+
+import common  # noqa: E402
+import models  # noqa: E402
+from common import BIN, DATA, ENV, ROOT, interleaved, json_lines  # noqa: E402
+
+SECONDS = 2.0  # of training, about, in each run of RN
+GRAPHS = [("gcn, ogbn-arxiv's size", ()), ("gcn, 1 M nodes, 20 M edges", (1_000_000, 20_000_000, 128, 40)),
+          ("gcn, ogbn-products' size", (2_449_029, 61_859_140, 100, 47))]
+TINY = [("gcn, tiny", (200, 1000, 8, 3))]
+
+
+def why_no_device():
+    """The words of a program that asks for one; None where it can be had."""
+    p = subprocess.run([BIN / "rn-train", "--version"], capture_output=True, text=True, env=ENV)
+    cuda = [line for line in p.stdout.splitlines() if line.startswith("cuda: ")]
+    return (cuda[0][6:] if cuda else "no rn-train here") if not cuda or cuda[0].startswith("cuda: no") else None
+
+
+def device_name():
+    try:
+        p = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"],
+                           capture_output=True, text=True)
+    except FileNotFoundError:
+        return "unknown"
+    return p.stdout.splitlines()[0].strip() if p.stdout else "unknown"
+
+
+def train(args, program, *options):
+    """The result of a training run on the device."""
+    return json_lines(["rn-train", program, "--device", args.device, "--json", "-q", "--output-dir", args.tmp,
+                       *options])[-1]
+
+
+def peer(args, script, data, epochs, more):
+    """A peer's result on the device; None where it cannot run there."""
+    p = subprocess.run([str(args.python), str(ROOT / "bench/peers" / script), str(data), str(epochs), "2",
+                        *map(str, more)], env=dict(ENV, RN_PEER_DEVICE="cuda"), capture_output=True, text=True)
+    if p.returncode:
+        print(f"skipped: {script}: {(p.stderr.strip().splitlines() or ['it failed'])[-1][:200]}")
+        return None
+    return json.loads(p.stdout.splitlines()[-1])
+
+
+def compare(args, results, name, program, data, peers, options=()):
+    """A model on the device, beside its peers ({name: (arguments, epochs)})."""
+    got = {}
+
+    def note(who, r):
+        if r:
+            got.setdefault(who, []).append(r)
+        return r and r["ms_per_epoch"]
+
+    first = train(args, program, "--epochs", 5, *options)
+    epochs = 3 if args.self_check else max(5, min(500, int(1e3 * SECONDS / max(first["ms_per_epoch"], 1e-3))))
+    works = {"RN": lambda: note("RN", train(args, program, "--epochs", epochs, *options))}
+    if args.math:
+        works["RN, tf32"] = lambda: note("RN, tf32", train(args, program, "--epochs", epochs, "--math", "tf32", *options))
+    for who, (arguments, count) in peers.items():
+        works[who] = lambda w=who, a=arguments, n=count: note(w, peer(args, a[0], data, n, a[1:]))
+    interleaved(args.runs, works)
+    ms = {}
+    for who, runs in got.items():
+        ms[who] = statistics.median(r["ms_per_epoch"] for r in runs)
+        results.add(f"{name}, epoch", who, ms[who], "ms")
+        fit = statistics.median(r["seconds_fit"] / n_epochs(r, epochs, peers, who) for r in runs)
+        results.add(f"{name}, fit, of an epoch", who, 1e3 * fit, "ms")
+        peak = max(r.get("peak_device_bytes", r.get("device_bytes", 0)) for r in runs)
+        results.add(f"{name}, peak memory of the device", who, peak / 1e6 if peak else None, "MB")
+    for who in peers:
+        results.ratio(f"{name}, epoch", f"{who} / RN", ms.get(who), ms["RN"])
+    results.show()
+
+
+def n_epochs(r, epochs, peers, who):
+    return peers[who][1] if who in peers else r.get("epochs", epochs)
+
+
+# ---- parts ------------------------------------------------------------------------------------
+
+
+def spec(args):
+    """A small model for the self-check: nothing of it has to be downloaded."""
+    out = pathlib.Path(args.tmp)
+    (out / "points.csv").write_text("id,a,y\n" + "".join(f"{i},{i % 7 / 7},{i % 2}\n" for i in range(40)))
+    model = {"rn": 1, "sources": {"points": {"from": "points.csv", "key": ["id"]}},
+             "stages": [{"name": "x", "op": "encode", "in": "points", "expr": "raw(a)"},
+                        {"name": "h", "op": "linear", "in": "x", "out": 4},
+                        {"name": "act", "op": "map", "in": "h", "expr": "tanh(z)"},
+                        {"name": "o", "op": "linear", "in": "act", "out": 2},
+                        {"name": "loss", "op": "loss", "in": "o", "kind": "cross-entropy", "target": "y"}],
+             "run": [{"fit": {"loss": "loss", "epochs": 3}}]}
+    (out / "model.json").write_text(json.dumps(model))
+    return out / "model.json"
+
+
+def by_make(args, folder, epochs):
+    """One run of an example as its Makefile has it; None where it cannot run, which is told."""
+    target = "train" if (folder / "model.relnn").exists() else "json"
+    p = subprocess.run(["make", "-s", "-C", str(folder), target, "RUNS=1", f"DEVICE={args.device}", f"BIN={BIN}",
+                        f"OUT={args.tmp}/out", f"RN_DATA={DATA}", f"MORE=--epochs {epochs} --quiet"], env=ENV,
+                       capture_output=True, text=True)
+    lines = [line for line in p.stdout.splitlines() if line.startswith("{")]
+    if p.returncode or not lines:
+        print(f"skipped: {folder.name}: {(p.stderr.strip().splitlines() or ['it printed nothing'])[-1][:200]}")
+        return None
+    return json.loads(lines[-1])
+
+
+def alone(args, results, folder):
+    """An example that has no peer here."""
+    runs = [r for r in (by_make(args, folder, 3 if args.self_check else 100) for _ in range(args.runs)) if r]
+    for what, key, scale, unit in (("epoch", "ms_per_epoch", 1, "ms"), ("fit of 100 epochs", "seconds_fit", 1, "s"),
+                                   ("peak memory of the device", "peak_device_bytes", 1e-6, "MB")):
+        values = [scale * r[key] for r in runs if key in r]
+        results.add(f"{folder.name}, {what}", "RN", statistics.median(values) if values else None, unit)
+    results.show()
+
+
+def examples(args, results):
+    if args.self_check:
+        compare(args, results, "a small network", spec(args), None, {})
+        alone(args, results, ROOT / "examples/karate")
+        return
+    with_peers = [m.name for m in models.models(pathlib.Path(args.tmp))]
+    for makefile in sorted(ROOT.glob("examples/*/Makefile")):
+        if makefile.parent.name not in with_peers:
+            alone(args, results, makefile.parent)
+    python = args.python or args.numpy
+    for model in models.models(pathlib.Path(args.tmp)):
+        if model.name.startswith("gcn, "):
+            continue  # of the graphs
+        program = model.model
+        if isinstance(program, pathlib.Path):
+            if not model.data.exists():
+                print(f"skipped: {model.name}: no {model.data} (set RN_DATA)")
+                continue
+        elif python:
+            program = models.synthetic(python, model)
+        else:
+            print(f"skipped: {model.name}: no numpy")
+            continue
+        peers = {who: (p[0], max(p[1], 20)) for who, p in model.peers.items()} if args.python else {}
+        compare(args, results, model.name, program, model.data, peers, model.flags)
+
+
+def graphs(args, results):
+    if not args.numpy:
+        print("skipped: graphs: no numpy")
+        return
+    for name, size in TINY if args.self_check else GRAPHS:
+        out = pathlib.Path(args.tmp) / "graph"
+        shutil.rmtree(out, ignore_errors=True)
+        json_lines([args.numpy, ROOT / "bench/graph.py", "gcn", out, *size])
+        program = (ROOT / "bench/models/gcn.relnn").read_text()
+        if size:
+            program = program.replace("width = 128", f"width = {size[2]}").replace("classes = 40", f"classes = {size[3]}")
+        (out / "model.relnn").write_text(program)
+        peers = {"PyTorch": (["gcn_large.py", "torch"], 20), "PyG": (["gcn_large.py", "pyg"], 20)} if args.python else {}
+        compare(args, results, name, out / "model.relnn", out, peers)
+
+
+def nvcc():
+    return shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+
+
+def built(args, name, compiler, *libs):
+    """A program of bench/.  RN_BENCH_FLAGS: where its libraries are, if the compiler does not know."""
+    tool = pathlib.Path(args.tmp) / pathlib.Path(name).stem
+    common.run([*compiler, "-O2", "-o", tool, ROOT / "bench" / name, *os.environ.get("RN_BENCH_FLAGS", "").split(), *libs])
+    return tool
+
+
+def kernels(args, results):
+    n, m, runs = (300, 2000, 2) if args.self_check else (1_000_000, 20_000_000, 20)
+    tool = built(args, "device.c", ["cc", "-D_GNU_SOURCE"], BIN.parent / "librn.a", "-lzstd", "-ljansson", "-lz", "-lm",
+                 "-ldl", "-pthread", f"-Wl,-rpath,{BIN.parent / 'lib'}")
+    mine = json_lines([tool, args.device, n, m, runs])
+    theirs = {}
+    if args.self_check:
+        pass
+    elif not nvcc():
+        print("skipped: cuSPARSE, cuBLAS: no nvcc")
+    else:
+        tool = built(args, "device_cuda.cu", [nvcc()], "-lcusparse", "-lcublas")
+        for r in json_lines([tool, n, m, runs]):
+            theirs[r["work"], r.get("width"), r.get("k"), r.get("m")] = r
+    copy = theirs.get(("copy", None, None, None), {}).get("gb_per_s")
+    results.add("copy of memory", "the device", copy, "GB/s")
+    for r in mine:
+        beside = theirs.get((r["work"], r.get("width"), r.get("k"), r.get("m")), {}).get("ms")
+        if r["work"] == "spmm":
+            name, who = f"segment sums, {n:,} nodes, {m:,} edges, width {r['width']}", "cuSPARSE"
+            # what must be moved if every gathered row is read once for each edge
+            speed = (m * (4 * r["width"] + 8) + 4 * n * r["width"]) / r["ms"] / 1e6
+            results.add(name, "RN", speed, "GB/s")
+            results.ratio(name, "RN / copy of memory", speed if copy else None, copy)
+        else:
+            name, who = f"product, {r['n']:,} x {r['k']} x {r['m']}", "cuBLAS, float"
+            results.add(name, "RN", 2e-6 * r["n"] * r["k"] * r["m"] / r["ms"], "GFLOP/s")
+        results.add(name, "RN", r["ms"], "ms")
+        results.add(name, who, beside, "ms")
+        results.ratio(name, f"{who} / RN", beside, r["ms"])
+
+
+def staged(args, results):
+    """An epoch of a process for each of the stages, beside one of one process."""
+    program = spec(args) if args.self_check else ROOT / "examples/gcn-cora/model.json"
+    options = [] if args.self_check else [
+        x for name in ("paper.csv", "cites.csv", "has_word.csv.zst")
+        for x in ("--source", f"{name.split('.')[0]}={DATA / 'cora' / name}")]
+    if not args.self_check and not (DATA / "cora").exists():
+        print(f"skipped: staged: no Cora in {DATA} (set RN_DATA)")
+        return
+    probe = subprocess.run([BIN / "rn-train", program, "--device", args.device, "--placement", "staged", "--epochs", "1",
+                            "-q", *options, "--output-dir", args.tmp], env=ENV, capture_output=True, text=True)
+    if probe.returncode:
+        print(f"skipped: staged: {(probe.stderr.strip().splitlines() or ['it failed'])[-1][:200]}")
+        return
+    epochs = 3 if args.self_check else 200
+
+    def epoch(placement):
+        return train(args, program, "--placement", placement, "--epochs", epochs, *options)["ms_per_epoch"]
+
+    ms = interleaved(args.runs, {p: lambda p=p: epoch(p) for p in ("fused", "staged")})
+    for placement, value in ms.items():
+        results.add("gcn-cora, epoch, by placement", placement, value, "ms")
+    results.ratio("gcn-cora, epoch, by placement", "staged / fused", ms["staged"], ms["fused"])
+
+
+PARTS = {"kernels": kernels, "examples": examples, "graphs": graphs, "staged": staged}
+
+
+# ---- all --------------------------------------------------------------------------------------
+
+
+def options():
+    p = argparse.ArgumentParser(usage=argparse.SUPPRESS, description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--only", metavar="PART,...", default=",".join(PARTS))
+    p.add_argument("--runs", type=int, default=3)
+    p.add_argument("--no-torch", action="store_true")
+    p.add_argument("--save", action="store_true")
+    p.add_argument("--self-check", action="store_true")
+    args = p.parse_args()
+    args.only = args.only.split(",")
+    for part in args.only:
+        if part not in PARTS:
+            p.error(f"there is no part '{part}': {' '.join(PARTS)}")
+    if args.runs < 1:
+        p.error("--runs wants 1 or more")
+    return args
+
+
+def python_with(code):
+    """A Python here in which the code runs: this one, or that of .venv; None: neither."""
+    for python in (sys.executable, ROOT / ".venv/bin/python"):
+        if os.path.exists(python) and not subprocess.run([str(python), "-c", code], capture_output=True).returncode:
+            return python
+    return None
+
+
+def choose_device(args):
+    """Where it runs; false: nowhere."""
+    args.device, args.math = "cuda", not args.self_check
+    if args.self_check:
+        emulated = BIN.parent / "emulated"
+        if (emulated / "librn_cuda.so").exists():
+            ENV["LD_LIBRARY_PATH"] = str(emulated)
+        else:
+            args.device = "cpu"
+        args.runs = 1
+        return True
+    why = why_no_device()
+    if why:
+        print(f"SKIP: no CUDA device: {why}")
+    return not why
+
+
+def save(args, rows):
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
+                            capture_output=True, text=True).stdout.strip() or "unknown"
+    date = datetime.date.today().isoformat()
+    parts = "" if args.only == list(PARTS) else "-" + "-".join(args.only)
+    out = ROOT / "bench/results" / f"{date}-{commit}-gpu{parts}.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps({"date": date, "commit": commit, "device": device_name(),
+                               "machine": {"cores": os.cpu_count(), "kernel": platform.release()},
+                               "runs": args.runs, "rows": rows}, indent=1) + "\n")
+    print(f"written to {out.relative_to(ROOT)}")
+
+
+def main():
+    args = options()
+    if not (BIN / "rn-train").exists():
+        sys.exit(f"gpu: no programs in {BIN}: run make first")
+    if not choose_device(args):
+        return
+    cuda = "import torch, torch_geometric; assert torch.cuda.is_available()"
+    args.python = None if args.no_torch or args.self_check else python_with(cuda)
+    args.numpy = python_with("import numpy")
+    if not args.python and not args.self_check:
+        print("skipped: PyTorch and PyTorch Geometric (not installed with CUDA)")
+    results = common.Results()
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as args.tmp:
+        for part in args.only:
+            PARTS[part](args, results)
+            results.show()
+    if args.save:
+        save(args, results.rows)
+
+
+main()

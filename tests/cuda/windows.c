@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Windows of epochs (list_epochs) against the same epochs one by one: losses, parameters and
+ * slots have the same bits, also where a loss leaves the finite numbers within a window.
+ */
+#include "cuda_test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WIDTH = 300, EPOCHS = 24, SCALARS = 8 };
+
+/* The loss is a sum of exponentials under dropout; the step goes down, or, to diverge, up. */
+struct descent {
+	struct gen g;
+	uint32_t loss, gate, step;
+};
+
+struct side {
+	struct rn_store *params, *states;
+	struct rn_machine *m;
+	double loss[EPOCHS];
+	uint32_t done;
+};
+
+static void build(struct descent *d, const struct window_case *c)
+{
+	struct rn_drop drop = { rn_rng_key("window", 1), RN_NONE, RN_NONE };
+	struct rn_inst i = rn_inst_init(c->op);
+	uint32_t width = WIDTH, mask, e;
+	struct gen *g = &d->g;
+	struct rn_err err;
+
+	*g = (struct gen){ .state = 1 };
+	rn_prog_init(&g->p);
+	i.flags = c->flags;
+	i.nin = c->op == RN_P_ADAM ? 4 : 3;
+	i.in[0].val = gen_need(rn_prog_param(&g->p, RN_V_PARAM, 0, 1, &width, &err), &err);
+	mask = gen_need(rn_prog_dropmask(&g->p, 1, 1, &width, 0.3, &drop, &err), &err);
+	e = gen_need(rn_prog_ew2(&g->p, RN_EW_MUL, i.in[0].val, mask, &err), &err);
+	e = gen_need(rn_prog_ew1(&g->p, RN_EW_EXP, e, &err), &err);
+	d->loss = gen_need(rn_prog_fsum(&g->p, e, NULL, 0, NULL, &err), &err);
+	g->p.vals[d->loss].keep = true;
+	d->gate = g->p.vals[d->loss].inst;
+	e = gen_need(rn_prog_ew2(&g->p, RN_EW_MUL, e, mask, &err), &err);
+	i.in[1].val = c->up ? gen_need(rn_prog_ew1(&g->p, RN_EW_NEG, e, &err), &err) : e;
+	for (uint32_t k = 2; k < i.nin; k++)
+		i.in[k].val = gen_need(rn_prog_param(&g->p, RN_V_STATE, k - 2, 1, &width, &err),
+				       &err);
+	memcpy(i.f, c->f, sizeof c->f);
+	d->step = g->p.ninsts;
+	gen_need(rn_prog_add(&g->p, &i, 1, 1, &width, &err), &err);
+}
+
+static void open_side(struct side *s, struct rn_backend *b, const struct descent *d)
+{
+	double start[WIDTH];
+	struct rn_err e;
+	uint32_t k;
+
+	*s = (struct side){ 0 };
+	for (uint32_t i = 0; i < WIDTH; i++)
+		start[i] = (double)(i % 17) / 16 - 0.5;
+	gen_must(rn_store_new(b, RN_F32, &s->params, &e), &e, "a store");
+	gen_must(rn_store_new(b, RN_F32, &s->states, &e), &e, "a store");
+	gen_must(rn_store_add(s->params, WIDTH, &k, &e), &e, "a parameter");
+	gen_must(rn_store_set(s->params, 0, start, &e), &e, "a parameter");
+	for (unsigned i = 0; i < 2; i++)
+		gen_must(rn_store_add(s->states, WIDTH, &k, &e), &e, "a slot");
+	gen_must(rn_machine_new(&d->g.p, b, RN_F32, s->params, s->states, NULL, &s->m, &e), &e,
+		 "a machine");
+}
+
+static void close_side(struct side *s)
+{
+	rn_machine_free(s->m);
+	rn_store_free(s->params);
+	rn_store_free(s->states);
+}
+
+/* What changes from step to step: the rate, and what the optimizers correct by. */
+static void scalars(const struct window_case *c, uint32_t epoch, double f[SCALARS])
+{
+	memcpy(f, c->f, sizeof c->f);
+	f[0] /= 1 + epoch / 10.0;
+	if (c->op == RN_P_SGD) {
+		f[RN_S_FIRST] = epoch == 0;
+	} else {
+		f[RN_A_BC1] = 1 - pow(f[RN_A_BETA1], epoch + 1.0);
+		f[RN_A_BC2] = 1 - pow(f[RN_A_BETA2], epoch + 1.0);
+	}
+}
+
+static bool one_by_one(struct side *s, const struct descent *d, const struct window_case *c)
+{
+	double f[SCALARS];
+	struct rn_err e;
+
+	for (uint32_t t = s->done; t < EPOCHS; t++) {
+		gen_must(rn_machine_run(s->m, 0, d->gate + 1, t, &e), &e, "forward");
+		gen_must(rn_machine_get_f64(s->m, d->loss, &s->loss[t], &e), &e, "a loss");
+		if (!isfinite(s->loss[t]))
+			return false;
+		scalars(c, t, f);
+		rn_machine_set_f(s->m, d->step, f);
+		gen_must(rn_machine_run(s->m, d->gate + 1, d->g.p.ninsts, t, &e), &e, "a step");
+		s->done++;
+	}
+	return true;
+}
+
+/* Windows of 1, 2, 3, … epochs. */
+static bool by_windows(struct side *s, const struct descent *d, const struct window_case *c)
+{
+	double f[EPOCHS][SCALARS];
+	struct rn_err e;
+
+	for (uint32_t n = 1; s->done < EPOCHS; n++) {
+		uint32_t left = EPOCHS - s->done;
+		struct rn_window w = { .first = s->done, .n = n < left ? n : left, .gate = d->gate,
+				       .f = f[0], .loss = s->loss + s->done };
+
+		for (uint32_t t = 0; t < w.n; t++)
+			scalars(c, w.first + t, f[t]);
+		gen_must(rn_machine_epochs(s->m, &w, &e), &e, "a window");
+		s->done += w.done;
+		if (w.done < w.n)
+			return false;
+	}
+	return true;
+}
+
+/* It shall diverge inside a window: then steps of its later epochs are there to be left out. */
+static bool begins_window(uint32_t epoch)
+{
+	uint32_t at = 0;
+
+	for (uint32_t n = 1; at < epoch; n++)
+		at += n;
+	return at == epoch && epoch < EPOCHS;
+}
+
+static bool same_store(struct rn_store *a, struct rn_store *b, uint32_t n)
+{
+	float x[WIDTH], y[WIDTH];
+	struct rn_err e;
+
+	for (uint32_t k = 0; k < n; k++) {
+		gen_must(rn_store_get_f32(a, k, x, &e), &e, "a store");
+		gen_must(rn_store_get_f32(b, k, y, &e), &e, "a store");
+		if (memcmp(x, y, sizeof x))
+			return false;
+	}
+	return true;
+}
+
+/* After windows an epoch of its own sees that epoch's draws. */
+static bool same_after(struct side *a, struct side *b, const struct descent *d)
+{
+	struct side *on[] = { a, b };
+	double x[2];
+	struct rn_err e;
+
+	for (unsigned k = 0; k < 2; k++) {
+		gen_must(rn_machine_run(on[k]->m, 0, d->gate + 1, 3, &e), &e, "forward");
+		gen_must(rn_machine_get_f64(on[k]->m, d->loss, &x[k], &e), &e, "a loss");
+	}
+	return !memcmp(&x[0], &x[1], sizeof x[0]);
+}
+
+const char *window_check(struct rn_backend *b, const struct window_case *c)
+{
+	static char why[200];
+	struct descent d;
+	struct side one, many;
+	bool whole, same;
+
+	build(&d, c);
+	open_side(&one, b, &d);
+	open_side(&many, b, &d);
+	*why = 0;
+	whole = one_by_one(&one, &d, c);
+	same = by_windows(&many, &d, c) == whole && one.done == many.done;
+	if (whole == c->up || begins_window(one.done))
+		snprintf(why, sizeof why, "the case is no good: it ends after %u epochs", one.done);
+	else if (!same)
+		snprintf(why, sizeof why, "%u epochs instead of %u", many.done, one.done);
+	else if (memcmp(one.loss, many.loss, (one.done + !whole) * sizeof *one.loss))
+		snprintf(why, sizeof why, "the losses differ");
+	else if (!same_store(one.params, many.params, 1) || !same_store(one.states, many.states, 2))
+		snprintf(why, sizeof why, "parameters or slots differ after %u epochs", one.done);
+	else if (!same_after(&one, &many, &d))
+		snprintf(why, sizeof why, "an epoch after them differs");
+	close_side(&one);
+	close_side(&many);
+	rn_prog_fini(&d.g.p);
+	return *why ? why : NULL;
+}
