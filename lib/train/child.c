@@ -184,20 +184,26 @@ void rn_children_reap(struct rn_children *c)
 		rn_log(c->ctx, RN_LOG_WARN, "%s", why.msg);
 }
 
+static bool is_stopped(char st)
+{
+	return st == 'T' || st == 't';
+}
+
 /* Is it that nobody will wait longer for one that is in this state?  What waits for a device
  * looks like one that hangs. */
 static bool is_hurried(const struct rn_children *all, char st)
 {
-	return all->stop && *all->stop && (!all->devices || st == 'T' || st == 't');
+	return all->stop && *all->stop && (!all->devices || is_stopped(st));
 }
 
-/* A tick has gone by in which this one had something to do. */
-static int watch(struct rn_child *c, struct rn_err *e)
+/* A tick has gone by in which this one, in state st, had something to do.  spared: if it has
+ * waited for too long, then for another. */
+static int watch(struct rn_child *c, char st, bool spared, struct rn_err *e)
 {
 	struct rn_children *all = c->all;
 	uint64_t cpu = cpu_of(c->pid);
-	char place[400], st = state_of(c->pid);
 	double most = all->timeout;
+	char place[400];
 	bool hurried = is_hurried(all, st) && (!most || most > END_MS * 1e-3);
 
 	/* One that is ready to run is not to blame for a machine that is too busy. */
@@ -205,14 +211,14 @@ static int watch(struct rn_child *c, struct rn_err *e)
 	c->cpu_ns = cpu;
 	if (hurried)
 		most = END_MS * 1e-3;
-	if (!most || c->idle < most)
+	if (spared || !most || c->idle < most)
 		return 0;
 	all->lost = true;
 	kill_child(c);
 	tell_place(c, place, sizeof place);
 	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s for %g s%s (%s)",
 			  c->part->name, kind_of(c), (int)c->was,
-			  st == 'T' || st == 't' ? "has been stopped" : "has not answered", most,
+			  is_stopped(st) ? "has been stopped" : "has not answered", most,
 			  place, hurried ? "the training is to end" : "--stage-timeout");
 }
 
@@ -222,7 +228,7 @@ static int patience(void *arg, struct rn_err *e)
 	struct rn_child *c = arg;
 
 	RN_TRY(find_lost(c->all, e));
-	return watch(c, e);
+	return watch(c, state_of(c->pid), false, e);
 }
 
 void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch)
@@ -237,12 +243,21 @@ void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch)
 
 int rn_children_watch(struct rn_children *c, struct rn_err *e)
 {
+	bool stopped = false;
+
 	RN_TRY(find_lost(c, e));
 	for (uint32_t i = 0; i < c->n; i++) {
 		struct rn_child *p = &c->items[i];
 
-		if (atomic_load(&p->status->ready))
-			RN_TRY(watch(p, e));
+		p->state = atomic_load(&p->status->ready) ? state_of(p->pid) : 0;
+		stopped = stopped || is_stopped(p->state);
+	}
+	for (uint32_t i = 0; i < c->n; i++) {
+		struct rn_child *p = &c->items[i];
+
+		/* On a device one stage may wait for what another, which is stopped, has begun. */
+		if (p->state)
+			RN_TRY(watch(p, p->state, stopped && !is_stopped(p->state), e));
 	}
 	return 0;
 }

@@ -37,6 +37,7 @@ struct rn_child {
 	/* While it is asked: */
 	uint64_t cpu_ns; /* that it had used at the last tick */
 	double idle;     /* seconds since it used any */
+	char state;      /* of its process, as in /proc; 0: it had nothing to do */
 	const char *doing;
 	uint32_t epoch;
 };
