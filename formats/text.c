@@ -359,6 +359,15 @@ static int add_field(struct rn_str *out, const struct rn_str *name, char delim, 
 	return rn_str_check(out, e);
 }
 
+/* What number j of the width numbers of part p is called. */
+static void name_field(struct rn_str *name, const struct rn_part_info *p, uint32_t width, uint32_t j)
+{
+	rn_str_clear(name);
+	rn_str_add(name, p->name);
+	if (width > 1)
+		rn_str_addf(name, "%u", j);
+}
+
 static int add_part_header(struct rn_str *out, const struct rn_part_info *p, char delim,
 			   struct rn_err *e)
 {
@@ -367,10 +376,7 @@ static int add_part_header(struct rn_str *out, const struct rn_part_info *p, cha
 	int rc = 0;
 
 	for (uint32_t j = 0; j < width && !rc; j++) {
-		rn_str_clear(&name);
-		rn_str_add(&name, p->name);
-		if (width > 1)
-			rn_str_addf(&name, "%u", j);
+		name_field(&name, p, width, j);
 		rc = add_field(out, &name, delim, e);
 	}
 	rn_str_fini(&name);
@@ -406,10 +412,7 @@ static int add_part_names(struct named *all, size_t *n, const struct rn_part_inf
 	int rc = 0;
 
 	for (uint32_t j = 0; j < width && !rc; j++) {
-		rn_str_clear(&name);
-		rn_str_add(&name, p->name);
-		if (width > 1)
-			rn_str_addf(&name, "%u", j);
+		name_field(&name, p, width, j);
 		rc = rn_str_check(&name, e);
 		if (!rc)
 			rc = add_name(all, n, name.s, p->name, e);

@@ -170,7 +170,7 @@ static void add_shape(struct rn_expander *x, struct rn_group *g, uint32_t *shape
 	x->work += k / SHAPES_A_STEP;
 	if (k == g->nshapes)
 		g->shapes[g->nshapes++].like = &g->patterns[i];
-	g->shapes[k].cap++; /* definitions, for now */
+	g->shapes[k].cap++; /* definitions: make_shapes turns that into slots */
 }
 
 static int make_shapes(struct rn_expander *x, struct rn_group *g)

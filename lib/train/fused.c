@@ -11,6 +11,7 @@ enum { SCALARS = 8 }; /* of a step, as rn_machine_set_f takes them */
 
 struct fused {
 	struct rn_runner base;
+	struct rn_runner_ops ops;
 	struct rn_machine *machine;
 };
 
@@ -119,19 +120,6 @@ static const struct rn_runner_ops ops = {
 	.failed = failed,
 };
 
-/* On a backend that runs epochs by itself. */
-static const struct rn_runner_ops ops_ahead = {
-	.forward = forward,
-	.learn = learn,
-	.find = find,
-	.pull = in_place,
-	.push = in_place,
-	.bytes = bytes,
-	.close = close_fused,
-	.epochs = epochs,
-	.failed = failed,
-};
-
 int rn_fused_open(struct rn_fit *f, struct rn_backend *b, struct rn_store *params,
 		  struct rn_runner **out, struct rn_err *e)
 {
@@ -139,14 +127,15 @@ int rn_fused_open(struct rn_fit *f, struct rn_backend *b, struct rn_store *param
 	int rc;
 
 	RN_TRY(rn_calloc(1, sizeof *m, "a runner", &m, e));
-	m->base = (struct rn_runner){ .ops = &ops, .fit = f };
+	m->ops = ops;
+	m->base = (struct rn_runner){ .ops = &m->ops, .fit = f };
 	rc = rn_machine_new(&f->prog, b, RN_F32, params, f->states, NULL, &m->machine, e);
 	if (rc) {
 		free(m);
 		return rc;
 	}
 	if (rn_machine_has_epochs(m->machine) && f->nforward)
-		m->base.ops = &ops_ahead;
+		m->ops.epochs = epochs;
 	*out = &m->base;
 	return 0;
 }

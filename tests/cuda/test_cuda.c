@@ -10,6 +10,7 @@
  * A number of the device may differ from the CPU's in double by 1e-4 of the sum of |terms|,
  * NaN never passes, results are poisoned before each run, and two runs give the same bits.
  */
+#include "emulated.h"
 #include "cuda_test.h"
 
 #include "../unit/t.h"
@@ -574,27 +575,6 @@ static void test_all(uint64_t seed, unsigned trials)
 	T_CALL(cuda->sync(cuda, &e), &e);
 }
 
-/* The library that this build has for `make check`, found by the loader as any other. */
-static void use_emulation(char **argv)
-{
-	char path[4000], *end;
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 20);
-
-	if (getenv("RN_CUDA_TEST"))
-		return;
-	path[n > 0 ? n : 0] = 0;
-	for (unsigned up = 0; up < 3; up++) { /* BUILD/tests/cuda/test_cuda */
-		end = strrchr(path, '/');
-		if (end)
-			*end = 0;
-	}
-	strcat(path, "/emulated");
-	setenv("LD_LIBRARY_PATH", path, 1);
-	setenv("RN_CUDA_TEST", "emulated", 1);
-	setenv("RN_CUDA_FUSE", "0", 0); /* thousands of kernels to compile: test_fuse has some */
-	execv("/proc/self/exe", argv);
-}
-
 /* In a process of its own, whose results come by a pipe: as a hash of every bit. */
 static uint64_t in_other_order(uint64_t seed, unsigned trials)
 {
@@ -631,6 +611,8 @@ int main(int argc, char **argv)
 	unsigned trials = argc > 2 ? (unsigned)atoi(argv[2]) : getenv("RN_LONG") ? 60 : 11;
 	struct rn_err e = { 0 };
 
+	if (!what) /* thousands of kernels to compile: test_fuse has some */
+		setenv("RN_CUDA_FUSE", "0", 0);
 	use_emulation(argv);
 	real_device = what && !strcmp(what, "device");
 	printf("# seed %llu, %u trials of each case\n", (unsigned long long)seed, trials);

@@ -6,6 +6,7 @@
  *
  *   test_fuse [SEED [CASES]]
  */
+#include "emulated.h"
 #include "fuse_gen.h"
 
 #include "../../lib/train/fit.h"
@@ -555,26 +556,6 @@ static void test_cache(void)
 }
 
 /* ---- all --------------------------------------------------------------------------------- */
-
-/* The library that this build has for tests, found by the loader as any other. */
-static void use_emulation(char **argv)
-{
-	char path[4000], *end;
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 20);
-
-	if (getenv("RN_CUDA_TEST"))
-		return;
-	path[n > 0 ? n : 0] = 0;
-	for (unsigned up = 0; up < 3; up++) { /* BUILD/tests/cuda/test_fuse */
-		end = strrchr(path, '/');
-		if (end)
-			*end = 0;
-	}
-	strcat(path, "/emulated");
-	setenv("LD_LIBRARY_PATH", path, 1);
-	setenv("RN_CUDA_TEST", "emulated", 1);
-	execv("/proc/self/exe", argv);
-}
 
 int main(int argc, char **argv)
 {

@@ -4,6 +4,7 @@
  * words against what its contract says, done plainly here.  On the emulated device (cuda.mk)
  * unless RN_CUDA_TEST=device.  What lib/rel makes of it: tests/unit/test_accel.c.
  */
+#include "emulated.h"
 #include "../unit/t.h"
 
 #include "../../lib/base/accel.h"
@@ -435,30 +436,6 @@ static bool in_trouble(const char *name, const char *value, int some)
 	}
 	waitpid(child, &status, 0);
 	return WIFEXITED(status) && !WEXITSTATUS(status);
-}
-
-/* The loader has read LD_LIBRARY_PATH when a program begins: once more, with the library that
- * runs on the CPU. */
-static void use_emulation(char **argv)
-{
-	char path[4096], *slash;
-	ssize_t n;
-
-	if (getenv("RN_CUDA_TEST"))
-		return;
-	n = readlink("/proc/self/exe", path, sizeof path - 32);
-	if (n < 0)
-		return;
-	path[n] = 0;
-	for (int up = 0; up < 3; up++) {
-		slash = strrchr(path, '/');
-		if (slash)
-			*slash = 0;
-	}
-	strcat(path, "/emulated");
-	setenv("LD_LIBRARY_PATH", path, 1);
-	setenv("RN_CUDA_TEST", "emulated", 1);
-	execv("/proc/self/exe", argv);
 }
 
 int main(int argc, char **argv)

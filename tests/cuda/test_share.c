@@ -6,6 +6,7 @@
  *
  * On the emulated device, or with RN_CUDA_TEST=device on the one that is here.
  */
+#include "emulated.h"
 #include "../../lib/dev/backend.h"
 #include "../unit/t.h"
 
@@ -192,27 +193,6 @@ static void first(int sock)
 	end(&s);
 }
 
-/* The library that this build has for `make check`, found by the loader as any other. */
-static void use_emulation(char **argv)
-{
-	char path[4000], *slash;
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 20);
-
-	if (getenv("RN_CUDA_TEST"))
-		return;
-	path[n > 0 ? n : 0] = 0;
-	for (unsigned up = 0; up < 3; up++) { /* BUILD/tests/cuda/test_share */
-		slash = strrchr(path, '/');
-		if (slash)
-			*slash = 0;
-	}
-	strcat(path, "/emulated");
-	setenv("LD_LIBRARY_PATH", path, 1);
-	setenv("RN_CUDA_TEST", "emulated", 1);
-	setenv("RN_EMULATE_LAG", "2000", 0);
-	execv("/proc/self/exe", argv);
-}
-
 /* The second process with its fds; CUDA has not been called yet. */
 static pid_t spawn(int sock, int file)
 {
@@ -236,6 +216,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "second"))
 		return second();
+	if (!getenv("RN_CUDA_TEST"))
+		setenv("RN_EMULATE_LAG", "2000", 0);
 	use_emulation(argv);
 	/* Both see the file as FILE_FD, and none of these is where another goes. */
 	file = memfd_create("test_share", MFD_CLOEXEC);
