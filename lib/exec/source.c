@@ -17,7 +17,7 @@
 
 enum { MAX_SCHEMA = 64 << 20 }; /* bytes of a schema file */
 
-enum emb_kind { EMB_NONE, EMB_COLS, EMB_ONES, EMB_NPY, EMB_PART };
+enum emb_kind { EMB_NONE, EMB_COLS, EMB_ONES, EMB_NPY, EMB_PART, EMB_TEXT };
 
 struct rn_source {
 	const struct rn_ctx *ctx;
@@ -28,10 +28,12 @@ struct rn_source {
 	const struct rn_schema *in; /* as the files have it */
 	struct rn_schema out; /* as the node gives it */
 	enum emb_kind emb;
-	bool *to_emb;            /* EMB_COLS: which columns of `in` */
+	bool *to_emb;            /* EMB_COLS, EMB_TEXT: which columns of `in` */
 	uint32_t width;          /* EMB_COLS, EMB_ONES */
+	struct rn_shape shape;   /* EMB_TEXT */
+	struct rn_rel *ahead;    /* EMB_TEXT: the first block, which tells the shape */
 	struct rn_npy *npy;      /* EMB_NPY */
-	size_t part;             /* EMB_PART: an embedding that the table has */
+	size_t part;             /* EMB_PART: an embedding that the table has; EMB_TEXT: a column */
 	uint64_t rows;           /* so far */
 	uint64_t nulls;          /* embedded as 0 */
 	uint64_t large;          /* finite, and embedded as infinity */
@@ -87,23 +89,52 @@ static bool choose_part(struct rn_source *s, const char *spec)
 	return false;
 }
 
+/* The one column to embed that is text, or SIZE_MAX. */
+static size_t find_text(const struct rn_source *s)
+{
+	for (size_t i = 0; i < s->in->ncols; i++)
+		if (s->to_emb[i] && s->in->cols[i].type == RN_STRING && !rn_tables_untyped(s->tables, i))
+			return i;
+	return SIZE_MAX;
+}
+
+/* Column `at` has an array of numbers in each row: the first block tells of what shape. */
+static int choose_text(struct rn_source *s, size_t at, struct rn_err *e)
+{
+	const char *name = s->in->cols[at].name;
+	bool ok = s->width == 1;
+
+	if (ok) {
+		RN_TRY(rn_tables_block(s->tables, &s->ahead, e));
+		ok = !s->ahead || rn_arrays_shape(s->ahead->cols[at], &s->shape);
+	}
+	if (!ok)
+		return rn_err_set(e, RN_EUSAGE, "%s: --emb: column '%s' is string, and an embedding wants numbers (or "
+				  "give its --types), or one column of arrays such as [0.5, 1]", s->path, name);
+	if (!s->shape.rank)
+		return rn_err_set(e, RN_EDATA, "%s: --emb: no array in the first %" PRIu64 " rows of column '%s' tells "
+				  "how wide the embedding is", s->path, s->ahead ? s->ahead->rows : 0, name);
+	s->emb = EMB_TEXT;
+	s->part = at;
+	return 0;
+}
+
 static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *e)
 {
+	size_t text;
+
 	if (choose_part(s, spec))
 		return 0;
 	RN_TRY(rn_calloc(s->in->ncols, sizeof *s->to_emb, "columns", &s->to_emb, e));
 	for (size_t i = 0; i < s->in->ncols; i++) {
-		const struct rn_field *f = &s->in->cols[i];
-
-		s->to_emb[i] = listed(spec, f->name);
+		s->to_emb[i] = listed(spec, s->in->cols[i].name);
 		s->width += s->to_emb[i];
-		if (s->to_emb[i] && f->type == RN_STRING && !rn_tables_untyped(s->tables, i))
-			return rn_err_set(e, RN_EUSAGE,
-					  "%s: --emb: column '%s' is string, and an embedding wants numbers (or "
-					  "give its --types)", s->path, f->name);
 	}
 	if (!s->width)
 		return rn_err_set(e, RN_EUSAGE, "%s: --emb: no column matches '%s'", s->path, spec);
+	text = find_text(s);
+	if (text != SIZE_MAX)
+		return choose_text(s, text, e);
 	s->emb = EMB_COLS;
 	return 0;
 }
@@ -179,7 +210,7 @@ static int make_schema(struct rn_source *s, struct rn_err *e)
 		RN_TRY(rn_schema_add_part(&s->out, "z", &s->in->parts[s->part].shape,
 					  s->in->parts[s->part].sparse, e));
 	else if (s->emb)
-		RN_TRY(rn_schema_add_part(&s->out, "z", &shape, false, e));
+		RN_TRY(rn_schema_add_part(&s->out, "z", s->emb == EMB_TEXT ? &s->shape : &shape, false, e));
 	for (size_t i = 0; !s->emb && i < s->in->nparts; i++)
 		RN_TRY(rn_schema_add_part(&s->out, s->in->parts[i].name, &s->in->parts[i].shape,
 					  s->in->parts[i].sparse, e));
@@ -368,6 +399,7 @@ void rn_source_close(struct rn_source *s)
 	if (!s)
 		return;
 	rn_tables_close(s->tables);
+	rn_rel_unref(s->ahead);
 	if (s->node == &s->own)
 		json_decref(s->own.opt);
 	for (size_t i = 0; i < s->nblocks * s->out.nkey; i++)
@@ -403,6 +435,27 @@ static float as_float(const struct rn_column *c, uint64_t i)
 	}
 }
 
+static int read_arrays(struct rn_source *s, const struct rn_rel *b, struct rn_tensor **out, struct rn_err *e)
+{
+	const struct rn_column *c = b->cols[s->part];
+	struct rn_str shape = RN_STR_INIT;
+	uint64_t bad, n;
+	int rc;
+
+	RN_TRY(rn_tensor_new(&s->shape, b->rows, out, e));
+	if (rn_arrays_read(c, &s->shape, (*out)->data, &bad, &s->nulls, &s->large))
+		return 0;
+	rn_shape_print(&s->shape, &shape);
+	n = c->off[bad + 1] - c->off[bad];
+	rc = rn_err_set(e, RN_EDATA, "%s: row %" PRIu64 " (rows count from 0): column '%s' wants an array of numbers of "
+			"shape %s, as the first one, not '%.*s'", s->path, s->rows + bad,
+			s->in->cols[s->part].name,
+			shape.failed ? "" : shape.s, n < 60 ? (int)n : 60, c->bytes + c->off[bad]);
+	rn_str_fini(&shape);
+	rn_tensor_unref(*out);
+	return rc;
+}
+
 /* The embedding of a block's rows, *out owned. */
 static int embedding(struct rn_source *s, const struct rn_rel *b, struct rn_tensor **out,
 		     struct rn_err *e)
@@ -416,6 +469,8 @@ static int embedding(struct rn_source *s, const struct rn_rel *b, struct rn_tens
 					  rn_node_string(s->node, "emb"), rn_npy_rows(s->npy));
 		return rn_npy_next(s->npy, b->rows, out, e);
 	}
+	if (s->emb == EMB_TEXT)
+		return read_arrays(s, b, out, e);
 	RN_TRY(rn_tensor_new(&shape, b->rows, out, e));
 	if (s->emb == EMB_ONES)
 		for (uint64_t i = 0; i < b->rows * s->width; i++)
@@ -568,7 +623,10 @@ int rn_source_block(struct rn_source *s, struct rn_rel **out, struct rn_err *e)
 	int rc;
 
 	*out = NULL;
-	RN_TRY(rn_tables_block(s->tables, &b, e));
+	b = s->ahead;
+	s->ahead = NULL;
+	if (!b)
+		RN_TRY(rn_tables_block(s->tables, &b, e));
 	if (!b)
 		return end(s, e);
 	rc = make_block(s, b, out, e);

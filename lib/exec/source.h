@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Inside sources: one table (a file in whatever format, or a table of a database),
- * and the union of the tables that a scan node names.  Blocks are as the table has
+ * the union of the tables that a scan node names, embeddings that stand in text.  Blocks are as the table has
  * them; row numbers, embeddings and keys are source.c's.
  */
 #ifndef RN_SOURCE_H
@@ -43,5 +43,16 @@ bool rn_tables_untyped(const struct rn_tables *t, size_t i);
 RN_MUST_CHECK int rn_tables_block(struct rn_tables *t, struct rn_rel **out, struct rn_err *e);
 uint64_t rn_tables_hash(const struct rn_tables *t);
 void rn_tables_close(struct rn_tables *t); /* NULL is fine */
+
+/* ---- embeddings as text ----------------------------------------------------------------- */
+
+/* The shape of the first value of a string column that is not NULL: a JSON array of
+ * numbers, nested by dimension.  False: it is none.  Rank 0: all are NULL. */
+bool rn_arrays_shape(const struct rn_column *c, struct rn_shape *out);
+/* All rows, which have that shape, into `to`: rows x width.  A NULL, for a row or for a
+ * number, is 0 and counted in *nulls; in *large, what only a float32 takes as infinity.
+ * False: row *bad has another shape or is no such array. */
+bool rn_arrays_read(const struct rn_column *c, const struct rn_shape *shape, float *to, uint64_t *bad,
+		    uint64_t *nulls, uint64_t *large);
 
 #endif

@@ -64,7 +64,7 @@ edit() {
 		rn-join e.er p.er --on src=club -o x.er
 	refuses 2 "rn-encode: raw wants numbers, and column 'club' is string" \
 		rn-encode 'raw(club)' p.er -o x.er
-	refuses 2 "rn-scan: $PWD/p.csv: --emb: column 'club' is string, and an embedding wants numbers (or give its --types)" \
+	refuses 2 "rn-scan: $PWD/p.csv: --emb: column 'club' is string, and an embedding wants numbers (or give its --types), or one column of arrays such as [0.5, 1]" \
 		rn-scan p.csv --emb club -o x.er
 }
 

@@ -316,6 +316,33 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	prints $'a,b\n5,' pipeline "echo '{\"a\": \"5\"}' | rn-scan --format jsonl --types a=int64,b=string | rn-cat"
 }
 
+@test "an embedding from a column of arrays: JSON lines and back, text, shapes, what is no array" {
+	printf '%s\n' '{"i": 1, "z": [1, 2.5, -3e-2]}' '{"i": 2, "z": [4, null, 6]}' '{"i": 3}' >a.jsonl
+	run -0 --separate-stderr pipeline 'rn-scan a.jsonl --emb z | rn-cat'
+	[ "$output" = $'i,z0,z1,z2\n1,1,2.5,-0.03\n2,4,0,6\n3,0,0,0' ]
+	says "rn-scan: warning: $PWD/a.jsonl: 2 NULLs are embedded as 0"
+	rn-scan a.jsonl --emb z -q -o a.er
+	rn-cat a.er --format jsonl | rn-scan --format jsonl --emb z -o b.er
+	same_stream a.er b.er
+	printf '%s\n' 'i,z' '1,' '2," [ [1,2] ,[3, 4],[5,6]]"' >m.csv
+	rn-scan m.csv --emb z -q -o m.er
+	rn-info m.er | grep -q 'part *z *\[3,2\]'
+	prints $'{"i": 1, "z": [[0, 0], [0, 0], [0, 0]]}\n{"i": 2, "z": [[1, 2], [3, 4], [5, 6]]}' rn-cat m.er --format jsonl
+	for bad in '[1, 2]' '[1, 2, 3, 4]' '[[1, 2, 3]]' '[1, 2, "x"]' '[]' '{"0": 1}'; do
+		printf '%s\n' '{"z": null}' '{"z": [1, 2, 3]}' "{\"z\": $bad}" >b.jsonl
+		fails_with 3 rn-scan b.jsonl --emb z -o b.er
+		says "rn-scan: $PWD/b.jsonl: row 2 (rows count from 0): column 'z' wants an array of numbers of shape [3], as the first one, not '$bad'"
+	done
+	for bad in x '[]' '[1,]' '[1' '[1]]' '[[1],[2,3]]' '[[1],2]' '[[[[[1]]]]]'; do
+		printf '{"z": "%s"}\n' "$bad" >b.jsonl
+		fails_with 2 rn-scan b.jsonl --emb z -o b.er
+		says "rn-scan: $PWD/b.jsonl: --emb: column 'z' is string, and an embedding wants numbers (or give its --types), or one column of arrays such as [0.5, 1]"
+	done
+	printf 'z,i\n,1\n' >a.csv
+	fails_with 3 rn-scan a.csv --emb z --types z=string -o b.er
+	says "rn-scan: $PWD/a.csv: --emb: no array in the first 1 rows of column 'z' tells how wide the embedding is"
+}
+
 @test "JSON lines: errors by line and column; bad lines are passed over on request" {
 	printf '{"a": 1}\n{"a": tru}\n{"a": 2}\n[1]\n' >x.jsonl
 	fails_with 3 rn-scan x.jsonl -o x.er

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { MAX_INPUT = 1 << 16, INSTANCES = 3000 };
+enum { MAX_INPUT = 1 << 16, INSTANCES = 300 };
 
 static const char *const tables[][2] = {
 	{ "N", "n,label\n1,x\n2,y\n3,x\n4,z\n" },

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Small texts: numbers and timestamps, which are printed and read again; names of
- * tables in databases, whose passwords must not be shown; and the values of every
- * option of every operator, as on the command line and in JSON.
+ * tables in databases, whose passwords must not be shown; the values of every option
+ * of every operator, as on the command line and in JSON; and arrays of numbers.
  */
 #include "../../lib/base/num.h"
 #include "../../lib/base/opt.h"
 #include "../../lib/base/uri.h"
+#include "../../lib/exec/source.h"
 #include "../../lib/op/op.h"
 #include "fuzz.h"
 
@@ -94,6 +95,23 @@ static void uri(const char *text)
 	rn_str_fini(&again);
 }
 
+/* What has a shape is read as one of that shape. */
+static void array(char *text, size_t n)
+{
+	uint64_t off[] = { 0, n }, bad, nulls = 0, large = 0;
+	struct rn_column c = { .refs = 1, .type = RN_STRING, .rows = 1, .off = off, .bytes = text };
+	struct rn_shape shape;
+	float *z;
+
+	if (!rn_arrays_shape(&c, &shape))
+		return;
+	z = malloc(rn_shape_width(&shape) * sizeof *z); /* no more than there are bytes */
+	require(z && rn_shape_width(&shape) <= n);
+	require(rn_arrays_read(&c, &shape, z, &bad, &nulls, &large));
+	require(nulls + large <= rn_shape_width(&shape));
+	free(z);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	char *text = text_of(data, n);
@@ -101,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	numbers(text, n);
 	bits(data, n);
 	uri(text);
+	array(text, n);
 	for (size_t k = 0; k < rn_op_count && n < 200; k++)
 		for (size_t i = 0; i < rn_op_table[k]->nopts; i++)
 			if (rn_op_table[k]->opts[i].type != RN_OPT_NODE)
