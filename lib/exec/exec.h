@@ -53,6 +53,7 @@ const struct rn_schema *rn_source_schema(const struct rn_source *s);
 RN_MUST_CHECK int rn_source_block(struct rn_source *s, struct rn_rel **out, struct rn_err *e); /* NULL at the end */
 /* Fingerprint of what was read: XXH3-64 of the bytes; valid after the last block. */
 uint64_t rn_source_hash(const struct rn_source *s);
+uint64_t rn_source_spilled(const struct rn_source *s); /* bytes of temporary data */
 void rn_source_close(struct rn_source *s);
 /* The whole of it.  *hash may be NULL. */
 RN_MUST_CHECK int rn_source_read(const struct rn_ctx *c, const struct rn_node *n, const char *dir,

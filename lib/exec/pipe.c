@@ -210,6 +210,7 @@ static int run_source(struct job *j, struct rn_err *e)
 		if (rc)
 			break;
 	}
+	j->stats->spilled_bytes = rn_source_spilled(s);
 out:
 	rn_source_close(s);
 	free(stem);

@@ -6,7 +6,6 @@
  */
 #include "../../formats/npz.h"
 #include "../base/json.h"
-#include "../rel/key.h"
 #include "source.h"
 
 #include <fnmatch.h>
@@ -37,8 +36,7 @@ struct rn_source {
 	uint64_t rows;           /* so far */
 	uint64_t nulls;          /* embedded as 0 */
 	uint64_t large;          /* finite, and embedded as infinity */
-	size_t nblocks, cap_blocks;
-	struct rn_column **key;  /* key columns of every block: nkey per block */
+	struct rn_key_check *key; /* NULL: none is declared */
 	bool ended;
 };
 
@@ -375,6 +373,8 @@ static int open_source(const struct rn_ctx *c, const struct rn_node *n, const ch
 		rc = open_embedding(s, dir, e);
 	if (!rc)
 		rc = make_schema(s, e);
+	if (!rc && s->out.nkey)
+		rc = rn_key_check_open(c, s->path, &s->out, &s->key, e);
 	if (rc)
 		rn_source_close(s);
 	else
@@ -402,9 +402,7 @@ void rn_source_close(struct rn_source *s)
 	rn_rel_unref(s->ahead);
 	if (s->node == &s->own)
 		json_decref(s->own.opt);
-	for (size_t i = 0; i < s->nblocks * s->out.nkey; i++)
-		rn_column_unref(s->key[i]);
-	free(s->key);
+	rn_key_check_close(s->key);
 	free(s->to_emb);
 	rn_npy_close(s->npy);
 	rn_schema_fini(&s->out);
@@ -503,20 +501,6 @@ static int row_numbers(struct rn_source *s, struct rn_rel *r, uint64_t n, struct
 	return rn_rel_add_col(r, name, NULL, c, e);
 }
 
-static int remember_key(struct rn_source *s, const struct rn_rel *r, struct rn_err *e)
-{
-	size_t k = s->out.nkey;
-
-	if (!k)
-		return 0;
-	RN_TRY(rn_grow(&s->key, &s->cap_blocks, (s->nblocks + 1) * k, sizeof(struct rn_column *),
-		       "key columns", e));
-	for (size_t i = 0; i < k; i++)
-		s->key[s->nblocks * k + i] = rn_column_ref(r->cols[s->out.key[i]]);
-	s->nblocks++;
-	return 0;
-}
-
 static int make_block(struct rn_source *s, const struct rn_rel *b, struct rn_rel **out,
 		      struct rn_err *e)
 {
@@ -545,7 +529,8 @@ static int make_block(struct rn_source *s, const struct rn_rel *b, struct rn_rel
 	r->schema.nkey = s->out.nkey;
 	if (s->out.nkey)
 		memcpy(r->schema.key, s->out.key, s->out.nkey * sizeof *s->out.key);
-	RN_GOTO(fail, remember_key(s, r, e));
+	if (s->key)
+		RN_GOTO(fail, rn_key_check_add(s->key, r, e));
 	s->rows += b->rows;
 	*out = r;
 	return 0;
@@ -554,50 +539,7 @@ fail:
 	return rc;
 }
 
-/* ---- the end: is the key unique, do the rows fit the matrix ---------------------------- */
-
-static int check_key(struct rn_source *s, struct rn_err *e)
-{
-	size_t k = s->out.nkey;
-	struct rn_column **cols = NULL, **parts = NULL;
-	struct rn_str text = RN_STR_INIT;
-	uint32_t dup;
-	int rc;
-
-	if (!k || !s->nblocks)
-		return 0;
-	RN_GOTO(out, rn_calloc(k, sizeof(struct rn_column *), "key columns", &cols, e));
-	RN_GOTO(out, rn_calloc(s->nblocks, sizeof(struct rn_column *), "key columns", &parts, e));
-	for (size_t i = 0; i < k; i++) {
-		const char *name = s->out.cols[s->out.key[i]].name;
-
-		for (size_t b = 0; b < s->nblocks; b++)
-			parts[b] = s->key[b * k + i];
-		RN_GOTO(out, rn_column_concat(parts, s->nblocks, &cols[i], e));
-		if (cols[i]->nulls) {
-			rc = rn_err_set(e, RN_EDATA, "%s: key column '%s' is NULL in %" PRIu64 " rows", s->path, name,
-					cols[i]->nulls);
-			goto out;
-		}
-	}
-	struct rn_key key = { .n = k, .cols = cols, .rows = s->rows };
-	RN_GOTO(out, rn_key_unique(s->ctx, &key, &dup, e));
-	if (dup != RN_NO_ROW) {
-		for (size_t i = 0; i < k; i++) {
-			rn_str_addf(&text, "%s%s=", i ? ", " : "", s->out.cols[s->out.key[i]].name);
-			rn_column_print(cols[i], dup, &text);
-		}
-		rc = rn_err_set(e, RN_EDATA, "%s: the key is not unique: row %u repeats %s (rows count from 0)", s->path, dup,
-				text.s);
-	}
-out:
-	for (size_t i = 0; cols && i < k; i++)
-		rn_column_unref(cols[i]);
-	free(cols);
-	free(parts);
-	rn_str_fini(&text);
-	return rc;
-}
+/* ---- the end: do the rows fit the matrix, is the key unique ---------------------------- */
 
 static int end(struct rn_source *s, struct rn_err *e)
 {
@@ -614,7 +556,7 @@ static int end(struct rn_source *s, struct rn_err *e)
 				  rn_node_string(s->node, "emb"), rn_npy_rows(s->npy));
 	if (s->npy)
 		RN_TRY(rn_npy_end(s->npy, e));
-	return check_key(s, e);
+	return s->key ? rn_key_check_end(s->key, e) : 0;
 }
 
 int rn_source_block(struct rn_source *s, struct rn_rel **out, struct rn_err *e)
@@ -632,6 +574,11 @@ int rn_source_block(struct rn_source *s, struct rn_rel **out, struct rn_err *e)
 	rc = make_block(s, b, out, e);
 	rn_rel_unref(b);
 	return rc;
+}
+
+uint64_t rn_source_spilled(const struct rn_source *s)
+{
+	return s->key ? rn_key_check_spilled(s->key) : 0;
 }
 
 uint64_t rn_source_hash(const struct rn_source *s)

@@ -44,6 +44,19 @@ RN_MUST_CHECK int rn_tables_block(struct rn_tables *t, struct rn_rel **out, stru
 uint64_t rn_tables_hash(const struct rn_tables *t);
 void rn_tables_close(struct rn_tables *t); /* NULL is fine */
 
+/* ---- a declared key --------------------------------------------------------------------- */
+
+struct rn_key_check;
+/* Of rows of schema s, which has a key; path: of the table, for messages.  Both borrowed. */
+RN_MUST_CHECK int rn_key_check_open(const struct rn_ctx *c, const char *path, const struct rn_schema *s,
+				    struct rn_key_check **out, struct rn_err *e);
+void rn_key_check_close(struct rn_key_check *k); /* NULL is fine */
+/* Rows, whose key columns may be held on to. */
+RN_MUST_CHECK int rn_key_check_add(struct rn_key_check *k, const struct rn_rel *r, struct rn_err *e);
+/* After the last, once: a NULL in the key, or a row that repeats an earlier one, is RN_EDATA. */
+RN_MUST_CHECK int rn_key_check_end(struct rn_key_check *k, struct rn_err *e);
+uint64_t rn_key_check_spilled(const struct rn_key_check *k); /* bytes of temporary data */
+
 /* ---- embeddings as text ----------------------------------------------------------------- */
 
 /* The shape of the first value of a string column that is not NULL: a JSON array of

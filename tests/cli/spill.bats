@@ -217,6 +217,26 @@ below() {
 	below 32 used
 }
 
+@test "a key that does not fit into memory is checked in temporary files" {
+	export TMPDIR=$BATS_TEST_TMPDIR
+	awk 'BEGIN { print "a,b"; for (i = 1; i <= 1000000; i++) print i * 7919 % 1000003 ",s" i % 1000 }' >k.csv
+	MEM=4M spills rn-scan k.csv --key a,b
+	peak used rn-scan k.csv --key a,b --mem 4M -o x.er
+	below 48 used
+	{ cat k.csv; sed -n '200001p;7p' k.csv; } >twice.csv
+	for key in a a,b; do
+		for mem in 1G 4M; do
+			fails_with 3 rn-scan twice.csv --key $key --mem $mem -o y.er
+			says "rn-scan: $PWD/twice.csv: the key is not unique: row 1000000 repeats $(sed -n 7p k.csv |
+				awk -F, -v key=$key '{ print "a=" $1 (key == "a" ? "" : ", b=" $2) }') (rows count from 0)"
+			[ ! -e y.er ]
+		done
+	done
+	{ cat k.csv; echo ',s1'; } >null.csv
+	fails_with 3 rn-scan null.csv --key a,b --mem 4M -o y.er
+	says "rn-scan: $PWD/null.csv: key column 'a' is NULL in 1 rows"
+}
+
 @test "matrices pass in bounded memory, in and out" {
 	export TMPDIR=$BATS_TEST_TMPDIR
 	seq 0 199999 >n.csv
