@@ -423,38 +423,3 @@ out:
 		rn_join_result_fini(out);
 	return rc;
 }
-
-int rn_join_cross(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
-		  struct rn_join_result *out, struct rn_err *e)
-{
-	struct rn_str b = RN_STR_INIT;
-	uint32_t *left, *right;
-	uint64_t at = 0;
-	int rc;
-
-	*out = (struct rn_join_result){ 0 };
-	if (nleft > RN_MAX_ROWS || nright > RN_MAX_ROWS)
-		return rn_err_set(e, RN_EBUG, "a join of %" PRIu64 " with %" PRIu64 " rows", nleft,
-				  nright);
-	out->rows = nleft * nright; /* below 2^64, as both are below 2^32 */
-	if (out->rows > rn_join_most_rows(c, 2)) {
-		rn_join_add_refusal(c, nleft, nright, "gives", out->rows,
-				    out->rows * 2 * sizeof(uint32_t), &b);
-		out->rows = 0;
-		return rn_join_refuse(&b, e);
-	}
-	RN_GOTO(fail, new_map(out->rows, &out->left, e));
-	RN_GOTO(fail, new_map(out->rows, &out->right, e));
-	left = out->left->data;
-	right = out->right->data;
-	for (uint64_t i = 0; i < nleft; i++)
-		for (uint64_t j = 0; j < nright; j++) {
-			left[at] = (uint32_t)i;
-			right[at++] = (uint32_t)j;
-		}
-	out->left_unmatched = nright ? 0 : nleft;
-	return 0;
-fail:
-	rn_join_result_fini(out);
-	return rc;
-}

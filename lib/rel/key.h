@@ -107,10 +107,6 @@ RN_MUST_CHECK int rn_join_asof(const struct rn_ctx *c, const struct rn_key *left
 			       bool or_equal, enum rn_join_kind kind, struct rn_join_result *out,
 			       struct rn_err *e);
 
-/* Cross product: rows lexicographic. */
-RN_MUST_CHECK int rn_join_cross(const struct rn_ctx *c, uint64_t nleft, uint64_t nright,
-				struct rn_join_result *out, struct rn_err *e);
-
 struct rn_groups {
 	uint64_t n;           /* groups */
 	struct rn_buf *of;    /* uint32_t[rows]: the group of each row; RN_NO_ROW: dropped */
