@@ -147,7 +147,7 @@ def examples(args, results):
         compare(args, results, "a small network", spec(args), None, {})
         alone(args, results, ROOT / "examples/karate")
         return
-    with_peers = [m.name for m in models.models(pathlib.Path(args.tmp))]
+    with_peers = {m.model.parent.name for m in models.models(pathlib.Path(args.tmp)) if isinstance(m.model, pathlib.Path)}
     for makefile in sorted(ROOT.glob("examples/*/Makefile")):
         if makefile.parent.name not in with_peers:
             alone(args, results, makefile.parent)

@@ -20,18 +20,38 @@ def example(name, data, peers, *flags):
     return Model(name, ROOT / f"examples/{name}/model.relnn", data, peers, flags)
 
 
+def walks(most, graphs):
+    """Closed walks of up to `most` steps on CSL.  By enumeration they do not fit in memory: the peer has one of the
+    patterns, of few graphs."""
+    return Model(f"dhn-csl, C2:{most}", ROOT / "examples/dhn-csl/model.relnn", DATA / "csl",
+                 {f"PyTorch, enumerated, C{most} of {graphs} of 150 graphs": (["dhn_torch.py", f"C{most}", graphs], 2, 10)},
+                 ["--set", f"most={most}"])
+
+
 def models(tmp):
     hyper = DATA / "hypergraph"
+    karate = ROOT / "examples/karate"
     return [
-        example("gcn-cora", DATA / "cora", {"PyG, dense": (["gcn_pyg.py"], 20, 100)}),
+        Model("karate", karate / "model.json", karate, {"PyG": (["karate_pyg.py"], 100, None)}),
+        example("gcn-cora", DATA / "cora", {"PyG, dense": (["gcn_pyg.py", 1433], 20, 100)}),
+        example("gcn-citeseer", DATA / "citeseer", {"PyG, dense": (["gcn_pyg.py", 3703], 10, None)}),
+        example("link-cora", DATA / "cora", {"PyG": (["link_pyg.py"], 10, None)}),
+        *[example(f"gcn-{name}", DATA / name, {"PyG": (["graphs_pyg.py"], 20, None)})
+          for name in ("csl", "exp", "sr25")],
         example("hgt-dblp-1l", DATA / "dblp", {"PyG": (["hgt_pyg.py", 1], 5, 3)}),
         example("hgt-dblp-2l", DATA / "dblp", {"PyG": (["hgt_pyg.py", 2], 5, 3)}),
-        example("hgnn-coauthorship-cora", hyper / "coauthorship_cora",
-                {"PyTorch": (["hgnn_torch.py", "torch", 1433], 20, 3),
-                 "PyG": (["hgnn_torch.py", "pyg", 1433], 20, None)}),
+        example("hgt-dblp-best", DATA / "dblp", {"PyG": (["hgt_pyg.py", 2, "best"], 5, 3)}),
+        *[example(f"hgnn-{name}-{data}", hyper / f"{name}_{data}",
+                  {"PyTorch": (["hgnn_torch.py", "torch", words], 20, 3),
+                   "PyG": (["hgnn_torch.py", "pyg", words], 20, None)})
+          for name, data, words in (("coauthorship", "cora", 1433), ("cocitation", "cora", 1433),
+                                    ("cocitation", "citeseer", 3703))],
         example("hygnn-coauthorship-cora", hyper / "coauthorship_cora", {"PyTorch": (["hygnn_torch.py"], 20, 3)}),
-        # The walks of all graphs do not fit in memory: the peer has one of seven patterns, of a tenth of them.
-        example("dhn-csl", DATA / "csl", {"PyTorch, enumerated, C8 of 15 graphs": (["dhn_torch.py", 8, 15], 2, 10)}),
+        walks(8, 15), walks(10, 1),
+        example("dhn-exp", DATA / "exp", {"PyTorch, enumerated": (["dhn_torch.py", "C2-5,C2"], 5, None)}),
+        example("dhn-sr25", DATA / "sr25", {"PyTorch, enumerated": (["dhn_torch.py", "K2-5,K2-5"], 20, None)}),
+        Model("rgcn", ROOT / "examples/rgcn/model.relnn", ROOT / "examples/rgcn",
+              {"PyG, 4 bases": (["rgcn.py", "pyg", 4], 50, None)}),
         Model("rgcn, AIFB's size", "rgcn", tmp / "rgcn", {"PyTorch": (["rgcn.py", "torch"], 5, 3),
                                                           "PyG, 30 bases": (["rgcn.py", "pyg"], 5, 1)}),
         Model("gcn, ogbn-arxiv's size", "gcn", tmp / "gcn", {"PyTorch": (["gcn_large.py", "torch"], 3, 4),

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The GCN of examples/gcn-cora with PyTorch Geometric, as its tutorial has it: dense features.
+"""The GCN of examples/gcn-cora and gcn-citeseer with PyTorch Geometric, as its tutorial has it: dense features.
 
-usage: gcn_pyg.py DATA_DIR EPOCHS THREADS
+usage: gcn_pyg.py DATA_DIR EPOCHS THREADS WORDS
 """
 from peer import arguments, bag, ints, mask, table, torch, train
 
@@ -23,10 +23,10 @@ class GCN(torch.nn.Module):
         return self.conv2(x, edge_index)
 
 
-folder, epochs, _ = arguments()
+folder, epochs, more = arguments()
 paper, words, cites = (table(folder, t) for t in ("paper", "has_word", "cites"))
 y = ints(paper["label"])
-x = bag(ints(words["paper_id"]), ints(words["word_id"]), (len(y), 1433))
+x = bag(ints(words["paper_id"]), ints(words["word_id"]), (len(y), int(more[0])))
 x /= x.sum(1, keepdim=True).clamp(min=1)
 edge_index = torch.stack([ints(cites["src"]), ints(cites["dst"])])
 training, test = mask(paper["split"], "train"), mask(paper["split"], "test")

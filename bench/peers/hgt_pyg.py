@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HGT of examples/hgt-dblp-* with PyTorch Geometric's HGTConv, as its example has it.
 
-usage: hgt_pyg.py DATA_DIR EPOCHS THREADS LAYERS
+usage: hgt_pyg.py DATA_DIR EPOCHS THREADS LAYERS [best]
+best: with hgt-dblp-best's dropout of the features, and a vector for each conference.
 """
 from peer import arguments, bag, ints, mask, table, torch, train
 
@@ -19,6 +20,8 @@ class HGT(torch.nn.Module):
         self.out = Linear(hidden, classes)
 
     def forward(self, x, edge_index):
+        if best:
+            x = {t: F.dropout(v, 0.5, self.training and t in ("author", "paper")) for t, v in x.items()}
         x = {t: self.lin[t](v).relu() for t, v in x.items()}
         for conv in self.convs:
             x = conv(x, edge_index)
@@ -26,6 +29,7 @@ class HGT(torch.nn.Module):
 
 
 folder, epochs, more = arguments()
+best = more[1:] == ["best"]
 author, writes, term, published = (table(folder, t) for t in ("author", "writes", "has_term", "published_in"))
 author_word, paper_word, features = (table(folder, t) for t in ("author_word", "paper_word", "term"))
 y = ints(author["label"])
@@ -35,7 +39,8 @@ data["author"].x = bag(ints(author_word["author_id"]), ints(author_word["word_id
 data["paper"].x = bag(ints(paper_word["paper_id"]), ints(paper_word["word_id"]), (papers, 4231),
                       ints(paper_word["count"]))
 data["term"].x = torch.tensor([[float(v) for v in features[f"f{i}"]] for i in range(50)]).T.contiguous()
-data["conference"].x = torch.ones(len(table(folder, "conference")["conf_id"]), 1)
+conferences = len(table(folder, "conference")["conf_id"])
+data["conference"].x = torch.eye(conferences) if best else torch.ones(conferences, 1)
 for t, to, key, rows in (("author", "author", "author_id", writes), ("term", "term", "term_id", term),
                          ("conference", "conf", "conf_id", published)):
     there = torch.stack([ints(rows["paper_id"]), ints(rows[key])])

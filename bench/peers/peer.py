@@ -43,6 +43,13 @@ def ints(column):
     return torch.tensor([int(x) if x else -1 for x in column])
 
 
+def codes(column):
+    """Texts as numbers from 0, in the order of the texts (numbers by size); -1 where there is none."""
+    known = sorted(set(column) - {""}, key=lambda x: (len(x), x) if x.isdigit() else (0, x))
+    number = {x: i for i, x in enumerate(known)}
+    return torch.tensor([number.get(x, -1) for x in column])
+
+
 def mask(column, value):
     return torch.tensor([x == value for x in column])
 

@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The R-GCN of models/rgcn.relnn: plain PyTorch, all relations as one sparse matrix over 24 M parameters, or
-PyTorch Geometric's FastRGCNConv with 30 bases (4.1 M), as its example for AIFB has it.
+PyTorch Geometric's FastRGCNConv with 30 bases (4.1 M), as its example for AIFB has it; and with fewer the model
+of examples/rgcn.
 
-usage: rgcn.py DATA_DIR EPOCHS THREADS torch|pyg
+usage: rgcn.py DATA_DIR EPOCHS THREADS torch|pyg [BASES]
 """
-from peer import arguments, ints, mask, table, torch, train
+from peer import arguments, codes, ints, mask, table, torch, train
 
 import torch.nn.functional as F
 
 folder, epochs, more = arguments()
 node, triple = table(folder, "node"), table(folder, "triple")
-y, n = ints(node["label"]), len(node["label"])
-s, p, o = (ints(triple[c]) for c in "spo")
+y, n = codes(node["label"]), len(node["label"])
+s, o = (ints(triple[c]) for c in list(triple)[::2])  # subject, predicate, object
+p = codes(list(triple.values())[1])
 relations, hidden, classes = 2 * (int(p.max()) + 1), 16, int(y.max()) + 1
 source, target, kind = torch.cat([s, o]), torch.cat([o, s]), torch.cat([2 * p, 2 * p + 1])
 training, test = mask(node["split"], "train"), mask(node["split"], "test")
@@ -20,11 +22,13 @@ training, test = mask(node["split"], "train"), mask(node["split"], "test")
 if more[0] == "pyg":
     from torch_geometric.nn import FastRGCNConv
 
+    bases = int(more[1]) if len(more) > 1 else 30
+
     class Net(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv1 = FastRGCNConv(n, hidden, relations, num_bases=30)
-            self.conv2 = FastRGCNConv(hidden, classes, relations, num_bases=30)
+            self.conv1 = FastRGCNConv(n, hidden, relations, num_bases=bases)
+            self.conv2 = FastRGCNConv(hidden, classes, relations, num_bases=bases)
 
         def forward(self, learning):
             h = F.relu(self.conv1(None, index, kind))
