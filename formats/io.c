@@ -10,6 +10,7 @@
 #include "io.h"
 
 #include "../lib/base/mem.h"
+#include "../lib/base/uri.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -433,12 +434,27 @@ int rn_io_check_write(const char *path, struct rn_err *e)
 	return rc;
 }
 
+/* A name that a reader takes for a table would make a file that is called so. */
+static int refuse_database(const char *name, struct rn_err *e)
+{
+	char *shown = rn_uri_hidden(name, e);
+	int rc;
+
+	if (!shown)
+		return RN_ENOMEM;
+	rc = rn_err_set(e, RN_EUSAGE, "'%s' is a table of a database and no file: rn-cat --to writes it", shown);
+	free(shown);
+	return rc;
+}
+
 int rn_io_open_write(const char *path, struct rn_io **out, struct rn_err *e)
 {
 	bool standard = !path || strcmp(path, "-") == 0;
 	struct fd_io *f;
 	int rc;
 
+	if (path && rn_uri_kind(path))
+		return refuse_database(path, e);
 	RN_TRY(fd_new(standard ? "standard output" : path, standard ? STDOUT_FILENO : -1, &f, e));
 	f->borrowed = standard;
 	if (!standard)

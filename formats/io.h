@@ -54,7 +54,8 @@ RN_MUST_CHECK int rn_io_open_read(const char *path, struct rn_io **out, struct r
 /* Open `path` to write ("-" or NULL is standard output).  What is a regular
  * file, or not there yet, is written without a name, or under a temporary one, in its folder
  * (mode as open(2) with 0666 would give, or that of the file it replaces) and
- * renamed by close; anything else is written in place. */
+ * renamed by close; anything else is written in place.  The name of a database's table is
+ * RN_EUSAGE. */
 RN_MUST_CHECK int rn_io_open_write(const char *path, struct rn_io **out, struct rn_err *e);
 
 /* Could a file be written at `path`, as far as can be known without writing?  For

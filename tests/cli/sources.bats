@@ -478,6 +478,18 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	fails_with 2 rn-cat x.csv --to 'sqlite:x.db?table=u' -o y
 }
 
+@test "a database's table is no file to write a stream or text to" {
+	printf 'a\n1\n' >a.csv
+	for program in rn-scan rn-cat 'rn-agg --cols n=count(*)'; do
+		# shellcheck disable=SC2086
+		fails_with 2 $program a.csv -o 'sqlite:d.db?table=t'
+		says "${program%% *}: 'sqlite:d.db?table=t' is a table of a database and no file: rn-cat --to writes it"
+	done
+	fails_with 2 rn-cat a.csv -o 'postgresql://me:secret@host/db?table=t'
+	says "rn-cat: 'postgresql://me@host/db?table=t' is a table of a database and no file: rn-cat --to writes it"
+	[ ! -e 'sqlite:d.db?table=t' ] && [ ! -e d.db ]
+}
+
 @test "SQLite: what cannot be read" {
 	fails_with 2 rn-scan 'sqlite:t.db?tabel=v' -o x.er
 	says "rn-scan: 'sqlite:$PWD/t.db?tabel=v' has a parameter 'tabel', and there is only table"
