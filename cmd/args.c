@@ -155,9 +155,18 @@ static size_t name_length(const char *s)
 	return s[n] == '=' && n && !isdigit((unsigned char)s[0]) ? n : 0;
 }
 
-static int add_input(struct rn_cli *c, const char *text, const char *opt, struct rn_err *e)
+/* The same where a name must stand: all that is no path is one. */
+static size_t label_length(const char *s)
 {
-	size_t cap = c->nin, n = name_length(text);
+	size_t n = strcspn(s, "=/");
+
+	return s[n] == '=' ? n : 0;
+}
+
+/* n: the length of the name that text begins with, or 0. */
+static int add_input(struct rn_cli *c, const char *text, size_t n, const char *opt, struct rn_err *e)
+{
+	size_t cap = c->nin;
 	struct rn_operand in = { .file = n ? text + n + 1 : text, .opt = opt };
 	char *name;
 
@@ -198,10 +207,11 @@ static int put(struct rn_cli *c, const struct rn_opt *o, json_t *set, const char
 		for (size_t i = 0; i < c->nin && !(o->flags & RN_OPT_MULTI); i++)
 			if (c->in[i].opt == o->name)
 				return rn_err_set(e, RN_EUSAGE, "--%s is given twice", o->name);
-		if ((o->flags & RN_CLI_NAMED) && !name_length(text))
+		if ((o->flags & RN_CLI_NAMED) && !label_length(text))
 			return rn_err_set(e, RN_EUSAGE, "--%s wants %s, not '%s'", o->name, o->meta,
 					  text);
-		return add_input(c, text, o->name, e);
+		return add_input(c, text, o->flags & RN_CLI_NAMED ? label_length(text) : name_length(text),
+				 o->name, e);
 	}
 	if (o->flags & RN_CLI_RAW)
 		return put_item(o, set, text, e);
@@ -209,10 +219,34 @@ static int put(struct rn_cli *c, const struct rn_opt *o, json_t *set, const char
 	return rn_opt_put(set, o, v, e);
 }
 
+/* --x=NAME, or --x (of NULL), as an item of the list [NAME=]true. */
+static int put_named_flag(const struct rn_opt *o, json_t *set, const char *of, bool on,
+			  struct rn_err *e)
+{
+	json_t *list = json_object_get(set, o->name);
+	struct rn_str text = RN_STR_INIT;
+	int rc;
+
+	if (!list) {
+		RN_TRY(rn_json_array(&list, e));
+		RN_TRY(rn_json_set(set, o->name, list, e));
+	}
+	rn_str_addf(&text, "%s%s%s", of ? of : "", of ? "=" : "", on ? "true" : "false");
+	rc = rn_str_check(&text, e);
+	if (!rc && of && (!*of || strchr(of, '=')))
+		rc = rn_err_set(e, RN_EUSAGE, "--%s%s wants %s, not '%s'", on ? "" : "no-", o->name, o->meta, of);
+	if (!rc && json_array_append_new(list, json_string(text.s)))
+		rc = rn_err_set(e, RN_EUSAGE, "--%s is not valid UTF-8", o->name);
+	rn_str_fini(&text);
+	return rc;
+}
+
 /* A flag; -v adds up. */
 static int put_flag(struct rn_cli *c, const struct rn_opt *o, json_t *set, bool on,
 		    struct rn_err *e)
 {
+	if (o->flags & RN_CLI_NAMED)
+		return put_named_flag(o, set, NULL, on, e);
 	if (o->flags & RN_OPT_MULTI) {
 		c->verbose = on ? c->verbose + 1 : 0;
 		return 0;
@@ -256,6 +290,8 @@ static int long_option(struct rn_cli *c, const char *text, char **argv, int *at,
 	}
 	if (!o)
 		rc = unknown_long(c, name, e);
+	else if (o->type == RN_OPT_FLAG && value && (o->flags & RN_CLI_NAMED))
+		rc = put_named_flag(o, set, value, on, e);
 	else if (o->type == RN_OPT_FLAG && value)
 		rc = rn_err_set(e, RN_EUSAGE, "--%s takes no value", name);
 	else if ((*info = information(o)))
@@ -421,7 +457,7 @@ static int inputs(struct rn_cli *c, char **operands, size_t n, struct rn_err *e)
 				  "to type it in; usage: %s [OPTION]... %s",
 				  t->name, t->usage);
 	if (standard && t->max_in)
-		RN_TRY(add_input(c, "-", NULL, e));
+		RN_TRY(add_input(c, "-", 0, NULL, e));
 	max = given_alone(c) ? 0 : t->max_in;
 	if (max == RN_MANY && c->nin - nopt + (n - used) > max)
 		return rn_err_set(e, RN_EUSAGE, "more than %zu inputs", (size_t)max);
@@ -429,7 +465,7 @@ static int inputs(struct rn_cli *c, char **operands, size_t n, struct rn_err *e)
 		return rn_err_set(e, RN_EUSAGE, "unexpected operand '%s'; usage: %s [OPTION]... %s",
 				  operands[used + max - (c->nin - nopt)], t->name, t->usage);
 	for (size_t i = used; i < n; i++)
-		RN_TRY(add_input(c, operands[i], NULL, e));
+		RN_TRY(add_input(c, operands[i], name_length(operands[i]), NULL, e));
 	c->noperands = c->nin - nopt;
 	if (c->nin > c->noperands && c->noperands)
 		operands_first(c, nopt);

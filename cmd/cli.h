@@ -20,7 +20,8 @@
 enum rn_cli_opt_flag {
 	RN_CLI_BARE = 0x100,  /* the value is optional, and attached: --stats, --stats=json */
 	RN_CLI_RAW = 0x200,   /* LIST: each argument is one item, commas and all */
-	RN_CLI_NAMED = 0x400, /* NODE: NAME=FILE, and the name is required */
+	RN_CLI_NAMED = 0x400, /* NODE: NAME=FILE, and the name is required; FLAG: --x=NAME, too, and
+			       * the value is a list of [NAME=]true and [NAME=]false */
 	RN_CLI_BRIEF = 0x1000, /* --help names it, and leaves the rest to the man page */
 	RN_CLI_ALONE = 0x800, /* without an input (rn-train --schema) */
 };

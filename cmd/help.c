@@ -26,6 +26,8 @@ static void print_long(const struct rn_opt *o, struct rn_str *out)
 	if (o->type != RN_OPT_FLAG)
 		rn_str_addf(out, o->flags & RN_CLI_BARE ? "[=%s]" : " %s",
 			    o->meta ? o->meta : "VALUE");
+	else if (o->flags & RN_CLI_NAMED)
+		rn_str_addf(out, "[=%s]", o->meta);
 }
 
 static void print_row(const struct rn_opt *o, struct rn_str *out)

@@ -4,10 +4,12 @@
  * of other data.
  */
 #include "../lib/base/json.h"
+#include "../lib/train/late.h"
 #include "../lib/train/score.h"
 #include "apply.h"
 #include "rows.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,7 +17,7 @@ static const struct rn_opt opts[] = {
 	{ .name = "source", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI | RN_CLI_RAW,
 	  .meta = "NAME=FILE", .help = "read source NAME from FILE" },
 	{ .name = "stage", .type = RN_OPT_STRING, .meta = "NAME",
-	  .help = "predict this stage, not the model's pred run" },
+	  .help = "the pred run of this name, or this stage" },
 };
 
 static const char *const examples[] = {
@@ -36,71 +38,162 @@ static const struct rn_tool tool = {
 	.max_in = 1,
 };
 
-/* The stage to predict: --stage, else the only pred run's, else what the loss saw. */
-static int choose(const struct rn_cli *c, const struct rn_plan *p, uint32_t *node,
+/* What --stage names: a pred run, else a stage. */
+static int find_stage(const struct rn_cli *c, const struct rn_plan *p, const char *name,
+		      uint32_t *node, uint32_t *run, struct rn_err *e)
+{
+	long at;
+
+	for (uint32_t i = 0; i < p->nruns; i++)
+		if (p->runs[i].kind == RN_RUN_PRED && !strcmp(rn_run_string(&p->runs[i], "name"), name)) {
+			*run = i;
+			*node = p->runs[i].node;
+			return 0;
+		}
+	at = rn_plan_find(p, name);
+	if (at < 0)
+		return rn_err_set(e, RN_EUSAGE, "the model has no stage '%s'; see 'rn-explain %s'",
+				  name, c->in[0].file);
+	*node = (uint32_t)at;
+	for (uint32_t i = 0; i < p->nruns; i++)
+		if (p->runs[i].kind == RN_RUN_PRED && p->runs[i].node == *node)
+			*run = i;
+	return 0;
+}
+
+/* The stage to predict: --stage, else the only pred run's, else what the loss saw; *run: the pred
+ * run that says what becomes of it, or RN_NONE. */
+static int choose(const struct rn_cli *c, const struct rn_plan *p, uint32_t *node, uint32_t *run,
 		  struct rn_err *e)
 {
 	const char *name = rn_cli_string(c, "stage");
-	long at = name ? rn_plan_find(p, name) : -1;
 	uint32_t preds = 0, fit = RN_NONE;
 
-	if (name && at < 0)
-		return rn_err_set(e, RN_EUSAGE, "the model has no stage '%s'; see 'rn-explain %s'",
-				  name, c->in[0].file);
-	for (uint32_t i = 0; i < p->nruns && !name; i++) {
+	*run = RN_NONE;
+	if (name)
+		return find_stage(c, p, name, node, run, e);
+	for (uint32_t i = 0; i < p->nruns; i++) {
 		if (p->runs[i].kind == RN_RUN_FIT)
 			fit = p->runs[i].node;
 		if (p->runs[i].kind != RN_RUN_PRED)
 			continue;
-		at = p->runs[i].node;
+		*run = i;
+		*node = p->runs[i].node;
 		preds++;
 	}
 	if (preds > 1)
 		return rn_err_set(e, RN_EUSAGE,
 				  "the model has %u pred runs: choose with --stage NAME", preds);
-	if (at < 0 && fit != RN_NONE && p->nodes[fit].nin)
-		at = p->nodes[fit].in[0].node;
-	if (at < 0)
+	if (preds)
+		return 0;
+	if (fit == RN_NONE || !p->nodes[fit].nin)
 		return rn_err_set(e, RN_EUSAGE,
 				  "the model has no pred run: choose with --stage NAME");
-	*node = (uint32_t)at;
+	*node = p->nodes[fit].in[0].node;
 	return 0;
 }
 
-/* Options of our run: what the model's pred run of the node says of its columns. */
-static int run_options(const struct rn_plan *p, uint32_t node, json_t **out, struct rn_err *e)
+/* Options of our run: what the model's says of its columns; run: its number, or RN_NONE. */
+static int run_options(const struct rn_plan *p, uint32_t run, json_t **out, struct rn_err *e)
 {
-	static const char *const kept[] = { "decode", "as", "embedding" };
+	static const char *const kept[] = { "decode", "as", "embedding", "first" };
 
 	RN_TRY(rn_json_object(out, e));
-	for (uint32_t i = 0; i < p->nruns; i++)
-		for (size_t k = 0; k < 3 && p->runs[i].kind == RN_RUN_PRED && p->runs[i].node == node; k++) {
-			json_t *v = json_object_get(p->runs[i].opt, kept[k]);
+	for (size_t k = 0; k < sizeof kept / sizeof *kept && run != RN_NONE; k++) {
+		json_t *v = json_object_get(p->runs[run].opt, kept[k]);
 
-			if (v && rn_json_set(*out, kept[k], json_incref(v), e))
-				return e->code;
-		}
+		if (v && rn_json_set(*out, kept[k], json_incref(v), e))
+			return e->code;
+	}
 	return rn_json_set_text(*out, "name", "prediction", e);
+}
+
+/* The losses of a model, as decoded columns know them. */
+struct losses {
+	const struct rn_model *model;
+	struct rn_task task; /* that was asked for last */
+};
+
+static const struct rn_task *task_of(void *arg, const char *loss)
+{
+	struct losses *l = arg;
+
+	for (size_t i = 0; i < l->model->nlosses; i++) {
+		const struct rn_model_loss *m = &l->model->losses[i];
+
+		if (strcmp(m->name, loss))
+			continue;
+		l->task = (struct rn_task){ .kind = m->kind };
+		if (m->kind == RN_LOSS_CE)
+			l->task.classes = &m->classes;
+		return &l->task;
+	}
+	return NULL;
+}
+
+/* The plan's only run, which rests on a decoded column. */
+static int predict_late(const struct rn_cli *c, struct rn_applied *a, const struct rn_task *task,
+			struct rn_rel **out, struct rn_err *e)
+{
+	struct losses losses = { .model = &a->model };
+	struct rn_plan *plan = a->planned.plan;
+	const struct rn_late_conf conf = {
+		.ctx = &c->ctx,
+		.backend = a->backend,
+		.plan = plan,
+		.binding = a->binding,
+		.params = &a->model.params,
+		.task = task_of,
+		.arg = &losses,
+	};
+	struct rn_late_bound b = { 0 };
+	struct rn_late late;
+	int rc;
+
+	rc = rn_late_init(&late, &conf, e);
+	if (!rc)
+		rc = rn_late_bind(&late, &plan->runs[0], UINT32_MAX, &b, e);
+	if (!rc)
+		rc = rn_predict_run(b.binding, plan, &plan->runs[0], &a->model.params, task, out, e);
+	rn_late_unbind(&late, &b);
+	rn_late_fini(&late);
+	return rc;
+}
+
+static int is_late(const struct rn_plan *p, uint32_t node, bool *out, struct rn_err *e)
+{
+	bool *late;
+
+	RN_TRY(rn_calloc(p->nnodes, sizeof *late, "a plan", &late, e));
+	rn_plan_late(p, NULL, late);
+	*out = late[node];
+	free(late);
+	return 0;
 }
 
 static int predict(const struct rn_cli *c, struct rn_applied *a, struct rn_rel **out,
 		   struct rn_err *e)
 {
 	struct rn_plan *plan = a->planned.plan;
+	const struct rn_task *means;
 	struct rn_task task;
-	uint32_t node;
+	uint32_t node, run;
 	json_t *opt = NULL;
+	bool late;
 
-	RN_TRY(choose(c, plan, &node, e));
-	if (run_options(plan, node, &opt, e)) {
+	RN_TRY(choose(c, plan, &node, &run, e));
+	if (run_options(plan, run, &opt, e)) {
 		json_decref(opt);
 		return e->code;
 	}
 	rn_applied_clear_runs(a);
 	RN_TRY(rn_plan_add_run(plan, RN_RUN_PRED, node, opt, e));
 	RN_TRY(rn_applied_bind(c, a, e));
-	return rn_predict_run(a->binding, plan, &plan->runs[0], &a->model.params,
-			      rn_applied_task(a, &task) ? &task : NULL, out, e);
+	means = rn_applied_task(a, &task) ? &task : NULL;
+	RN_TRY(is_late(plan, plan->runs[0].node, &late, e));
+	if (late)
+		return predict_late(c, a, means, out, e);
+	return rn_predict_run(a->binding, plan, &plan->runs[0], &a->model.params, means, out, e);
 }
 
 static int write_out(const struct rn_cli *c, enum rn_form form, const struct rn_rel *rel,

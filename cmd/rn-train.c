@@ -8,6 +8,7 @@
 #include "../lib/exec/stream.h"
 #include "../lib/train/train.h"
 #include "plans.h"
+#include "settings.h"
 
 #include <limits.h>
 #include <math.h>
@@ -18,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { OF_RUNS = RN_OPT_MULTI | RN_CLI_RAW }; /* settings.h */
+
 static const struct rn_opt opts[] = {
 	{ .name = "val", .type = RN_OPT_NODE, .meta = "STREAM",
 	  .help = "select the epoch by the metric on this" },
@@ -25,17 +28,22 @@ static const struct rn_opt opts[] = {
 	  .meta = "NAME=STREAM", .help = "report the metric on this as NAME" },
 	{ .name = "pred", .type = RN_OPT_NODE, .flags = RN_OPT_MULTI | RN_CLI_NAMED,
 	  .meta = "NAME=STREAM", .help = "write predictions of this to NAME.csv" },
-	{ .name = "metric", .type = RN_OPT_STRING, .meta = "NAME",
-	  .help = "accuracy, f1_macro, roc_auc, mae, ..." },
-	{ .name = "target", .type = RN_OPT_STRING, .meta = "COL",
+	{ .name = "metric", .type = RN_OPT_LIST, .flags = OF_RUNS, .meta = "[RUN=]NAME",
+	  .help = "accuracy, f1_macro, roc_auc, mae, ...; RUN=: of that one" },
+	{ .name = "target", .type = RN_OPT_LIST, .flags = OF_RUNS, .meta = "[RUN=]COL",
 	  .help = "column of the true values" },
-	{ .name = "group", .type = RN_OPT_STRING, .flags = RN_CLI_BRIEF, .meta = "COL",
+	{ .name = "group", .type = RN_OPT_LIST, .flags = OF_RUNS | RN_CLI_BRIEF, .meta = "[RUN=]COL",
 	  .help = "column of the query that hits@k, mrr and map@k rank within" },
-	{ .name = "decode", .type = RN_OPT_STRING, .flags = RN_CLI_BRIEF, .meta = "HOW",
-	  .help = "column of a prediction: auto, class, value, none" },
-	{ .name = "as", .type = RN_OPT_STRING, .flags = RN_CLI_BRIEF, .meta = "NAME", .help = "name of that column" },
-	{ .name = "embedding", .type = RN_OPT_FLAG, .flags = RN_CLI_BRIEF, .dflt = "true",
-	  .help = "predictions have the embedding, too" },
+	{ .name = "to", .type = RN_OPT_LIST, .flags = OF_RUNS | RN_CLI_BRIEF, .meta = "[RUN=]FILE",
+	  .help = "write a prediction there: .csv, .tsv, .jsonl or .er" },
+	{ .name = "decode", .type = RN_OPT_LIST, .flags = OF_RUNS | RN_CLI_BRIEF, .meta = "[RUN=]HOW",
+	  .help = "column of a prediction: auto, class, value, label, none" },
+	{ .name = "as", .type = RN_OPT_LIST, .flags = OF_RUNS | RN_CLI_BRIEF, .meta = "[RUN=]COL",
+	  .help = "name of that column" },
+	{ .name = "embedding", .type = RN_OPT_FLAG, .flags = RN_CLI_NAMED | RN_CLI_BRIEF, .dflt = "true",
+	  .meta = "RUN", .help = "predictions have the embedding, too" },
+	{ .name = "untrained", .type = RN_OPT_FLAG, .flags = RN_CLI_BRIEF | RN_CLI_ALONE,
+	  .help = "without a loss: --pred of initial weights, or of --weights-in" },
 	{ .name = "patience", .type = RN_OPT_INT, .meta = "N",
 	  .help = "stop after N validations without a better one" },
 	{ .name = "val-every", .type = RN_OPT_INT, .meta = "N", .help = "validate every N epochs" },
@@ -68,7 +76,7 @@ static const struct rn_opt opts[] = {
 	  .meta = "STAGE=DEVICE,...", .help = "put these stages on other devices" },
 	{ .name = "stage-timeout", .type = RN_OPT_NUMBER, .flags = RN_CLI_BRIEF, .meta = "SECONDS",
 	  .dflt = "60", .help = "give up a stage that does nothing for so long" },
-	{ .name = "retry", .type = RN_OPT_INT, .meta = "N",
+	{ .name = "retry", .type = RN_OPT_INT, .flags = RN_CLI_BRIEF, .meta = "N",
 	  .help = "when a stage is lost, go on from the last checkpoint" },
 	{ .name = "log", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "a JSON line for each epoch" },
@@ -91,35 +99,16 @@ static const char *const examples[] = {
 
 /* ---- options into runs ----------------------------------------------------------------- */
 
-static const struct rn_opt *run_row(enum rn_run_kind kind, const char *name)
-{
-	return rn_opt_find(rn_run_types[kind].opts, rn_run_types[kind].nopts, name);
-}
-
 /* Options of ours that runs of this kind have too replace the run's. */
 static int override(const struct rn_cli *c, enum rn_run_kind kind, json_t *opt, struct rn_err *e)
 {
-	static const char *const names[] = { "metric", "target", "group", "patience",
-					     "decode", "as", "embedding" };
 	const char *key;
 	json_t *v;
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		const struct rn_opt *row = run_row(kind, names[i]);
-		struct rn_str text = RN_STR_INIT;
-		int rc;
-
-		v = json_object_get(c->opt, names[i]);
-		if (!row || !v)
-			continue;
-		rn_opt_print(row, v, &text);
-		rc = rn_str_check(&text, e);
-		if (!rc)
-			rc = rn_opt_from_text(row, text.s, &v, e);
-		rn_str_fini(&text);
-		RN_TRY(rc);
-		RN_TRY(rn_json_set(opt, names[i], v, e));
-	}
+	RN_TRY(rn_settings_apply(c, kind, opt, e));
+	v = json_object_get(c->opt, "patience");
+	if (v && kind == RN_RUN_VAL)
+		RN_TRY(rn_json_set(opt, "patience", json_incref(v), e));
 	if (kind != RN_RUN_FIT)
 		return 0;
 	json_object_foreach(c->more, key, v)
@@ -161,18 +150,10 @@ static int override_runs(const struct rn_cli *c, struct rn_plan *p, struct rn_er
 	return rc;
 }
 
-static enum rn_run_kind kind_of(const struct rn_operand *in)
-{
-	for (int k = 0; in->opt && k < RN_NRUNS; k++)
-		if (!strcmp(rn_run_types[k].name, in->opt))
-			return (enum rn_run_kind)k;
-	return RN_RUN_FIT;
-}
-
 static int add_sink(const struct rn_cli *c, struct rn_plan *p, const struct rn_operand *in,
 		    uint32_t node, struct rn_err *e)
 {
-	enum rn_run_kind kind = kind_of(in);
+	enum rn_run_kind kind = rn_sink_kind(in);
 	struct rn_str to = RN_STR_INIT;
 	json_t *opt;
 	int rc;
@@ -181,7 +162,7 @@ static int add_sink(const struct rn_cli *c, struct rn_plan *p, const struct rn_o
 		return rn_err_set(e, RN_EUSAGE, "'%s' is not a loss: end the pipeline with rn-loss",
 				  strcmp(in->file, "-") ? in->file : "standard input");
 	RN_TRY(rn_json_object(&opt, e));
-	rc = in->as && run_row(kind, "name") ? rn_json_set_text(opt, "name", in->as, e) : 0;
+	rc = in->as && rn_setting_row(kind, "name") ? rn_json_set_text(opt, "name", in->as, e) : 0;
 	if (!rc && kind == RN_RUN_PRED) {
 		rn_str_addf(&to, "%s.csv", in->as);
 		rc = rn_str_check(&to, e);
@@ -202,10 +183,10 @@ static int need_metric(const struct rn_cli *c, struct rn_err *e)
 	static const char *const names[] = { "metric", "target" };
 
 	for (size_t i = 0; i < c->nin; i++) {
-		enum rn_run_kind kind = kind_of(&c->in[i]);
+		enum rn_run_kind kind = rn_sink_kind(&c->in[i]);
 
 		for (int k = 0; k < 2 && (kind == RN_RUN_VAL || kind == RN_RUN_EVAL); k++)
-			if (!rn_cli_string(c, names[k]))
+			if (!rn_setting_find(c, names[k], c->in[i].as))
 				return rn_err_set(e, RN_EUSAGE, "--%s wants --%s as well",
 						  c->in[i].opt, names[k]);
 	}
@@ -219,12 +200,13 @@ static int plan_streams(const struct rn_cli *c, const char *const *source, size_
 	uint32_t *nodes;
 	int rc;
 
+	RN_TRY(rn_settings_check(c, NULL, e));
 	RN_TRY(need_metric(c, e));
 	RN_TRY(rn_calloc(c->nin, sizeof *nodes, "streams", &nodes, e));
 	rc = rn_planned_streams(&c->ctx, c->in, c->nin, nodes, p, e);
 	for (int kind = 0; kind < RN_NRUNS; kind++)
 		for (size_t i = 0; i < c->nin && !rc; i++)
-			if ((int)kind_of(&c->in[i]) == kind)
+			if ((int)rn_sink_kind(&c->in[i]) == kind)
 				rc = add_sink(c, p->plan, &c->in[i], nodes[i], e);
 	free(nodes);
 	if (!rc)
@@ -241,7 +223,22 @@ static int plan_spec(const struct rn_cli *c, const struct rn_plan_set *s, struct
 				  "list",
 				  c->in[1].opt);
 	RN_TRY(rn_planned_spec(&c->ctx, &c->in[0], s, p, e));
+	RN_TRY(rn_settings_check(c, p->plan, e));
 	return override_runs(c, p->plan, e);
+}
+
+/* A pipeline that only predicts has streams of --pred and no other. */
+static int check_untrained(const struct rn_cli *c, struct rn_err *e)
+{
+	const char *fit = json_object_iter_key(json_object_iter(c->more));
+
+	if (fit)
+		return rn_err_set(e, RN_EUSAGE, "--%s is about a fit, and --untrained has none", fit);
+	for (size_t i = 0; i < c->nin; i++)
+		if (rn_sink_kind(&c->in[i]) != RN_RUN_PRED)
+			return rn_err_set(e, RN_EUSAGE, "--%s wants a fit, and --untrained has none",
+					  c->in[i].opt);
+	return c->nin ? 0 : rn_err_set(e, RN_EUSAGE, "--untrained wants --pred NAME=STREAM");
 }
 
 static int load_plan(const struct rn_cli *c, struct rn_planned *p, struct rn_err *e)
@@ -253,7 +250,13 @@ static int load_plan(const struct rn_cli *c, struct rn_planned *p, struct rn_err
 	RN_TRY(rn_plan_set_most(c, &s, e));
 	RN_GOTO(done, rn_cli_list(c, "set", &s.set, &s.nset, e));
 	RN_GOTO(done, rn_cli_list(c, "source", &s.source, &s.nsource, e));
-	RN_GOTO(done, rn_plan_kind(&c->in[0], &kind, e));
+	kind = RN_PLAN_STREAM;
+	if (rn_cli_flag(c, "untrained"))
+		rc = check_untrained(c, e);
+	else
+		rc = rn_plan_kind(&c->in[0], &kind, e);
+	if (rc)
+		goto done;
 	if (kind == RN_PLAN_MODEL)
 		rc = rn_err_set(e, RN_EUSAGE,
 				"'%s' is a trained model: train its plan anew with 'rn-explain "

@@ -350,9 +350,13 @@ static int rewrite(struct rn_binding *x, struct rn_rel *const *carried, struct r
 {
 	struct rn_rewriting r;
 	struct asked asked = { x, &r };
+	struct rn_plan early;
 	int rc;
 
-	RN_TRY(rn_rewriting_init(&r, x->ctx, x->canonical, carried, e));
+	RN_TRY(rn_plan_early(x->canonical, carried, &early, e));
+	rc = rn_rewriting_init(&r, x->ctx, &early, carried, e);
+	rn_plan_early_fini(&early);
+	RN_TRY(rc);
 	x->plan = r.plan;
 	r.content = content;
 	r.arg = &asked;

@@ -67,7 +67,8 @@ struct rn_binding;
  * same, unless something else is said.  Encode stages that are not fitted yet are fitted, and
  * stay so in `plan`.
  * carried[i]: node i's rows where a stream brought them, else NULL (borrowed; the
- * array may be NULL).  Losses are always bound, never evaluated. */
+ * array may be NULL).  Losses are always bound, never evaluated.  What waits for a prediction
+ * is not bound, and what it reads is (rn_plan_early). */
 RN_MUST_CHECK int rn_binding_new(const struct rn_ctx *c, struct rn_backend *b,
 				 struct rn_plan *plan, struct rn_rel *const *carried,
 				 struct rn_binding **out, struct rn_err *e);

@@ -190,7 +190,7 @@ static int check_name(struct check *k, const struct rn_term *t)
 	return rn_diag_error(k->x->d, t->at, t->end, "'%s' is bound nowhere in the body", t->str);
 }
 
-static int check_emb(struct check *k, const struct rn_term *t, bool root)
+static int check_emb(struct check *k, const struct rn_term *t, bool head)
 {
 	uint32_t from = 0, n;
 	struct rn_emb_fn fn;
@@ -210,13 +210,13 @@ static int check_emb(struct check *k, const struct rn_term *t, bool root)
 			if (!rn_find_defs(k->x, k->scope, f->str, &n, &local))
 				return rn_unknown_module(k->x, f);
 			RN_TRY(check_name(k, f));
-		} else if (!rn_find_function(f->str, &as, &fn) && !(root && rn_is_aggregate(f->str))) {
+		} else if (!rn_find_function(f->str, &as, &fn) && !(head && rn_is_aggregate(f->str))) {
 			return rn_unknown_module(k->x, f);
 		}
 	}
 	for (uint32_t i = from; i < t->n; i++)
 		if (t->kind != RN_T_CALL || !t->key || !t->key[i])
-			RN_TRY(check_emb(k, t->arg[i], false));
+			RN_TRY(check_emb(k, t->arg[i], head));
 	return 0;
 }
 

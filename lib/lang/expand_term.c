@@ -317,7 +317,7 @@ static int expand_function(struct rn_expander *x, struct rn_within *w, const str
 	uint32_t n = t->n, to = 1;
 
 	if (t->arg[0]->kind == RN_T_NAME && !rn_find_function(t->arg[0]->str, &name, &fn) &&
-	    !(t == names->root && rn_is_aggregate(t->arg[0]->str)))
+	    !(names->root && !w->own && rn_is_aggregate(t->arg[0]->str)))
 		return rn_unknown_module(x, t->arg[0]);
 	for (uint32_t i = 1; i < t->n; i++)
 		n += t->arg[i]->kind == RN_T_SPLAT ? names->nsplat : 0;

@@ -85,7 +85,7 @@ struct rn_names {
 	uint32_t nsplat;          /* embeddings z_1 … of a bounded join, which *z stands for */
 	const char **splat;
 	const char *splat_base;   /* "z" */
-	const struct rn_term *root; /* the head's embedding, whose call may be an aggregate */
+	const struct rn_term *root; /* the head's embedding, in which calls may be aggregates; or NULL */
 };
 
 /* A transform under way: its one free variable stands for `arg`. */

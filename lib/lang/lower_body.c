@@ -12,12 +12,48 @@
 
 /* ---- atoms --------------------------------------------------------------------------------- */
 
-/* Does the head of a ?pred turn its embedding into a column? */
-static bool decodes(const struct rn_rule_inst *r)
+static bool is_any(const struct rn_term *t)
 {
-	for (uint32_t i = 0; i < r->nattrs; i++)
-		if (r->rule->attrs[i].term->kind == RN_T_BRACKET)
+	return t->kind == RN_T_NAME && !strcmp(t->str, "_");
+}
+
+/* Where the heads of ?preds have a column that is decoded, the relation has it behind its others.
+ * The column of the relation where place i of the atom is by its position; *decoded: it is that one. */
+static size_t head_column(struct rn_lowering *l, const struct rn_inst_atom *a, uint32_t i,
+			  bool *decoded)
+{
+	const struct rn_rule *r = a->kind == RN_REL_PRED ? rn_expander_inst(l->x, a->rule)->rule : NULL;
+	size_t col = i;
+
+	*decoded = false;
+	for (uint32_t k = 0; r && k < r->nattrs; k++) {
+		if (r->attrs[k].term->kind != RN_T_BRACKET)
+			continue;
+		*decoded = i == k;
+		if (*decoded)
+			return r->nattrs - 1;
+		return i > k && i < r->nattrs ? col - 1 : col;
+	}
+	return col;
+}
+
+/* Does a place of the atom mean a column that `node`, the relation of a ?pred, does not have,
+ * so that it may be what the ?pred decodes? */
+static bool reads_decoded(struct rn_lowering *l, const struct rn_inst_atom *a, uint32_t node)
+{
+	const struct rn_schema *s = rn_lowering_schema(l, node);
+	bool decoded;
+	size_t col;
+
+	for (uint32_t i = 0; i < a->atom->nplaces; i++) {
+		const struct rn_place *p = &a->atom->places[i];
+
+		if (is_any(p->term))
+			continue;
+		if (p->col ? rn_schema_find(s, p->col, &col, NULL) != 0 :
+			     head_column(l, a, i, &decoded) >= s->ncols || decoded)
 			return true;
+	}
 	return false;
 }
 
@@ -27,24 +63,14 @@ static int place_column(struct rn_lowering *l, const struct rn_inst_atom *a, uin
 {
 	const struct rn_schema *s = rn_lowering_schema(l, node);
 	const struct rn_place *p = &a->atom->places[i];
-	bool decoded = a->kind == RN_REL_PRED && decodes(rn_expander_inst(l->x, a->rule));
 	struct rn_err mine = { 0 };
+	bool decoded;
 
-	*col = i;
-	if (p->col && rn_schema_find(s, p->col, col, &mine) && decoded)
-		return rn_diag_error(l->d, p->at, p->at + (uint32_t)strlen(p->col),
-				     "no column '%s' in '%s' here: what a ?pred decodes goes to its file; "
-				     "%s(...; z) has the embedding", p->col, a->atom->ref.name,
-				     a->atom->ref.name);
-	if (p->col && mine.code)
+	*col = head_column(l, a, i, &decoded);
+	if (p->col && rn_schema_find(s, p->col, col, &mine))
 		return rn_diag_error(l->d, p->at, p->at + (uint32_t)strlen(p->col), "%s", mine.msg);
-	if (*col < s->ncols)
+	if (*col < s->ncols || (decoded && is_any(p->term)))
 		return 0;
-	if (decoded)
-		return rn_diag_error(l->d, a->atom->at, a->atom->end,
-				     "'%s' has %zu column%s here, and here are %u places: what a ?pred decodes goes to "
-				     "its file; %s(...; z) has the embedding", a->atom->ref.name, s->ncols,
-				     s->ncols == 1 ? "" : "s", a->atom->nplaces, a->atom->ref.name);
 	return rn_diag_error(l->d, a->atom->at, a->atom->end, "'%s' has %zu column%s, and here are %u places",
 			     a->atom->ref.name, s->ncols, s->ncols == 1 ? "" : "s", a->atom->nplaces);
 }
@@ -62,7 +88,7 @@ static int atom_condition(struct rn_lowering *l, const struct rn_inst_atom *a, s
 		const struct rn_term *t = a->atom->places[i].term;
 
 		RN_TRY(place_column(l, a, v->node, i, &col));
-		if (t->kind == RN_T_NAME && !strcmp(t->str, "_"))
+		if (is_any(t))
 			continue;
 		twin = t->kind == RN_T_NAME ? rn_view_var(v, t->str) : -1;
 		if (t->kind == RN_T_NAME && twin < 0) {
@@ -95,6 +121,8 @@ static int atom_view(struct rn_lowering *l, const struct rn_rule_inst *r,
 
 	*v = (struct rn_view){ 0 };
 	RN_TRY(rn_lower_target(l, a, &v->node));
+	if (a->kind == RN_REL_PRED && reads_decoded(l, a, v->node))
+		RN_TRY(rn_lower_decoded(l, a, &v->node));
 	rc = atom_condition(l, a, v, &cond);
 	if (!rc && cond.len) {
 		name = rn_stage_name(l, r, "filter");
@@ -168,7 +196,8 @@ static int joined_view(struct joining *j, struct rn_view *v, const struct rn_vie
 			}
 			RN_TRY(rn_add_view_var(l, v, right->vars[i].name, col));
 		}
-		if (as_left && v->nembs == 1)
+		/* Of several parts each keeps its name. */
+		if (as_left && v->nembs == 1 && rn_lowering_schema(l, v->node)->nparts == 1)
 			v->embs[0].part = as_left;
 		if (right->nembs)
 			RN_TRY(rn_add_view_emb(l, v, right->embs[0].name, as_right));
@@ -309,6 +338,37 @@ static const char *input_name(struct joining *j, const struct rn_view *v, const 
 			      : rn_lowering_printf(j->l, "%s%u", fallback, j->step);
 }
 
+/* Is column `col` of v a key to `right`? */
+static bool is_key(const struct rn_view *v, const struct rn_view *right, size_t col)
+{
+	for (uint32_t i = 0; i < v->nvars; i++)
+		if (v->vars[i].col == col && rn_view_var(right, v->vars[i].name) >= 0)
+			return true;
+	return false;
+}
+
+/* Has the view, which has been joined before, a column that gets the name of another one where it
+ * is an input of this name?  A key stays as it is, unless another key is called so. */
+static bool name_is_taken(struct rn_lowering *l, const struct rn_view *v, const struct rn_view *right,
+			  const char *name)
+{
+	const struct rn_schema *s = rn_lowering_schema(l, v->node);
+
+	for (size_t i = 0; i < s->ncols; i++)
+		for (size_t k = 0; s->cols[i].qual && !strcmp(s->cols[i].qual, name) && k < s->ncols; k++) {
+			bool bare;
+
+			if (s->cols[k].qual || strcmp(s->cols[k].name, s->cols[i].name))
+				continue;
+			bare = is_key(v, right, k);
+			for (size_t m = 0; m < s->ncols && bare; m++)
+				bare = m == k || strcmp(s->cols[m].name, s->cols[k].name) || !is_key(v, right, m);
+			if (!bare)
+				return true;
+		}
+	return false;
+}
+
 /* Every variable of !R(x) is bound by another atom. */
 static int check_anti(struct joining *j, const struct rn_inst_atom *a, const struct rn_view *v)
 {
@@ -338,6 +398,8 @@ static int join_atom(struct joining *j, const struct rn_inst_atom *a, struct rn_
 		RN_TRY(check_anti(j, a, v));
 	j->step++;
 	as[0] = v->nembs > 1 ? rn_lowering_printf(l, "_j%u", j->step) : input_name(j, v, "_l");
+	if (as[0] && name_is_taken(l, v, &right, as[0]))
+		as[0] = rn_lowering_printf(l, "_j%u", j->step);
 	as[1] = input_name(j, &right, "_r");
 	name = rn_stage_name(l, j->r, "join");
 	if (!as[0] || !as[1] || !name)

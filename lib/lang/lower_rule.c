@@ -6,7 +6,6 @@
 #include "lowering.h"
 
 #include "../base/json.h"
-#include "../expr/encode.h"
 
 #include <string.h>
 
@@ -198,24 +197,6 @@ static bool is_content_agg(const struct rn_term *t)
 	return false;
 }
 
-/* The aggregate at the root of a head's embedding: its name for rn-agg, and what it is of. */
-static const char *take_agg(const struct rn_term *t, const struct rn_term **of)
-{
-	static const char *const names[][2] = { { "sum", "sum" }, { "add", "sum" }, { "mean", "mean" },
-						{ "avg", "mean" }, { "max", "max" }, { "min", "min" },
-						{ "count", "count" } };
-
-	*of = t;
-	if (t->kind != RN_T_CALL || t->arg[0]->kind != RN_T_NAME || t->n != 2 || t->key)
-		return NULL;
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(t->arg[0]->str, names[i][0])) {
-			*of = t->arg[1];
-			return names[i][1];
-		}
-	return NULL;
-}
-
 static bool has_softmax(const struct rn_term *t)
 {
 	if (t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->str, "softmax"))
@@ -235,6 +216,7 @@ struct head {
 	uint32_t nkeep;               /* and, behind the grouping ones, what else is read */
 	const char *agg;              /* of the embedding, NULL: none was written */
 	const struct rn_term *emb;    /* without it; NULL: no embedding */
+	bool nested;                  /* an expression stands around its aggregates */
 };
 
 static const char *attr_name(struct rn_lowering *l, const struct rn_attr *a, uint32_t i)
@@ -378,14 +360,31 @@ static int sort_head(struct rn_lowering *l, const struct rn_rule_inst *r, struct
 	*h = (struct head){ 0 };
 	h->names = rn_lowering_alloc(l, room * sizeof *h->names);
 	h->terms = rn_lowering_alloc(l, room * sizeof *h->terms);
-	h->agg_names = rn_lowering_alloc(l, r->nattrs * sizeof *h->agg_names);
-	h->aggs = rn_lowering_alloc(l, r->nattrs * sizeof *h->aggs);
+	h->agg_names = rn_lowering_alloc(l, (r->nattrs + 1) * sizeof *h->agg_names); /* one: lower_nested */
+	h->aggs = rn_lowering_alloc(l, (r->nattrs + 1) * sizeof *h->aggs);
 	if (!h->names || !h->terms || !h->agg_names || !h->aggs)
 		return rn_lowering_nomem(l);
 	if (r->emb)
-		h->agg = take_agg(r->emb, &h->emb);
+		h->agg = rn_take_aggregate(r->emb, &h->emb);
+	h->nested = r->emb && rn_nests_aggregates(r->emb);
+	if (h->nested) {
+		h->agg = NULL;
+		h->emb = r->emb;
+	}
 	RN_TRY(sort_attrs(l, r, h));
 	return add_extras(l, h, room);
+}
+
+/* Is the number of a group's rows somewhere in it? */
+static bool counts(const struct rn_term *t)
+{
+	const struct rn_term *of;
+	const char *how = rn_take_aggregate(t, &of);
+
+	for (uint32_t i = 0; i < t->n && !how && t->kind != RN_T_NAME; i++)
+		if (counts(t->arg[i]))
+			return true;
+	return how && *how == 'c';
 }
 
 /* Do the grouping attributes hold a unique key, so that every group is one row? */
@@ -393,7 +392,8 @@ static bool is_unique(const struct rn_lowering *l, const struct rn_view *v, cons
 {
 	const struct rn_schema *s = rn_lowering_schema(l, v->node);
 
-	if (!s->nkey || h->naggs || (h->emb && has_softmax(h->emb)) || (h->agg && *h->agg == 'c'))
+	if (!s->nkey || h->naggs || (h->emb && has_softmax(h->emb)) || (h->agg && *h->agg == 'c') ||
+	    (h->nested && counts(h->emb)))
 		return false;
 	for (size_t k = 0; k < s->nkey; k++) {
 		bool there = false;
@@ -412,130 +412,6 @@ static bool is_part(const struct rn_lowering *l, const struct rn_view *v, const 
 {
 	return t->kind == RN_T_NAME && rn_lowering_schema(l, v->node)->nparts == 1 &&
 	       rn_view_part(v, t->str);
-}
-
-/* A name that no part has. */
-static const char *new_part(struct rn_lowering *l, uint32_t node)
-{
-	const struct rn_schema *s = rn_lowering_schema(l, node);
-	const char *name;
-	bool taken = true;
-
-	for (unsigned k = 1; taken; k++) {
-		name = rn_lowering_printf(l, "enc%u", k);
-		if (!name)
-			return NULL;
-		taken = false;
-		for (size_t i = 0; i < s->nparts; i++)
-			taken = taken || !strcmp(s->parts[i].name, name);
-	}
-	return name;
-}
-
-/* The stage of one bracket. */
-static int encode_stage(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
-			const struct rn_term *t, const char *text)
-{
-	const char *part = new_part(l, v->node), *name = rn_stage_name(l, r, "encode");
-	struct rn_view_enc *encs = rn_lowering_alloc(l, (v->nencs + 1) * sizeof *encs);
-	json_t *opt;
-	int rc;
-
-	if (!part || !name || !encs)
-		return rn_lowering_nomem(l);
-	RN_TRY(rn_new_options(l, &opt));
-	rc = rn_set_option(l, opt, "expr", json_string(text));
-	if (!rc)
-		rc = rn_set_option(l, opt, "as", json_string(part));
-	if (rc) {
-		json_decref(opt);
-		return rc;
-	}
-	RN_TRY(rn_lowering_node(l, "encode", name, opt, 1, &v->node, NULL, r, t->at, t->end, NULL,
-				&v->node));
-	if (v->nencs)
-		memcpy(encs, v->encs, v->nencs * sizeof *encs);
-	encs[v->nencs++] = (struct rn_view_enc){ t, part };
-	v->encs = encs;
-	return 0;
-}
-
-/* Embedding(2, 4)([dept]) over a column of strings? */
-static bool is_category(const struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t)
-{
-	const struct rn_term *made = t->kind == RN_T_CALL ? t->arg[0] : NULL, *of;
-	long col;
-
-	if (!made || made->kind != RN_T_CALL || made->arg[0]->kind != RN_T_NAME ||
-	    strcmp(made->arg[0]->str, "Embedding") || made->n < 3 || made->arg[2]->kind != RN_T_NUM ||
-	    (made->key && (made->key[1] || made->key[2])) || t->n != 2)
-		return false;
-	of = t->arg[1];
-	if (of->kind != RN_T_BRACKET || of->n != 1 || of->arg[0]->kind != RN_T_NAME)
-		return false;
-	col = rn_view_var(v, of->arg[0]->str);
-	return col >= 0 && rn_view_schema(l, v)->cols[col].type == RN_STRING;
-}
-
-/* A category gives its code: Embedding(2, 4)([dept]) becomes [category(dept, 4, init=normal)]. */
-static int make_category(struct rn_lowering *l, struct rn_term *t)
-{
-	const struct rn_term *made = t->arg[0];
-	struct rn_term *call = rn_lowering_alloc(l, sizeof *call);
-	struct rn_term *word = rn_lowering_alloc(l, 2 * sizeof *word);
-	struct rn_term **arg = rn_lowering_alloc(l, 5 * sizeof(struct rn_term *));
-	const char **key = rn_lowering_alloc(l, 4 * sizeof(const char *));
-
-	if (!call || !word || !arg || !key)
-		return rn_lowering_nomem(l);
-	for (int i = 0; i < 2; i++)
-		word[i] = (struct rn_term){ .kind = RN_T_NAME, .str = i ? "normal" : "category",
-					    .at = made->at, .end = made->end };
-	arg[0] = &word[0];
-	arg[1] = t->arg[1]->arg[0];
-	arg[2] = made->arg[2];
-	arg[3] = &word[1];
-	key[3] = "init";
-	*call = (struct rn_term){ .kind = RN_T_CALL, .at = t->at, .end = t->end, .n = 4, .arg = arg,
-				  .key = key };
-	arg[4] = call;
-	t->kind = RN_T_BRACKET;
-	t->n = 1;
-	t->arg = &arg[4];
-	t->key = NULL;
-	return 0;
-}
-
-int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
-		      const struct rn_term *t)
-{
-	struct rn_str text = RN_STR_INIT;
-	struct rn_encoders es;
-	bool calls = false;
-	int rc = 0;
-
-	if (is_category(l, v, t))
-		RN_TRY(make_category(l, (struct rn_term *)(uintptr_t)t));
-	if (t->kind != RN_T_BRACKET) {
-		for (uint32_t i = 0; i < t->n; i++)
-			RN_TRY(rn_lower_encoders(l, r, v, t->arg[i]));
-		return 0;
-	}
-	for (uint32_t i = 0; i < t->n; i++)
-		calls = calls || t->arg[i]->kind == RN_T_CALL;
-	if (!calls)
-		return 0;
-	rc = rn_text_encoders(l, v, t, &text);
-	if (!rc && text.failed)
-		rc = rn_lowering_nomem(l);
-	/* What is wrong with the text is told where it is used. */
-	if (!rc && !rn_encoders_parse(text.s, &es, NULL)) {
-		if (rn_encoders_fit_any(&es))
-			rc = encode_stage(l, r, v, t, text.s);
-		rn_encoders_fini(&es);
-	}
-	rn_str_fini(&text);
-	return rc;
 }
 
 int rn_lower_map(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
@@ -601,30 +477,36 @@ static bool named_right(const struct rn_lowering *l, const struct rn_view *v, co
 	return true;
 }
 
-static int agg_options(struct rn_lowering *l, const struct rn_rule_inst *r, const struct head *h,
-		       const struct rn_view *v, json_t *opt, struct rn_text_map *map)
+static int agg_expr(struct rn_lowering *l, const struct rn_rule_inst *r, const struct head *h,
+		    const struct rn_view *v, json_t *opt, struct rn_text_map *map)
+{
+	const char *how = h->agg ? h->agg : r->nattrs ? "sum" : "mean";
+	struct rn_str text = RN_STR_INIT;
+	int rc;
+
+	if (*how == 'c') { /* of an embedding that is there */
+		rc = rn_text_emb(l, v, h->emb, &text, NULL);
+		rn_str_clear(&text);
+		rn_str_add(&text, "sum(1)");
+	} else {
+		rn_str_addf(&text, "%s(", how);
+		rc = rn_text_emb(l, v, h->emb, &text, map);
+		rn_str_addc(&text, ')');
+	}
+	if (!rc)
+		rc = text.failed ? rn_lowering_nomem(l) : rn_set_option(l, opt, "expr", json_string(text.s));
+	rn_str_fini(&text);
+	return rc;
+}
+
+/* What is grouped by, and aggregates of content. */
+static int agg_columns(struct rn_lowering *l, const struct head *h, const struct rn_view *v, json_t *opt)
 {
 	struct rn_str text = RN_STR_INIT;
 	json_t *by, *cols;
 	int rc = 0;
 
-	if (h->emb) {
-		const char *how = h->agg ? h->agg : r->nattrs ? "sum" : "mean";
-
-		if (*how == 'c') { /* of an embedding that is there */
-			rc = rn_text_emb(l, v, h->emb, &text, NULL);
-			rn_str_clear(&text);
-			rn_str_add(&text, "sum(1)");
-		} else {
-			rn_str_addf(&text, "%s(", how);
-			rc = rn_text_emb(l, v, h->emb, &text, map);
-			rn_str_addc(&text, ')');
-		}
-		if (!rc)
-			rc = text.failed ? rn_lowering_nomem(l) : rn_set_option(l, opt, "expr", json_string(text.s));
-		rn_str_clear(&text);
-	}
-	if (!rc && h->n) {
+	if (h->n) {
 		rc = rn_json_array(&by, l->e);
 		if (!rc)
 			rc = rn_set_option(l, opt, "by", by);
@@ -647,9 +529,115 @@ static int agg_options(struct rn_lowering *l, const struct rn_rule_inst *r, cons
 	return rc;
 }
 
+/* A name that no column of the head has. */
+static const char *count_name(struct rn_lowering *l, const struct head *h)
+{
+	const char *name = "rows";
+	bool taken = true;
+
+	for (unsigned k = 2; taken && name; k++) {
+		taken = false;
+		for (uint32_t i = 0; i < h->n; i++)
+			taken = taken || !strcmp(h->names[i], name);
+		for (uint32_t i = 0; i < h->naggs; i++)
+			taken = taken || !strcmp(h->agg_names[i], name);
+		if (taken)
+			name = rn_lowering_printf(l, "rows_%u", k);
+	}
+	return name;
+}
+
+/* count(*), a further column of the stage. */
+static int add_count(struct rn_lowering *l, struct head *h)
+{
+	struct rn_term *t = rn_lowering_alloc(l, 3 * sizeof *t);
+	struct rn_term **arg = rn_lowering_alloc(l, 2 * sizeof(struct rn_term *));
+
+	h->agg_names[h->naggs] = count_name(l, h);
+	if (!t || !arg || !h->agg_names[h->naggs])
+		return rn_lowering_nomem(l);
+	t[1] = (struct rn_term){ .kind = RN_T_NAME, .str = "count" };
+	t[2] = (struct rn_term){ .kind = RN_T_STAR };
+	arg[0] = &t[1];
+	arg[1] = &t[2];
+	t[0] = (struct rn_term){ .kind = RN_T_CALL, .n = 2, .arg = arg };
+	h->aggs[h->naggs++] = t;
+	return 0;
+}
+
+/* What stands behind an `agg` of the head: its variables where those of the body are grouped by. */
+static int view_groups(struct rn_lowering *l, const struct head *h, const struct rn_nested *x,
+		       struct rn_view *v)
+{
+	*v = (struct rn_view){ .node = v->node };
+	for (uint32_t i = 0; i < h->n; i++)
+		if (h->terms[i]->kind == RN_T_NAME)
+			RN_TRY(rn_add_view_var(l, v, h->terms[i]->str, i));
+	if (x->counts)
+		RN_TRY(rn_add_view_var(l, v, x->rows, h->n + h->naggs - 1));
+	return x->expr ? rn_add_view_emb(l, v, x->part, "z") : 0;
+}
+
+/* Without the number of rows; a relation of one row and no columns is a sum. */
+static int drop_count(struct rn_lowering *l, const struct rn_rule_inst *r, const struct head *h,
+		      struct rn_view *v)
+{
+	uint32_t n = h->n + h->naggs - 1;
+	const char **names = rn_lowering_alloc(l, (n + 1) * sizeof *names);
+	const struct rn_term **terms = rn_lowering_alloc(l, (n + 1) * sizeof(struct rn_term *));
+	struct rn_term *t = rn_lowering_alloc(l, (n + 1) * sizeof *t);
+
+	if (!names || !terms || !t)
+		return rn_lowering_nomem(l);
+	if (!n)
+		return rn_text_node(l, r, "agg", "expr", "sum(z)", r->name, r->emb->at, r->emb->end, NULL, NULL, v);
+	v->vars = NULL;
+	v->nvars = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		names[i] = i < h->n ? h->names[i] : h->agg_names[i - h->n];
+		t[i] = (struct rn_term){ .kind = RN_T_NAME, .str = names[i], .at = r->rule->name_at,
+					 .end = rn_rule_name_end(r) };
+		terms[i] = &t[i];
+		RN_TRY(rn_add_view_var(l, v, names[i], i));
+	}
+	return rn_lower_keep(l, r, v, n, names, terms, r->name);
+}
+
+/* An expression around aggregates: they are a stage before it. */
+static int lower_nested(struct rn_lowering *l, const struct rn_rule_inst *r, struct head *h,
+			struct rn_view *v)
+{
+	const char *name = rn_stage_name(l, r, "agg"), *param = rn_lowering_printf(l, "%s.agg", r->name);
+	struct rn_nested x;
+	json_t *opt;
+	int rc;
+
+	if (!name || !param)
+		return rn_lowering_nomem(l);
+	RN_TRY(rn_nested_split(l, v, h->n, h->terms, h->emb, false, &x));
+	if (x.counts)
+		RN_TRY(add_count(l, h));
+	RN_TRY(rn_new_options(l, &opt));
+	rc = x.expr ? rn_set_option(l, opt, "expr", json_string(x.expr)) : 0;
+	if (!rc && x.expr)
+		rc = rn_set_option(l, opt, "param", json_string(param));
+	if (!rc)
+		rc = agg_columns(l, h, v, opt);
+	if (rc) {
+		json_decref(opt);
+		return rc;
+	}
+	RN_TRY(rn_lowering_node(l, "agg", name, opt, 1, &v->node, NULL, r, r->emb->at, r->emb->end, &x.map,
+				&v->node));
+	RN_TRY(view_groups(l, h, &x, v));
+	RN_TRY(rn_lower_map(l, r, v, x.rest, x.counts ? NULL : r->name));
+	return x.counts ? drop_count(l, r, h, v) : 0;
+}
+
 int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t *out)
 {
 	struct rn_text_map map = { 0 };
+	struct rn_nested nested;
 	struct rn_view v;
 	struct head h;
 	json_t *opt;
@@ -662,6 +650,9 @@ int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t 
 	if (!h.n && !h.naggs && !h.emb)
 		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r), "the head holds nothing");
 	if (is_unique(l, &v, &h)) {
+		if (h.nested)
+			RN_TRY(rn_nested_split(l, &v, h.n, h.terms, h.emb, true, &nested));
+		h.emb = h.nested ? nested.rest : h.emb;
 		RN_TRY(lower_rowwise(l, r, &h, &v));
 		*out = v.node;
 		return 0;
@@ -670,8 +661,15 @@ int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t 
 		RN_TRY(rn_lower_keep(l, r, &v, h.nkeep, h.names, h.terms, NULL));
 	if (h.emb)
 		RN_TRY(rn_lower_encoders(l, r, &v, h.emb));
+	if (h.nested) {
+		RN_TRY(lower_nested(l, r, &h, &v));
+		*out = v.node;
+		return 0;
+	}
 	RN_TRY(rn_new_options(l, &opt));
-	rc = agg_options(l, r, &h, &v, opt, &map);
+	rc = h.emb ? agg_expr(l, r, &h, &v, opt, &map) : 0;
+	if (!rc)
+		rc = agg_columns(l, &h, &v, opt);
 	if (rc) {
 		json_decref(opt);
 		return rc;

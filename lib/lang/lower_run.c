@@ -73,8 +73,7 @@ static int loss_node(struct rn_lowering *l, const struct rn_rule_inst *r, const 
 				out);
 }
 
-/* What a fit takes one value of, its name for rn-agg, or NULL: the mean over the rows. */
-static const char *loss_agg(const struct rn_term *t, const struct rn_term **of)
+const char *rn_loss_agg(const struct rn_term *t, const struct rn_term **of)
 {
 	static const char *const names[][2] = { { "mean", NULL }, { "avg", NULL }, { "sum", "sum(z)" },
 						{ "add", "sum(z)" }, { "max", "max(z)" }, { "min", "min(z)" } };
@@ -154,9 +153,9 @@ static int lower_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint3
 	if (!emb)
 		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r),
 				     "the head of a ?fit is a loss alone: %s(; Loss()(z, [label]))", r->rule->name);
-	if (r->nattrs)
+	if (r->nattrs || rn_nests_aggregates(emb)) /* one row: what is made of the aggregates */
 		return keyed_loss(l, r, out);
-	agg = loss_agg(emb, &emb);
+	agg = rn_loss_agg(emb, &emb);
 	RN_TRY(rn_lower_body(l, r, &v));
 	if (agg || !is_column_loss(emb, &kind, &pred, &target))
 		return value_loss(l, r, emb, agg, &v, out);
@@ -177,9 +176,11 @@ static int lower_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint3
 struct decoded {
 	const char *how, *as; /* NULL: none */
 	bool keep;            /* the embedding stays: it stands behind the semicolon, too */
+	const struct rn_term *of; /* made of this, and the embedding is another one; or NULL */
+	uint32_t first;       /* then: so many numbers stand before it */
 };
 
-static bool equal_terms(const struct rn_term *a, const struct rn_term *b)
+bool rn_terms_equal(const struct rn_term *a, const struct rn_term *b)
 {
 	if (a->kind != b->kind || a->op != b->op || a->n != b->n || a->num != b->num ||
 	    !a->str != !b->str || (a->str && strcmp(a->str, b->str)))
@@ -187,7 +188,7 @@ static bool equal_terms(const struct rn_term *a, const struct rn_term *b)
 	for (uint32_t i = 0; i < a->n; i++) {
 		const char *x = a->key ? a->key[i] : NULL, *y = b->key ? b->key[i] : NULL;
 
-		if (!x != !y || (x && strcmp(x, y)) || !equal_terms(a->arg[i], b->arg[i]))
+		if (!x != !y || (x && strcmp(x, y)) || !rn_terms_equal(a->arg[i], b->arg[i]))
 			return false;
 	}
 	return true;
@@ -204,7 +205,7 @@ static bool is_argmax(const struct rn_term *t)
 }
 
 /* ?pred P(x, [ArgMax(z)]): the column is what the run makes of the logits z; [z]: the number.
- * P(x, [ArgMax(z)]; z) keeps the logits as well. */
+ * P(x, [ArgMax(z)]; z) keeps the logits as well, P(x, [F(z)]; z) has both. */
 static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_rule_inst *copy,
 		   struct decoded *d)
 {
@@ -224,11 +225,10 @@ static int decoded(struct rn_lowering *l, const struct rn_rule_inst *r, struct r
 		}
 		d->as = r->attrs[i].name ? r->attrs[i].name : "prediction";
 		d->keep = r->emb;
-		if (r->emb && !equal_terms(r->emb, t))
-			return rn_diag_error(l->d, r->attrs[i].at, t->end,
-					     "a ?pred has one embedding: what stands in the brackets is not what "
-					     "stands behind the semicolon");
-		copy->emb = t;
+		if (r->emb && !rn_terms_equal(r->emb, t))
+			d->of = t;
+		else
+			copy->emb = t;
 	}
 	if (!d->how && r->emb && is_argmax(r->emb)) {
 		d->how = "label"; /* beside the class's number stands what it is called */
@@ -248,6 +248,8 @@ static int decode_options(struct rn_lowering *l, const struct decoded *d, json_t
 		RN_TRY(rn_json_set_text(opt, "as", d->as, l->e));
 	if (!json_object_get(opt, "embedding") && !d->keep)
 		RN_TRY(rn_json_set(opt, "embedding", json_false(), l->e));
+	if (d->first)
+		RN_TRY(rn_json_set(opt, "first", json_integer(d->first), l->e));
 	return 0;
 }
 
@@ -273,7 +275,8 @@ static int run_options(struct rn_lowering *l, const struct rn_stmt *s, const str
 }
 
 /* The relation of a run that is written as a rule. */
-static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, struct decoded *d, uint32_t *node)
+static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, struct decoded *d, uint32_t *node,
+		    uint32_t *made)
 {
 	const struct rn_rule_inst *r;
 	struct rn_rule_inst copy;
@@ -281,6 +284,7 @@ static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, struct decod
 	int rc;
 
 	RN_TRY(rn_expand_run(l->x, s, &inst, l->e));
+	*made = inst;
 	r = rn_expander_inst(l->x, inst);
 	RN_TRY(rn_lower_before(l, inst));
 	RN_TRY(decoded(l, r, &copy, d));
@@ -293,7 +297,9 @@ static int run_rule(struct rn_lowering *l, const struct rn_stmt *s, struct decod
 			return rc;
 	}
 	*node = l->inst_node[inst];
-	return *node == RN_LOWER_FAILED ? RN_EUSAGE : 0;
+	if (*node == RN_LOWER_FAILED)
+		return RN_EUSAGE;
+	return d->of ? rn_lower_both(l, rn_expander_inst(l->x, inst), d->of, node, &d->first) : 0;
 }
 
 /* The loss of an earlier ?fit that is called so, or RN_NONE. */
@@ -377,15 +383,28 @@ static int run_error(struct rn_lowering *l, const struct rn_stmt *s, const char 
 	return rn_diag_error(l->d, at, end, "%s", what);
 }
 
+/* The last run of the plan is of this instance's rule: later statements may ask for what it decodes. */
+static int remember(struct rn_lowering *l, uint32_t inst)
+{
+	struct rn_lowered_pred *p = rn_lowering_alloc(l, sizeof *p);
+
+	if (!p)
+		return rn_lowering_nomem(l);
+	*p = (struct rn_lowered_pred){ l->preds, inst, l->plan->nruns - 1, RN_NONE };
+	l->preds = p;
+	return 0;
+}
+
 static int lower_run(struct rn_lowering *l, const struct rn_stmt *s)
 {
 	struct rn_run run = { .kind = run_kind(s->kind) };
 	const char *setting = NULL;
 	struct rn_err mine = { 0 };
 	struct decoded d = { 0 };
+	uint32_t inst = 0;
 	int rc;
 
-	RN_TRY(s->rule ? run_rule(l, s, &d, &run.node) : run_input(l, s, &run.node));
+	RN_TRY(s->rule ? run_rule(l, s, &d, &run.node, &inst) : run_input(l, s, &run.node));
 	RN_TRY(rn_json_object(&run.opt, l->e));
 	rc = run_options(l, s, &d, run.opt, &mine);
 	if (!rc)
@@ -398,11 +417,10 @@ static int lower_run(struct rn_lowering *l, const struct rn_stmt *s)
 		return run_error(l, s, setting, mine.msg);
 	if (rc && mine.code && l->e)
 		*l->e = mine;
-	return rc;
+	return !rc && s->rule && run.kind == RN_RUN_PRED ? remember(l, inst) : rc;
 }
 
-/* What the runs' losses say, by number of the fit; *out owned. */
-static int loss_facts(const struct rn_lowering *l, struct rn_loss_facts **out)
+int rn_lowering_losses(const struct rn_lowering *l, struct rn_loss_facts **out)
 {
 	const struct rn_plan *p = l->plan;
 	uint32_t fits = 0;
@@ -413,6 +431,22 @@ static int loss_facts(const struct rn_lowering *l, struct rn_loss_facts **out)
 
 		if (p->runs[i].kind == RN_RUN_FIT)
 			rn_loss_facts(n, n->nin ? rn_lowering_schema(l, n->in[0].node) : NULL, &(*out)[fits++]);
+	}
+	return 0;
+}
+
+/* A ?fit behind the ?pred may say what its classes are called, which was not known where its column
+ * was used. */
+static int check_decodes(struct rn_lowering *l, const struct rn_stmt *const *of)
+{
+	for (const struct rn_lowered_pred *p = l->preds; p; p = p->next) {
+		bool right = true;
+
+		if (p->decode != RN_NONE)
+			RN_TRY(rn_lower_still_decoded(l, p, &right));
+		if (!right)
+			run_error(l, of[p->run], NULL, "a later ?fit says what this prediction means, and its column "
+				  "is used before: write the ?pred behind that ?fit");
 	}
 	return 0;
 }
@@ -428,7 +462,7 @@ static int check_runs(struct rn_lowering *l, const struct rn_stmt *const *of)
 	int rc;
 
 	RN_GOTO(out, rn_checking_open(&c, l->e));
-	RN_GOTO(out, loss_facts(l, &losses));
+	RN_GOTO(out, rn_lowering_losses(l, &losses));
 	RN_GOTO(out, rn_calloc(p->nruns, sizeof *schemas, "runs", &schemas, l->e));
 	for (uint32_t i = 0; i < p->nruns; i++)
 		schemas[i] = rn_lowering_schema(l, p->runs[i].node);
@@ -487,6 +521,8 @@ int rn_lower_program(struct rn_lowering *l, struct rn_expander *x, const struct 
 	rc = lower_runs(l, prog, of, &nruns);
 	if (!rc && !l->d->errors)
 		rc = check_runs(l, of);
+	if (!rc && !l->d->errors)
+		rc = check_decodes(l, of);
 	free(of);
 	RN_TRY(rc);
 	if (!l->d->errors)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The state of a lowering.  Private to lower.c (program, sources), lower_run.c (runs),
- * lower_body.c and lower_rule.c (rules) and lower_text.c (expressions as text).
+ * lower_decode.c (what they decode), lower_body.c and lower_rule.c (rules) and lower_text.c
+ * (expressions as text).
  */
 #ifndef RN_LANG_LOWERING_H
 #define RN_LANG_LOWERING_H
@@ -48,11 +49,19 @@ struct rn_lowering {
 	uint32_t npending, nested;
 	size_t cap_pending;
 	const struct rn_stmt **pending;
+	struct rn_lowered_pred *preds; /* in the arena */
 	struct rn_made {
 		const char *rule; /* whose stages are counted here */
 		struct { const char *what; unsigned n; } kinds[8];
 	} made;
 	struct rn_err *e;
+};
+
+/* A ?pred that is written as a rule, once its run is in the plan. */
+struct rn_lowered_pred {
+	struct rn_lowered_pred *next;
+	uint32_t inst, run;  /* its rule; number of its run */
+	uint32_t decode;     /* its stage `decode`, RN_NONE: nothing has asked for it */
 };
 
 /* One relation under construction: a node, and which of its columns and parts the rule's
@@ -124,14 +133,32 @@ int rn_lower_unused(struct rn_lowering *l, const struct rn_program *prog);
 /* The rule's body: joined or stacked, conditions applied. */
 int rn_lower_body(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *out);
 
+/* ---- lower_run.c ------------------------------------------------------------------------------- */
+
+bool rn_terms_equal(const struct rn_term *a, const struct rn_term *b);
+/* What a fit takes one value of, its name for rn-agg, or NULL: the mean over the rows. */
+const char *rn_loss_agg(const struct rn_term *t, const struct rn_term **of);
+/* What the losses of the plan's fits say, by number of the fit; *out owned. */
+struct rn_loss_facts;
+int rn_lowering_losses(const struct rn_lowering *l, struct rn_loss_facts **out);
+
+/* ---- lower_decode.c ---------------------------------------------------------------------------- */
+
+/* ?pred P(x, [F(z)]; z): a relation with F(z), which is `of`, before z, which the run takes apart
+ * again: *first numbers and the others.  F is of the rule's result where all that it reads is
+ * there; else it is grouped as z is.  *node: the rule's result; then that relation. */
+int rn_lower_both(struct rn_lowering *l, const struct rn_rule_inst *r, const struct rn_term *of,
+		  uint32_t *node, uint32_t *first);
+/* Is what the stage p->decode says so still, now that all fits are known? */
+int rn_lower_still_decoded(struct rn_lowering *l, const struct rn_lowered_pred *p, bool *right);
+/* The relation of the ?pred that the atom names, with the column that its run makes: a stage
+ * `decode`.  RN_EUSAGE where it makes none, or comes later. */
+int rn_lower_decoded(struct rn_lowering *l, const struct rn_inst_atom *a, uint32_t *out);
+
 /* ---- lower_rule.c ------------------------------------------------------------------------------ */
 
 /* The whole rule; its last stage is called r->name. */
 int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t *out);
-/* A stage of its own for each bracket of `t` that holds a fitted encoder; its part is the
- * bracket's value for rn_text_emb. */
-int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
-		      const struct rn_term *t);
 /* The expression `t` as the view's sole part, by a map where one is needed.  name NULL:
  * a stage of the rule, whose parameters are the rule's all the same. */
 int rn_lower_map(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
@@ -184,5 +211,34 @@ int rn_text_vars(struct rn_lowering *l, const struct rn_term *t, bool emb, uint3
 		 uint32_t *cap, const char ***names);
 /* A literal as JSON (new reference), NULL out of memory. */
 json_t *rn_term_json(const struct rn_term *t);
+
+/* ---- lower_encode.c ---------------------------------------------------------------------------- */
+
+/* A stage of its own for each bracket of `t` that holds a fitted encoder; its part is the
+ * bracket's value for rn_text_emb. */
+int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
+		      const struct rn_term *t);
+
+/* ---- lower_agg.c ------------------------------------------------------------------------------- */
+
+/* The aggregate that t is, its name for rn-agg ("count": the number of rows), and what it is of;
+ * NULL: none, *of is t. */
+const char *rn_take_aggregate(const struct rn_term *t, const struct rn_term **of);
+/* Does an expression, or an aggregate, stand around aggregates? */
+bool rn_nests_aggregates(const struct rn_term *t);
+
+/* Such an expression in two: what is reduced, and what is made of that. */
+struct rn_nested {
+	const char *expr;       /* "sum(…)", for the stage; NULL: the number of rows is all */
+	struct rn_text_map map;
+	bool counts;            /* the stage has the number of rows as a column */
+	struct rn_term *rest;   /* over these names: */
+	const char *part, *rows; /* of the stage's embedding, of that column */
+};
+/* by: the attributes that are grouped by; row: every group is one row, and rest has the operands
+ * in place of their aggregates (nothing else is set).  What is wrong is told. */
+int rn_nested_split(struct rn_lowering *l, const struct rn_view *v, uint32_t nby,
+		    const struct rn_term *const *by, const struct rn_term *t, bool row,
+		    struct rn_nested *out);
 
 #endif

@@ -3,7 +3,7 @@
  * A plan as a bash script of rn-* programs.  A relation that is used once is piped into
  * its user (or reaches it by process substitution); others, and what the runs read,
  * are files in a temporary folder.  rn-train ends the script; of a plan that only answers
- * queries, an rn-cat for each of them.
+ * queries over what is there, an rn-cat for each of them.
  */
 #include "lang.h"
 
@@ -31,7 +31,8 @@ struct shell {
 	size_t n;
 	struct item *items;
 	const json_t *runs;
-	bool query; /* there is no fit */
+	bool fit;
+	bool query; /* there is none, and relations are written as they are */
 	struct rn_str *out;
 	struct rn_err *e;
 };
@@ -254,72 +255,92 @@ static const char *run_node(const char *kind, const json_t *opt)
 	return json_string_value(json_object_get(opt, strcmp(kind, "fit") ? "in" : "loss"));
 }
 
-/* What rn-train says once for all runs of a kind. */
-static const char *const once[] = { "metric", "target", "group", "decode", "as", "embedding" };
-enum { NONCE = sizeof once / sizeof *once, SCORE_ONCE = 3 }; /* the first ones are of metrics */
+/* What rn-train is told of runs of some kinds: of all at once, or of each by its name. */
+static const struct setting {
+	const char *name;
+	bool pred; /* of predictions; else of metrics */
+} settings[] = { { "metric", false }, { "target", false }, { "group", false }, { "decode", true },
+		 { "as", true },      { "embedding", true } };
+enum { NSETTINGS = sizeof settings / sizeof *settings };
 
-/* A run that does not say a prediction's column has the usual one. */
-static bool same_setting(const json_t *a, const json_t *b)
+static bool has_setting(const struct setting *t, const char *kind)
 {
-	return (!a && !b) || (a && b && rn_json_equal(a, b));
+	return t->pred ? !strcmp(kind, "pred") : !strcmp(kind, "val") || !strcmp(kind, "eval");
 }
 
-/* A plan without a fit: relations that learn nothing, as they are. */
-static int check_query(const struct shell *s, const struct rn_plan *p)
+/* Does the relation of a run hold parameters, or what becomes of it a column? */
+static int is_query(const struct rn_plan *p, bool *out, struct rn_err *e)
 {
-	bool *waits, deferred = false, decoded = false, other = false;
+	bool *waits;
 
-	RN_TRY(rn_calloc(p->nnodes, sizeof *waits, "a plan", &waits, s->e));
+	*out = true;
+	RN_TRY(rn_calloc(p->nnodes, sizeof *waits, "a plan", &waits, e));
 	rn_plan_deferred(p, waits);
 	for (uint32_t i = 0; i < p->nruns; i++) {
 		const struct rn_run *r = &p->runs[i];
-		const char *how = r->kind == RN_RUN_PRED ? rn_run_string(r, "decode") : "auto";
+		const char *how = r->kind == RN_RUN_PRED ? rn_run_string(r, "decode") : "";
 
-		other = other || r->kind != RN_RUN_PRED;
-		deferred = deferred || waits[r->node];
-		decoded = decoded || (strcmp(how, "auto") && strcmp(how, "none") && strcmp(how, "label"));
+		*out = *out && !waits[r->node] &&
+		       (!strcmp(how, "auto") || !strcmp(how, "none") || !strcmp(how, "label"));
 	}
 	free(waits);
-	if (!other && !deferred && !decoded && p->nruns)
-		return 0;
-	return rn_err_set(s->e, RN_EUSAGE, "a pipeline without a fit writes relations as they are, and this plan "
-			  "has %s: write it as a spec or as a program",
-			  !p->nruns ? "no run" : other ? "metrics" : deferred ? "parameters" : "decoded columns");
+	return 0;
 }
 
-/* rn-train has one loss, one metric and one target. */
+static const char advice[] = "write it as a spec ('--to json') or as a program ('--to relnn')";
+
+/* A stage that needs what a fit learned and is needed by other stages has no program. */
+static int check_late(const struct rn_plan *p, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < p->nnodes; i++)
+		if (p->nodes[i].op->flags & RN_OP_LATE)
+			return rn_err_set(e, RN_EUSAGE, "a pipeline decodes predictions at its end, and this plan "
+					  "has decoded columns before it ('%s'): %s", p->nodes[i].name, advice);
+	for (uint32_t i = 0; i < p->nruns; i++)
+		if (p->runs[i].kind == RN_RUN_PRED && json_object_get(p->runs[i].opt, "first"))
+			return rn_err_set(e, RN_EUSAGE, "a pipeline decodes the embedding that it writes, and '%s' "
+					  "another one: %s", rn_run_string(&p->runs[i], "name"), advice);
+	return 0;
+}
+
+/* The name of a run stands before a '='. */
+static int check_name(const json_t *opt, struct rn_err *e)
+{
+	const char *name = json_string_value(json_object_get(opt, "name"));
+
+	if (!name || (*name && !strpbrk(name, "=/")))
+		return 0;
+	return rn_err_set(e, RN_EUSAGE, "a pipeline cannot call a run '%s': give it another name", name);
+}
+
+/* One fit, and after it what it has learned is tried: that is what an rn-train does. */
 static int check_runs(const struct shell *s)
 {
-	const json_t *seen[NONCE] = { 0 }, *opt;
-	unsigned fits = 0, vals = 0, preds = 0;
+	unsigned fits = 0, vals = 0, scores = 0;
 	const char *kind, *early = NULL;
+	const json_t *opt;
 	json_t *r;
 	size_t i;
 
 	json_array_foreach(s->runs, i, r) {
 		opt = run_of(r, &kind);
+		RN_TRY(check_name(opt, s->e));
 		if (!fits && (!strcmp(kind, "eval") || !strcmp(kind, "pred")))
 			early = kind;
 		fits += !strcmp(kind, "fit");
 		vals += !strcmp(kind, "val");
-		for (int k = 0; k < NONCE; k++) {
-			const json_t *v = json_object_get(opt, once[k]);
-			bool pred = k >= SCORE_ONCE && !strcmp(kind, "pred");
-
-			if ((v && seen[k] && !rn_json_equal(seen[k], v)) ||
-			    (pred && preds && !same_setting(seen[k], v)))
-				return rn_err_set(s->e, RN_EUSAGE, "a pipeline has one %s, and this plan several: "
-						  "write it as a spec or as a program", once[k]);
-			seen[k] = v ? v : seen[k];
-		}
-		preds += !strcmp(kind, "pred");
+		scores += !strcmp(kind, "val") || !strcmp(kind, "eval");
 	}
+	if (!i)
+		return rn_err_set(s->e, RN_EUSAGE, "a pipeline ends in a run, and this plan has none: add a ?pred");
+	if (!fits && scores)
+		return rn_err_set(s->e, RN_EUSAGE, "a pipeline has metrics behind a fit, and this plan has no fit");
 	if (early && fits)
 		return rn_err_set(s->e, RN_EUSAGE, "in a pipeline all evals and predictions come after the fit, and "
-				  "this plan has one before it (%s): write it as a spec or as a program", early);
-	if (fits != 1 || vals > 1)
+				  "this plan has one before it (%s): %s", early, advice);
+	if (fits > 1 || vals > 1)
 		return rn_err_set(s->e, RN_EUSAGE, "a pipeline ends in one fit with at most one validation, and this "
-				  "plan has %u and %u: write it as a spec or as a program", fits, vals);
+				  "plan has %u and %u: %s", fits, vals, advice);
 	return 0;
 }
 
@@ -363,50 +384,145 @@ static int put_queries(const struct shell *s)
 	return 0;
 }
 
+/* " --metric mae" */
+static void put_setting(const char *name, const char *of, const json_t *v, struct rn_str *out)
+{
+	struct rn_str text = RN_STR_INIT;
+
+	if (!json_is_string(v)) {
+		rn_str_addf(&text, json_is_true(v) ? "--%s" : "--no-%s", name);
+		rn_str_addf(&text, of ? "=%s" : "", of);
+	} else {
+		rn_str_addf(out, " --%s", name);
+		rn_str_addf(&text, of ? "%s=" : "", of);
+		rn_str_add(&text, json_string_value(v));
+	}
+	rn_str_addc(out, ' ');
+	quote(text.s, out);
+	out->failed |= text.failed;
+	rn_str_fini(&text);
+}
+
+static unsigned count_saying(const struct shell *s, const struct setting *t, const json_t *what)
+{
+	const char *kind;
+	unsigned n = 0;
+	json_t *r;
+	size_t i;
+
+	json_array_foreach(s->runs, i, r) {
+		const json_t *v = json_object_get(run_of(r, &kind), t->name);
+
+		n += has_setting(t, kind) && v && rn_json_equal(v, what);
+	}
+	return n;
+}
+
+/* What most runs say; NULL: one that may say it says nothing, so each is told by its name. */
+static const json_t *said_by_most(const struct shell *s, const struct setting *t)
+{
+	const json_t *most = NULL;
+	const char *kind;
+	unsigned n = 0;
+	json_t *r;
+	size_t i;
+
+	json_array_foreach(s->runs, i, r) {
+		const json_t *v = json_object_get(run_of(r, &kind), t->name);
+		unsigned mine;
+
+		if (!has_setting(t, kind))
+			continue;
+		if (!v)
+			return NULL;
+		mine = count_saying(s, t, v);
+		/* What stands before a '=' is a run's name. */
+		if (mine > n && !(json_is_string(v) && strchr(json_string_value(v), '='))) {
+			most = v;
+			n = mine;
+		}
+	}
+	return most;
+}
+
+/* What this run says and most do not, and a file that is not called as the prediction. */
+static void put_own(const char *kind, const json_t *opt, const json_t *const *most, struct rn_str *out)
+{
+	const char *name = json_string_value(json_object_get(opt, "name"));
+	const json_t *to = json_object_get(opt, "to");
+	struct rn_str usual = RN_STR_INIT;
+
+	for (int k = 0; k < NSETTINGS; k++) {
+		const json_t *v = json_object_get(opt, settings[k].name);
+
+		if (!v || !has_setting(&settings[k], kind) || (most[k] ? rn_json_equal(v, most[k]) : json_is_true(v)))
+			continue; /* embeddings are written unless something is said */
+		put_setting(settings[k].name, name ? name : "val", v, out);
+	}
+	rn_str_addf(&usual, "%s.csv", name ? name : "");
+	if (to && strcmp(json_string_value(to), usual.s))
+		put_setting("to", name, to, out);
+	out->failed |= usual.failed;
+	rn_str_fini(&usual);
+}
+
+/* The loss, or what else a run reads. */
+static void put_run(const struct shell *s, const char *kind, const json_t *opt)
+{
+	rn_str_addc(s->out, ' ');
+	if (strcmp(kind, "fit")) {
+		rn_str_addf(s->out, "\\\n  --%s ", kind);
+		if (strcmp(kind, "val")) {
+			quote(json_string_value(json_object_get(opt, "name")), s->out);
+			rn_str_addc(s->out, '=');
+		}
+	}
+	put_file(s, find(s, run_node(kind, opt)), s->out);
+}
+
+/* When a validation ends a fit, and the fit's own options. */
+static int put_fit(const struct shell *s, const char *kind, const json_t *opt, struct rn_str *val,
+		   struct rn_str *fit)
+{
+	const struct rn_run_type *t = &rn_run_types[RN_RUN_FIT];
+	const json_t *patience = json_object_get(opt, "patience"), *every = json_object_get(opt, "every");
+
+	if (patience)
+		rn_str_addf(val, " --patience %lld", (long long)json_integer_value(patience));
+	if (every)
+		rn_str_addf(val, " --val-every %lld", (long long)json_integer_value(every));
+	return strcmp(kind, "fit") ? 0 : put_options(opt, t->opts, t->nopts, false, NULL, fit, s->e);
+}
+
 static int put_train(const struct shell *s)
 {
-	const json_t *opt, *said[NONCE] = { 0 }, *patience = NULL, *every = NULL;
-	struct rn_str *out = s->out, fit = RN_STR_INIT;
+	struct rn_str *out = s->out, val = RN_STR_INIT, fit = RN_STR_INIT;
+	const json_t *most[NSETTINGS];
 	const char *kind;
 	json_t *r;
 	size_t i;
 	int rc = 0;
 
-	rn_str_add(out, "rn-train");
+	for (int k = 0; k < NSETTINGS; k++)
+		most[k] = said_by_most(s, &settings[k]);
+	rn_str_add(out, s->fit ? "rn-train" : "rn-train --untrained");
 	json_array_foreach(s->runs, i, r) {
-		opt = run_of(r, &kind);
-		rn_str_add(out, " ");
-		if (!strcmp(kind, "fit")) {
-			const struct rn_run_type *t = &rn_run_types[RN_RUN_FIT];
+		const json_t *opt = run_of(r, &kind);
 
-			if (!rc)
-				rc = put_options(opt, t->opts, t->nopts, false, NULL, &fit, s->e);
-		} else {
-			rn_str_addf(out, "\\\n  --%s ", kind);
-			if (strcmp(kind, "val")) {
-				quote(json_string_value(json_object_get(opt, "name")), out);
-				rn_str_addc(out, '=');
-			}
-		}
-		put_file(s, find(s, run_node(kind, opt)), out);
-		for (int k = 0; k < NONCE; k++)
-			said[k] = json_object_get(opt, once[k]) ? json_object_get(opt, once[k]) : said[k];
-		patience = json_object_get(opt, "patience") ? json_object_get(opt, "patience") : patience;
-		every = json_object_get(opt, "every") ? json_object_get(opt, "every") : every;
+		put_run(s, kind, opt);
+		put_own(kind, opt, most, out);
+		if (!rc)
+			rc = put_fit(s, kind, opt, &val, &fit);
 	}
 	rn_str_add(out, " \\\n ");
-	for (int k = 0; k < NONCE; k++)
-		if (json_is_string(said[k])) {
-			rn_str_addf(out, " --%s ", once[k]);
-			quote(json_string_value(said[k]), out);
-		} else if (said[k]) {
-			rn_str_addf(out, json_is_true(said[k]) ? " --%s" : " --no-%s", once[k]);
-		}
-	if (patience)
-		rn_str_addf(out, " --patience %lld", (long long)json_integer_value(patience));
-	if (every)
-		rn_str_addf(out, " --val-every %lld", (long long)json_integer_value(every));
-	rn_str_addf(out, "%s \"$@\"\n", fit.s);
+	for (int k = 0; k < NSETTINGS; k++)
+		if (most[k])
+			put_setting(settings[k].name, NULL, most[k], out);
+	rn_str_addn(out, val.s, val.len);
+	rn_str_addn(out, fit.s, fit.len);
+	rn_str_add(out, " \"$@\"\n");
+	out->failed |= val.failed || fit.failed;
+	rn_str_fini(&val);
 	rn_str_fini(&fit);
 	return rc;
 }
@@ -486,10 +602,13 @@ int rn_lang_print_shell(const struct rn_plan *p, struct rn_str *out, struct rn_e
 
 	RN_TRY(rn_plan_to_spec(p, &spec, e));
 	s.runs = json_object_get(spec, "run");
-	s.query = true;
 	for (uint32_t i = 0; i < p->nruns; i++)
-		s.query = s.query && p->runs[i].kind != RN_RUN_FIT;
-	rc = s.query ? check_query(&s, p) : check_runs(&s);
+		s.fit = s.fit || p->runs[i].kind == RN_RUN_FIT;
+	rc = check_late(p, e);
+	if (!rc)
+		rc = check_runs(&s);
+	if (!rc && !s.fit)
+		rc = is_query(p, &s.query, e);
 	if (!rc)
 		rc = collect(&s, spec);
 	if (!rc)

@@ -76,6 +76,7 @@ enum rn_op_flag {
 	RN_OP_SOURCE = 2,  /* no inputs */
 	RN_OP_SINK = 4,    /* loss */
 	RN_OP_LEARNS = 8,  /* some of its nodes learn (its program takes --model) */
+	RN_OP_LATE = 16,   /* its rows are made between runs (rn_plan_late): it has no program */
 };
 
 struct rn_op {

@@ -111,7 +111,7 @@ static int print_schema(const struct rn_schema *s, struct rn_str *out, struct rn
 }
 
 static int print_node(const struct rn_plan *p, uint32_t i, size_t width,
-		      const struct rn_schema *schema, uint64_t rows, struct rn_str *out,
+		      const struct rn_schema *schema, uint64_t rows, bool late, struct rn_str *out,
 		      struct rn_err *e)
 {
 	const struct rn_node *n = &p->nodes[i];
@@ -132,24 +132,37 @@ static int print_node(const struct rn_plan *p, uint32_t i, size_t width,
 		rc = print_schema(schema, out, e);
 	if (rows != UINT64_MAX)
 		rn_str_addf(out, "  %" PRIu64 " row%s", rows, rows == 1 ? "" : "s");
-	rn_str_addc(out, '\n');
+	rn_str_add(out, late ? "  late\n" : "\n");
 	return rc;
+}
+
+/* Which stages are bound when predictions are written?  *out owned. */
+static int find_late(const struct rn_plan *p, bool **out, struct rn_err *e)
+{
+	RN_TRY(rn_calloc(p->nnodes, sizeof **out, "a plan", out, e));
+	rn_plan_late(p, NULL, *out);
+	return 0;
 }
 
 int rn_plan_explain(const struct rn_plan *p, const struct rn_schema *schemas, const uint64_t *rows,
 		    struct rn_str *out, struct rn_err *e)
 {
 	size_t width = 0;
+	bool *late;
+	int rc = 0;
 
+	RN_TRY(find_late(p, &late, e));
 	for (uint32_t i = 0; i < p->nnodes; i++) {
 		size_t n = p->nodes[i].name ? strlen(p->nodes[i].name) : 0;
 
 		if (n > width && n <= 24)
 			width = n;
 	}
-	for (uint32_t i = 0; i < p->nnodes; i++)
-		RN_TRY(print_node(p, i, width, schemas ? &schemas[i] : NULL,
-				  rows ? rows[i] : UINT64_MAX, out, e));
+	for (uint32_t i = 0; i < p->nnodes && !rc; i++)
+		rc = print_node(p, i, width, schemas ? &schemas[i] : NULL,
+				rows ? rows[i] : UINT64_MAX, late[i], out, e);
+	free(late);
+	RN_TRY(rc);
 	for (uint32_t i = 0; i < p->nruns; i++) {
 		const struct rn_run_type *t = &rn_run_types[p->runs[i].kind];
 
@@ -203,7 +216,7 @@ static void dot_edges(const struct rn_node *n, const struct rn_plan_dot *d, uint
 }
 
 /* name, operator with its options, rows and widths, note */
-static int dot_node(const struct rn_plan *p, const struct rn_plan_dot *d, uint32_t i,
+static int dot_node(const struct rn_plan *p, const struct rn_plan_dot *d, uint32_t i, bool late,
 		    struct rn_str *out, struct rn_err *e)
 {
 	const struct rn_node *n = &p->nodes[i];
@@ -229,7 +242,8 @@ static int dot_node(const struct rn_plan *p, const struct rn_plan_dot *d, uint32
 			    rn_shape_width(&d->schemas[i].parts[k].shape));
 	if (d->notes && d->notes[i])
 		rn_str_addf(out, "\\n%s", d->notes[i]);
-	rn_str_addf(out, "\"%s];\n", n->learns ? ", style=filled, fillcolor=\"#e8eef8\"" : "");
+	rn_str_addf(out, "\"%s];\n",
+		    n->learns ? ", style=filled, fillcolor=\"#e8eef8\"" : late ? ", style=dashed" : "");
 	dot_edges(n, d, i, out);
 done:
 	rn_str_fini(&text);
@@ -259,6 +273,9 @@ static int dot_run(const struct rn_plan *p, const struct rn_plan_dot *d, uint32_
 int rn_plan_dot(const struct rn_plan *p, const struct rn_plan_dot *d, struct rn_str *out,
 		struct rn_err *e)
 {
+	bool *late;
+	int rc = 0;
+
 	rn_str_addf(out, "\tsubgraph \"cluster_%s\" {\n", d->id);
 	if (d->label) {
 		rn_str_add(out, "\t\tlabel=\"");
@@ -267,8 +284,11 @@ int rn_plan_dot(const struct rn_plan *p, const struct rn_plan_dot *d, struct rn_
 	} else {
 		rn_str_add(out, "\t\tperipheries=0;\n");
 	}
-	for (uint32_t i = 0; i < p->nnodes; i++)
-		RN_TRY(dot_node(p, d, i, out, e));
+	RN_TRY(find_late(p, &late, e));
+	for (uint32_t i = 0; i < p->nnodes && !rc; i++)
+		rc = dot_node(p, d, i, late[i], out, e);
+	free(late);
+	RN_TRY(rc);
 	for (uint32_t i = 0; i < p->nruns; i++)
 		RN_TRY(dot_run(p, d, i, out, e));
 	rn_str_add(out, "\t}\n");

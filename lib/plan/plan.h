@@ -84,6 +84,18 @@ RN_MUST_CHECK int rn_plan_infer(const struct rn_plan *p, struct rn_schema *schem
 /* Does node i, or any node it depends on, learn?  deferred[nnodes]. */
 void rn_plan_deferred(const struct rn_plan *p, bool *deferred);
 
+/* ---- decoded columns --------------------------------------------------------- */
+
+/* What waits for a prediction: stages of RN_OP_LATE, and what rests on them, but for what is
+ * carried (may be NULL).  late[nnodes]; is there any? */
+bool rn_plan_late(const struct rn_plan *p, struct rn_rel *const *carried, bool *late);
+/* The plan that is bound before any prediction: p's nodes (borrowed), its runs that do not wait,
+ * and a pred run of each stage that does not wait and that a run which does reads.  RN_EUSAGE
+ * where another run than a prediction waits. */
+RN_MUST_CHECK int rn_plan_early(const struct rn_plan *p, struct rn_rel *const *carried,
+				struct rn_plan *early, struct rn_err *e);
+void rn_plan_early_fini(struct rn_plan *early);
+
 /* ---- JSON spec ---------------------------------------------------------------- */
 
 /* Read a spec ({"rn": 1, "constants", "sources", "stages", "run"}).  `set`:
@@ -131,7 +143,7 @@ RN_MUST_CHECK int rn_plan_dot(const struct rn_plan *p, const struct rn_plan_dot 
 			      struct rn_str *out, struct rn_err *e);
 
 /* The plan as text, a node a line: name, op and options, inputs, schema, and (where
- * known; rows[i] != UINT64_MAX) rows. */
+ * known; rows[i] != UINT64_MAX) rows; "late" where rn_plan_late says so. */
 RN_MUST_CHECK int rn_plan_explain(const struct rn_plan *p, const struct rn_schema *schemas,
 				  const uint64_t *rows, struct rn_str *out, struct rn_err *e);
 

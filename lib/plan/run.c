@@ -95,6 +95,8 @@ static const struct rn_opt pred_opts[] = {
 	  .help = "name of that column" },
 	{ .name = "embedding", .type = RN_OPT_FLAG, .dflt = "true",
 	  .help = "write the embedding, too" },
+	{ .name = "first", .type = RN_OPT_INT, .meta = "N",
+	  .help = "the embedding's first N numbers make that column, the others are written" },
 };
 
 #define ROWS(table) .opts = (table), .nopts = sizeof(table) / sizeof((table)[0])
@@ -257,6 +259,8 @@ int rn_run_check(const struct rn_run *r, const char **setting, struct rn_err *e)
 		RN_TRY(check_metric(&c));
 		RN_TRY(check_int(&c, "patience", 0));
 		return check_int(&c, "every", 1);
+	case RN_RUN_PRED:
+		return json_object_get(r->opt, "first") ? check_int(&c, "first", 1) : 0;
 	default:
 		return 0;
 	}

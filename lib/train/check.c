@@ -56,7 +56,8 @@ uint32_t rn_run_loss(const struct rn_checking *c, uint32_t run)
 	const struct rn_run *r = &c->plan->runs[run];
 	const struct rn_schema *s = c->schemas[run];
 	uint32_t before = c->before[run], all = c->before[c->plan->nruns];
-	uint32_t width = s->nparts == 1 ? rn_shape_width(&s->parts[0].shape) : 0;
+	uint32_t first = r->kind == RN_RUN_PRED ? rn_run_first(r) : 0;
+	uint32_t width = first ? first : s->nparts == 1 ? rn_shape_width(&s->parts[0].shape) : 0;
 
 	if (!all)
 		return RN_NONE;
@@ -333,6 +334,48 @@ static int decoded_asked(const struct rn_run *r, uint32_t width, const struct rn
 	return 0;
 }
 
+static const char *const decoded_names[] = {
+	[RN_DECODED_NONE] = "none",     [RN_DECODED_LABEL] = "label",   [RN_DECODED_CLASS] = "class",
+	[RN_DECODED_NUMBER] = "number", [RN_DECODED_BINARY] = "binary", [RN_DECODED_VALUE] = "value",
+};
+
+const char *rn_decoded_name(enum rn_decoded d)
+{
+	return decoded_names[d];
+}
+
+enum rn_decoded rn_decoded_find(const char *name)
+{
+	enum rn_decoded d = RN_DECODED_VALUE;
+
+	while (d != RN_DECODED_NONE && strcmp(decoded_names[d], name))
+		d--;
+	return d;
+}
+
+uint32_t rn_run_first(const struct rn_run *r)
+{
+	return json_object_get(r->opt, "first") ? (uint32_t)rn_run_int(r, "first") : 0;
+}
+
+/* The width of what makes the column. */
+static int decoded_width(const struct rn_run *r, const struct rn_schema *s, const char **setting,
+			 uint32_t *width, struct rn_err *e)
+{
+	uint32_t first = rn_run_first(r);
+
+	*width = rn_shape_width(&s->parts[0].shape);
+	if (!first)
+		return 0;
+	if (*width == RN_DIM_UNKNOWN || *width > first) {
+		*width = first;
+		return 0;
+	}
+	*setting = "first";
+	return rn_err_set(e, RN_EUSAGE, "column '%s' is made of the first %u numbers, and the embedding has %u",
+			  rn_run_string(r, "as"), first, *width);
+}
+
 /* A name of ours must not hide a column of the user's. */
 static int check_names(const struct rn_schema *s, const char *node, const char *as, bool probability,
 		       struct rn_err *e)
@@ -367,7 +410,7 @@ int rn_run_decoded(const struct rn_run *r, const char *node, const struct rn_sch
 	/* Without columns it is a figure over all rows, and no row's prediction. */
 	if (s->nparts != 1 || s->parts[0].sparse || (!asked && !s->ncols))
 		return 0;
-	width = rn_shape_width(&s->parts[0].shape);
+	RN_TRY(decoded_width(r, s, setting, &width, e));
 	if (asked)
 		RN_TRY(decoded_asked(r, width, task, out, e));
 	else
@@ -394,6 +437,86 @@ static int check_text(const struct rn_run *r, const struct rn_schema *s, struct 
 	return rn_text_check_names(s, ends_in(to, ".jsonl"), "embedding=false", e);
 }
 
+/* ---- decoded columns -------------------------------------------------------------------- */
+
+/* The number of the first fit of a loss that is called so, or RN_NONE. */
+static uint32_t fit_of(const struct rn_checking *c, const char *loss)
+{
+	const struct rn_plan *p = c->plan;
+
+	for (uint32_t i = 0; i < p->nruns; i++)
+		if (p->runs[i].kind == RN_RUN_FIT && !strcmp(p->nodes[p->runs[i].node].name, loss))
+			return c->before[i];
+	return RN_NONE;
+}
+
+/* A stage `decode` against the fits: is what it says of the labels so? */
+static int check_decode(const struct rn_checking *c, const struct rn_node *n, struct rn_err *e)
+{
+	enum rn_decoded how = rn_decoded_find(rn_node_string(n, "how"));
+	const char *loss = rn_node_string(n, "fit"), *type = rn_node_string(n, "type");
+	const struct rn_loss_facts *l;
+	uint32_t fit;
+
+	if (json_object_get(n->opt, "fits") && rn_node_int(n, "fits") > c->before[c->plan->nruns])
+		return rn_err_set(e, RN_EUSAGE, "decode '%s': the plan has no %lld fits", n->name,
+				  (long long)rn_node_int(n, "fits"));
+	if (how != RN_DECODED_LABEL && how != RN_DECODED_NUMBER)
+		return 0;
+	fit = fit_of(c, loss);
+	if (fit == RN_NONE)
+		return rn_err_set(e, RN_EUSAGE, "decode '%s': no fit has a loss '%s'", n->name, loss);
+	l = c->losses ? &c->losses[fit] : NULL;
+	if (l && l->kind != RN_LOSS_CE)
+		return rn_err_set(e, RN_EUSAGE, "decode '%s': the loss '%s' has no labels", n->name, loss);
+	if (l && strcmp(rn_type_name(l->labels), type))
+		return rn_err_set(e, RN_EUSAGE, "decode '%s': the labels of '%s' are %s, and 'type' says %s", n->name,
+				  loss, rn_type_name(l->labels), type);
+	return 0;
+}
+
+/* What a late run rests on; *node: marks of what is under it. */
+static int check_late(const struct rn_checking *c, const struct rn_run *r, bool *under,
+		      struct rn_err *e)
+{
+	const struct rn_plan *p = c->plan;
+
+	under[r->node] = true;
+	for (uint32_t i = p->nnodes; i-- > 0;) {
+		const struct rn_node *n = &p->nodes[i];
+
+		if (!under[i] || !c->late[i])
+			continue;
+		for (uint32_t k = 0; k < n->nin; k++)
+			under[n->in[k].node] = true;
+		if (n->op->flags & RN_OP_LATE)
+			RN_TRY(check_decode(c, n, e));
+		else if (n->op->fit && n->learns && !n->fitted)
+			return rn_err_set(e, RN_EUSAGE, "'%s' encodes a decoded column, and an encoder is fitted "
+					  "before there is one", n->name);
+	}
+	if (r->kind == RN_RUN_PRED)
+		return 0;
+	return rn_err_set(e, RN_EUSAGE, "'%s' rests on a column that a pred run decodes, and that is known when all "
+			  "fits are over: write that prediction to a file (to=) and read it as a source of another "
+			  "program", p->nodes[r->node].name);
+}
+
+static int check_decoded(const struct rn_checking *c, const struct rn_run *r, struct rn_err *e)
+{
+	bool *under;
+	int rc;
+
+	if (!c->late[r->node])
+		return 0;
+	RN_TRY(rn_calloc(c->plan->nnodes, sizeof *under, "a plan", &under, e));
+	rc = check_late(c, r, under, e);
+	free(under);
+	return rc;
+}
+
+/* ---- all runs --------------------------------------------------------------------------- */
+
 static int check_pred(const struct rn_checking *c, uint32_t run, const char **setting,
 		      struct rn_err *e)
 {
@@ -410,7 +533,7 @@ static int check_pred(const struct rn_checking *c, uint32_t run, const char **se
 	}
 	if (c->before[p->nruns]) /* without any fit it has initial values */
 		RN_TRY(check_trained(c, r, e));
-	if (!c->schemas)
+	if (!c->schemas || !c->schemas[run])
 		return 0;
 	loss = rn_run_loss(c, run);
 	RN_TRY(rn_run_decoded(r, p->nodes[r->node].name, c->schemas[run],
@@ -455,11 +578,13 @@ int rn_checking_open(struct rn_checking *c, struct rn_err *e)
 	const struct rn_plan *p = c->plan;
 
 	c->before = c->same_file = c->untrained = NULL;
-	c->learns = NULL;
+	c->learns = c->late = NULL;
 	RN_TRY(rn_calloc((size_t)p->nruns + 1, sizeof *c->before, "runs", &c->before, e));
 	RN_TRY(rn_calloc(p->nruns, sizeof *c->same_file, "runs", &c->same_file, e));
 	RN_TRY(rn_calloc(p->nnodes, sizeof *c->learns, "a plan", &c->learns, e));
 	RN_TRY(rn_calloc(p->nnodes, sizeof *c->untrained, "a plan", &c->untrained, e));
+	RN_TRY(rn_calloc(p->nnodes, sizeof *c->late, "a plan", &c->late, e));
+	rn_plan_late(p, NULL, c->late);
 	for (uint32_t i = 0; i < p->nruns; i++)
 		c->before[i + 1] = c->before[i] + (p->runs[i].kind == RN_RUN_FIT);
 	RN_TRY(find_files(c, e));
@@ -471,6 +596,7 @@ void rn_checking_close(struct rn_checking *c)
 	free(c->before);
 	free(c->same_file);
 	free(c->learns);
+	free(c->late);
 	free(c->untrained);
 	*c = (struct rn_checking){ 0 };
 }
@@ -479,6 +605,7 @@ int rn_check_run(const struct rn_checking *c, uint32_t run, const char **setting
 		     struct rn_err *e)
 {
 	*setting = NULL;
+	RN_TRY(check_decoded(c, &c->plan->runs[run], e));
 	switch (c->plan->runs[run].kind) {
 	case RN_RUN_FIT:
 		return check_fit(c, &c->plan->runs[run], e);

@@ -25,13 +25,14 @@ void rn_task_facts(const struct rn_task *task, struct rn_loss_facts *out);
 
 struct rn_checking {
 	const struct rn_plan *plan;
-	/* Of each run's relation; NULL: not known yet, and nothing is said of it. */
+	/* Of each run's relation; NULL, all or one of them: not known yet, and nothing is said of it. */
 	const struct rn_schema *const *schemas;
 	const struct rn_loss_facts *losses; /* of each fit run, in order; NULL as schemas is */
 	/* Made by rn_checking_open. */
 	uint32_t *before;    /* fits before each run, and of all of them; [nruns + 1] */
 	uint32_t *same_file; /* a pred run before it that is written to the same file, or RN_NONE */
 	bool *learns;        /* does a stage, or what it rests on, hold parameters?  [nnodes] */
+	bool *late;          /* does it rest on a decoded column (rn_plan_late)?  [nnodes] */
 	uint32_t *untrained; /* the first stage under it that holds some, and that no fit rests on,
 			      * or RN_NONE: equal names may be trained elsewhere */
 };
@@ -49,7 +50,7 @@ RN_MUST_CHECK int rn_check_run(const struct rn_checking *c, uint32_t run,
  * behind it; RN_NONE: no fit does.  For an eval run that is the last of all. */
 uint32_t rn_run_loss(const struct rn_checking *c, uint32_t run);
 
-/* The column that a pred run makes of the sole embedding of a relation. */
+/* The column that a pred run, or a stage `decode`, makes of the sole embedding of a relation. */
 enum rn_decoded {
 	RN_DECODED_NONE,
 	RN_DECODED_LABEL,  /* the label of the largest logit */
@@ -63,5 +64,10 @@ enum rn_decoded {
 RN_MUST_CHECK int rn_run_decoded(const struct rn_run *r, const char *node,
 				 const struct rn_schema *s, const struct rn_loss_facts *task,
 				 enum rn_decoded *out, const char **setting, struct rn_err *e);
+/* How many numbers of the embedding make the column; 0: all of them. */
+uint32_t rn_run_first(const struct rn_run *r);
+/* As the operator `decode` calls it, and back; NONE has no name. */
+const char *rn_decoded_name(enum rn_decoded d);
+enum rn_decoded rn_decoded_find(const char *name);
 
 #endif

@@ -26,6 +26,13 @@ static bool is_wanted(const struct rn_session *s, uint32_t fits)
 	for (uint32_t i = 0; i < p->nruns; i++)
 		if (p->runs[i].kind == RN_RUN_PRED && rn_fits_before(p, &p->runs[i]) == fits)
 			return true;
+	for (uint32_t i = 0; i < p->nnodes; i++) {
+		const struct rn_node *n = &p->nodes[i];
+
+		if ((n->op->flags & RN_OP_LATE) && json_object_get(n->opt, "fits") &&
+		    rn_node_int(n, "fits") == fits)
+			return true;
+	}
 	return false;
 }
 

@@ -324,26 +324,52 @@ static int add_prediction(struct rn_rel *out, const struct rn_tensor *t,
 	return add_values(out, t, as, e);
 }
 
-int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struct rn_run *run,
-		   struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
-		   struct rn_err *e)
+/* Columns from … to-1 of a dense tensor; *out owned. */
+static int cut_tensor(const struct rn_tensor *t, uint32_t from, uint32_t to, struct rn_tensor **out,
+		      struct rn_err *e)
 {
-	const char *as = rn_run_string(run, "as"), *setting;
-	bool embedding = rn_run_flag(run, "embedding");
-	struct rn_rel *in = NULL, *r = NULL;
-	struct rn_loss_facts facts;
-	enum rn_decoded how;
+	struct rn_shape shape = { .rank = 1 };
+	uint32_t width = rn_shape_width(&t->shape), n = to - from;
+
+	shape.dim[0] = n;
+	RN_TRY(rn_tensor_new(&shape, t->rows, out, e));
+	for (uint64_t i = 0; i < t->rows; i++)
+		memcpy((*out)->data + i * n, t->data + i * width + from, n * sizeof *t->data);
+	return 0;
+}
+
+/* The column of the first numbers, and *t without them. */
+static int add_first(struct rn_rel *out, struct rn_tensor **t, const struct rn_decoding *d,
+		     struct rn_err *e)
+{
+	uint32_t width = rn_shape_width(&(*t)->shape);
+	struct rn_tensor *first, *rest = NULL;
+	int rc;
+
+	if (width <= d->first)
+		return rn_err_set(e, RN_EUSAGE, "column '%s' is made of the first %u numbers, and the embedding "
+				  "has %u", d->as, d->first, width);
+	RN_TRY(cut_tensor(*t, 0, d->first, &first, e));
+	rc = cut_tensor(*t, d->first, width, &rest, e);
+	if (!rc)
+		rc = add_prediction(out, first, d->task, d->how, d->as, e);
+	rn_tensor_unref(first);
+	if (rc) {
+		rn_tensor_unref(rest);
+		return rc;
+	}
+	rn_tensor_unref(*t);
+	*t = rest;
+	return 0;
+}
+
+int rn_decode_rel(const struct rn_rel *in, const struct rn_decoding *d, struct rn_rel **out,
+		  struct rn_err *e)
+{
+	struct rn_rel *r = NULL;
 	struct rn_tensor *t;
 	int rc;
 
-	if (task)
-		rn_task_facts(task, &facts);
-	rc = rn_binding_predict(x, run->node, params, &in, e);
-	if (rc)
-		return rc == RN_EDEV ? rn_err_prefix(e, rc, "pred of '%s'",
-						     plan->nodes[run->node].name) : rc;
-	RN_GOTO(fail, rn_run_decoded(run, plan->nodes[run->node].name, &in->schema,
-				     task ? &facts : NULL, &how, &setting, e));
 	RN_GOTO(fail, rn_rel_new(in->schema.name, in->rows, &r, e));
 	for (size_t i = 0; i < in->schema.ncols; i++)
 		RN_GOTO(fail, rn_rel_add_col(r, in->schema.cols[i].name, in->schema.cols[i].qual,
@@ -352,20 +378,44 @@ int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struc
 		RN_GOTO(fail, rn_rel_flat_part(in, i, &t, e));
 		rc = 0;
 		if (in->schema.nparts == 1 && !t->sparse)
-			rc = add_prediction(r, t, task, how, as, e);
-		if (rc || !embedding)
+			rc = d->first ? add_first(r, &t, d, e) :
+					add_prediction(r, t, d->task, d->how, d->as, e);
+		if (rc || !d->embedding)
 			rn_tensor_unref(t);
 		if (rc)
 			goto fail;
-		if (embedding)
+		if (d->embedding)
 			RN_GOTO(fail, rn_rel_add_part(r, in->schema.parts[i].name, t, NULL, e));
 	}
-	rn_rel_unref(in);
 	*out = r;
 	return 0;
 fail:
-	rn_rel_unref(in);
 	rn_rel_unref(r);
+	return rc;
+}
+
+int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struct rn_run *run,
+		   struct rn_params *params, const struct rn_task *task, struct rn_rel **out,
+		   struct rn_err *e)
+{
+	struct rn_decoding d = { .as = rn_run_string(run, "as"), .first = rn_run_first(run),
+				 .embedding = rn_run_flag(run, "embedding"), .task = task };
+	struct rn_loss_facts facts;
+	struct rn_rel *in = NULL;
+	const char *setting;
+	int rc;
+
+	if (task)
+		rn_task_facts(task, &facts);
+	rc = rn_binding_predict(x, run->node, params, &in, e);
+	if (rc)
+		return rc == RN_EDEV ? rn_err_prefix(e, rc, "pred of '%s'",
+						     plan->nodes[run->node].name) : rc;
+	rc = rn_run_decoded(run, plan->nodes[run->node].name, &in->schema, task ? &facts : NULL, &d.how,
+			    &setting, e);
+	if (!rc)
+		rc = rn_decode_rel(in, &d, out, e);
+	rn_rel_unref(in);
 	return rc;
 }
 

@@ -70,6 +70,18 @@ RN_MUST_CHECK int rn_params_from_store(struct rn_params *p, struct rn_store *s, 
 
 /* ---- predictions ---------------------------------------------------------------- */
 
+/* How a column is made of a relation's sole embedding. */
+struct rn_decoding {
+	enum rn_decoded how;
+	const char *as;
+	uint32_t first;             /* of so many numbers, and the others are the embedding; 0: of all */
+	bool embedding;             /* it stays */
+	const struct rn_task *task; /* what the predictions mean; for LABEL, NUMBER and BINARY */
+};
+/* Content, that column, and the parts; *out owned. */
+RN_MUST_CHECK int rn_decode_rel(const struct rn_rel *in, const struct rn_decoding *d,
+				struct rn_rel **out, struct rn_err *e);
+
 /* Content, `prediction`, and the parts of a pred run's node in evaluation mode; *out owned.
  *   cross-entropy   the label of the largest logit
  *   binary          bool: probability of at least 1/2; and `probability`

@@ -7,6 +7,7 @@
 
 #include "../base/json.h"
 #include "fit.h"
+#include "late.h"
 #include "score.h"
 #include "shared.h"
 #include "train.h"
@@ -43,6 +44,8 @@ struct rn_session {
 	uint32_t runs, nfits;
 	struct rn_backend *backend;
 	struct rn_binding *binding;
+	struct rn_plan early;     /* what is bound before any prediction (rn_plan_early) */
+	struct rn_late late;      /* what rests on decoded columns */
 	struct rn_params params;
 	struct rn_store *store;   /* the parameters in the backend's memory */
 	struct rn_shared *shared; /* RN_STAGED: the memory that they are in */

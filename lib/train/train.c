@@ -124,14 +124,14 @@ static int build_scores(struct rn_session *s, struct rn_err *e)
 }
 
 /* Ask for the parameters of a prediction: those that are not there are added, or refused. */
-static int ask_params(struct rn_session *s, uint32_t node, struct rn_err *e)
+static int ask_params(struct rn_session *s, struct rn_binding *x, uint32_t node, struct rn_err *e)
 {
 	struct rn_lrel rel = { 0 };
 	struct rn_prog prog;
 	int rc;
 
 	rn_prog_init(&prog);
-	rc = rn_binding_lower(s->binding, node, false, &s->params, &prog, &rel, e);
+	rc = rn_binding_lower(x, node, false, &s->params, &prog, &rel, e);
 	rn_lrel_fini(&rel);
 	rn_prog_fini(&prog);
 	return rc;
@@ -151,19 +151,26 @@ static int check_preds(struct rn_session *s, struct rn_err *e)
 		if (r->kind != RN_RUN_PRED)
 			continue;
 		RN_TRY(rn_check_run(&s->check, i, &setting, e));
-		if (s->check.untrained[r->node] != RN_NONE)
-			rc = ask_params(s, r->node, e);
+		if (s->check.untrained[r->node] != RN_NONE && !s->check.late[r->node])
+			rc = ask_params(s, s->binding, r->node, e);
 		if (rc)
 			return rn_err_prefix(e, rc, "pred '%s'", rn_run_string(r, "name"));
+	}
+	for (uint32_t i = 0; i < s->early.nruns; i++) { /* and what late ones read */
+		const struct rn_run *r = &s->early.runs[i];
+
+		if (r->kind == RN_RUN_PRED && s->check.untrained[r->node] != RN_NONE)
+			RN_TRY(ask_params(s, s->binding, r->node, e));
 	}
 	return 0;
 }
 
-/* The schemas of the runs' relations, as they are bound. */
+/* The schemas of the runs' relations, as they are bound; of late ones not yet. */
 static void find_schemas(struct rn_session *s)
 {
 	for (uint32_t i = 0; i < s->plan->nruns; i++)
-		s->schemas[i] = rn_binding_schema(s->binding, s->plan->runs[i].node);
+		if (!s->check.late[s->plan->runs[i].node])
+			s->schemas[i] = rn_binding_schema(s->binding, s->plan->runs[i].node);
 	s->check.schemas = s->schemas;
 	s->check.losses = s->losses;
 }
@@ -229,10 +236,10 @@ static int release_rows(struct rn_session *s, struct rn_err *e)
 
 	if (s->state.run + 1 < s->runs)
 		return 0;
-	RN_TRY(rn_calloc(s->plan->nruns, sizeof *preds, "predictions", &preds, e));
-	for (uint32_t i = 0; i < s->plan->nruns; i++)
-		if (s->plan->runs[i].kind == RN_RUN_PRED)
-			preds[n++] = s->plan->runs[i].node;
+	RN_TRY(rn_calloc(s->early.nruns, sizeof *preds, "predictions", &preds, e));
+	for (uint32_t i = 0; i < s->early.nruns; i++)
+		if (s->early.runs[i].kind == RN_RUN_PRED)
+			preds[n++] = s->early.runs[i].node;
 	rc = rn_binding_release(s->binding, preds, n, e);
 	free(preds);
 	return rc;
@@ -430,18 +437,102 @@ out:
 	return rc;
 }
 
-static int write_prediction(struct rn_session *s, const struct rn_run *r, struct rn_err *e)
+/* Of which loss?  (rn_late_conf) */
+static const struct rn_task *late_task(void *arg, const char *loss)
 {
-	struct rn_str path = RN_STR_INIT;
+	const struct rn_session *s = arg;
+	uint32_t fit = 0;
+
+	for (uint32_t i = 0; i < s->plan->nruns; i++) {
+		if (s->plan->runs[i].kind != RN_RUN_FIT)
+			continue;
+		if (!strcmp(s->plan->nodes[s->plan->runs[i].node].name, loss))
+			return &s->tasks[fit];
+		fit++;
+	}
+	return NULL;
+}
+
+static void late_swap(void *arg, uint32_t fits)
+{
+	rn_marks_swap(arg, fits);
+}
+
+/* Where nothing is trained a late stage may have parameters that nobody has asked for. */
+static int late_ready(void *arg, struct rn_binding *x, uint32_t node, struct rn_err *e)
+{
+	struct rn_session *s = arg;
+	uint32_t before = s->params.n;
+
+	if (s->nfits || !s->check.learns[node])
+		return 0;
+	s->params.frozen = false;
+	RN_TRY(ask_params(s, x, node, e));
+	s->params.frozen = true;
+	if (s->params.n == before)
+		return 0;
+	RN_TRY(rn_params_init(&s->params, s->ctx.seed, e));
+	return s->conf->weights ? rn_params_load(&s->params, s->conf->weights, e) : 0;
+}
+
+static int open_late(struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_late_conf c = {
+		.ctx = &s->ctx,
+		.backend = s->backend,
+		.plan = s->plan,
+		.binding = s->binding,
+		.params = &s->params,
+		.task = late_task,
+		.swap = late_swap,
+		.ready = late_ready,
+		.arg = s,
+	};
+
+	return rn_late_init(&s->late, &c, e);
+}
+
+/* The rows of a prediction with the parameters of its place. */
+static int predict(struct rn_session *s, const struct rn_run *r, struct rn_binding *x,
+		   struct rn_rel **out, struct rn_err *e)
+{
 	uint32_t fits = rn_fits_before(s->plan, r);
-	struct rn_rel *rel;
 	int rc;
 
 	rn_marks_swap(s, fits);
-	rc = rn_predict_run(s->binding, s->plan, r, &s->params, task_of(s, r), &rel, e);
+	rc = rn_predict_run(x, s->plan, r, &s->params, task_of(s, r), out, e);
 	rn_marks_swap(s, fits);
-	if (rc)
-		return rc;
+	return rc;
+}
+
+/* What is wrong with its columns is known now. */
+static int predict_late(struct rn_session *s, const struct rn_run *r, struct rn_rel **out,
+			struct rn_err *e)
+{
+	uint32_t i = (uint32_t)(r - s->plan->runs);
+	struct rn_late_bound b;
+	const char *setting;
+	int rc;
+
+	rc = rn_late_bind(&s->late, r, rn_fits_before(s->plan, r), &b, e);
+	if (!rc) {
+		s->schemas[i] = rn_binding_schema(b.binding, r->node);
+		rc = rn_check_run(&s->check, i, &setting, e);
+	}
+	if (!rc)
+		rc = predict(s, r, b.binding, out, e);
+	s->schemas[i] = NULL;
+	rn_late_unbind(&s->late, &b);
+	return rc ? rn_err_prefix(e, rc, "pred '%s'", rn_run_string(r, "name")) : 0;
+}
+
+static int write_prediction(struct rn_session *s, const struct rn_run *r, struct rn_err *e)
+{
+	struct rn_str path = RN_STR_INIT;
+	struct rn_rel *rel;
+	int rc;
+
+	RN_TRY(s->check.late[r->node] ? predict_late(s, r, &rel, e) : predict(s, r, s->binding, &rel, e));
 	s->rows_out += rel->rows;
 	rc = prediction_path(s, r, &path, e);
 	if (!rc)
@@ -451,20 +542,32 @@ static int write_prediction(struct rn_session *s, const struct rn_run *r, struct
 	return rc;
 }
 
-/* Model, parameters and predictions, with the parameters as they are. */
-static int write_outputs(struct rn_session *s, struct rn_err *e)
+/* Model and parameters as they are. */
+static int write_parameters(struct rn_session *s, struct rn_err *e)
 {
 	const struct rn_train_conf *c = s->conf;
 
 	if (c->model)
 		RN_TRY(rn_model_save(c->model, s->plan, s->binding, &s->params, s->tasks, c->history,
 				     &c->writer, e));
-	if (c->save_weights)
-		RN_TRY(rn_params_save_npy(&s->params, c->save_weights, e));
+	return c->save_weights ? rn_params_save_npy(&s->params, c->save_weights, e) : 0;
+}
+
+static int write_predictions(struct rn_session *s, struct rn_err *e)
+{
 	for (uint32_t i = 0; i < s->plan->nruns; i++)
 		if (s->plan->runs[i].kind == RN_RUN_PRED)
 			RN_TRY(write_prediction(s, &s->plan->runs[i], e));
 	return 0;
+}
+
+/* What was trained is kept whatever becomes of the predictions. */
+static int write_outputs(struct rn_session *s, struct rn_err *e)
+{
+	if (!s->nfits) /* late stages may have asked for more */
+		RN_TRY(write_predictions(s, e));
+	RN_TRY(write_parameters(s, e));
+	return s->nfits ? write_predictions(s, e) : 0;
 }
 
 /* Everything that the chosen run leaves behind. */
@@ -493,6 +596,8 @@ static int open_session(struct rn_session *s, struct rn_err *e)
 	rn_accel_attach(&s->ctx, s->backend->accel);
 	RN_TRY(rn_binding_new(&s->ctx, s->backend, s->plan, c->carried, &s->binding, e));
 	find_schemas(s);
+	RN_TRY(rn_plan_early(s->plan, NULL, &s->early, e));
+	RN_TRY(open_late(s, e));
 	rn_log(&s->ctx, RN_LOG_INFO, "bound %u stages in %.3f s", s->plan->nnodes,
 	       rn_binding_seconds(s->binding));
 	rn_accel_log(&s->ctx);
@@ -519,6 +624,8 @@ static void close_session(struct rn_session *s)
 	rn_region_fini(&s->region);
 	rn_shared_free(s->shared);
 	rn_params_fini(&s->params);
+	rn_plan_early_fini(&s->early);
+	rn_late_fini(&s->late);
 	rn_binding_free(s->binding);
 	rn_accel_attach(&s->ctx, NULL);
 	if (s->backend)
@@ -538,11 +645,9 @@ static void close_session(struct rn_session *s)
 /* The parameters of a plan that trains none: from a model or files, else initial values. */
 static int make_params(struct rn_session *s, struct rn_err *e)
 {
-	const struct rn_plan *p = s->plan;
-
-	for (uint32_t i = 0; i < p->nruns; i++)
-		if (s->check.learns[p->runs[i].node])
-			RN_TRY(ask_params(s, p->runs[i].node, e));
+	for (uint32_t i = 0; i < s->early.nruns; i++)
+		if (s->check.learns[s->early.runs[i].node])
+			RN_TRY(ask_params(s, s->binding, s->early.runs[i].node, e));
 	s->params.frozen = true;
 	RN_TRY(rn_params_init(&s->params, s->ctx.seed, e));
 	if (s->conf->weights)

@@ -45,6 +45,8 @@ static const char spec[] =
 	" {'name': 'j', 'op': 'join', 'in': {'h': 'h2', 'a': 'adj'}, 'on': {'id': 'src'}},"
 	" {'name': 'logits', 'op': 'agg', 'in': 'j', 'expr': 'sum(a * h)', 'by': ['dst']},"
 	" {'name': 'out', 'op': 'join', 'in': ['logits', 'paper'], 'on': {'dst': 'id'}},"
+	" {'name': 'guess', 'op': 'decode', 'in': 'out', 'how': 'label', 'type': 'string', 'fit': 'loss'},"
+	" {'name': 'hits', 'op': 'agg', 'in': 'guess', 'by': ['prediction'], 'cols': {'n': 'count(*)'}},"
 	" {'name': 'train', 'op': 'filter', 'in': 'out', 'expr': 'fold = 0'},"
 	" {'name': 'val', 'op': 'filter', 'in': 'out', 'expr': 'fold = 1'},"
 	" {'name': 'loss', 'op': 'loss', 'in': 'train', 'kind': 'cross-entropy',"
@@ -53,6 +55,7 @@ static const char spec[] =
 	" {'fit': {'loss': 'loss', 'epochs': 2, 'lr': 0.1, 'decay': {'h1*': 0.01}}},"
 	" {'val': {'in': 'val', 'metric': 'accuracy', 'target': 'label'}},"
 	" {'eval': {'name': 'test', 'in': 'val', 'metric': 'f1', 'target': 'label'}},"
+	" {'pred': {'name': 'late', 'in': 'hits', 'to': 'late.csv'}},"
 	" {'pred': {'name': 'all', 'in': 'out', 'to': 'pred.csv'}}]}";
 
 static const char *const files[] = {
@@ -249,7 +252,7 @@ static void open_training(struct training *x)
 
 static void close_training(struct training *x)
 {
-	const char *const made[] = { "model.rnm", "state.rnm", "log.jsonl", "pred.csv" };
+	const char *const made[] = { "model.rnm", "state.rnm", "log.jsonl", "pred.csv", "late.csv" };
 
 	for (size_t i = 0; i < sizeof made / sizeof *made; i++)
 		unlink(in_dir(made[i]));

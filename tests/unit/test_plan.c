@@ -347,6 +347,44 @@ static void test_infer(void)
 	rn_plan_free(p);
 }
 
+/* p, decoded and filtered, beside what does not rest on it. */
+static void test_late(void)
+{
+	static const struct row rows[] = {
+		{ "scan", "p", NULL, SCAN("p.csv"), { 0 } },
+		{ "linear", "out", NULL, LINEAR(4), { 1 } },
+		{ "scan", "q", NULL, SCAN("q.csv"), { 0 } },
+		{ "decode", "d", NULL, "{\"how\": \"class\"}", { 2 } },
+		{ "join", "j", NULL, "{\"on\": [\"id\"]}", { 4, 3 } },
+	};
+	struct rn_rel *carried[5] = { NULL }, *rel;
+	struct rn_plan *p = build(rows, 5), early;
+	bool late[5];
+
+	T_CALL(rn_plan_add_run(p, RN_RUN_PRED, 1, json_pack("{s:s}", "name", "a"), &err), &err);
+	T_CALL(rn_plan_add_run(p, RN_RUN_PRED, 4, json_pack("{s:s}", "name", "b"), &err), &err);
+	T_OK(rn_plan_late(p, NULL, late) && !late[0] && !late[1] && !late[2] && late[3] && late[4],
+	     "a decode stage is late, and what rests on it");
+	T_CALL(rn_plan_early(p, NULL, &early, &err), &err);
+	T_OK(early.nruns == 3 && early.runs[0].node == 1 && early.runs[1].node == 1 &&
+		     early.runs[2].node == 2 && early.nodes == p->nodes,
+	     "before it what it reads is bound");
+	rn_plan_early_fini(&early);
+	T_CALL(rn_rel_new("d", 0, &rel, &err), &err);
+	carried[3] = rel;
+	T_OK(!rn_plan_late(p, carried, late), "rows that are there wait for nothing");
+	T_CALL(rn_plan_early(p, carried, &early, &err), &err);
+	T_OK(early.nruns == 2 && early.runs[1].node == 4, "and the run is as it was");
+	rn_plan_early_fini(&early);
+	rn_rel_unref(rel);
+	T_CALL(rn_plan_add_run(p, RN_RUN_EVAL, 4, json_pack("{s:s,s:s,s:s}", "name", "e", "metric",
+							    "accuracy", "target", "id"), &err), &err);
+	T_OK(rn_plan_early(p, NULL, &early, &err) == RN_EUSAGE &&
+		     same(err.msg, "eval of 'j': it rests on a decoded column, which is known when all fits are over"),
+	     "another run than a prediction does not wait");
+	rn_plan_free(p);
+}
+
 static void test_rebind(void)
 {
 	static const struct row rows[] = {
@@ -407,6 +445,7 @@ int main(void)
 	test_diamond();
 	test_damaged();
 	test_infer();
+	test_late();
 	test_rebind();
 	test_ids();
 	test_stems();
