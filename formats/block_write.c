@@ -92,12 +92,18 @@ static int store(struct rn_block *b, struct rn_chunk *c, const void *data, bool 
 	return 0;
 }
 
-/* Where a chunk's encoder writes: in its place, or where the codec will read. */
+/* Is the chunk encoded in its place, or where the codec will read?  (No pointer tells: what
+ * lies behind b->enc may be the scratch.) */
+static bool is_direct(const struct rn_block *b, const struct rn_chunk *c)
+{
+	return !b->level || c->encoded < MIN_CODEC;
+}
+
+/* Where its encoder writes. */
 static int target(struct rn_block *b, const struct rn_chunk *c, uint8_t **dst,
 		  struct rn_err *e)
 {
-	bool direct = !b->level || c->encoded < MIN_CODEC;
-	struct rn_bytes *to = direct ? &b->enc : &b->scratch->tmp;
+	struct rn_bytes *to = is_direct(b, c) ? &b->enc : &b->scratch->tmp;
 
 	RN_TRY(rn_bytes_reserve(to, c->encoded + RN_ER_ALIGN, e));
 	*dst = to->p + to->len;
@@ -109,7 +115,7 @@ static int finish(struct rn_block *b, struct rn_chunk *c, const uint8_t *dst,
 {
 	bool won;
 
-	if (dst == b->enc.p + b->enc.len) {
+	if (is_direct(b, c)) {
 		commit(b, c, c->encoded);
 		return 0;
 	}
