@@ -415,25 +415,6 @@ static int open_file(struct fd_io *f, const char *path, struct rn_err *e)
 	return 0;
 }
 
-int rn_io_check_write(const char *path, struct rn_err *e)
-{
-	const char *slash = strrchr(path, '/');
-	char *dir;
-	int rc = 0;
-
-	if (!strcmp(path, "-"))
-		return 0;
-	if (access(path, F_OK) == 0 && access(path, W_OK) < 0)
-		return rn_err_errno(e, "cannot write '%s'", path);
-	dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-	if (!dir)
-		return rn_err_nomem(e, strlen(path), "a file name");
-	if (access(path, F_OK) < 0 && access(dir, W_OK | X_OK) < 0)
-		rc = rn_err_errno(e, "cannot write '%s'", path);
-	free(dir);
-	return rc;
-}
-
 /* A name that a reader takes for a table would make a file that is called so. */
 static int refuse_database(const char *name, struct rn_err *e)
 {
@@ -444,6 +425,27 @@ static int refuse_database(const char *name, struct rn_err *e)
 		return RN_ENOMEM;
 	rc = rn_err_set(e, RN_EUSAGE, "'%s' is a table of a database and no file: rn-cat --to writes it", shown);
 	free(shown);
+	return rc;
+}
+
+int rn_io_check_write(const char *path, struct rn_err *e)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir;
+	int rc = 0;
+
+	if (!strcmp(path, "-"))
+		return 0;
+	if (rn_uri_kind(path))
+		return refuse_database(path, e);
+	if (access(path, F_OK) == 0 && access(path, W_OK) < 0)
+		return rn_err_errno(e, "cannot write '%s'", path);
+	dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+	if (!dir)
+		return rn_err_nomem(e, strlen(path), "a file name");
+	if (access(path, F_OK) < 0 && access(dir, W_OK | X_OK) < 0)
+		rc = rn_err_errno(e, "cannot write '%s'", path);
+	free(dir);
 	return rc;
 }
 

@@ -8,6 +8,7 @@
 #include "session.h"
 
 #include "../base/accel.h"
+#include "../base/uri.h"
 #include "../exec/folded.h"
 #include "devices.h"
 #include "model.h"
@@ -363,7 +364,7 @@ static int prediction_path(const struct rn_session *s, const struct rn_run *r, s
 {
 	const char *to = rn_run_string(r, "to"), *dir = s->conf->output_dir;
 
-	if (dir && (!to || (*to != '/' && strcmp(to, "-"))))
+	if (dir && (!to || (*to != '/' && strcmp(to, "-") && !rn_uri_kind(to))))
 		rn_str_addf(path, "%s/", dir);
 	if (to)
 		rn_str_add(path, to);

@@ -488,6 +488,15 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	fails_with 2 rn-cat a.csv -o 'postgresql://me:secret@host/db?table=t'
 	says "rn-cat: 'postgresql://me@host/db?table=t' is a table of a database and no file: rn-cat --to writes it"
 	[ ! -e 'sqlite:d.db?table=t' ] && [ ! -e d.db ]
+	# Before anything is trained.
+	printf 'x,y\n1,2\n2,4\n' >p.csv
+	printf '%s\n' '?source P = "p.csv" <emb="x"> .' '?fit <epochs=2> Loss(; MSELoss()(Linear(1, 1)(z), [y])) :- P(y; z) .' \
+		'?pred <to="sqlite:d.db?table=t"> Q(y; z) :- P(y; z) .' >m.relnn
+	for dir in . out; do
+		fails_with 2 rn-train m.relnn --output-dir $dir --json --log log.jsonl
+		says "rn-train: 'sqlite:d.db?table=t' is a table of a database and no file: rn-cat --to writes it"
+		[ -z "$output" ] && [ ! -s log.jsonl ]
+	done
 }
 
 @test "SQLite: what cannot be read" {
