@@ -34,6 +34,14 @@ long rn_cexpr_column(const struct rn_cexpr *x);
 /* Does the expression read column `col` of the schema? */
 bool rn_cexpr_uses(const struct rn_cexpr *x, size_t col);
 
+/* Columns a and b with a < b (or_equal: a <= b) wherever the expression, a condition, is true.  Up to
+ * `most` of those that it says in so many words; none where it may be an error for some row. */
+struct rn_cexpr_order {
+	size_t a, b;
+	bool or_equal;
+};
+size_t rn_cexpr_orders(const struct rn_cexpr *x, struct rn_cexpr_order *out, size_t most);
+
 /* A column of r->rows values; r has the schema of parse. *out owned. */
 RN_MUST_CHECK int rn_cexpr_eval(const struct rn_cexpr *x, const struct rn_rel *r,
 				struct rn_column **out, struct rn_err *e);

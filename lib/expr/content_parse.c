@@ -459,3 +459,53 @@ bool rn_cexpr_uses(const struct rn_cexpr *x, size_t col)
 {
 	return uses(x->root, col);
 }
+
+struct orders {
+	struct rn_cexpr_order *out;
+	size_t n, most;
+};
+
+static const struct rn_cx_node *column_of(const struct rn_cx_node *n)
+{
+	return n->op == RN_CX_COLUMN ? n : NULL;
+}
+
+/* a < b, where both are columns */
+static void add_order(struct orders *o, const struct rn_cx_node *a, const struct rn_cx_node *b, bool or_equal)
+{
+	if (column_of(a) && column_of(b) && o->n < o->most)
+		o->out[o->n++] = (struct rn_cexpr_order){ a->col, b->col, or_equal };
+}
+
+static void find_orders(struct orders *o, const struct rn_cx_node *n)
+{
+	switch (n->op) {
+	case RN_CX_AND:
+		for (size_t i = 0; i < n->nkids; i++)
+			find_orders(o, n->kids[i]);
+		break;
+	case RN_CX_LT:
+	case RN_CX_LE:
+		add_order(o, n->kids[0], n->kids[1], n->op == RN_CX_LE);
+		break;
+	case RN_CX_GT:
+	case RN_CX_GE:
+		add_order(o, n->kids[1], n->kids[0], n->op == RN_CX_GE);
+		break;
+	case RN_CX_BETWEEN:
+		add_order(o, n->kids[1], n->kids[0], true);
+		add_order(o, n->kids[0], n->kids[2], true);
+		break;
+	default:
+		break;
+	}
+}
+
+size_t rn_cexpr_orders(const struct rn_cexpr *x, struct rn_cexpr_order *out, size_t most)
+{
+	struct orders o = { .out = out, .most = most };
+
+	if (!x->root->fails)
+		find_orders(&o, x->root);
+	return o.n;
+}

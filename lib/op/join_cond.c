@@ -96,3 +96,22 @@ out:
 	rn_rel_unref(pairs);
 	return rc;
 }
+
+/* Comparisons of a column of each side, as bounds of the same right column. */
+void rn_join_cond_test(struct rn_join_cond *c, struct rn_pair_test *out)
+{
+	struct rn_cexpr_order o[2 * RN_PAIR_BOUNDS];
+	size_t n = rn_cexpr_orders(c->x, o, 2 * RN_PAIR_BOUNDS);
+
+	*out = (struct rn_pair_test){ .keep = rn_join_cond_keep, .arg = c };
+	for (size_t i = 0; i < n && out->nbounds < RN_PAIR_BOUNDS; i++) {
+		bool above = c->right[o[i].b]; /* … the left column is the right one's value */
+		const struct rn_column *by = c->cols[above ? o[i].b : o[i].a];
+
+		if (c->right[o[i].a] == c->right[o[i].b] || (out->by && out->by != by))
+			continue;
+		out->by = by;
+		out->bounds[out->nbounds++] = (struct rn_pair_bound){ c->cols[above ? o[i].a : o[i].b],
+								      above, o[i].or_equal };
+	}
+}

@@ -24,6 +24,9 @@ RN_MUST_CHECK int rn_join_cond_open(const struct rn_node *n, const struct rn_sch
 				    struct rn_join_cond *c, struct rn_err *e);
 void rn_join_cond_fini(struct rn_join_cond *c);
 
+/* The test of pairs of rows that the condition is; c's columns are there, and c outlives it. */
+void rn_join_cond_test(struct rn_join_cond *c, struct rn_pair_test *out);
+
 /* struct rn_pair_test's function; arg is the condition, cols filled in. */
 int rn_join_cond_keep(void *arg, const uint32_t *left, const uint32_t *right, size_t n,
 		      uint8_t *keep, struct rn_err *e);

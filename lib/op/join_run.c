@@ -137,9 +137,11 @@ static int match_if(const struct rn_join_run *r, const struct rn_ctx *c, const s
 		    struct rn_join_result *j, struct rn_err *e)
 {
 	struct rn_join_cond cond = { 0 };
-	struct rn_pair_test test = { rn_join_cond_keep, &cond };
+	struct rn_pair_test test;
 	int rc = open_condition(r, i, &cond, e);
 
+	if (!rc)
+		rn_join_cond_test(&cond, &test);
 	if (!rc && rn_team_threads(c->team) > 1)
 		rc = rn_join_if_shared(c, left, right, r->index[i], kind, &test, j, e);
 	else if (!rc)
@@ -308,6 +310,9 @@ int rn_join_run_report(const struct rn_join_run *r, struct rn_err *e)
 		RN_TRY(report_side(r, right, c->left_unmatched, c->left_null, e));
 		if (rn_join_kind_of(r->n) == RN_JOIN_FULL)
 			RN_TRY(report_side(r, left, c->right_unmatched, c->right_null, e));
+		else if (c->right_null && r->ctx->strict)
+			return rn_err_set(e, RN_EDATA, "%" PRIu64 " rows of '%s' have a NULL key, and "
+					  "--strict was given", c->right_null, right);
 		else if (c->right_null)
 			rn_log(r->ctx, RN_LOG_INFO, "%s: %" PRIu64 " rows of '%s' have a NULL key",
 			       rn_node_label(r->n, label, sizeof label), c->right_null, right);

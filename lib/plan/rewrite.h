@@ -15,6 +15,7 @@ enum rn_rewrite {
 	/* of the plan */
 	RN_RW_MERGE,     /* equal sub-plans are one */
 	RN_RW_PUSH,      /* filters move towards the sources */
+	RN_RW_SINGLE,    /* an aggregate by a unique key is its expression */
 	RN_RW_PRUNE,     /* columns that nothing reads go */
 	RN_RW_ELIMINATE, /* sums of products over patterns by variable elimination */
 	/* of the tensor program; lib/exec/pass.c has the order */

@@ -25,6 +25,26 @@ RN_MUST_CHECK int rn_join_find(struct rn_team *t, const struct rn_key *left,
 			       const struct rn_key *right, const struct rn_hash_index *x,
 			       struct rn_buf **of, struct rn_join_result *o, struct rn_err *e);
 
+/* Rows of each key in the order of column `by` of the right rows, those where it is NULL left out:
+ * at[ptr[g]] … at[ptr[g + 1] - 1]; equal ones ascending.  Both owned. */
+RN_MUST_CHECK int rn_join_order_rows(struct rn_team *t, const struct rn_hash_index *x,
+				     const struct rn_column *by, struct rn_buf **ptr,
+				     struct rn_buf **at, struct rn_err *e);
+
+/* The right rows in the order in which the bounds of a test stand. */
+struct rn_join_range {
+	const struct rn_pair_test *test; /* borrowed */
+	struct rn_buf *ptr, *at;         /* NULL: none */
+};
+RN_MUST_CHECK int rn_join_range_open(const struct rn_ctx *c, const struct rn_hash_index *x,
+				     const struct rn_pair_test *test, struct rn_join_range *r,
+				     struct rn_err *e);
+void rn_join_range_fini(struct rn_join_range *r);
+/* The right rows with that key that are within the bounds of left row i: n of them, in that
+ * order.  From any thread. */
+const uint32_t *rn_join_range_find(const struct rn_join_range *r, uint64_t i, uint32_t key,
+				   uint32_t *n);
+
 /* How many rows a join with `maps` row maps may have: by the memory limit, and RN_MAX_ROWS. */
 uint64_t rn_join_most_rows(const struct rn_ctx *c, unsigned maps);
 /* "joining A with B rows GIVES N rows, …" at the end of b. */

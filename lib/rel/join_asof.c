@@ -7,79 +7,6 @@
 #include "part.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-/* ---- the right side -------------------------------------------------------------------- */
-
-struct times {
-	const struct rn_hash_index *x;
-	const struct rn_column *rt;
-	const uint32_t *order; /* the right rows by time */
-	uint32_t *key;         /* of each right row */
-	uint32_t *of;          /* of each place in the order; RN_NO_ROW: no key, or no time */
-	uint32_t *at;          /* places, then the rows at them */
-};
-
-static void clear_keys(void *arg, uint32_t part)
-{
-	const struct times *t = arg;
-	uint64_t from = rn_part_from(part), to = rn_part_to(part, t->rt->rows);
-
-	memset(t->key + from, 0xff, (to - from) * sizeof *t->key); /* RN_NO_ROW */
-}
-
-static void set_keys(void *arg, uint32_t part)
-{
-	const struct times *t = arg;
-	const uint32_t *ptr = t->x->ptr->data;
-	uint64_t to = rn_part_to(part, t->x->set->n);
-
-	for (uint64_t g = rn_part_from(part); g < to; g++)
-		for (uint32_t j = ptr[g]; j < ptr[g + 1]; j++)
-			t->key[rn_hash_index_row(t->x, j)] = (uint32_t)g;
-}
-
-static void key_places(void *arg, uint32_t part)
-{
-	const struct times *t = arg;
-	uint64_t to = rn_part_to(part, t->rt->rows);
-
-	for (uint64_t i = rn_part_from(part); i < to; i++)
-		t->of[i] = rn_column_is_null(t->rt, t->order[i]) ? RN_NO_ROW : t->key[t->order[i]];
-}
-
-/* Rows of each key in the order of their times, those without one left out:
- * at[ptr[g]] … at[ptr[g + 1] - 1]. */
-static int order_times(struct rn_team *team, const struct rn_hash_index *x,
-		       const struct rn_column *rt, struct rn_buf **ptr, struct rn_buf **at,
-		       struct rn_err *e)
-{
-	struct rn_buf *order = NULL, *key = NULL;
-	struct times t = { .x = x, .rt = rt };
-	uint64_t n;
-	int rc;
-
-	RN_GOTO(out, rn_order_rows_team(team, &(struct rn_order){ .col = rt }, 1, rt->rows, &order, e));
-	RN_GOTO(out, rn_buf_new_raw(2 * rt->rows * sizeof *t.key, "an index", &key, e));
-	t.order = order->data;
-	t.key = key->data;
-	t.of = t.key + rt->rows;
-	rn_part_run(team, rt->rows, clear_keys, &t);
-	rn_part_run(team, x->set->n, set_keys, &t);
-	rn_part_run(team, rt->rows, key_places, &t);
-	/* Sorting by key keeps the order of times. */
-	RN_GOTO(out, rn_rows_by_number(team, t.of, rt->rows, x->set->n, false, ptr, at, e));
-	t.at = (*at)->data;
-	n = ((const uint32_t *)(*ptr)->data)[x->set->n];
-	for (uint64_t i = 0; i < n; i++)
-		t.at[i] = t.order[t.at[i]];
-out:
-	rn_buf_unref(order);
-	rn_buf_unref(key);
-	return rc;
-}
-
-/* ---- the left side ----------------------------------------------------------------------- */
 
 struct asof {
 	const struct rn_column *lt, *rt;
@@ -173,7 +100,7 @@ int rn_join_asof(const struct rn_ctx *c, const struct rn_key *left, const struct
 
 	/* There is one row or none for each left one: nothing to count, nothing to refuse. */
 	RN_TRY(rn_join_find(t, left, right, x, &of, out, e));
-	RN_GOTO(out, order_times(t, x, rt, &ptr, &at, e));
+	RN_GOTO(out, rn_join_order_rows(t, x, rt, &ptr, &at, e));
 	RN_GOTO(out, rn_calloc(rn_part_count(left->rows), sizeof *a.count, "a join", &a.count, e));
 	a.ptr = ptr->data;
 	a.rows = at->data;

@@ -76,12 +76,23 @@ RN_MUST_CHECK int rn_join(const struct rn_ctx *c, const struct rn_key *left,
 			  const struct rn_key *right, const struct rn_hash_index *x,
 			  enum rn_join_kind kind, struct rn_join_result *out, struct rn_err *e);
 
+/* Partners of left row i have a value of `by` (see rn_pair_test) that is below left[i], or above it;
+ * or_equal: or it. */
+struct rn_pair_bound {
+	const struct rn_column *left;
+	bool above, or_equal;
+};
+enum { RN_PAIR_BOUNDS = 4 };
 /* A condition on pairs of rows beside the key: keep[i] = 1 where left[i] and right[i]
- * are partners, else 0. */
+ * are partners, else 0.  Bounds that all partners keep spare the test of pairs that do not;
+ * a NULL keeps none. */
 struct rn_pair_test {
 	int (*keep)(void *arg, const uint32_t *left, const uint32_t *right, size_t n,
 		    uint8_t *keep, struct rn_err *e);
 	void *arg;
+	const struct rn_column *by; /* of the right rows; of a type that meets those of the bounds */
+	struct rn_pair_bound bounds[RN_PAIR_BOUNDS];
+	size_t nbounds;
 };
 /* The same, where partners must also pass the test: as in SQL's ON, a row all of whose
  * candidates fail has no partner.  Candidates are tested in batches and not kept. */

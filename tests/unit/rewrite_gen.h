@@ -289,6 +289,25 @@ static uint32_t aggregate(struct gen *g, bool content)
 		   content || odds(25) ? ", 'cols': {'n': 'count(*)'}" : "");
 }
 
+/* Aggregated once more by what is its key, or by less of it. */
+static uint32_t again(struct gen *g, uint32_t n)
+{
+	static const char *const forms[] = { "sum(2 * z)", " mean(z + 1) ", "max(tanh(z))", "min((z) * (z))" };
+	json_t *by = json_deep_copy(rn_node_json(&g->plan->nodes[n], "by"));
+	char *text;
+
+	if (json_array_size(by) > 1 && odds(30))
+		json_array_remove(by, json_array_size(by) - 1);
+	text = json_dumps(by, 0);
+	for (char *c = text; *c; c++)
+		if (*c == '"')
+			*c = '\'';
+	n = add(g, "agg", NULL, n, NULL, RN_NONE, NULL, "{'expr': '%s', 'by': %s}", forms[rnd(4)], text);
+	free(text);
+	json_decref(by);
+	return n;
+}
+
 /* ---- a network ------------------------------------------------------------------------------ */
 
 /* Relation n with key column *key and an embedding of so many values, and what is behind it. */
@@ -377,6 +396,8 @@ static uint32_t above(struct gen *g, uint32_t n)
 				 : NULL;
 	uint32_t m;
 
+	if (key && odds(40))
+		n = again(g, n);
 	if (key && odds(30))
 		n = add(g, "filter", NULL, n, NULL, RN_NONE, NULL, "{'expr': '%s != 1'}", key);
 	if (key && odds(50))

@@ -457,7 +457,8 @@ static void test_batches(void)
 	struct rn_hash_index *x = NULL;
 	struct rn_join_result r;
 	int calls = 0, bad = -1;
-	struct rn_pair_test test = { even_pairs, &calls }, fails = { even_pairs, &bad };
+	struct rn_pair_test test = { .keep = even_pairs, .arg = &calls };
+	struct rn_pair_test fails = { .keep = even_pairs, .arg = &bad };
 	bool ok;
 
 	T_CALL(rn_column_new(RN_INT64, R, &cb, &err), &err);
@@ -523,7 +524,7 @@ static void test_seek(void)
 	T_CALL(rn_hash_index_new(&ctx, &kb, &x, &err), &err);
 	for (size_t k = 0; k < sizeof firsts / sizeof *firsts; k++) {
 		struct partner p = { .first = firsts[k] };
-		struct rn_pair_test test = { late_partner, &p };
+		struct rn_pair_test test = { .keep = late_partner, .arg = &p };
 		bool found = firsts[k] < R;
 		struct rn_join_result r;
 

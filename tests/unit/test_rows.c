@@ -335,7 +335,7 @@ static void test_conditions(void)
 	struct rn_key ka = { .n = 1, .cols = &a, .rows = MANY };
 	struct rn_key kb = { .n = 1, .cols = &b, .rows = SMALL };
 	uint32_t none = RN_NO_ROW, bad[2] = { MANY / 2, MANY / 3 };
-	struct rn_pair_test test = { even, &none };
+	struct rn_pair_test test = { .keep = even, .arg = &none };
 	struct rn_hash_index *x = NULL;
 
 	T_CALL(rn_hash_index_new(&ctxs[1], &kb, &x, &err), &err);
@@ -382,6 +382,107 @@ static void test_conditions(void)
 	rn_hash_index_free(x);
 	rn_column_unref(a);
 	rn_column_unref(b);
+}
+
+/* ---- bounds ------------------------------------------------------------------------------- */
+
+struct bounded {
+	struct rn_pair_test *test;
+	uint64_t tested;
+};
+
+/* Pairs within all bounds whose sum of row numbers is not a multiple of 5. */
+static int within(void *arg, const uint32_t *left, const uint32_t *right, size_t n, uint8_t *keep,
+		  struct rn_err *e)
+{
+	struct bounded *x = arg;
+
+	(void)e;
+	for (size_t i = 0; i < n; i++) {
+		keep[i] = (left[i] + right[i]) % 5 != 0 && !rn_column_is_null(x->test->by, right[i]);
+		for (size_t k = 0; k < x->test->nbounds && keep[i]; k++) {
+			const struct rn_pair_bound *b = &x->test->bounds[k];
+			int d;
+
+			keep[i] = !rn_column_is_null(b->left, left[i]);
+			if (!keep[i])
+				continue;
+			d = rn_column_compare(x->test->by, right[i], b->left, left[i]);
+			keep[i] = (b->above ? d > 0 : d < 0) || (b->or_equal && !d);
+		}
+	}
+	x->tested += n;
+	return 0;
+}
+
+static struct rn_column *few(uint64_t rows, unsigned values, bool real)
+{
+	struct rn_column *c;
+	uint64_t n = 0;
+
+	T_CALL(rn_column_new(real ? RN_FLOAT64 : RN_INT64, rows, &c, &err), &err);
+	T_CALL(rn_column_need_null(c, &err), &err);
+	for (uint64_t i = 0; i < rows; i++) {
+		if (real)
+			c->f64[i] = rnd(2 * values) / 2.0;
+		else
+			c->i64[i] = (int64_t)(rnd(values));
+		n += c->null[i] = rnd(16) == 0;
+	}
+	rn_column_set_nulls(c, n);
+	return c;
+}
+
+/* The same rows with bounds and without; *fewer pairs were tested. */
+static bool check_bounds(enum rn_join_kind kind, bool *fewer)
+{
+	uint64_t nl = rnd(200), nr = rnd(200);
+	unsigned keys = 1 + rnd(4), values = 1 + rnd(40);
+	struct rn_column *a = few(nl, keys, false), *b = few(nr, keys, false);
+	struct rn_column *by = few(nr, values, rnd(2)), *low = few(nl, values, rnd(2)),
+			 *high = few(nl, values, false);
+	struct rn_key ka = { .n = 1, .cols = &a, .rows = nl }, kb = { .n = 1, .cols = &b, .rows = nr };
+	struct rn_pair_test test = { .by = by, .nbounds = 1 + rnd(2) }, plain;
+	struct bounded x[2] = { { &test, 0 }, { &test, 0 } };
+	struct rn_hash_index *index = NULL;
+	struct rn_join_result r[2];
+	bool ok;
+
+	test.bounds[0] = (struct rn_pair_bound){ low, rnd(2), rnd(2) };
+	test.bounds[1] = (struct rn_pair_bound){ high, !test.bounds[0].above, rnd(2) };
+	test.keep = within;
+	test.arg = &x[0];
+	plain = (struct rn_pair_test){ .keep = within, .arg = &x[1] };
+	T_CALL(rn_hash_index_new(&ctxs[0], &kb, &index, &err), &err);
+	T_CALL(rn_join_if(&ctxs[0], &ka, &kb, index, kind, &test, &r[0], &err), &err);
+	T_CALL(rn_join_if(&ctxs[0], &ka, &kb, index, kind, &plain, &r[1], &err), &err);
+	ok = r[0].rows == r[1].rows && r[0].left_unmatched == r[1].left_unmatched &&
+	     r[0].right_unmatched == r[1].right_unmatched && x[0].tested <= x[1].tested &&
+	     !memcmp(r[0].left->data, r[1].left->data, r[0].rows * 4) &&
+	     (!r[0].right || !memcmp(r[0].right->data, r[1].right->data, r[0].rows * 4));
+	*fewer = x[0].tested < x[1].tested;
+	for (int i = 0; i < 2; i++)
+		rn_join_result_fini(&r[i]);
+	rn_hash_index_free(index);
+	for (int i = 0; i < 5; i++)
+		rn_column_unref((struct rn_column *[]){ a, b, by, low, high }[i]);
+	return ok;
+}
+
+static void test_bounds(void)
+{
+	for (int kind = RN_JOIN_INNER; kind <= RN_JOIN_FULL; kind++) {
+		unsigned bad = 0, spared = 0;
+
+		for (int i = 0; i < 300; i++) {
+			bool fewer;
+
+			bad += !check_bounds((enum rn_join_kind)kind, &fewer);
+			spared += fewer;
+		}
+		T_OK(!bad && spared > 100, "bounds change nothing in 300 joins of kind %d, and spared tests in %u",
+		     kind, spared);
+	}
 }
 
 /* ---- as of ------------------------------------------------------------------------------- */
@@ -547,6 +648,7 @@ int main(void)
 	test_keys();
 	test_split_search();
 	test_conditions();
+	test_bounds();
 	test_asof();
 	test_orders();
 	test_identity();

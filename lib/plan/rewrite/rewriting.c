@@ -372,6 +372,7 @@ static const struct {
 } rewrites[] = {
 	{ RN_RW_MERGE, rn_rewrite_merge },
 	{ RN_RW_PUSH, rn_rewrite_push },
+	{ RN_RW_SINGLE, rn_rewrite_single },
 	{ RN_RW_PRUNE, rn_rewrite_prune },
 	{ RN_RW_ELIMINATE, rn_rewrite_eliminate },
 	{ RN_RW_MERGE, rn_rewrite_merge }, /* terms share what they do not mention */

@@ -105,6 +105,7 @@ RN_MUST_CHECK int rn_rewriting_distinct(const struct rn_rewriting *r, const stru
 
 RN_MUST_CHECK int rn_rewrite_merge(struct rn_rewriting *r, struct rn_err *e);
 RN_MUST_CHECK int rn_rewrite_push(struct rn_rewriting *r, struct rn_err *e);
+RN_MUST_CHECK int rn_rewrite_single(struct rn_rewriting *r, struct rn_err *e);
 RN_MUST_CHECK int rn_rewrite_prune(struct rn_rewriting *r, struct rn_err *e);
 RN_MUST_CHECK int rn_rewrite_eliminate(struct rn_rewriting *r, struct rn_err *e);
 

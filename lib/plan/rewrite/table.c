@@ -11,6 +11,7 @@
 const struct rn_rewrite_info rn_rewrite_info[RN_NREWRITES] = {
 	[RN_RW_MERGE] = { "merge", "equal sub-plans are one", true },
 	[RN_RW_PUSH] = { "push", "filters move towards the sources", true },
+	[RN_RW_SINGLE] = { "single", "an aggregate by a unique key is its expression", true },
 	[RN_RW_PRUNE] = { "prune", "columns that nothing reads go", true },
 	[RN_RW_ELIMINATE] = { "eliminate", "sums of products over patterns by variable elimination",
 			      true },
