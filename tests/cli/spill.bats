@@ -89,13 +89,13 @@ peak() {
 	"$BATS_RUN_TMPDIR/peak" "$file" "$@"
 }
 
-# below MB FILE...: peaks.
+# below MB FILE...: peaks.  ThreadSanitizer takes several times the memory: then they are told only.
 below() {
 	local most=$(($1 * 1024))
 	shift
 	for f in "$@"; do
 		echo "# $f: $(($(cat "$f") / 1024)) MB" >&3
-		[ "$(cat "$f")" -lt $most ]
+		[ "${RN_VARIANT:-release}" = tsan ] || [ "$(cat "$f")" -lt $most ]
 	done
 }
 
@@ -453,8 +453,8 @@ long() {
 	seq 0 999999 | awk 'BEGIN { print "id,v" } { print $1 "," $1 * 7 % 1000 }' | rn-scan -o r.er
 	peak one rn-join l.er r.er --on dst=id --mem 1G -z none -o one.er
 	peak two rn-join r.er l.er --on id=dst --mem 400M -z none -o two.er
-	below 1300 one
-	below 520 two
+	below 1000 one
+	below 400 two
 	want=$(rn-project l.er --cols 'v = dst * 7 % 1000' | rn-agg --cols 'n=count(*),s=sum(v)' | rn-cat)
 	[ "$(rn-agg one.er --cols 'n=count(*),s=sum(v)' | rn-cat)" = "$want" ]
 	[ "$(rn-agg two.er --cols 'n=count(*),s=sum(v)' | rn-cat)" = "$want" ]
@@ -464,9 +464,9 @@ long() {
 	long
 	./make_table 50000000 | rn-scan -o l.er
 	peak all rn-agg l.er --by dst --cols 'n=count(*),s=sum(src),a=avg(weight)' --mem 1G -o g.er
-	below 1300 all
+	below 1000 all
 	[ "$(rn-agg g.er --cols 'n=sum(n),s=sum(s)' | rn-cat)" = "$(rn-agg l.er --cols 'n=count(*),s=sum(src)' | rn-cat)" ]
 	peak sorted rn-sort l.er --by dst --mem 1G -o s.er
-	below 1300 sorted
+	below 1000 sorted
 	rn-agg s.er --cols 'n=count(*)' | rn-cat | grep -qx 50000000
 }
