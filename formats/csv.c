@@ -342,6 +342,22 @@ static bool may_widen(const struct rn_csv_reader *r)
 	return r->rules.json;
 }
 
+/* From the first row, with the types that are known by now. */
+static int start_again(struct rn_csv_reader *r, struct rn_err *e)
+{
+	drop_kept(r);
+	forget_counts(r);
+	while (r->head < r->nqueue)
+		rn_csv_drop_chunk(r);
+	r->task = RN_CSV_ROWS;
+	r->widened = true;
+	r->ended = false;
+	r->line = 1;
+	limit_lines(r);
+	RN_TRY(rn_csv_scan_rewind(r->scan, e));
+	return rn_csv_skip_header(r, e);
+}
+
 /* Widen by all rows from the queue's head on; then start again. */
 static int widen_rest(struct rn_csv_reader *r, struct rn_err *e)
 {
@@ -354,15 +370,7 @@ static int widen_rest(struct rn_csv_reader *r, struct rn_err *e)
 		r->queue[i]->done = false;
 	while (more && may_widen(r))
 		RN_TRY(widen_batch(r, &more, e));
-	while (r->head < r->nqueue)
-		rn_csv_drop_chunk(r);
-	r->task = RN_CSV_ROWS;
-	r->widened = true;
-	r->ended = false;
-	r->line = 1;
-	limit_lines(r);
-	RN_TRY(rn_csv_scan_rewind(r->scan, e));
-	return rn_csv_skip_header(r, e);
+	return start_again(r, e);
 }
 
 static int keep(struct rn_csv_reader *r, struct rn_csv_chunk *k, struct rn_err *e)
@@ -475,7 +483,19 @@ static int copy_nulls(struct rn_csv_reader *r, struct rn_err *e)
 	return 0;
 }
 
-static struct rn_csv_rules rules_of(const struct rn_csv_opt *opt)
+/* Bytes of one row.  A line of JSON ends where it ends; a quote may be open up to the end of all. */
+static size_t longest_row(const struct rn_ctx *c, const struct rn_csv_opt *opt)
+{
+	uint64_t most = c && c->mem_limit ? c->mem_limit / 4 : RN_CSV_MAX_ROW;
+
+	if (opt->kind == RN_TEXT_JSONL)
+		return RN_CSV_MAX_TEXT;
+	if (most >= RN_CSV_MAX_ROW)
+		return RN_CSV_MAX_ROW;
+	return most < RN_CSV_MIN_ROW ? RN_CSV_MIN_ROW : (size_t)(most >> 20 << 20);
+}
+
+static struct rn_csv_rules rules_of(const struct rn_ctx *c, const struct rn_csv_opt *opt)
 {
 	bool tsv = opt->kind == RN_TEXT_TSV;
 
@@ -484,6 +504,7 @@ static struct rn_csv_rules rules_of(const struct rn_csv_opt *opt)
 		.comment = opt->comment,
 		.json = opt->kind == RN_TEXT_JSONL,
 		.skip_bad = opt->skip_bad,
+		.max_row = longest_row(c, opt),
 		.whose = !opt->no_header ? "the header has" :
 			 opt->nnames     ? "--columns names" :
 					   "the first row has",
@@ -503,7 +524,7 @@ int rn_csv_open(const struct rn_ctx *c, struct rn_io *io, const struct rn_csv_op
 	}
 	r->ctx = c;
 	r->opt = *opt;
-	r->rules = rules_of(opt);
+	r->rules = rules_of(c, opt);
 	r->line = 1;
 	rc = rn_csv_scan_open(io, &r->rules, opt->chunk, &r->scan, e);
 	if (!rc)
@@ -531,6 +552,21 @@ const struct rn_schema *rn_csv_schema(const struct rn_csv_reader *r)
 bool rn_csv_untyped(const struct rn_csv_reader *r, size_t i)
 {
 	return r->cols[i].type == RN_CSV_UNKNOWN;
+}
+
+int rn_csv_retype(struct rn_csv_reader *r, const enum rn_type *types, struct rn_err *e)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < r->ncols; i++) {
+		if (types[i] == RN_NTYPES)
+			continue;
+		changed = changed || r->cols[i].type != types[i];
+		r->cols[i].type = r->schema.cols[i].type = types[i];
+		r->cols[i].given = true;
+	}
+	/* Only of what can be read again were blocks made. */
+	return changed && rn_csv_scan_can_rewind(r->scan) ? start_again(r, e) : 0;
 }
 
 /* The next relation into r->whole, of as many rows as there are; NULL at the end. */

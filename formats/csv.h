@@ -9,7 +9,9 @@
  * passed over where there is more than one column.  A quote inside an unquoted
  * field is a letter.  RN_EDATA with file:line: rows of another length than the
  * header, a carriage return alone, NUL, what is not UTF-8, names that repeat,
- * an input without a header.  A column without a name is c0, c1, … by its place.
+ * an input without a header, a row of more than 64 MiB (or a quarter of c->mem_limit, at least
+ * 2 MiB), as after a quote that is not closed.  A column without a name is c0, c1, … by its
+ * place.
  *
  * JSON lines: an object on each line, keys are columns in order of first appearance,
  * a missing key is NULL, what is nested is a string of JSON.  A JSON string is string
@@ -63,6 +65,10 @@ const struct rn_schema *rn_csv_schema(const struct rn_csv_reader *r);
 RN_MUST_CHECK int rn_csv_block(struct rn_csv_reader *r, struct rn_rel **out, struct rn_err *e);
 /* Is column i one of NULLs only, as far as was read for the schema? */
 bool rn_csv_untyped(const struct rn_csv_reader *r, size_t i);
+/* Before the first block: column i is of types[i] (RN_NTYPES: of the type that was found), as if
+ * that had been given.  Where what was read cannot be read again it need not be. */
+RN_MUST_CHECK int rn_csv_retype(struct rn_csv_reader *r, const enum rn_type *types,
+				struct rn_err *e);
 /* Bytes of input (as stored) that were read for the rows, and how many there are (0: that
  * is not known). */
 void rn_csv_progress(const struct rn_csv_reader *r, uint64_t *done, uint64_t *total);

@@ -40,6 +40,7 @@ struct cut {
 	size_t at;  /* looked at up to here */
 	size_t end; /* of the last whole row: the next one begins here */
 	size_t lines;
+	size_t open; /* INSIDE: the quote */
 	enum state state;
 	bool walking;
 	bool fresh; /* nothing of the row at `end` was looked at */
@@ -62,8 +63,10 @@ static size_t step(const struct rn_csv_rules *u, struct cut *c, const char *t, s
 	} else if (t[p] == '\r' && c->state == OUTSIDE && next != '\n') {
 		c->state = SKIPPING;
 	} else if (t[p] == '"' && c->state == OUTSIDE) {
-		if (p == c->end || t[p - 1] == u->delimiter)
+		if (p == c->end || t[p - 1] == u->delimiter) {
 			c->state = INSIDE;
+			c->open = p;
+		}
 	} else if (t[p] == '"' && c->state == INSIDE) {
 		if (next == '"')
 			return 2;
@@ -174,10 +177,34 @@ static int keep_rest(struct rn_csv_scan *s, struct rn_csv_chunk *k, size_t end, 
 	return 0;
 }
 
+/* The row that begins the chunk has no end, or none that is near: nothing behind it is a row
+ * for certain, and it is not kept. */
+static int tell_endless(struct rn_csv_scan *s, const struct cut *c, struct rn_csv_chunk *k,
+			struct rn_err *e)
+{
+	size_t at = c->state == INSIDE ? c->open : k->from, byte, most = s->rules.max_row >> 20;
+
+	k->begin = k->from;
+	byte = rn_csv_byte_of(k, at);
+	if (c->state != INSIDE)
+		RN_TRY(rn_csv_add_bad(&s->rules, k, k->from, at, byte, e, "the row is longer than %zu MiB", most));
+	else if (s->eof)
+		RN_TRY(rn_csv_add_bad(&s->rules, k, k->from, at, byte, e, "a quote is not closed"));
+	else
+		RN_TRY(rn_csv_add_bad(&s->rules, k, k->from, at, byte, e,
+				      "a quote is not closed: the row would be longer than %zu MiB", most));
+	k->stopped = k->fatal = s->eof = true;
+	k->len = k->from;
+	s->nrest = 0;
+	return 0;
+}
+
 int rn_csv_scan_chunk(struct rn_csv_scan *s, struct rn_csv_chunk *k, bool *got, struct rn_err *e)
 {
 	size_t want = s->nrest < s->chunk ? first_size(s) : s->nrest;
+	size_t most = s->rules.max_row;
 	struct cut c = { 0 };
+	bool open;
 
 	rn_csv_chunk_clear(k, false);
 	RN_TRY(rn_grow(&k->text, &k->cap, want + 1 + RN_CSV_PAD, 1, "text", e));
@@ -191,21 +218,19 @@ int rn_csv_scan_chunk(struct rn_csv_scan *s, struct rn_csv_chunk *k, bool *got, 
 		if (c.end < k->from)
 			c.at = c.end = k->from;
 		find_end(s, &c, k);
-		if (s->eof && !(s->rules.json && s->most_lines))
-			c.end = k->len; /* a quote may be open */
-		if (c.end > k->from || s->eof)
+		/* With --skip-bad, the lines behind an open quote may be rows. */
+		open = s->eof && c.state == INSIDE && !s->rules.skip_bad;
+		if (s->eof && !open && !(s->rules.json && s->most_lines))
+			c.end = k->len;
+		if (c.end > k->from || (s->eof && !open))
 			break;
-		if (k->len > RN_CSV_MAX_TEXT) {
-			RN_TRY(rn_csv_add_bad(&s->rules, k, k->from, k->from, 0, e,
-					      "the row is longer than %d bytes (is a quote not closed?)",
-					      RN_CSV_MAX_TEXT));
-			k->stopped = k->fatal = s->eof = true;
-			k->len = k->from;
-			s->nrest = 0;
+		if (open || k->len - k->from > most) {
 			*got = true;
-			return 0;
+			return tell_endless(s, &c, k, e);
 		}
 		want = 2 * k->len > s->chunk ? 2 * k->len : s->chunk;
+		if (want > k->from + most + 1)
+			want = k->from + most + 1;
 	}
 	k->begin = k->from;
 	*got = c.end > k->from;

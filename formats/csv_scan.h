@@ -22,7 +22,9 @@
 enum {
 	RN_CSV_PAD = 64,           /* readable bytes after the text of a chunk */
 	RN_CSV_MAX_SHOWN = 3,      /* malformed rows that are told one by one */
-	RN_CSV_MAX_TEXT = 1 << 30, /* bytes of one row */
+	RN_CSV_MAX_TEXT = 1 << 30, /* bytes of one line of JSON */
+	RN_CSV_MAX_ROW = 64 << 20, /* and of one row of separated text, which may be as long as ... */
+	RN_CSV_MIN_ROW = 2 << 20,  /* ... this however little memory there is */
 	RN_CSV_SAMPLE = 65536,     /* rows that decide where the input cannot be read again */
 };
 
@@ -30,7 +32,7 @@ enum {
 struct rn_csv_bad {
 	uint32_t row; /* where in the chunk the row begins */
 	uint32_t at;  /* a byte on the line that the message names */
-	uint32_t byte; /* JSON lines: in that line, from 1; 0: not told */
+	uint32_t byte; /* in that line, from 1; 0: not told */
 	char *what;
 };
 
@@ -82,6 +84,7 @@ struct rn_csv_rules {
 	char comment;  /* lines that begin with it are none; 0: there are no such lines */
 	bool json;     /* JSON lines; the other two do not count */
 	bool skip_bad; /* go on after a malformed row */
+	size_t max_row; /* bytes of one; whole MiB */
 	const char *whose;
 };
 
@@ -180,6 +183,9 @@ static inline struct rn_csv_field rn_csv_field_at(const struct rn_csv_chunk *k, 
 RN_MUST_CHECK int rn_csv_add_bad(const struct rn_csv_rules *u, struct rn_csv_chunk *k, size_t row,
 				 size_t at, size_t byte, struct rn_err *e, const char *fmt, ...)
 	RN_PRINTF(7, 8);
+
+/* Where byte `at` of the text is in its line, from 1. */
+size_t rn_csv_byte_of(const struct rn_csv_chunk *k, size_t at);
 
 /* Positions in from … len of delimiters and line feeds (all: of quotes, carriage returns
  * and NULs too) into marks[1 …]; lines, crlf, broken, high (not with `all`) are set. */

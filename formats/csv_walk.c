@@ -87,6 +87,15 @@ int rn_csv_add_bad(const struct rn_csv_rules *u, struct rn_csv_chunk *k, size_t 
 	return 0;
 }
 
+size_t rn_csv_byte_of(const struct rn_csv_chunk *k, size_t at)
+{
+	size_t line = at;
+
+	while (line > k->begin && k->text[line - 1] != '\n')
+		line--;
+	return at - line + 1;
+}
+
 /* ---- from mark to mark ----------------------------------------------------------------- */
 
 struct walker {
@@ -96,11 +105,12 @@ struct walker {
 	size_t mark; /* the first from there on */
 	const char *what; /* the row is malformed, at `fault` */
 	size_t fault;
+	size_t from; /* the walk goes on behind the line feed that comes next from here on */
 };
 
 static bool fault(struct walker *w, size_t at, const char *what)
 {
-	w->fault = at;
+	w->fault = w->from = at;
 	w->what = what;
 	return false;
 }
@@ -124,11 +134,13 @@ static bool walk_quoted(struct walker *w, size_t *m)
 		}
 		/* What follows must matter, and come next. */
 		if (j + 1 == w->k->nmarks || marks[j + 1] != at + 1)
-			return fault(w, at, "there is text after a closing quote");
+			return fault(w, at + 1, "there is text after a closing quote");
 		*m = j + 1;
 		return true;
 	}
-	return fault(w, w->at, "a quote is not closed");
+	fault(w, marks[*m], "a quote is not closed");
+	w->from = w->at;
+	return false;
 }
 
 /* One row, its fields' ends behind k->pos[k->npos] (not counted in npos). */
@@ -180,10 +192,14 @@ static void skip_line(struct walker *w, size_t from)
 	w->at = w->mark < w->k->nmarks ? (size_t)marks[w->mark++] + 1 : w->k->len;
 }
 
+/* At the first field too many, or at the end, where one is missing. */
 static int bad_length(struct walker *w, size_t row, size_t n, size_t ncols, struct rn_err *e)
 {
-	return rn_csv_add_bad(w->rules, w->k, row, row, 0, e, "%zu field%s where %s %zu", n,
-			      n == 1 ? "" : "s", w->rules->whose, ncols);
+	const uint32_t *pos = w->k->pos + w->k->npos;
+	size_t at = n > ncols ? (size_t)pos[ncols] + 1 : pos[n];
+
+	return rn_csv_add_bad(w->rules, w->k, row, at, rn_csv_byte_of(w->k, at), e,
+			      "%zu field%s where %s %zu", n, n == 1 ? "" : "s", w->rules->whose, ncols);
 }
 
 /* The next row: *n fields, or 0 at the end or where it stopped. */
@@ -202,8 +218,9 @@ static int next_row(struct walker *w, size_t *n, struct rn_err *e)
 		if (walk_row(w, n))
 			return 0;
 		*n = 0;
-		skip_line(w, w->fault);
-		RN_TRY(rn_csv_add_bad(w->rules, k, row, w->fault, 0, e, "%s", w->what));
+		skip_line(w, w->from);
+		RN_TRY(rn_csv_add_bad(w->rules, k, row, w->fault, rn_csv_byte_of(k, w->fault), e, "%s",
+				      w->what));
 	}
 	return 0;
 }

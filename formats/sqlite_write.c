@@ -143,7 +143,7 @@ static bool wants_number(const char *decl)
 	       strcasestr(decl, "DOUB") || strcasestr(decl, "NUM") || strcasestr(decl, "DEC");
 }
 
-/* Strings go into no column of numbers of a table that was there. */
+/* Text, as timestamps are, goes into no column of numbers of a table that was there. */
 static int check_column(const struct writer *w, const struct rn_schema *schema, const char *name,
 			const char *decl, struct rn_err *e)
 {
@@ -151,14 +151,17 @@ static int check_column(const struct writer *w, const struct rn_schema *schema, 
 	int rc = 0;
 
 	for (size_t i = 0; i < schema->ncols && !rc; i++) {
-		if (schema->cols[i].type != RN_STRING || !wants_number(decl))
+		enum rn_type t = schema->cols[i].type;
+
+		if ((t != RN_STRING && t != RN_TIMESTAMP) || !wants_number(decl))
 			continue;
 		rn_schema_col_name(schema, i, &own);
 		rc = rn_str_check(&own, e);
 		if (!rc && !strcasecmp(own.s, name))
 			rc = rn_err_set(e, RN_EUSAGE,
-					"'%s': column '%s' is string, and the table '%s' declares it %s: "
-					"cast it with rn-project", w->s.path, own.s, w->s.table, decl);
+					"'%s': column '%s' is %s, and the table '%s' declares it %s: "
+					"cast it with rn-project", w->s.path, own.s, rn_type_name(t),
+					w->s.table, decl);
 	}
 	rn_str_fini(&own);
 	return rc;

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_COLUMNS = 1 << 20 }; /* of a text; more is a mistake, and would take long to name */
+
 /* Rows become text in pieces whose longest possible text is known before, so that nothing
  * is checked while it is made.  A batch of pieces is made by all threads; whoever has
  * made the next one in order writes it, and what else is ready behind it. */
@@ -442,6 +444,9 @@ int rn_text_check_names(const struct rn_schema *s, bool json, const char *by, st
 
 	for (size_t i = 0; i < s->nparts; i++)
 		n += s->parts[i].sparse || json ? 1 : rn_shape_width(&s->parts[i].shape);
+	if (n > MAX_COLUMNS)
+		return rn_err_set(e, RN_EUSAGE, "%zu columns are too many for text, which may have %d: write a stream, "
+				  "'.npy' or '.jsonl', or leave the embedding out (%s)", n, MAX_COLUMNS, by);
 	RN_TRY(rn_calloc(n, sizeof *all, "column names", &all, e));
 	n = 0;
 	for (size_t i = 0; i < s->ncols && !rc; i++) {

@@ -193,6 +193,14 @@ out:
 	return rc;
 }
 
+/* In the stream's plan, rows that came through a pipe came from standard input. */
+static int forget_descriptor(json_t *opt, struct rn_err *e)
+{
+	const char *from = json_string_value(json_object_get(opt, "from"));
+
+	return rn_is_descriptor(from) ? rn_json_set_text(opt, "from", "-", e) : 0;
+}
+
 static int run_source(struct job *j, struct rn_err *e)
 {
 	struct rn_source *s = NULL;
@@ -202,6 +210,7 @@ static int run_source(struct job *j, struct rn_err *e)
 
 	RN_GOTO(out, add_scan_node(j, &stem, e));
 	RN_GOTO(out, rn_source_open(j->conf->ctx, &j->plan->nodes[j->node], NULL, &s, e));
+	RN_GOTO(out, forget_descriptor(j->plan->nodes[j->node].opt, e));
 	RN_GOTO(out, open_evaluated(j, rn_source_schema(s), e));
 	while (!(rc = rn_source_block(s, &b, e)) && b) {
 		j->stats->rows_in += b->rows;

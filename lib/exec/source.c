@@ -278,34 +278,50 @@ static int check_schema(const json_t *j, const char *path, struct rn_err *e)
 	return 0;
 }
 
-/* The options that the schema stands for, where they are not given themselves: --types,
- * --key, and --columns of a file without a header. */
-static int apply_schema(json_t *opt, const json_t *j, bool header, struct rn_err *e)
+/* --columns: the members of `columns`. */
+static int set_names(json_t *opt, json_t *columns, struct rn_err *e)
 {
-	json_t *types, *names, *v, *key = json_object_get(j, "key");
+	json_t *names, *v;
 	const char *name;
-	int rc;
+	int rc = 0;
 
-	RN_TRY(rn_json_copy(json_object_get(j, "columns"), &types, e));
-	json_object_foreach(json_object_get(opt, "types"), name, v)
-		if (json_object_set(types, name, v)) {
-			json_decref(types);
-			return rn_err_nomem(e, 1, "types");
-		}
-	RN_TRY(rn_json_set(opt, "types", types, e));
-	if (json_array_size(key) && !json_object_get(opt, "key"))
-		RN_TRY(rn_json_set(opt, "key", json_incref(key), e));
-	if (header || json_object_get(opt, "columns"))
-		return 0;
 	RN_TRY(rn_json_array(&names, e));
-	rc = 0;
-	json_object_foreach(json_object_get(j, "columns"), name, v)
+	json_object_foreach(columns, name, v)
 		if (!rc)
 			rc = rn_json_append(names, json_string(name), e);
 	if (!rc)
 		return rn_json_set(opt, "columns", names, e);
 	json_decref(names);
 	return rc;
+}
+
+/* The options that the schema stands for, where they are not given themselves: --types,
+ * --key, and --columns of a file without a header.  What the node adds is no column of the
+ * file. */
+static int apply_schema(json_t *opt, const json_t *j, bool header, struct rn_err *e)
+{
+	static const char *const added[] = { "row-id", "file-col" };
+	json_t *types, *v, *key = json_object_get(j, "key");
+	const char *name;
+	int rc = 0;
+
+	RN_TRY(rn_json_copy(json_object_get(j, "columns"), &types, e));
+	for (size_t i = 0; i < sizeof added / sizeof *added; i++)
+		if (json_object_get(opt, added[i]))
+			(void)json_object_del(types, json_string_value(json_object_get(opt, added[i])));
+	if (!header && !json_object_get(opt, "columns"))
+		rc = set_names(opt, types, e);
+	json_object_foreach(json_object_get(opt, "types"), name, v)
+		if (!rc && json_object_set(types, name, v))
+			rc = rn_err_nomem(e, 1, "types");
+	if (rc) {
+		json_decref(types);
+		return rc;
+	}
+	RN_TRY(rn_json_set(opt, "types", types, e));
+	if (json_array_size(key) && !json_object_get(opt, "key"))
+		RN_TRY(rn_json_set(opt, "key", json_incref(key), e));
+	return 0;
 }
 
 static int open_schema(struct rn_source *s, const char *dir, struct rn_err *e)
@@ -331,7 +347,7 @@ out:
 	return rc;
 }
 
-/* The file may have no column that the schema lacks. */
+/* The file may have no column that the schema lacks, unless it becomes the embedding. */
 static int check_known(const struct rn_source *s, struct rn_err *e)
 {
 	const json_t *types = rn_node_json(s->node, "types");
@@ -340,6 +356,8 @@ static int check_known(const struct rn_source *s, struct rn_err *e)
 	for (size_t i = 0; s->node == &s->own && i < s->in->ncols; i++) {
 		const char *name = s->in->cols[i].name;
 
+		if (s->to_emb && s->to_emb[i])
+			continue;
 		if (!json_object_get(types, name) && !(file_col && !strcmp(file_col, name)))
 			return rn_err_set(e, RN_EUSAGE, "%s: column '%s' is not in the schema '%s'",
 					  s->path, name, rn_node_string(s->node, "schema"));
@@ -367,10 +385,10 @@ static int open_source(const struct rn_ctx *c, const struct rn_node *n, const ch
 		rc = rn_tables_open(c, s->node, s->path, dir, first, &s->tables, e);
 	if (!rc) {
 		s->in = rn_tables_schema(s->tables);
-		rc = check_known(s, e);
+		rc = open_embedding(s, dir, e);
 	}
 	if (!rc)
-		rc = open_embedding(s, dir, e);
+		rc = check_known(s, e);
 	if (!rc)
 		rc = make_schema(s, e);
 	if (!rc && s->out.nkey)

@@ -14,11 +14,13 @@
 struct rn_table {
 	int (*block)(struct rn_table *t, struct rn_rel **out, struct rn_err *e); /* NULL: the end */
 	bool (*untyped)(const struct rn_table *t, size_t col); /* NULL: no column is */
+	/* Before the first block: the columns' types are these, as if they had been given
+	 * (RN_NTYPES: that which was found).  NULL: it has types of its own. */
+	int (*retype)(struct rn_table *t, const enum rn_type *types, struct rn_err *e);
 	uint64_t (*hash)(const struct rn_table *t);            /* after the end */
 	void (*close)(struct rn_table *t);
 	struct rn_schema schema;
 	const char *path; /* borrowed */
-	bool has_types;   /* types of its own, which --types does not change */
 };
 
 /* The table at `path`, read as the node's options say.  first: as rn_source_open_first.
@@ -27,13 +29,15 @@ RN_MUST_CHECK int rn_table_open(const struct rn_ctx *c, const struct rn_node *n,
 				bool first, json_t *types, struct rn_table **out, struct rn_err *e);
 void rn_table_close(struct rn_table *t); /* NULL is fine */
 
-/* Does the path end in what a format that rn-scan knows is called by? */
-bool rn_table_known(const char *path);
+/* Does the path end in what tables of a format that rn-scan knows are called by?  Then
+ * *stem bytes of it come before that. */
+bool rn_table_known(const char *path, size_t *stem);
 
 /* ---- all of them ---------------------------------------------------------------------- */
 
 struct rn_tables;
-/* `path`: a file, a folder, or a pattern as of the shell. */
+/* `path`: a file, a folder, or a pattern as of the shell.  Of several, those that can be read
+ * once only, as pipes, are open until their rows were read. */
 RN_MUST_CHECK int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
 				 const char *dir, bool first, struct rn_tables **out,
 				 struct rn_err *e);

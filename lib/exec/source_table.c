@@ -23,8 +23,8 @@ static const struct {
 	{ "jsonl", ".ndjson", JSONL }, { "er", ".er", ER },    { "er", ".rnm", ER },
 };
 
-/* By the end of the name, .zst and .gz looked through. */
-static bool format_of_path(const char *path, enum format *out)
+/* By the end of the name, .zst and .gz looked through; *stem: what is before it. */
+static bool format_of_path(const char *path, enum format *out, size_t *stem)
 {
 	size_t n = strlen(path);
 
@@ -37,28 +37,31 @@ static bool format_of_path(const char *path, enum format *out)
 
 		if (n > k && !memcmp(path + n - k, formats[i].end, k)) {
 			*out = formats[i].format;
+			*stem = n - k;
 			return true;
 		}
 	}
 	return false;
 }
 
-bool rn_table_known(const char *path)
+bool rn_table_known(const char *path, size_t *stem)
 {
 	enum format f;
 
-	return format_of_path(path, &f);
+	/* A model holds no table. */
+	return format_of_path(path, &f, stem) && strncmp(path + *stem, ".rnm", 4) != 0;
 }
 
 static enum format format_of(const struct rn_node *n, const char *path)
 {
 	const char *name = rn_node_string(n, "format");
 	enum format f = CSV;
+	size_t stem;
 
 	for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
 		if (!strcmp(formats[i].name, name))
 			return formats[i].format;
-	(void)format_of_path(path, &f);
+	(void)format_of_path(path, &f, &stem);
 	return f;
 }
 
@@ -99,6 +102,15 @@ static int text_block(struct rn_table *t, struct rn_rel **out, struct rn_err *e)
 static bool text_untyped(const struct rn_table *t, size_t col)
 {
 	return rn_csv_untyped(((const struct text *)t)->csv, col);
+}
+
+static int text_retype(struct rn_table *t, const enum rn_type *types, struct rn_err *e)
+{
+	RN_TRY(rn_csv_retype(((struct text *)t)->csv, types, e));
+	for (size_t i = 0; i < t->schema.ncols; i++)
+		if (types[i] != RN_NTYPES)
+			t->schema.cols[i].type = types[i];
+	return 0;
 }
 
 static uint64_t text_hash(const struct rn_table *t)
@@ -177,8 +189,8 @@ static int open_text(const struct rn_ctx *c, const struct rn_node *n, struct rn_
 
 	RN_GOTO(fail, text_options(c, n, types, &opt, e));
 	RN_GOTO(fail, rn_calloc(1, sizeof *t, "a table", &t, e));
-	t->t = (struct rn_table){ .block = text_block, .untyped = text_untyped, .hash = text_hash,
-				  .close = text_close };
+	t->t = (struct rn_table){ .block = text_block, .untyped = text_untyped, .retype = text_retype,
+				  .hash = text_hash, .close = text_close };
 	t->ctx = c;
 	rc = rn_csv_open(c, io, &opt, &t->csv, e);
 	io = NULL;
@@ -241,8 +253,7 @@ static int open_stream(const struct rn_ctx *c, struct rn_io *io, const char *pat
 		io->ops->abort(io);
 		return rc;
 	}
-	s->t = (struct rn_table){ .block = stream_block, .hash = stream_hash, .close = stream_close,
-				  .has_types = true };
+	s->t = (struct rn_table){ .block = stream_block, .hash = stream_hash, .close = stream_close };
 	rc = rn_reader_open(io, &s->er, e);
 	if (!rc) {
 		rn_reader_set_team(s->er, c->team);
@@ -307,8 +318,7 @@ static int open_database(const struct rn_ctx *c, const struct rn_node *n, const 
 
 	RN_TRY(rn_calloc(1, sizeof *d, "a table", &d, e));
 	d->t = (struct rn_table){ .block = database_block, .untyped = database_untyped,
-				  .hash = database_hash, .close = database_close,
-				  .has_types = true };
+				  .hash = database_hash, .close = database_close };
 	rc = rn_db_open(c, path, rn_node_string(n, "query"), &d->r, e);
 	if (!rc)
 		rc = rn_schema_copy(&d->r->schema, &d->t.schema, e);
@@ -358,10 +368,12 @@ static int sniff(struct rn_io **io, const char *path, enum format *format, struc
 int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *path, bool first,
 		  json_t *types, struct rn_table **out, struct rn_err *e)
 {
-	bool unnamed = !strcmp(rn_node_string(n, "format"), "auto") && !rn_table_known(path);
-	bool database = rn_db_is_name(path);
-	enum format format = format_of(n, path);
+	bool database = rn_db_is_name(path), unnamed = !strcmp(rn_node_string(n, "format"), "auto");
+	enum format format = format_of(n, path), named;
 	struct rn_io *io;
+	size_t stem;
+
+	unnamed = unnamed && !format_of_path(path, &named, &stem);
 
 	if (database || format == ER || format == JSONL)
 		RN_TRY(check_text_options(n, path, !database && format == JSONL, e));

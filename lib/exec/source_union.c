@@ -5,7 +5,8 @@
  *
  * Of several text files the types are found first, over all of them; each is then
  * read with the types found.  So a column that holds integers in one file and
- * floats in another is float64 in all.
+ * floats in another is float64 in all.  A pipe cannot be read from the start again: it stays
+ * open between the two, with what was read of it.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct rn_tables {
 	const struct rn_ctx *ctx;
@@ -28,6 +30,7 @@ struct rn_tables {
 	size_t n, cap, next; /* next: the one to open when `table` ends */
 	size_t common;       /* bytes of the paths up to the last folder that all share */
 	struct rn_table *table;
+	struct rn_table **held;   /* by path: open since its types were found; NULL: it is not */
 	struct rn_schema in, out; /* as all files have it; with the file's name */
 	json_t *types;            /* found over all of them; NULL: one file */
 	bool *unknown;            /* of several files: columns that are NULL in all of them */
@@ -52,13 +55,41 @@ static int by_bytes(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static int by_stem(const void *a, const void *b)
+{
+	const char *x = *(char *const *)a, *y = *(char *const *)b;
+	size_t n = 0, k = 0;
+	int c;
+
+	(void)rn_table_known(x, &n);
+	(void)rn_table_known(y, &k);
+	c = strncmp(x, y, n < k ? n : k);
+	return c ? c : n != k ? (n > k) - (n < k) : strcmp(x, y);
+}
+
+/* Of the n files of a folder, may two be one table, as a.csv and the a.er that was made of it
+ * are?  Its rows would count twice. */
+static int check_stems(char **paths, size_t n, struct rn_err *e)
+{
+	size_t a, b;
+
+	qsort(paths, n, sizeof *paths, by_stem);
+	for (size_t i = 1; i < n; i++)
+		if (rn_table_known(paths[i - 1], &a) && rn_table_known(paths[i], &b) && a == b &&
+		    !memcmp(paths[i - 1], paths[i], a))
+			return rn_err_set(e, RN_EUSAGE, "'%s' and '%s' differ in their formats alone, and may hold the "
+					  "same rows: name the files, or give a pattern such as '*%s'", paths[i - 1],
+					  paths[i], paths[i - 1] + a);
+	return 0;
+}
+
 /* The tables of a folder, by name.  Without a --format those that are called as tables
  * are. */
 static int add_folder(struct rn_tables *t, const char *path, struct rn_err *e)
 {
 	bool any = strcmp(rn_node_string(t->node, "format"), "auto");
 	struct rn_str name = RN_STR_INIT;
-	size_t first = t->n;
+	size_t first = t->n, stem;
 	struct dirent *d;
 	struct stat st;
 	int rc = 0;
@@ -67,7 +98,7 @@ static int add_folder(struct rn_tables *t, const char *path, struct rn_err *e)
 	if (!dir)
 		return rn_err_errno(e, "cannot open '%s'", path);
 	while (!rc && (errno = 0, d = readdir(dir))) {
-		if (d->d_name[0] == '.' || !(any || rn_table_known(d->d_name)))
+		if (d->d_name[0] == '.' || !(any || rn_table_known(d->d_name, &stem)))
 			continue;
 		rn_str_clear(&name);
 		rn_str_addf(&name, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", d->d_name);
@@ -84,6 +115,8 @@ static int add_folder(struct rn_tables *t, const char *path, struct rn_err *e)
 	if (!rc && t->n == first)
 		rc = rn_err_set(e, RN_EIO, "there is no table in the folder '%s' (its files are called by "
 				"their format, or --format says it)", path);
+	if (!rc)
+		rc = check_stems(t->paths + first, t->n - first, e);
 	if (!rc)
 		qsort(t->paths + first, t->n - first, sizeof *t->paths, by_bytes);
 	return rc;
@@ -137,6 +170,41 @@ static int add_also(struct rn_tables *t, const char *dir, struct rn_err *e)
 	}
 	rn_str_fini(&path);
 	return rc;
+}
+
+static bool look_at(const char *path, struct stat *st)
+{
+	return (strcmp(path, "-") ? stat(path, st) : fstat(STDIN_FILENO, st)) == 0;
+}
+
+/* Is what it names gone once it was read? */
+static bool read_once(const char *path)
+{
+	struct stat st;
+
+	return !strcmp(path, "-") || (!rn_uri_kind(path) && look_at(path, &st) && !S_ISREG(st.st_mode));
+}
+
+static bool same_pipe(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return look_at(a, &x) && look_at(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino &&
+	       (S_ISFIFO(x.st_mode) || S_ISSOCK(x.st_mode));
+}
+
+/* Of what can be read once, nothing may be given twice. */
+static int check_pipes(const struct rn_tables *t, struct rn_err *e)
+{
+	for (size_t i = 1; i < t->n; i++)
+		for (size_t j = 0; j < i && read_once(t->paths[i]); j++) {
+			if (!strcmp(t->paths[i], "-") && !strcmp(t->paths[j], "-"))
+				return rn_err_set(e, RN_EUSAGE, "standard input ('-') is given twice as an input");
+			if (same_pipe(t->paths[i], t->paths[j]))
+				return rn_err_set(e, RN_EUSAGE, "'%s' and '%s' are one pipe, which can be read once",
+						  t->paths[j], t->paths[i]);
+		}
+	return 0;
 }
 
 static void find_common(struct rn_tables *t)
@@ -218,8 +286,32 @@ static int merge(struct rn_tables *u, const struct rn_table *t, struct rn_err *e
 	return 0;
 }
 
-static int make_types(struct rn_tables *u, struct rn_err *e)
+/* Of what type the node expects the column where its table has no value; *found = false: it
+ * does not say. */
+static int expected_type(const struct rn_tables *u, const char *name, enum rn_type *out, bool *found,
+			 struct rn_err *e)
 {
+	const json_t *want = json_object_get(rn_node_json(u->node, "expect"), name);
+
+	*found = want && !json_object_get(rn_node_json(u->node, "types"), name);
+	if (!*found || (json_is_string(want) && !rn_type_parse(json_string_value(want), out)))
+		return 0;
+	return rn_err_set(e, RN_EUSAGE, "what is expected of column '%s' is no type", name);
+}
+
+/* settable: no table has types of its own. */
+static int make_types(struct rn_tables *u, bool settable, struct rn_err *e)
+{
+	for (size_t i = 0; i < u->in.ncols; i++) {
+		enum rn_type type;
+		bool found = false;
+
+		if (u->unknown[i] && settable)
+			RN_TRY(expected_type(u, u->in.cols[i].name, &type, &found, e));
+		if (found)
+			u->in.cols[i].type = type;
+		u->unknown[i] = u->unknown[i] && !found;
+	}
 	RN_TRY(rn_json_object(&u->types, e));
 	for (size_t i = 0; i < u->in.ncols; i++)
 		RN_TRY(rn_json_set_text(u->types, u->in.cols[i].name,
@@ -231,8 +323,10 @@ static int make_types(struct rn_tables *u, struct rn_err *e)
 static int unite(struct rn_tables *u, struct rn_err *e)
 {
 	struct rn_table *t = NULL;
+	bool settable = true;
 	int rc = 0;
 
+	RN_TRY(rn_calloc(u->n, sizeof *u->held, "tables", &u->held, e));
 	for (size_t i = 0; i < u->n && !rc; i++) {
 		RN_GOTO(out, rn_table_open(u->ctx, u->node, u->paths[i], u->first, NULL, &t, e));
 		if (!i) {
@@ -244,11 +338,15 @@ static int unite(struct rn_tables *u, struct rn_err *e)
 		} else {
 			rc = merge(u, t, e);
 		}
-		rn_table_close(t);
+		settable = settable && t->retype;
+		if (read_once(u->paths[i]))
+			u->held[i] = t;
+		else
+			rn_table_close(t);
 		t = NULL;
 	}
 	if (!rc)
-		rc = make_types(u, e);
+		rc = make_types(u, settable, e);
 out:
 	rn_table_close(t);
 	return rc;
@@ -273,52 +371,59 @@ static int check_types(const struct rn_tables *u, const struct rn_table *t, stru
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-/* The types of --types, and those that the node expects where the table has no value;
- * NULL: it expects nothing else than is there. */
-static int expected_types(const struct rn_tables *u, json_t **out, struct rn_err *e)
+/* A column without a value is of the type that the node expects. */
+static int expect_types(const struct rn_tables *u, struct rn_err *e)
 {
-	const json_t *expect = rn_node_json(u->node, "expect"), *given = rn_node_json(u->node, "types");
-	const struct rn_table *t = u->table;
-	json_t *types = NULL;
+	struct rn_table *t = u->table;
+	bool any = false, found;
+	enum rn_type *types;
 	int rc = 0;
 
-	*out = NULL;
-	for (size_t i = 0; expect && t->untyped && !t->has_types && i < t->schema.ncols; i++) {
-		const char *name = t->schema.cols[i].name;
-		const json_t *want = json_object_get(expect, name);
-
-		if (!want || json_object_get(given, name) || !t->untyped(t, i))
-			continue;
-		if (!types)
-			RN_GOTO(fail, given ? rn_json_copy(given, &types, e) : rn_json_object(&types, e));
-		RN_GOTO(fail, rn_json_set_text(types, name, json_string_value(want), e));
+	if (!t->retype || !rn_node_json(u->node, "expect"))
+		return 0;
+	RN_TRY(rn_calloc(t->schema.ncols, sizeof *types, "types", &types, e));
+	for (size_t i = 0; i < t->schema.ncols && !rc; i++) {
+		found = false;
+		types[i] = RN_NTYPES;
+		if (t->untyped(t, i))
+			rc = expected_type(u, t->schema.cols[i].name, &types[i], &found, e);
+		any |= found;
 	}
-	*out = types;
-	return 0;
-fail:
-	json_decref(types);
+	if (!rc && any)
+		rc = t->retype(t, types, e);
+	free(types);
+	return rc;
+}
+
+/* The types found over all tables, for one that was open since it was looked at. */
+static int give_types(const struct rn_tables *u, struct rn_err *e)
+{
+	struct rn_table *t = u->table;
+	enum rn_type *types;
+	int rc;
+
+	if (!t->retype)
+		return 0;
+	RN_TRY(rn_calloc(t->schema.ncols, sizeof *types, "types", &types, e));
+	for (size_t i = 0; i < t->schema.ncols; i++)
+		types[i] = u->in.cols[find_col(&u->in, t->schema.cols[i].name)].type;
+	rc = t->retype(t, types, e);
+	free(types);
 	return rc;
 }
 
 static int open_next(struct rn_tables *u, struct rn_err *e)
 {
-	const char *path = u->paths[u->next++];
-	json_t *types;
-	int rc;
+	size_t i = u->next++;
 
-	RN_TRY(rn_table_open(u->ctx, u->node, path, u->first, u->types, &u->table, e));
-	if (u->types)
-		return check_types(u, u->table, e);
-	RN_TRY(expected_types(u, &types, e));
-	if (!types || !strcmp(path, "-")) {
-		json_decref(types);
-		return 0;
+	if (u->held && u->held[i]) {
+		u->table = u->held[i];
+		u->held[i] = NULL;
+		RN_TRY(give_types(u, e));
+	} else {
+		RN_TRY(rn_table_open(u->ctx, u->node, u->paths[i], u->first, u->types, &u->table, e));
 	}
-	rn_table_close(u->table);
-	u->table = NULL;
-	rc = rn_table_open(u->ctx, u->node, path, u->first, types, &u->table, e);
-	json_decref(types);
-	return rc;
+	return u->types ? check_types(u, u->table, e) : expect_types(u, e);
 }
 
 static int make_schema(struct rn_tables *u, struct rn_err *e)
@@ -353,6 +458,7 @@ int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *
 	u->first = first;
 	RN_GOTO(fail, add_paths(u, path, e));
 	RN_GOTO(fail, add_also(u, dir, e));
+	RN_GOTO(fail, check_pipes(u, e));
 	find_common(u);
 	if (u->n > 1)
 		RN_GOTO(fail, unite(u, e));
@@ -387,8 +493,12 @@ void rn_tables_close(struct rn_tables *t)
 	if (!t)
 		return;
 	rn_table_close(t->table);
-	for (size_t i = 0; i < t->n; i++)
+	for (size_t i = 0; i < t->n; i++) {
+		if (t->held)
+			rn_table_close(t->held[i]);
 		free(t->paths[i]);
+	}
+	free(t->held);
 	free(t->paths);
 	json_decref(t->types);
 	free(t->unknown);

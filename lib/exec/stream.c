@@ -38,8 +38,14 @@ bool rn_is_text_table(const char *path)
 	return false;
 }
 
+bool rn_is_descriptor(const char *path)
+{
+	return !strcmp(path, "-") || !strcmp(path, "/dev/stdin") || !strncmp(path, "/dev/fd/", 8) ||
+	       !strncmp(path, "/proc/self/fd/", 14);
+}
+
 /* The name in a path: a database's table, a file's up to its first dot, a pattern's up
- * to what it leaves open, a folder's. */
+ * to what it leaves open, a folder's; a descriptor's number is none. */
 static size_t find_stem(const char *path, const char **stem)
 {
 	size_t n = rn_uri_kind(path) ? rn_uri_stem(path, stem) : 0;
@@ -47,6 +53,9 @@ static size_t find_stem(const char *path, const char **stem)
 
 	if (n || rn_uri_kind(path) == RN_URI_POSTGRES)
 		return n;
+	*stem = path;
+	if (rn_is_descriptor(path))
+		return 0;
 	n = strlen(path);
 	while (n > 1 && path[n - 1] == '/')
 		n--;
@@ -94,12 +103,25 @@ static char *prefixed(const char *path, struct rn_err *e)
 
 char *rn_absolute_path(const char *path, struct rn_err *e)
 {
-	struct stat st;
+	struct stat st = { 0 };
+	bool there, named;
 	char *s;
 
-	if (rn_uri_kind(path) || (strpbrk(path, "*?[") && stat(path, &st) < 0))
+	if (!strcmp(path, "-")) {
+		s = strdup(path);
+		if (!s)
+			rn_err_nomem(e, strlen(path) + 1, "a file name");
+		return s;
+	}
+	there = stat(path, &st) == 0;
+	/* What is behind a descriptor of a pipe, or of a file that was removed, has no other
+	 * name. */
+	named = there && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode));
+	if (rn_uri_kind(path) || (there ? !named : strpbrk(path, "*?[") != NULL))
 		return prefixed(path, e);
-	s = strcmp(path, "-") ? realpath(path, NULL) : strdup(path);
+	s = realpath(path, NULL);
+	if (!s && there)
+		return prefixed(path, e);
 	if (!s)
 		rn_err_errno(e, "cannot open '%s'", path);
 	return s;

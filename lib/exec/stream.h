@@ -12,7 +12,11 @@
 
 /* Is it a table that rn-scan reads, by its name? */
 bool rn_is_text_table(const char *path);
-/* "dir/paper.csv.zst" -> "paper"; an absolute path ("-" stays).  Owned; NULL + e. */
+/* Is it what a shell hands over, standard input or as of <(…)?  It names nothing in another
+ * process. */
+bool rn_is_descriptor(const char *path);
+/* "dir/paper.csv.zst" -> "paper", a descriptor -> ""; an absolute path ("-" stays; what is no
+ * file and no folder, as a pipe, is not resolved).  Owned; NULL + e. */
 char *rn_path_stem(const char *path, struct rn_err *e);
 char *rn_absolute_path(const char *path, struct rn_err *e);
 

@@ -355,20 +355,29 @@ static int collect_sources(struct rn_lowering *l, const struct rn_program *p)
 	return 0;
 }
 
-/* Can it be read a second time? */
-static bool rereadable(const char *dir, const struct rn_node *n)
+static bool file_rereadable(const char *dir, const char *file)
 {
-	const char *from = rn_node_string(n, "from");
 	struct rn_str path = RN_STR_INIT;
 	struct stat st;
 	bool yes;
 
-	if (!strcmp(from, "-"))
+	if (!strcmp(file, "-"))
 		return false;
-	rn_path_print(dir, from, &path);
+	rn_path_print(dir, file, &path);
 	yes = path.failed || stat(path.s, &st) || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) &&
 						    !S_ISCHR(st.st_mode));
 	rn_str_fini(&path);
+	return yes;
+}
+
+/* Can it be read a second time? */
+static bool rereadable(const char *dir, const struct rn_node *n)
+{
+	const json_t *also = rn_node_json(n, "also");
+	bool yes = file_rereadable(dir, rn_node_string(n, "from"));
+
+	for (size_t i = 0; yes && i < json_array_size(also); i++)
+		yes = file_rereadable(dir, json_string_value(json_array_get(also, i)));
 	return yes;
 }
 

@@ -70,11 +70,11 @@ edit() {
 
 @test "ragged CSV rows, open quotes, double names" {
 	printf 'id,v\n1,2\n2\n3,4\n' >r.csv
-	refuses 3 "rn-scan: $PWD/r.csv:3: 1 field where the header has 2" rn-scan r.csv -o x.er
+	refuses 3 "rn-scan: $PWD/r.csv:3:2: 1 field where the header has 2" rn-scan r.csv -o x.er
 	printf 'id,v\n1,2,5\n' >r.csv
-	refuses 3 "rn-scan: $PWD/r.csv:2: 3 fields where the header has 2" rn-scan r.csv -o x.er
+	refuses 3 "rn-scan: $PWD/r.csv:2:5: 3 fields where the header has 2" rn-scan r.csv -o x.er
 	printf 'id,v\n1,"2\n' >r.csv
-	refuses 3 "rn-scan: $PWD/r.csv:2: a quote is not closed" rn-scan r.csv -o x.er
+	refuses 3 "rn-scan: $PWD/r.csv:2:3: a quote is not closed" rn-scan r.csv -o x.er
 	printf 'id,id\n1,2\n' >r.csv
 	refuses 3 "rn-scan: $PWD/r.csv:1: columns 1 and 2 are both named 'id'" rn-scan r.csv -o x.er
 	: >r.csv

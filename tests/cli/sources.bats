@@ -29,7 +29,7 @@ load lib
 @test "CSV: bad rows are passed over only where that is asked for, and are counted" {
 	printf 'a,b\n1,x\n2\n3,"y"z\n4,\xff\n5,w\n6,1\r7\n8,v\n' >x.csv
 	fails_with 3 rn-scan x.csv -o x.er
-	says "rn-scan: $PWD/x.csv:3: 1 field where the header has 2"
+	says "rn-scan: $PWD/x.csv:3:2: 1 field where the header has 2"
 	run -0 --separate-stderr rn-scan x.csv --skip-bad --stats=json -o x.er
 	[[ $stderr == *$'\n{"program":"rn-scan",'*'"rows_in":3,"rows_out":3,"rows_skipped":4,'* ]]
 	run -0 --separate-stderr rn-scan x.csv x.csv --skip-bad --stats -q -o x.er
@@ -37,19 +37,84 @@ load lib
 	rm x.er
 	run -0 --separate-stderr pipeline 'rn-scan x.csv --skip-bad | rn-cat'
 	[ "$output" = $'a,b\n1,x\n5,w\n8,v' ]
-	says "rn-scan: warning: $PWD/x.csv:3: 1 field where the header has 2
-rn-scan: warning: $PWD/x.csv:4: there is text after a closing quote
+	says "rn-scan: warning: $PWD/x.csv:3:2: 1 field where the header has 2
+rn-scan: warning: $PWD/x.csv:4:6: there is text after a closing quote
 rn-scan: warning: $PWD/x.csv:5: column 'b' is not UTF-8 (byte 0xFF)
 rn-scan: warning: '$PWD/x.csv': 4 of 7 rows passed over"
 	printf 'a,b\n1,2\nx,3\n5,"6\n7,8\n' >t.csv
 	run -0 --separate-stderr pipeline 'rn-scan - --types a=int64 --skip-bad <t.csv | rn-cat'
 	[ "$output" = $'a,b\n1,2\n7,8' ]
 	says "rn-scan: warning: standard input:3: column 'a': 'x' is not of type int64
-rn-scan: warning: standard input:4: a quote is not closed
+rn-scan: warning: standard input:4:3: a quote is not closed
 rn-scan: warning: 'standard input': 2 of 4 rows passed over"
 	printf 'a,b\n1\n2\n' >all.csv
 	fails_with 3 rn-scan all.csv --skip-bad -o x.er
-	says "rn-scan: '$PWD/all.csv': none of its 2 rows can be read; the first: $PWD/all.csv:2: 1 field where the header has 2"
+	says "rn-scan: '$PWD/all.csv': none of its 2 rows can be read; the first: $PWD/all.csv:2:2: 1 field where the header has 2"
+	[ ! -e x.er ]
+}
+
+@test "CSV: a fault is told with its line and byte, also within rows of several lines" {
+	# at LINE:BYTE TEXT, of columns a and b
+	at() {
+		{
+			printf 'a,b\n'
+			printf "$2"
+		} >x.csv
+		fails_with 3 rn-scan x.csv -o x.er
+		[[ $stderr == "rn-scan: $PWD/x.csv:$1: "* ]] || { echo "$stderr"; false; }
+		rn-scan x.csv --types a=string,b=string --skip-bad -o y.er 2>all || grep -q 'none of its' all
+		grep -qF "$PWD/x.csv:$1: " all
+	}
+	at 2:2 '1\n'
+	at 2:2 '1\r\n'
+	at 2:2 '1'
+	at 3:4 '1,2\n,2,3\n'
+	at 2:5 '1,2,"x\ny"\n'
+	at 3:7 '"1\n22",2,3\n'
+	at 3:4 '"1\n22"\n'
+	at 3:4 '1,"\nxy"z\n'
+	at 3:5 '"x\ny",2\rz\n'
+	at 3:4 '"x\ny","\n2\n'
+	at 2:3 '\303\251\000,\n'
+	{
+		printf '\xef\xbb\xbfa,b\r1\n'
+		seq 9
+	} >x.csv
+	fails_with 3 rn-scan x.csv -o x.er
+	says "rn-scan: $PWD/x.csv:1:4: a carriage return is not followed by a line feed"
+}
+
+@test "CSV: a quote that is not closed takes no more memory than a long row" {
+	{
+		printf 'a,b\n1,2\n3,"x\n'
+		yes 1,2 | head -c 24000000
+	} >q.csv
+	tight() {
+		(
+			ulimit -v 700000
+			rn-scan -t 1 --mem 16M "$@" -o x.er
+		)
+	}
+	fails_with 3 tight q.csv
+	says "rn-scan: $PWD/q.csv:3:3: a quote is not closed: the row would be longer than 4 MiB"
+	fails_with 3 tight q.csv --skip-bad
+	says "rn-scan: $PWD/q.csv:3:3: a quote is not closed: the row would be longer than 4 MiB"
+	fails_with 3 tight - < <(cat q.csv)
+	head -c 6000000 /dev/zero | tr '\0' x >l.csv
+	fails_with 3 tight --no-header l.csv
+	says "rn-scan: $PWD/l.csv:1:1: the row is longer than 4 MiB"
+	# A row of 3 MB is no fault, and at the very end the quote is open in any case.
+	{
+		printf 'a,b\n1,"'
+		head -c 3000000 /dev/zero | tr '\0' x
+		printf '"\n'
+	} >l.csv
+	tight l.csv
+	[ "$(rn-cat x.er --no-header | wc -c)" = 3000003 ]
+	rm x.er
+	head -c 1000000 q.csv >e.csv
+	fails_with 3 tight e.csv
+	says "rn-scan: $PWD/e.csv:3:3: a quote is not closed"
 	[ ! -e x.er ]
 }
 
@@ -61,7 +126,7 @@ rn-scan: warning: 'standard input': 2 of 4 rows passed over"
 		echo 3001,1.5
 	} >x.csv
 	run -0 --separate-stderr rn-scan x.csv --skip-bad -o x.er
-	says "rn-scan: warning: $PWD/x.csv:3002: 1 field where the header has 2
+	says "rn-scan: warning: $PWD/x.csv:3002:4: 1 field where the header has 2
 rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	rn-info x.er | grep -q 'column b .*float64'
 }
@@ -71,10 +136,10 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	prints $'a,"b,c"\n"1\n2","x ""y"""' pipeline 'rn-scan x.csv | rn-cat'
 	printf 'a,b\r1,2\r' >x.csv
 	fails_with 3 rn-scan x.csv -o x.er
-	says "rn-scan: $PWD/x.csv:1: a carriage return is not followed by a line feed"
+	says "rn-scan: $PWD/x.csv:1:4: a carriage return is not followed by a line feed"
 	printf 'a,b\n1,\0002\n' >x.csv
 	fails_with 3 rn-scan x.csv -o x.er
-	says "rn-scan: $PWD/x.csv:2: there is a NUL byte"
+	says "rn-scan: $PWD/x.csv:2:3: there is a NUL byte"
 	printf 'a,b\n1,caf\xe9\n' >x.csv
 	fails_with 3 rn-scan x.csv -o x.er
 	says "rn-scan: $PWD/x.csv:2: column 'b' is not UTF-8 (byte 0xE9)"
@@ -123,17 +188,49 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 		rn-scan -t $threads <x.csv | rn-cat | cmp - want
 	done
 	cmp 1.er 2.er
-	for bad in '7,"x"y,1' '7,x\0y,1' '7,caf\xe9,1' '7,8'; do
-		{ cat x.csv; printf "$bad\\r\\n"; cat x.csv; } >bad.csv
+	for bad in '6 7,"x"y,1' '4 7,x\0y,1' ' 7,caf\xe9,1' '4 7,8'; do
+		byte=${bad%% *}
+		{ cat x.csv; printf "${bad#* }\\r\\n"; cat x.csv; } >bad.csv
 		for threads in 1 2; do
 			fails_with 3 rn-scan bad.csv -t $threads -o bad.er
-			[[ $stderr == "rn-scan: $PWD/bad.csv:120002: "* ]]
+			[[ $stderr == "rn-scan: $PWD/bad.csv:120002:${byte:+$byte:} "* ]]
 		done
 	done
 	{ cat x.csv; printf '7,"open,1\r\n'; } >bad.csv
 	fails_with 3 rn-scan bad.csv -o bad.er
-	says "rn-scan: $PWD/bad.csv:120002: a quote is not closed"
+	says "rn-scan: $PWD/bad.csv:120002:3: a quote is not closed"
 	[ ! -e bad.er ]
+}
+
+@test "pipes by name: <(…), a FIFO, /dev/stdin, of every format" {
+	printf 'a,b\n1,x\n2,\n' >x.csv
+	want=$'a,b\n1,x\n2,'
+	rn-cat x.csv -o x.tsv
+	rn-cat x.csv -o x.jsonl
+	rn-scan x.csv -o x.er
+	gzip -k x.csv
+	mkfifo pipe
+	for f in csv tsv jsonl er csv.gz; do
+		format=${f%.gz}
+		export f format
+		prints "$want" pipeline 'rn-scan <(cat x.$f) --format $format | rn-cat'
+		prints "$want" pipeline 'cat x.$f | rn-scan /dev/stdin --format $format | rn-cat'
+		prints "$want" pipeline 'rn-scan /dev/stdin --format $format <x.$f | rn-cat'
+		prints "$want" pipeline 'cat x.$f >pipe & rn-scan pipe --format $format | rn-cat'
+	done
+	prints "$want" pipeline 'rn-scan <(cat x.csv) | rn-cat'
+	prints "$want" pipeline 'rn-scan <(cat x.er) | rn-cat'
+	prints $'a,b\n5,x' pipeline "rn-scan /dev/stdin <<<\$'a,b\n5,x' | rn-cat"
+	prints $'a,b\n1,x\n2,' pipeline 'rn-join <(rn-scan <(cat x.csv)) <(rn-scan <(cat x.er) | rn-project --cols a) --on a | rn-cat'
+	# In the plan they are what came through a pipe, without a name.
+	rn-scan <(cat x.csv) --no-history -o y.er
+	rn-scan --no-history <x.csv -o z.er
+	! grep -q dev/fd y.er
+	[ "$(rn-info y.er --json | grep -o '"opt": {"from": "-"}')" ]
+	rn-scan <(cat x.csv) --name t -o y.er
+	same_stream x.er y.er
+	fails_with 1 rn-scan /dev/fd/77 -o y.er
+	[[ $stderr == "rn-scan: cannot open '/dev/fd/77': "* ]]
 }
 
 @test "standard input is told from a stream by how it begins" {
@@ -170,7 +267,7 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	} >x.csv
 	prints $'a,b\n1,1' pipeline 'rn-head -n 1 x.csv | rn-cat'
 	fails_with 3 rn-cat x.csv -o y.csv
-	says "rn-cat: $PWD/x.csv:200002: there is text after a closing quote"
+	says "rn-cat: $PWD/x.csv:200002:6: there is text after a closing quote"
 	[ ! -e y.csv ]
 }
 
@@ -255,6 +352,10 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	rn-join z1=narrow.er z=one.er --on a | rn-project --cols a -o parts.er
 	fails_with 2 rn-cat parts.er
 	[[ $stderr == "rn-cat: the embedding parts "*" would both write 'z1': make one of them with rn-map, or leave them out (rn-cat --no-embedding)" ]]
+	echo '?pred P(n; Linear(1, 700000000)([n])) :- N(n) .' >wide.relnn
+	printf 'n\n1\n' >n.csv
+	fails_with 2 bash -c 'ulimit -v 1000000; rn-compile wide.relnn --source N=n.csv'
+	[[ $stderr == "rn-compile: wide.relnn:1:7: 700000001 columns are too many for text, which may have 1048576: "* ]]
 }
 
 @test "JSON lines: infinities are null, with a warning that counts them" {
@@ -392,6 +493,57 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	[ ! -e x.er ]
 }
 
+@test "several files: pipes are among them, and no row is lost" {
+	seq 150000 >a.csv
+	n="rn-agg --cols 'n=count(*),s=sum(c0)' | rn-cat --no-header"
+	prints 300000,22500150000 pipeline "seq 150000 | rn-scan a.csv - --no-header | $n"
+	prints 300000,22500150000 pipeline "seq 150000 | rn-scan - a.csv --no-header | $n"
+	prints 300000,22500150000 pipeline "rn-scan - a.csv --no-header <a.csv | $n"
+	prints 450000,33750225000 pipeline "rn-scan <(cat a.csv) a.csv <(gzip -1 <a.csv) --no-header | $n"
+	sed '1s/.*/c0/' a.csv >b.csv
+	prints 299998,22500149998 pipeline "rn-scan b.csv <(rn-scan b.csv) | $n"
+	prints 299998,22500149998 pipeline "rn-scan b.csv | rn-scan b.csv - | $n"
+	mkfifo pipe
+	prints 150002,11250075003 pipeline "printf '1\\n2\\n' >pipe & rn-scan pipe a.csv --no-header | $n"
+	# Types are of all: also of rows that were read before they were known.
+	printf 'k,v,w\n1,,\n2,5,\n' >i.csv
+	printf 'w,v,k\n1.5,x,1e3\n' >f.csv
+	rn-scan i.csv f.csv -o want.er
+	schema want.er | grep -q 'column k .*float64'
+	for a in '<(cat i.csv) f.csv' '<(cat i.csv) <(cat f.csv)' 'i.csv - <f.csv' '- f.csv <i.csv' \
+		'- f.csv < <(cat i.csv)' '- <(cat f.csv) <i.csv'; do
+		pipeline "rn-scan $a -o got.er"
+		same_stream want.er got.er
+	done
+	printf '{"k": 3, "v": "y", "w": 2}\n' >j.jsonl
+	prints $'k,v,w\n1,,\n2,5,\n3,y,2' pipeline 'rn-scan <(cat i.csv) j.jsonl | rn-cat'
+	fails_with 2 rn-scan - - -o x.er <a.csv
+	says "rn-scan: standard input ('-') is given twice as an input"
+	fails_with 2 pipeline 'cat a.csv | rn-scan - /dev/stdin -o x.er'
+	says "rn-scan: '-' and '/dev/stdin' are one pipe, which can be read once"
+	[ ! -e x.er ]
+}
+
+@test "a folder's tables: by which names, and no table twice" {
+	mkdir d
+	printf 'a\n1\n' >d/x.csv
+	printf 'a\n2\n' >d/y.tsv
+	printf '{"a": 3}\n' | gzip >d/z.ndjson.gz
+	printf 'a\n4\n' | rn-scan -o d/w.er
+	echo 'no model either' >d/m.rnm
+	prints $'a\n4\n1\n2\n3' pipeline 'rn-scan d | rn-cat'
+	rn-scan d/x.csv -o d/x.er
+	fails_with 2 rn-scan d -o o.er
+	says "rn-scan: '$PWD/d/x.csv' and '$PWD/d/x.er' differ in their formats alone, and may hold the same rows: name the files, or give a pattern such as '*.csv'"
+	prints $'a\n1\n1' pipeline "rn-scan 'd/x*' | rn-cat"
+	rm d/x.er
+	gzip -k d/x.csv
+	touch d/x-1.csv
+	fails_with 2 rn-scan d -o o.er
+	[[ $stderr == "rn-scan: '$PWD/d/x.csv' and '$PWD/d/x.csv.gz' "* ]]
+	[ ! -e o.er ]
+}
+
 @test "several files: what is all NULL in one takes the type of the others" {
 	printf 'a,b\n,1\n' >1.csv
 	printf 'a,b\n5,\n' >2.csv
@@ -470,6 +622,9 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	printf 'n\nabc\n' >s.csv
 	fails_with 2 rn-cat s.csv --to 'sqlite:odd.db?table=We%20ird%25' --append
 	says "rn-cat: 'odd.db': column 'n' is string, and the table 'We ird%' declares it INTEGER: cast it with rn-project"
+	printf 'n\n2024-05-01 10:00:00\n' >d.csv
+	fails_with 2 rn-cat d.csv --to 'sqlite:odd.db?table=We%20ird%25' --append
+	says "rn-cat: 'odd.db': column 'n' is timestamp, and the table 'We ird%' declares it INTEGER: cast it with rn-project"
 	prints $'n\n1' pipeline "rn-scan sqlite:odd.db | rn-cat"
 	rn-cat n.csv --to 'sqlite:odd.db?table=We%20ird%25' --append
 	prints $'n\n1\n1' pipeline "rn-scan sqlite:odd.db | rn-cat"
@@ -600,6 +755,59 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	echo '{' >b.json
 	fails_with 2 rn-scan y.csv --schema b.json -o y.er
 	[ ! -e y.er ]
+}
+
+@test "a schema of a stream reads back with the options that made it" {
+	printf 'i,f1,f2,g\n1,0.5,2,x\n2,1,3,y\n' >x.csv
+	printf 'i,v\n1,"[1,2]"\n2,"[3,4]"\n' >v.csv
+	for o in '' '--emb f1' '--emb f*' '--row-id r' '--file-col f' '--row-id r --key r' '--types i=float64' \
+		'--emb f1,f2 --row-id r --file-col q --key i' '--emb ones:2' '--columns p,q,r,s --no-header --row-id n'; do
+		IFS=' ' read -ra o <<<"$o"
+		rn-scan x.csv "${o[@]}" -o x.er
+		rn-info x.er --schema -o s.json
+		rn-scan x.csv "${o[@]}" --schema s.json -o y.er
+		same_stream x.er y.er
+	done
+	rn-scan v.csv --emb v -o x.er
+	rn-info x.er --schema -o s.json
+	rn-scan v.csv --emb v --schema s.json -o y.er
+	same_stream x.er y.er
+	# The names of a file that has no header: none is of the rows' numbers.
+	rn-scan x.csv --row-id r -o x.er
+	rn-info x.er --schema -o s.json
+	prints $'r,i,f1,f2,g\n0,2,1,3,y' pipeline 'tail -n 1 x.csv | rn-scan --no-header --row-id r --schema s.json | rn-cat'
+	fails_with 2 rn-scan x.csv --schema s.json -o z.er
+	says "rn-scan: a type is given for 'r', which is no column of '$PWD/x.csv'"
+	rn-scan x.csv --emb f1 | rn-info - --schema -o s.json
+	fails_with 2 rn-scan x.csv --schema s.json --emb f2 -o z.er
+	[ ! -e z.er ]
+}
+
+@test "a model's data through a pipe, with a column that has no value" {
+	points
+	awk -F, -v OFS=, 'NR > 1 { $4 = "" } 1' points.csv >new.csv
+	rn-train model.json -q -o m.rnm
+	rn-predict m.rnm --source points=new.csv -o want.er
+	schema want.er | grep -q 'column y .*int64'
+	mkfifo pipe
+	head -n 46 new.csv >1.csv
+	{
+		head -n 1 new.csv
+		tail -n +47 new.csv
+	} >2.csv
+	mkdir d
+	mv 1.csv 2.csv d
+	for s in '<(cat new.csv)' '/dev/stdin <new.csv' '/dev/stdin < <(cat new.csv)' '<(gzip <new.csv)' d; do
+		pipeline "rn-predict m.rnm --source points=$s -o got.er"
+		same_stream want.er got.er
+	done
+	cat new.csv >pipe &
+	rn-predict m.rnm --source points=pipe -o got.er
+	same_stream want.er got.er
+	rn-train model.json -q --json | member bits >want
+	pipeline "rn-train model.json -q --json --source points=<(cat points.csv)" | member bits | diff want -
+	cat points.csv >pipe &
+	rn-train model.json -q --json --source points=pipe | member bits | diff want -
 }
 
 @test "sources of a spec: files, archives, databases and schemas are relative to it" {

@@ -75,16 +75,19 @@ static const struct row table[] = {
 	  "\xC3\xA4 string | \xE2\x82\xAC\xF0\x9F\x98\x80"),
 	R("", "!'in.csv' is empty: it has no header"),
 	R("\n\n", "!'in.csv' is empty"),
-	R("a,b\n1,2\n1,2,3\n", "!in.csv:3: 3 fields where the header has 2"),
-	R("a,b\n1,2\n1\n", "!in.csv:3: 1 field where the header has 2"),
-	R("a,b\n\"x\ny\",2\n7\n", "!in.csv:4: 1 field where the header has 2"),
+	R("a,b\n1,2\n1,2,3\n", "!in.csv:3:5: 3 fields where the header has 2"),
+	R("a,b\n1,2\n1\n", "!in.csv:3:2: 1 field where the header has 2"),
+	R("a,b\n\"x\ny\",2\n7\n", "!in.csv:4:2: 1 field where the header has 2"),
 	R("x,a,y,a\n1,2,3,4\n", "!in.csv:1: columns 2 and 4 are both named 'a'"),
-	R("a\n\"x\n", "!in.csv:2: a quote is not closed"),
-	R("a,b\n\"x\"y,1\n", "!in.csv:2: there is text after a closing quote"),
-	R("a,b\n1,2\n\"x\ny\" ,1\n", "!in.csv:4: there is text after a closing quote"),
-	R("a,b\r1,2\r", "!in.csv:1: a carriage return is not followed by a line feed"),
-	R("a,b\n1\0,2\n", "!in.csv:2: there is a NUL byte"),
-	R("a,b\n\"1\0\",2\n", "!in.csv:2: there is a NUL byte"),
+	R("a,b\n\"x\ny\",\"\n2\n", "!in.csv:3:4: a quote is not closed"),
+	R("\xEF\xBB\xBF\"a\n", "!in.csv:1:1: a quote is not closed"),
+	R("a,b\n1,2,\"x\ny\"\n", "!in.csv:2:5: 3 fields where the header has 2"),
+	R("a\n\"x\n", "!in.csv:2:1: a quote is not closed"),
+	R("a,b\n\"x\"y,1\n", "!in.csv:2:4: there is text after a closing quote"),
+	R("a,b\n1,2\n\"x\ny\" ,1\n", "!in.csv:4:3: there is text after a closing quote"),
+	R("a,b\r1,2\r", "!in.csv:1:4: a carriage return is not followed by a line feed"),
+	R("a,b\n1\0,2\n", "!in.csv:2:2: there is a NUL byte"),
+	R("a,b\n\"1\0\",2\n", "!in.csv:2:3: there is a NUL byte"),
 	R("a,b\nx,\xFFz\n", "!in.csv:2: column 'b' is not UTF-8 (byte 0xFF)"),
 	R("a,b\nx,\xED\xA0\x80\n", "!in.csv:2: column 'b' is not UTF-8 (byte 0xED)"),
 	R("a,b\nx,\xC0\x80\n", "!column 'b' is not UTF-8 (byte 0xC0)"),
@@ -152,7 +155,7 @@ static void test_options(void)
 		     !strcmp(out.s, "c0 int64 | 1 | 2"), "no header, a byte order mark: %s", out.s);
 	rn_str_clear(&out);
 	T_OK(read_text("1,x\n2\n", 6, "t", true, &bare, &out, &e) == RN_EDATA &&
-		     strstr(e.msg, "t:2: 1 field where the first row has 2"), "ragged: %s", e.msg);
+		     strstr(e.msg, "t:2:2: 1 field where the first row has 2"), "ragged: %s", e.msg);
 	rn_str_clear(&out);
 	T_OK(!read_text("a,b\n1,2\n", 8, "t", true, &given, &out, &e) &&
 		     !strcmp(out.s, "a float64, b string | 1,2"), "types: %s", out.s);
@@ -270,7 +273,7 @@ static void test_large(void)
 	for (unsigned i = 0; i < 1 << 20; i++)
 		rn_str_addc(&s, i % 100 == 99 ? '\n' : 'x');
 	rn_str_add(&s, "\"\n2,y\n3\n");
-	T_OK(read_long(&s, true, &out, &e) == RN_EDATA && strstr(e.msg, "in.csv:10489: 1 field"),
+	T_OK(read_long(&s, true, &out, &e) == RN_EDATA && strstr(e.msg, "in.csv:10489:2: 1 field"),
 	     "lines within a field of 1 MB count: %s", e.msg);
 	s.len -= 2;
 	T_OK(!read_long(&s, true, &out, &e) && out.len > (1 << 20) + 10 &&
@@ -283,6 +286,87 @@ static void test_large(void)
 		     !strncmp(want, " | 1,2,3,", 9), "10,000 columns: %s", e.msg);
 	rn_str_fini(&s);
 	rn_str_fini(&out);
+}
+
+/* A row may be as long as a quarter of the memory, but 2 MiB in any case. */
+static void test_long_rows(void)
+{
+	struct rn_ctx ctx = { .mem_limit = 1 << 20 };
+	struct rn_str s = RN_STR_INIT, out = RN_STR_INIT;
+
+	for (unsigned k = 0; k < 16; k++) {
+		bool again = k & 1, quote = k & 2, longer = k & 4;
+		struct rn_csv_opt opt = { .skip_bad = k & 8 };
+		size_t row = (2 << 20) + (longer ? 1 : -1); /* before its line feed */
+		struct rn_err e = { 0 };
+		struct rn_io *io;
+		int rc;
+
+		rn_str_clear(&s);
+		rn_str_clear(&out);
+		rn_str_add(&s, quote ? "a\nx\n\"" : "a\nx\n");
+		for (size_t i = 2 * quote; i < row; i++)
+			rn_str_addc(&s, quote && i % 10 == 2 ? '\n' : 'y');
+		rn_str_add(&s, quote ? "\"\nz\n" : "\nz\n");
+		T_CALL(rn_io_from_memory(s.s, s.len, "in.csv", &io, &e), &e);
+		if (!again)
+			as_pipe(io);
+		rc = read_rows(&ctx, io, &opt, &out, &e);
+		T_OK(longer ? rc == RN_EDATA && strstr(e.msg, quote ? "in.csv:3:1: a quote is not closed: the row would be "
+							      "longer than 2 MiB" :
+							      "in.csv:3:1: the row is longer than 2 MiB") :
+			      !rc && out.len > row && !strcmp(out.s + out.len - 4, " | z"),
+		     "a row of 2 MiB and %s (%u): %s", longer ? "more" : "less", k, rc ? e.msg : "");
+	}
+	rn_str_fini(&s);
+	rn_str_fini(&out);
+}
+
+/* Types are set after what was read found others. */
+static void check_retype(bool again, bool json, const enum rn_type *types, const char *want)
+{
+	static const char csv[] = "a,b,c\n1,,7\n2,,8\n",
+			  lines[] = "{\"a\":1,\"b\":null,\"c\":\"7\"}\n{\"a\":2,\"c\":\"8\"}\n";
+	struct rn_csv_opt opt = { .kind = json ? RN_TEXT_JSONL : RN_TEXT_CSV };
+	struct rn_str out = RN_STR_INIT;
+	struct rn_csv_reader *r = NULL;
+	struct rn_rel *b = NULL;
+	struct rn_io *io = NULL;
+	struct rn_err e = { 0 };
+
+	T_CALL(json ? rn_io_from_memory(lines, sizeof lines - 1, "in", &io, &e) :
+		      rn_io_from_memory(csv, sizeof csv - 1, "in", &io, &e), &e);
+	if (!again)
+		as_pipe(io);
+	T_CALL(rn_csv_open(NULL, io, &opt, &r, &e), &e);
+	T_CALL(rn_csv_retype(r, types, &e), &e);
+	T_CALL(rn_csv_block(r, &b, &e), &e);
+	for (size_t i = 0; b && i < 3; i++) {
+		rn_str_addf(&out, "%s %s", i ? "," : "", rn_type_name(rn_csv_schema(r)->cols[i].type));
+		for (uint64_t k = 0; k < b->rows && b->cols[i]->type == rn_csv_schema(r)->cols[i].type; k++) {
+			rn_str_addc(&out, ' ');
+			rn_column_print(b->cols[i], k, &out);
+		}
+	}
+	T_OK(b && !strcmp(out.s, want), "types that are set, %s of %s:%s", again ? "a file" : "a pipe",
+	     json ? "JSON lines" : "CSV", out.s);
+	rn_rel_unref(b);
+	T_CALL(rn_csv_block(r, &b, &e), &e);
+	T_OK(!b, "and no row comes twice");
+	rn_csv_close(r);
+	rn_str_fini(&out);
+}
+
+static void test_retype(void)
+{
+	static const enum rn_type as_found[] = { RN_NTYPES, RN_NTYPES, RN_NTYPES },
+				  set[] = { RN_STRING, RN_INT64, RN_FLOAT64 };
+
+	for (unsigned k = 0; k < 4; k++) {
+		check_retype(k & 1, k & 2, as_found, k & 2 ? " int64 1 2, string  , string 7 8" :
+							     " int64 1 2, string  , int64 7 8");
+		check_retype(k & 1, k & 2, set, " string 1 2, int64  , float64 7 8");
+	}
 }
 
 static void test_zstd(void)
@@ -714,6 +798,8 @@ int main(void)
 	test_skip_bad();
 	test_late_types();
 	test_large();
+	test_long_rows();
+	test_retype();
 	test_zstd();
 	test_hash();
 	test_cuts();
