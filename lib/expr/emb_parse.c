@@ -27,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NEST = 200, MAX_DEPTH = 500, MAX_TEXT = 1 << 20 };
+enum { MAX_NEST = 200, MAX_DEPTH = 1000, MAX_TEXT = 1 << 20 };
 
 enum token {
 	T_END, T_NUM, T_STR, T_NAME,

@@ -58,6 +58,7 @@ struct rn_encoder {
 	uint64_t min, top;     /* values seen at least `min` times, the `top` most seen; 0: all */
 	enum rn_init init;     /* RN_ENC_CATEGORY */
 	double init_arg;
+	char *name;            /* of its learned table, in place of the stage's and the column's; or NULL */
 	uint32_t ngrams, chars; /* RN_ENC_TEXT: words 1 ... ngrams long, or characters */
 	bool idf, sign;
 	bool blanks, crc;      /* words are between blanks, and as they are; CRC-32 hashes them */

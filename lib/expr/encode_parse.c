@@ -30,7 +30,7 @@ enum { MAX_ENCODERS = 4096, MAX_ARGS = 4096, MAX_WIDTH = 1 << 28 };
 enum {
 	O_NULL = 1, O_LOG = 2, O_SCALE = 4, O_MIN = 8, O_TOP = 16, O_INIT = 32, O_NGRAMS = 64,
 	O_CHARS = 128, O_IDF = 256, O_SIGN = 512, O_NORM = 1024, O_PERIOD = 2048,
-	O_WORDS = 4096, O_HASH = 8192, O_EMPTY = 16384,
+	O_WORDS = 4096, O_HASH = 8192, O_EMPTY = 16384, O_NAME = 32768,
 	O_NUMBER = O_NULL | O_LOG | O_SCALE,
 	O_VOCABULARY = O_MIN | O_TOP,
 	O_TEXT = O_NGRAMS | O_CHARS | O_IDF | O_SIGN | O_NORM | O_WORDS | O_HASH | O_EMPTY,
@@ -47,8 +47,8 @@ static const struct kind {
 	[RN_ENC_INDEX] = { "index", "Index", "index(col, N)", 0, true, true },
 	[RN_ENC_NUMERIC] = { "numeric", "Numeric", "numeric(col, ...)", O_NUMBER, false, false },
 	[RN_ENC_ONEHOT] = { "onehot", "OneHot", "onehot(col, ...)", O_VOCABULARY, false, false },
-	[RN_ENC_CATEGORY] = { "category", "Category", "category(col, ..., D)", O_VOCABULARY | O_INIT, false,
-			      true },
+	[RN_ENC_CATEGORY] = { "category", "Category", "category(col, ..., D)", O_VOCABULARY | O_INIT | O_NAME,
+			      false, true },
 	[RN_ENC_TEXT] = { "text", "Text", "text(col, ..., N)", O_TEXT, false, true },
 	[RN_ENC_CYCLIC] = { "cyclic", "Cyclic", "cyclic(col, PART, ...) or cyclic(col, period=P)", O_PERIOD,
 			    true, false },
@@ -113,6 +113,7 @@ void rn_encoders_fini(struct rn_encoders *es)
 		free(es->at[i].col);
 		free(es->at[i].ref);
 		free(es->at[i].empty);
+		free(es->at[i].name);
 	}
 	free(es->at);
 	*es = (struct rn_encoders){ 0 };
@@ -333,7 +334,7 @@ static int set_option(const struct parser *p, const struct arg *a, const struct 
 		{ "top", O_TOP }, { "init", O_INIT }, { "ngrams", O_NGRAMS },
 		{ "chars", O_CHARS }, { "idf", O_IDF }, { "sign", O_SIGN }, { "norm", O_NORM },
 		{ "period", O_PERIOD }, { "words", O_WORDS }, { "hash", O_HASH },
-		{ "empty", O_EMPTY },
+		{ "empty", O_EMPTY }, { "name", O_NAME },
 	};
 	struct rn_str have = RN_STR_INIT;
 	uint64_t count = 0;
@@ -380,6 +381,9 @@ static int set_option(const struct parser *p, const struct arg *a, const struct 
 	case O_EMPTY:
 		en->empty = a->text; /* until add() copies it */
 		return 0;
+	case O_NAME:
+		en->name = a->text; /* the same */
+		return 0;
 	case O_MIN:
 		return whole(p, a, (uint64_t)1 << 53, &en->min);
 	case O_TOP:
@@ -414,7 +418,8 @@ static int add(struct parser *p, struct rn_encoders *es, const struct rn_encoder
 	en->col = strdup(col->text);
 	en->ref = ref ? strdup(ref->text) : NULL;
 	en->empty = proto->empty ? strdup(proto->empty) : NULL;
-	return en->col && (!ref || en->ref) && (!proto->empty || en->empty) ?
+	en->name = proto->name ? strdup(proto->name) : NULL;
+	return en->col && (!ref || en->ref) && (!proto->empty || en->empty) && (!proto->name || en->name) ?
 		       0 :
 		       rn_err_nomem(p->e, 0, "a name");
 }

@@ -15,6 +15,7 @@
 enum {
 	MAX_RULE_DEPTH = 1000, /* rules that rest on each other in a row */
 	IN_PROGRESS = UINT32_MAX - 1,
+	ITEMS_STEP = 16, /* items of a body that a name is looked for among, in a step */
 	FAILED = UINT32_MAX - 2, /* an error that was told already is not told again */
 };
 
@@ -465,6 +466,59 @@ static int make_conds(struct making *m)
 	return 0;
 }
 
+/* Does an atom of the union call its embedding so? */
+static bool names_embedding(const struct rn_rule *r, const char *name)
+{
+	for (uint32_t i = 0; i < r->nitems; i++) {
+		const struct rn_item *it = &r->items[i];
+
+		if (it->kind != RN_ITEM_COMPARE && it->atom.emb && !strcmp(it->atom.emb, name))
+			return true;
+	}
+	return false;
+}
+
+/* The name in a union's head that is an atom's embedding: it is no constant and no transform here,
+ * whatever else is called so.  As rn_find_free. */
+static int find_embedding(struct making *m, const struct rn_term *t, const char **name)
+{
+	uint32_t from = t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_NAME ? 1 : 0;
+
+	RN_TRY(rn_expand_work(m->x, 1 + m->rule->nitems / ITEMS_STEP, t->at, t->end));
+	if (t->kind == RN_T_MAP || t->kind == RN_T_BRACKET || (t->kind == RN_T_NAME && t->templated))
+		return 0;
+	if (t->kind == RN_T_NAME && names_embedding(m->rule, t->str)) {
+		if (*name && strcmp(*name, t->str))
+			return rn_diag_error(m->x->d, t->at, t->end, "the embedding of a union has one variable, "
+					     "and here are '%s' and '%s'", *name, t->str);
+		*name = t->str;
+	}
+	for (uint32_t i = from; i < t->n; i++)
+		if (t->kind != RN_T_CALL || !t->key || !t->key[i])
+			RN_TRY(find_embedding(m, t->arg[i], name));
+	return 0;
+}
+
+/* What the head of a union calls the stacked embedding, behind the semicolon or in brackets. */
+static int name_stacked(struct making *m, const char **name)
+{
+	const struct rn_rule *r = m->rule;
+
+	for (int pass = 0; pass < 2; pass++)
+		for (uint32_t i = 0; i <= r->nattrs; i++) {
+			const struct rn_term *t = i < r->nattrs ? r->attrs[i].term : r->emb;
+
+			if (i < r->nattrs && (t->kind != RN_T_BRACKET || t->n != 1))
+				continue;
+			t = i < r->nattrs ? t->arg[0] : t;
+			if (t && !pass)
+				RN_TRY(find_embedding(m, t, name));
+			else if (t)
+				RN_TRY(rn_find_free(m->x, m->env, m->scope, t, "the embedding of a union", name));
+		}
+	return 0;
+}
+
 static int make_head(struct making *m)
 {
 	const struct rn_rule *r = m->rule;
@@ -482,8 +536,8 @@ static int make_head(struct making *m)
 	if (!inst->attrs)
 		return rn_expand_nomem(x);
 	/* The stacked embedding of a union is what the head calls it. */
-	if (inst->by_union && r->emb) {
-		RN_TRY(rn_find_free(x, m->env, m->scope, r->emb, "the embedding of a union", &free));
+	if (inst->by_union) {
+		RN_TRY(name_stacked(m, &free));
 		if (free)
 			RN_TRY(push_name(x, &m->names.embs, &m->names.nembs, &m->cap_embs, free));
 		for (uint32_t i = 0; i < inst->natoms; i++)
@@ -508,7 +562,7 @@ static int make_head(struct making *m)
 
 static int make(struct rn_expander *x, const struct rn_stmt *s, const struct rn_rule *rule,
 		const struct rn_scope *scope, const struct rn_term *const *args, const char *name,
-		struct rn_rule_inst **out)
+		const char *prefix, struct rn_rule_inst **out)
 {
 	struct making m = { .x = x, .rule = rule, .scope = scope };
 
@@ -518,8 +572,8 @@ static int make(struct rn_expander *x, const struct rn_stmt *s, const struct rn_
 	m.env = scope ? scope->env : NULL;
 	if (s)
 		RN_TRY(rn_bind_params(x, m.env, s, args, &m.env));
-	*m.inst = (struct rn_rule_inst){ .name = name, .rule = rule, .by_union = rule->by_union,
-					 .frames = x->d->top };
+	*m.inst = (struct rn_rule_inst){ .name = name, .prefix = prefix, .rule = rule,
+					 .by_union = rule->by_union, .frames = x->d->top };
 	RN_TRY(make_items(&m));
 	if (!m.inst->natoms)
 		return rn_diag_error(x->d, rule->at, 0, "a body holds at least one relation");
@@ -581,7 +635,7 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	if (framed)
 		rn_diag_push(x->d, frame, name, at);
 	x->under_way = s;
-	rc = make(x, s, s->rule, scope, args, name, &inst);
+	rc = make(x, s, s->rule, scope, args, name, name, &inst);
 	x->under_way = above;
 	if (framed)
 		x->d->top = frame->up;
@@ -594,7 +648,8 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	return rc;
 }
 
-/* A run's own relation: "Loss", and "Loss/2" for the next run that calls it so. */
+/* A run's own relation: "Loss", and "Loss/2" for the next run that calls it so, whose modules are
+ * those of "Loss" all the same. */
 static int run_name(struct rn_expander *x, const char *name, const char **out)
 {
 	uint32_t *slot, n;
@@ -622,7 +677,7 @@ int rn_expand_run(struct rn_expander *x, const struct rn_stmt *s, uint32_t *out,
 	} else {
 		rc = run_name(x, s->name, &name);
 		if (!rc)
-			rc = make(x, NULL, s->rule, NULL, NULL, name, &inst);
+			rc = make(x, NULL, s->rule, NULL, NULL, name, s->name, &inst);
 		if (!rc)
 			rc = add_inst(x, inst, out);
 	}

@@ -47,8 +47,9 @@ struct rn_inst_atom {
 
 /* A rule instance: what lower.c works on. */
 struct rn_rule_inst {
-	const char *name;     /* "H1", "H<Author,1>", "F<16,7>(Papers,Citation).Out": stage name and
-				 prefix of the parameters of its anonymous modules */
+	const char *name;     /* "H1", "H<Author,1>", "F<16,7>(Papers,Citation).Out": stage name */
+	const char *prefix;   /* of the parameters of its anonymous modules: the name, but "Loss" for
+				 the second run of that name, which is "Loss/2" */
 	const struct rn_rule *rule; /* for positions and the text of messages */
 	const struct rn_diag_frame *frames; /* the template stack that led here; NULL: none */
 	uint32_t nattrs;

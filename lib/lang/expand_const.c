@@ -30,7 +30,7 @@ int rn_expand_work(struct rn_expander *x, uint32_t steps, uint32_t at, uint32_t 
 	if (x->work <= RN_EXPAND_WORK)
 		return 0;
 	return rn_diag_limit(x->d, at, end, "the program takes more than %d steps to expand: templates, "
-			     "transforms or constants inside each other multiply", RN_EXPAND_WORK);
+			     "transforms, constants or guards inside each other multiply", RN_EXPAND_WORK);
 }
 
 int rn_expand_count(struct rn_expander *x, uint32_t n, uint32_t at, uint32_t end)
@@ -125,6 +125,8 @@ static int compare(struct rn_expander *x, const struct rn_term *t, const struct 
 {
 	double c;
 
+	if (a->kind == RN_T_NONE || b->kind == RN_T_NONE) /* as in a filter: NULL, which holds nowhere */
+		return truth(x, t, false, out);
 	if (t->op == RN_TOP_EQ || t->op == RN_TOP_NE)
 		return truth(x, t, rn_literal_equal(a, b) == (t->op == RN_TOP_EQ), out);
 	if (a->kind != b->kind || (a->kind != RN_T_NUM && a->kind != RN_T_STR))

@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { ROW_PLACES = 8 }; /* of a guard's atom that take a step, beside one for the row */
+
 /* A set under expansion. */
 struct walk {
 	struct rn_expander *x;
@@ -17,6 +19,7 @@ struct walk {
 	int (*fn)(void *arg, const struct rn_env *env, uint32_t i);
 	void *arg;
 	uint32_t n;
+	const struct rn_env *outside; /* what is bound outside of the set */
 	struct rn_term ***cells; /* by guard, by row and place: made when they are met first */
 };
 
@@ -169,7 +172,18 @@ static int cell(struct walk *w, const struct rn_column *c, uint64_t i, const str
 	return 0;
 }
 
-/* Bind the places of the guard to row i; *fits: its constants and bound names agree. */
+/* What a guard of the set bound the name to, or NULL. */
+static const struct rn_term *bound_by_guard(const struct walk *w, const struct rn_env *env,
+					    const char *name)
+{
+	for (; env != w->outside; env = env->up)
+		if (!strcmp(env->name, name))
+			return env->value;
+	return NULL;
+}
+
+/* Bind the places of the guard to row i; *fits: its constants and bound names agree.  NULL is equal
+ * to no other guard's NULL, as in a join; a None that is written, or is an argument, selects it. */
 static int bind_row(struct walk *w, const struct rn_env **env, const struct rn_atom *g,
 		    const struct rn_rel *r, uint64_t i, struct rn_term **cells, bool *fits)
 {
@@ -198,8 +212,8 @@ static int bind_row(struct walk *w, const struct rn_env **env, const struct rn_a
 		} else {
 			RN_TRY(rn_constant(x, *env, w->scope, p, false, &c));
 		}
-		*fits = rn_literal_equal(c, v) ||
-			(c->kind == RN_T_NUM && v->kind == RN_T_NUM && c->num == v->num);
+		*fits = rn_literal_equal(c, v) &&
+			(v->kind != RN_T_NONE || p->kind != RN_T_NAME || !bound_by_guard(w, *env, p->str));
 	}
 	return 0;
 }
@@ -226,6 +240,7 @@ static int rows(struct walk *w, const struct rn_env *env, uint32_t guard)
 	for (uint64_t i = 0; i < r->rows; i++) {
 		const struct rn_env *in = env;
 
+		RN_TRY(rn_expand_work(x, 1 + g->nplaces / ROW_PLACES, g->at, g->end));
 		RN_TRY(bind_row(w, &in, g, r, i, w->cells[guard] + i * g->nplaces, &fits));
 		if (fits)
 			RN_TRY(rows(w, in, guard + 1));
@@ -238,7 +253,7 @@ int rn_expand_set(struct rn_expander *x, const struct rn_env *env, const struct 
 		  int (*fn)(void *arg, const struct rn_env *env, uint32_t i), void *arg,
 		  uint32_t *count)
 {
-	struct walk w = { .x = x, .scope = scope, .set = set, .fn = fn, .arg = arg };
+	struct walk w = { .x = x, .scope = scope, .set = set, .fn = fn, .arg = arg, .outside = env };
 
 	w.cells = rn_expand_alloc(x, set->nguards * sizeof *w.cells);
 	if (!w.cells)

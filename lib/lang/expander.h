@@ -176,8 +176,9 @@ int rn_constants(struct rn_expander *x, const struct rn_env *env, const struct r
 		 const struct rn_term ***out);
 /* ---- expand_term.c -------------------------------------------------------------------------- */
 
-/* The one name in an expression that is no constant and no transform: *name, which comes in
- * NULL and stays so where there is none; RN_EUSAGE for a second.  `of`: "a transform". */
+/* The one name in an expression that is no constant and no transform: *name, which stays what it
+ * is where there is none; RN_EUSAGE for another than the one that comes in there.
+ * `of`: "a transform". */
 int rn_find_free(struct rn_expander *x, const struct rn_env *env, const struct rn_scope *scope,
 		 const struct rn_term *t, const char *of, const char **name);
 /* An embedding expression with constants, transforms and *z put in: of a rule, or of what is

@@ -10,7 +10,7 @@
  *
  * where what would change nothing is left out.  The last stage has the instance's name,
  * the others NAME/project, NAME/join, NAME/join2, …; parameters of anonymous modules
- * are those of the rule.
+ * are those of the rule: its `prefix`.
  */
 #ifndef RN_LANG_LOWER_H
 #define RN_LANG_LOWER_H

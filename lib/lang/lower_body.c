@@ -143,11 +143,21 @@ static int atom_view(struct rn_lowering *l, const struct rn_rule_inst *r,
 
 /* ---- joins ------------------------------------------------------------------------------------ */
 
+/* A condition of the body. */
+struct cond {
+	uint32_t n;
+	const char **names; /* of its variables */
+	uint32_t bound;     /* so many of them, from the first on, are bound */
+	bool waits;         /* and the next one is none of those that were seen */
+	bool done;
+};
+
 /* A join under construction: which conditions are done, what inputs are called. */
 struct joining {
 	struct rn_lowering *l;
 	const struct rn_rule_inst *r;
-	bool *done; /* by condition */
+	struct cond *conds;
+	uint32_t seen; /* variables of the view that the conditions know */
 	unsigned step;
 	bool optional; /* an optional atom was met: later conditions are filters */
 };
@@ -206,11 +216,33 @@ static int joined_view(struct joining *j, struct rn_view *v, const struct rn_vie
 	return 0;
 }
 
-static bool all_bound(const struct rn_view *v, uint32_t n, const char *const *names)
+static int open_conds(struct joining *j)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if (rn_view_var(v, names[i]) < 0)
+	const struct rn_rule_inst *r = j->r;
+
+	j->conds = rn_lowering_alloc(j->l, r->nconds * sizeof *j->conds);
+	if (!j->conds)
+		return rn_lowering_nomem(j->l);
+	for (uint32_t i = 0; i < r->nconds; i++) {
+		uint32_t cap = 0;
+
+		RN_TRY(rn_text_vars(j->l, r->conds[i], false, &j->conds[i].n, &cap, &j->conds[i].names));
+	}
+	return 0;
+}
+
+/* Are the condition's variables all there?  The view has only gained some since it was asked. */
+static bool is_bound(const struct joining *j, const struct rn_view *v, struct cond *c)
+{
+	for (; c->bound < c->n; c->bound++, c->waits = false) {
+		uint32_t i = c->waits ? j->seen : 0;
+
+		while (i < v->nvars && strcmp(v->vars[i].name, c->names[c->bound]))
+			i++;
+		c->waits = i == v->nvars;
+		if (c->waits)
 			return false;
+	}
 	return true;
 }
 
@@ -220,25 +252,22 @@ static int take_conds(struct joining *j, const struct rn_view *v, struct rn_str 
 	const struct rn_rule_inst *r = j->r;
 
 	for (uint32_t i = 0; i < r->nconds; i++) {
-		const char **names = NULL;
-		uint32_t n = 0, cap = 0;
+		struct cond *c = &j->conds[i];
 
-		if (j->done[i])
+		if (c->done || !is_bound(j, v, c))
 			continue;
-		RN_TRY(rn_text_vars(j->l, r->conds[i], false, &n, &cap, &names));
-		if (!all_bound(v, n, names))
-			continue;
-		j->done[i] = true;
+		c->done = true;
 		rn_str_add(out, out->len ? " and " : "");
 		RN_TRY(rn_text_content(j->l, v, r->conds[i], out));
 	}
+	j->seen = v->nvars;
 	return 0;
 }
 
 static bool undone(const struct joining *j)
 {
 	for (uint32_t i = 0; i < j->r->nconds; i++)
-		if (!j->done[i])
+		if (!j->conds[i].done)
 			return true;
 	return false;
 }
@@ -439,9 +468,7 @@ static int join_body(struct rn_lowering *l, const struct rn_rule_inst *r, struct
 {
 	struct joining j = { .l = l, .r = r };
 
-	j.done = rn_lowering_alloc(l, r->nconds * sizeof *j.done);
-	if (!j.done)
-		return rn_lowering_nomem(l);
+	RN_TRY(open_conds(&j));
 	if (r->natoms > RN_LOWER_ATOMS)
 		return rn_diag_error(l->d, r->rule->name_at, rn_rule_name_end(r),
 				     "a body joins at most %d relations, and this one %u", RN_LOWER_ATOMS, r->natoms);
@@ -561,9 +588,9 @@ static int union_body(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 	terms = rn_lowering_alloc(l, n * sizeof *terms);
 	mine = rn_lowering_alloc(l, n * sizeof *mine);
 	t = rn_lowering_alloc(l, n * sizeof *t);
-	j.done = rn_lowering_alloc(l, r->nconds * sizeof *j.done);
-	if (!in || !terms || !mine || !t || !j.done)
+	if (!in || !terms || !mine || !t)
 		return rn_lowering_nomem(l);
+	RN_TRY(open_conds(&j));
 	for (uint32_t i = 0; i < n; i++) {
 		t[i] = (struct rn_term){ .kind = names == &all ? RN_T_NUM : RN_T_NAME, .str = names[i],
 					 .at = r->rule->name_at, .end = rn_rule_name_end(r) };

@@ -118,7 +118,7 @@ static int both_of_rows(struct rn_lowering *l, const struct rn_rule_inst *r, con
 	if (!t || !copy)
 		return rn_lowering_nomem(l);
 	both.emb = t;
-	both.name = name;
+	both.name = both.prefix = name;
 	return rn_lower_rule(l, &both, out);
 }
 

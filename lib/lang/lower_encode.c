@@ -31,7 +31,7 @@ static const char *new_part(struct rn_lowering *l, uint32_t node)
 static int encode_stage(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
 			const struct rn_term *t, const char *text)
 {
-	const char *part = new_part(l, v->node), *name = rn_stage_name(l, r, "encode");
+	const char *part = new_part(l, v->node), *name = rn_stage_name(l, r, "encode"), *param;
 	struct rn_view_enc *encs = rn_lowering_alloc(l, (v->nencs + 1) * sizeof *encs);
 	json_t *opt;
 	int rc;
@@ -42,6 +42,10 @@ static int encode_stage(struct rn_lowering *l, const struct rn_rule_inst *r, str
 	rc = rn_set_option(l, opt, "expr", json_string(text));
 	if (!rc)
 		rc = rn_set_option(l, opt, "as", json_string(part));
+	if (!rc && strcmp(r->name, r->prefix)) {
+		param = rn_lowering_printf(l, "%s%s", r->prefix, name + strlen(r->name));
+		rc = param ? rn_set_option(l, opt, "param", json_string(param)) : rn_lowering_nomem(l);
+	}
 	if (rc) {
 		json_decref(opt);
 		return rc;
@@ -55,6 +59,16 @@ static int encode_stage(struct rn_lowering *l, const struct rn_rule_inst *r, str
 	return 0;
 }
 
+/* What argument i of Embedding(2, 4, init, name) is called where a category has it, too; or NULL. */
+static const char *embedding_setting(const struct rn_term *made, uint32_t i)
+{
+	const char *key = made->key ? made->key[i] : NULL;
+
+	if (!key)
+		return i == 3 ? "init" : i == 4 ? "name" : NULL;
+	return !strcmp(key, "init") ? "init" : !strcmp(key, "name") ? "name" : NULL;
+}
+
 /* Embedding(2, 4)([dept]) over a column of strings? */
 static bool is_category(const struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t)
 {
@@ -65,6 +79,9 @@ static bool is_category(const struct rn_lowering *l, const struct rn_view *v, co
 	    strcmp(made->arg[0]->str, "Embedding") || made->n < 3 || made->arg[2]->kind != RN_T_NUM ||
 	    (made->key && (made->key[1] || made->key[2])) || t->n != 2)
 		return false;
+	for (uint32_t i = 3; i < made->n; i++)
+		if (!embedding_setting(made, i))
+			return false;
 	of = t->arg[1];
 	if (of->kind != RN_T_BRACKET || of->n != 1 || of->arg[0]->kind != RN_T_NAME)
 		return false;
@@ -72,14 +89,17 @@ static bool is_category(const struct rn_lowering *l, const struct rn_view *v, co
 	return col >= 0 && rn_view_schema(l, v)->cols[col].type == RN_STRING;
 }
 
-/* A category gives its code: Embedding(2, 4)([dept]) becomes [category(dept, 4, init=normal)]. */
+/* A category gives its code: Embedding(2, 4)([dept]) becomes [category(dept, 4)], which is named and
+ * begins as the module does. */
 static int make_category(struct rn_lowering *l, struct rn_term *t)
 {
 	const struct rn_term *made = t->arg[0];
 	struct rn_term *call = rn_lowering_alloc(l, sizeof *call);
 	struct rn_term *word = rn_lowering_alloc(l, 2 * sizeof *word);
-	struct rn_term **arg = rn_lowering_alloc(l, 5 * sizeof(struct rn_term *));
-	const char **key = rn_lowering_alloc(l, 4 * sizeof(const char *));
+	struct rn_term **arg = rn_lowering_alloc(l, (made->n + 2) * sizeof(struct rn_term *));
+	const char **key = rn_lowering_alloc(l, (made->n + 1) * sizeof(const char *));
+	uint32_t n = made->n;
+	bool begins = false;
 
 	if (!call || !word || !arg || !key)
 		return rn_lowering_nomem(l);
@@ -88,15 +108,21 @@ static int make_category(struct rn_lowering *l, struct rn_term *t)
 					    .at = made->at, .end = made->end };
 	arg[0] = &word[0];
 	arg[1] = t->arg[1]->arg[0];
-	arg[2] = made->arg[2];
-	arg[3] = &word[1];
-	key[3] = "init";
-	*call = (struct rn_term){ .kind = RN_T_CALL, .at = t->at, .end = t->end, .n = 4, .arg = arg,
+	for (uint32_t i = 2; i < made->n; i++) {
+		arg[i] = made->arg[i];
+		key[i] = i > 2 ? embedding_setting(made, i) : NULL;
+		begins = begins || (key[i] && *key[i] == 'i');
+	}
+	if (!begins) {
+		arg[n] = &word[1];
+		key[n++] = "init";
+	}
+	*call = (struct rn_term){ .kind = RN_T_CALL, .at = t->at, .end = t->end, .n = n, .arg = arg,
 				  .key = key };
-	arg[4] = call;
+	arg[n] = call;
 	t->kind = RN_T_BRACKET;
 	t->n = 1;
-	t->arg = &arg[4];
+	t->arg = &arg[n];
 	t->key = NULL;
 	return 0;
 }

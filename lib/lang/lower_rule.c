@@ -414,6 +414,12 @@ static bool is_part(const struct rn_lowering *l, const struct rn_view *v, const 
 	       rn_view_part(v, t->str);
 }
 
+/* What the last stage of a rule has as `param`; NULL: its own name says it. */
+static const char *own_param(const struct rn_rule_inst *r)
+{
+	return strcmp(r->name, r->prefix) ? r->prefix : NULL;
+}
+
 int rn_lower_map(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
 		 const struct rn_term *t, const char *name)
 {
@@ -428,9 +434,10 @@ int rn_lower_map(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_
 	if (!rc && text.failed)
 		rc = rn_lowering_nomem(l);
 	if (!rc && name)
-		rc = rn_text_node(l, r, "map", "expr", text.s, name, t->at, t->end, &map, NULL, v);
+		rc = rn_text_node(l, r, "map", "expr", text.s, name, t->at, t->end, &map,
+				  strcmp(name, r->name) ? NULL : own_param(r), v);
 	else if (!rc && (name = rn_stage_name(l, r, "map")))
-		rc = rn_text_node(l, r, "map", "expr", text.s, name, t->at, t->end, &map, r->name, v);
+		rc = rn_text_node(l, r, "map", "expr", text.s, name, t->at, t->end, &map, r->prefix, v);
 	else if (!rc)
 		rc = rn_lowering_nomem(l);
 	rn_str_fini(&text);
@@ -607,7 +614,7 @@ static int drop_count(struct rn_lowering *l, const struct rn_rule_inst *r, const
 static int lower_nested(struct rn_lowering *l, const struct rn_rule_inst *r, struct head *h,
 			struct rn_view *v)
 {
-	const char *name = rn_stage_name(l, r, "agg"), *param = rn_lowering_printf(l, "%s.agg", r->name);
+	const char *name = rn_stage_name(l, r, "agg"), *param = rn_lowering_printf(l, "%s.agg", r->prefix);
 	struct rn_nested x;
 	json_t *opt;
 	int rc;
@@ -668,6 +675,8 @@ int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t 
 	}
 	RN_TRY(rn_new_options(l, &opt));
 	rc = h.emb ? agg_expr(l, r, &h, &v, opt, &map) : 0;
+	if (!rc && h.emb && own_param(r))
+		rc = rn_set_option(l, opt, "param", json_string(own_param(r)));
 	if (!rc)
 		rc = agg_columns(l, &h, &v, opt);
 	if (rc) {

@@ -19,6 +19,8 @@ static const struct rn_opt opts[] = {
 	  .help = "fit on these rows, not on those that training uses" },
 	{ .name = "as", .type = RN_OPT_STRING, .meta = "NAME",
 	  .help = "keep the embedding and add this as part NAME" },
+	{ .name = "param", .type = RN_OPT_STRING, .meta = "NAME",
+	  .help = "name of its parameters in place of the stage's" },
 };
 
 static const char *const examples[] = {
@@ -245,6 +247,20 @@ static int row_map(const uint32_t *codes, const uint32_t *of, uint32_t rows, str
 	return 0;
 }
 
+/* A table that another stage made has a row for each value here, too: else those would go without. */
+static int check_table(const struct rn_param_spec *spec, const char *col, struct rn_err *e)
+{
+	uint32_t lacks = 0;
+
+	for (uint32_t i = 0; i < spec->dim[0]; i++)
+		lacks += spec->rows[i] == RN_NO_ROW;
+	if (!lacks)
+		return 0;
+	return rn_err_set(e, RN_EUSAGE, "parameter '%s' lacks %u of the %u values of column '%s': it was made "
+			  "for those of another stage; give the two names of their own, or fit both on rows "
+			  "with equal values", spec->name, lacks, spec->dim[0], col);
+}
+
 /* A learned vector for each code of a category: STAGE.COL.weight, a table by value. */
 static int lower_category(const struct rn_lower *lw, const char *stage,
 			  const struct rn_encoder *en, const struct rn_rel *table,
@@ -258,7 +274,10 @@ static int lower_category(const struct rn_lower *lw, const char *stage,
 	uint32_t val, idx;
 	int rc;
 
-	rn_str_addf(&name, "%s.%s.weight", stage, en->col);
+	if (en->name)
+		rn_str_addf(&name, "%s.weight", en->name);
+	else
+		rn_str_addf(&name, "%s.%s.weight", stage, en->col);
 	RN_GOTO(out, rn_str_check(&name, e));
 	RN_GOTO(out, rn_category_keys(en, table, &keys, e));
 	spec.name = name.s;
@@ -266,6 +285,7 @@ static int lower_category(const struct rn_lower *lw, const char *stage,
 	spec.dim[0] = spec.fan_in = (uint32_t)keys->rows;
 	RN_GOTO(out, rn_calloc(keys->rows, sizeof *spec.rows, "table rows", &spec.rows, e));
 	RN_GOTO(out, lw->param(lw->param_arg, &spec, &val, e));
+	RN_GOTO(out, check_table(&spec, en->col, e));
 	RN_GOTO(out, row_map(codes, spec.rows, rows, &map, e));
 	rc = RN_ENOMEM;
 	idx = rn_prog_idx(lw->prog, map, rows, e);
@@ -336,13 +356,16 @@ static int beside(const struct rn_lrel *in, const char *as, const struct rn_lpar
 static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
 		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
 {
+	const char *stage = rn_node_string(n, "param");
 	const struct state *st = state;
 	struct rn_encoders es;
 	struct rn_lpart z;
 	int rc;
 
+	if (!stage)
+		stage = n->name ? n->name : n->op->name;
 	RN_TRY(parse(n, &es, e));
-	rc = lower_blocks(lw, n->name ? n->name : n->op->name, &es, n, &st->x,
+	rc = lower_blocks(lw, stage, &es, n, &st->x,
 			  (uint32_t)out->rel->rows, &z, e);
 	rn_encoders_fini(&es);
 	if (rc || !rn_node_string(n, "as"))

@@ -51,11 +51,11 @@ check() {
 }
 
 @test "templates, sets and functions" {
-	check templates.txt 44
+	check templates.txt 63
 }
 
 @test "types, shapes and settings" {
-	check types.txt 41
+	check types.txt 68
 }
 
 @test "runs: metrics, predictions and losses against what they are of" {
@@ -122,6 +122,49 @@ says_of() {
 	printf '%s\n' "W<0>($(names 2700 ': n')) :- N(n, _) ." "W<i>($(names 2700)) :- W<i - 1>($(names 2700)) ." \
 		'?pred P(n) :- W<190>(n) .' >p.relnn
 	limited "the program's expressions expand to more than 2000000 terms"
+}
+
+# Processor time (a release build takes a quarter of it at most) and memory of a program of 64 KB.
+@test "limits: no program of 64 KB takes long or much, and 10,000 instances take no longer" {
+	printf 'n,label\n1,x\n2,y\n3,x\n4,z\n' >N.csv
+	bounded() { # STATUS TEXT OPTION...
+		[ "$(wc -c <p.relnn)" -le 65536 ]
+		run --separate-stderr bash -c 'ulimit -t "$1"; "${@:2}"' _ "$seconds" \
+			"${memory[@]}" rn-compile p.relnn --source N=N.csv -o p.json "${@:3}"
+		[ "$status" = "$1" ] || { echo "exit status $status"; echo "${stderr:0:500}"; return 1; }
+		[[ $stderr == *"$2"* ]] || { echo "${stderr:0:500}"; return 1; }
+	}
+	# Instrumented programs are slow, and reserve memory that they do not take.
+	local seconds=4 memory=(bash -c 'ulimit -v 1048576; "$@"' _)
+	if nm "$RN_BIN/rn-compile" 2>/dev/null | grep -qE '__(asan|tsan|msan)_init'; then
+		seconds=120 memory=(env)
+	fi
+	# Guards that multiply.
+	printf 'W<i>(n; [n] * i) :- N(n, _) .\n?pred P(n; sum(z)) :- Union(Set(W<i>(n; z) | %s N(i, "zzz"))) .\n' \
+		"$(printf 'N(_, _), %.0s' {1..20})" >p.relnn
+	bounded 2 'the program takes more than 4000000 steps to expand'
+	# Conditions that wait for the last of many atoms; a condition of each.
+	awk 'BEGIN { printf "?pred P(x) :- N(x, z0)"; for (i = 1; i < 497; i++) printf ", N(x, a%d)", i
+		printf ", N(z, _), N(x, z1)"; for (i = 0; i < 14500; i++) printf ",z<1"; print " ." }' >p.relnn
+	bounded 2 'more than 1000 operators build on each other'
+	awk 'BEGIN { printf "?pred P(x) :- N(x, z0)"; for (i = 1; i < 490; i++) printf ", N(x, a%d)", i
+		printf ", N(z, _)"; for (i = 1; i < 490; i++) printf ", a%d == a%d", i, 490 - i
+		for (i = 0; i < 900; i++) printf ", z < %d", i + 9; print " ." }' >p.relnn
+	bounded 0 'a cross product'
+	# Instances.
+	printf '%s\n' 'W<i>(n; [n] * i) :- N(n, _) .' \
+		'?pred P(n; sum(z)) :- Union(Set(W<i>(n; z) | 1 <= i, i <= 10000)) .' >p.relnn
+	bounded 0 ''
+	sed -i 's/10000/49900/' p.relnn
+	bounded 0 ''
+	printf '%s\n' 'W<i>(n; [n] * i) :- N(n, _) .' \
+		'?pred P(n; sum(z)) :- Union(Set(W<i>(n; z) | 1 <= i, i <= 100001)) .' >p.relnn
+	bounded 2 'this set has more than 100000 elements'
+	# The same again, line for line, and one long expression.
+	for ((i = 0; i < 1300; i++)); do echo "?pred P$i(n; [n] + $i) :- N(n, _) ."; done >p.relnn
+	bounded 0 ''
+	echo "?pred P(n; [n]$(printf ' + [n]%.0s' {1..999})) :- N(n, _) ." >p.relnn
+	bounded 0 ''
 }
 
 @test "limits: what doubles and doubles, and many definitions of one name" {

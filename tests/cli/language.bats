@@ -27,7 +27,7 @@ blocks() {
 			programs=$((programs + 1))
 			name=$(sed -n '1s/^# file: //p' "$b")
 			[ -z "$name" ] || cp "$b" "$name"
-			if ! rn-train "$b" -q >out 2>&1 || grep -q warning out; then
+			if ! rn-train "$b" >out 2>&1 || grep -q warning out; then
 				cat "$b" out
 				return 1
 			fi

@@ -247,7 +247,7 @@ line() {
 	line '?pred P(id; z) :- H(id, y; z) .'
 	rn-train l.relnn --weights-in w 2>err
 	[ ! -s err ]
-	! cmp -s P.csv first.csv
+	run ! cmp -s P.csv first.csv
 	# They are a model, too.
 	rn-train l.relnn --weights-in w -o m.rnm --weights-out v
 	cmp w/H.weight.npy v/H.weight.npy
@@ -260,7 +260,7 @@ line() {
 	fails_with 2 rn-train l.relnn --log log
 	[[ $stderr == *"pred 'P': "*"parameter 'G.weight' was never trained"* ]]
 	[ ! -e Q.csv ]
-	! grep -q epoch log
+	run ! grep -q epoch log
 }
 
 @test "a prediction on standard output is alone there" {
@@ -300,12 +300,16 @@ line() {
 	[ "$(wc -l <pairs)" = 36 ]
 	[ "$(grep -c ',1$' pairs)" = 12 ]
 	# No negative is an edge, all are candidates.
-	! grep ',0$' pairs | cut -d, -f 1,2 | grep -qxFf edges.csv
-	! grep ',0$' pairs | cut -d, -f 2 | grep -qvxFf nodes.csv
+	grep ',0$' pairs >drawn
+	[ "$(wc -l <drawn)" = 24 ]
+	run ! grep -qxFf edges.csv <(cut -d, -f 1,2 drawn)
+	run ! grep -qvxFf nodes.csv <(cut -d, -f 2 drawn)
 	rn-negative edges.csv --candidates nodes.csv --col v --per 2 --label y --seed 9 --block-rows 5 |
 		rn-cat --no-header | cmp - pairs
-	! rn-negative edges.csv --candidates nodes.csv --col v --per 2 --label y --draw 2 |
-		rn-cat --no-header | cmp -s - pairs
+	rn-negative edges.csv --candidates nodes.csv --col v --per 2 --label y --draw 2 |
+		rn-cat --no-header >other
+	[ "$(wc -l <other)" = 36 ]
+	run ! cmp -s other pairs
 	# With 4 to 8 known, too, only 9 is left.
 	{ echo u,v; for u in 1 2 3; do seq -f "$u,%g" 4 8; done; } >more.csv
 	rn-negative edges.csv --candidates nodes.csv --known more.csv --col v | rn-cat --no-header |

@@ -109,7 +109,7 @@ network() {
 	same_as_pipeline m.relnn --weights-in w
 	diff nine/P.csv got/P.csv
 	rn-train m.relnn -q --output-dir one
-	! cmp -s nine/P.csv one/P.csv
+	run ! cmp -s nine/P.csv one/P.csv
 	# A column alone, of nothing that is learned.
 	sed -i '/^?pred P(/d; /^?pred <to/d' m.relnn
 	same_as_pipeline m.relnn
@@ -118,7 +118,7 @@ network() {
 	# Relations as they are need no rn-train.
 	sed -i '/^?pred Twice/d' m.relnn
 	rn-compile m.relnn --to sh -o m.sh
-	! grep -q rn-train m.sh
+	run ! grep -q rn-train m.sh
 	bash m.sh
 	diff Plain.csv want/Plain.csv
 }

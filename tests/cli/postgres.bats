@@ -272,7 +272,8 @@ none_active() {
 		sed "s|\"points.csv\"|\"${uri//&/\\&}\&table=secrets\"|" model.json >m.json
 		grep -q s3cret m.json
 		rn-train m.json --epochs 3 -q --json -o m.rnm --log log.jsonl >json
-		[ -s m.rnm ] && [ -s log.jsonl ]
+		[ -s m.rnm ]
+		[ -s log.jsonl ]
 		rn-explain m.json >explained
 		rn-explain --json m.json >plan.json
 		rn-explain m.rnm >>explained

@@ -21,7 +21,8 @@ readme() {
 	bash -euo pipefail readme.sh >out
 	grep -q '^100 epochs' out
 	grep -q '^id,z0,z1$' out
-	[ -s model.rnm ] && [ -s logits.json ]
+	[ -s model.rnm ]
+	[ -s logits.json ]
 	[ "$(rn-cat --no-header predictions.er | wc -l)" = 2 ] # whom user 1 follows
 }
 

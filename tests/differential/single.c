@@ -232,7 +232,7 @@ bool check_residual(int pair, const struct rn_rel *l, const struct rn_rel *r)
 	struct text x = text_new(&scope);
 	struct rn_str on = RN_STR_INIT, text = RN_STR_INIT;
 	struct condition c = { .l = l, .r = r };
-	struct rn_pair_test test = { keep_pairs, &c };
+	struct rn_pair_test test = { .keep = keep_pairs, .arg = &c };
 	struct rn_join_result o = { 0 };
 	struct rn_hash_index *h = NULL;
 	struct keys k;
