@@ -237,37 +237,82 @@ static void find_overwritten(const struct rn_machine *m, void *const *mem,
 	}
 }
 
+/* Where results will lie in a slab. */
+struct layout {
+	struct rn_slab_item *items; /* [n] */
+	uint32_t *slot;             /* [n] the value of each */
+	uint32_t *over;             /* [nvals] as of find_overwritten */
+	size_t n, total;
+};
+
+static void layout_fini(struct layout *l)
+{
+	free(l->items);
+	free(l->slot);
+	free(l->over);
+}
+
+/* Of results that have no place yet.  l is to be ended also where this fails. */
+static int lay_out(const struct rn_machine *m, void *const *mem, struct layout *l, struct rn_err *e)
+{
+	const struct rn_prog *p = m->prog;
+
+	*l = (struct layout){ 0 };
+	RN_TRY(rn_calloc(p->nvals, sizeof *l->items, "the lives of values", &l->items, e));
+	RN_TRY(rn_calloc(p->nvals, sizeof *l->slot, "the lives of values", &l->slot, e));
+	RN_TRY(rn_calloc(p->nvals, sizeof *l->over, "the lives of values", &l->over, e));
+	memset(l->over, 0xFF, p->nvals * sizeof *l->over);
+	find_lives(m, mem, l->items);
+	find_overwritten(m, mem, l->items, l->over);
+	for (uint32_t v = 0; v < p->nvals; v++) /* keep those of the slab, in order */
+		if (p->vals[v].kind == RN_V_INST && !m->ptr[v] &&
+		    place_of(p, mem, l->over, v) == v) {
+			l->slot[l->n] = v;
+			l->items[l->n++] = l->items[v];
+		}
+	return rn_slab_plan(l->items, l->n, &l->total, e);
+}
+
 static int place_results(struct rn_machine *m, void *const *mem, struct rn_err *e)
 {
 	const struct rn_prog *p = m->prog;
-	struct rn_slab_item *items;
-	uint32_t *slot = NULL, *over = NULL;
-	size_t total = 0, n = 0;
+	struct layout l;
 	int rc;
 
-	RN_TRY(rn_calloc(p->nvals, sizeof *items, "the lives of values", &items, e));
-	RN_GOTO(out, rn_calloc(p->nvals, sizeof *slot, "the lives of values", &slot, e));
-	RN_GOTO(out, rn_calloc(p->nvals, sizeof *over, "the lives of values", &over, e));
-	memset(over, 0xFF, p->nvals * sizeof *over);
-	find_lives(m, mem, items);
-	find_overwritten(m, mem, items, over);
-	for (uint32_t v = 0; v < p->nvals; v++) /* keep those of the slab, in order */
-		if (p->vals[v].kind == RN_V_INST && !m->ptr[v] &&
-		    place_of(p, mem, over, v) == v) {
-			slot[n] = v;
-			items[n++] = items[v];
-		}
-	RN_GOTO(out, rn_slab_plan(items, n, &total, e));
-	RN_GOTO(out, rn_room_take(m->params, m->backend, total, &m->room, &m->bytes, e));
-	for (size_t i = 0; i < n; i++)
-		m->ptr[slot[i]] = (char *)m->room->mem + items[i].offset;
+	RN_GOTO(out, lay_out(m, mem, &l, e));
+	RN_GOTO(out, rn_room_take(m->params, m->backend, l.total, &m->room, &m->bytes, e));
+	for (size_t i = 0; i < l.n; i++)
+		m->ptr[l.slot[i]] = (char *)m->room->mem + l.items[i].offset;
 	for (uint32_t v = 0; v < p->nvals; v++)
 		if (!m->ptr[v])
-			m->ptr[v] = m->ptr[place_of(p, mem, over, v)];
+			m->ptr[v] = m->ptr[place_of(p, mem, l.over, v)];
 out:
-	free(items);
-	free(slot);
-	free(over);
+	layout_fini(&l);
+	return rc;
+}
+
+int rn_machine_slab(const struct rn_prog *p, enum rn_dtype t, const bool *elsewhere,
+		    uint64_t *bytes, struct rn_err *e)
+{
+	static char taken; /* stands for any memory */
+	struct rn_machine m = { .prog = p, .type = t };
+	void **mem = NULL;
+	struct layout l = { 0 };
+	int rc;
+
+	*bytes = 0;
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *m.ptr, "the size of results", &m.ptr, e));
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *mem, "the size of results", &mem, e));
+	for (uint32_t v = 0; v < p->nvals; v++) {
+		mem[v] = elsewhere && elsewhere[v] ? &taken : NULL;
+		m.ptr[v] = p->vals[v].kind != RN_V_INST ? &taken : mem[v];
+	}
+	rc = lay_out(&m, mem, &l, e);
+	*bytes = l.total;
+out:
+	layout_fini(&l);
+	free(mem);
+	free(m.ptr);
 	return rc;
 }
 

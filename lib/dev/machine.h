@@ -48,6 +48,11 @@ RN_MUST_CHECK int rn_room_take(struct rn_store *s, struct rn_backend *b, size_t 
 			       struct rn_room **out, uint64_t *bytes, struct rn_err *e);
 void rn_room_unref(struct rn_room *w); /* NULL is fine */
 
+/* The bytes that results of a machine of p take: its slab.  elsewhere: NULL, or by value: it is
+ * given memory (`mem` of rn_machine_new). */
+RN_MUST_CHECK int rn_machine_slab(const struct rn_prog *p, enum rn_dtype t, const bool *elsewhere,
+				  uint64_t *bytes, struct rn_err *e);
+
 struct rn_machine;
 
 /* Borrows prog, backend, params, states (either NULL where the program has none)

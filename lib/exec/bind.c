@@ -636,13 +636,47 @@ int rn_binding_lower(struct rn_binding *x, uint32_t node, bool training, struct 
 	return rc;
 }
 
+/* The program of a prediction: parameters are constants in it. */
+static int lower_prediction(struct rn_binding *x, uint32_t node, struct rn_params *params,
+			    struct rn_prog *p, struct rn_lrel *out, struct rn_err *e)
+{
+	struct rn_param_source ps = { .prog = p, .params = params, .constant = true };
+	struct rn_lower lw = { .ctx = x->ctx, .prog = p, .param = rn_param_source_get,
+			       .param_arg = &ps };
+	int rc = lower_all(x, x->now[node], &lw, out, e);
+
+	rn_param_source_fini(&ps);
+	return rc;
+}
+
+int rn_binding_predict_size(struct rn_binding *x, uint32_t node, struct rn_params *params,
+			    struct rn_prog *p, uint64_t *bytes, struct rn_err *e)
+{
+	struct rn_lrel l = { 0 };
+	uint64_t largest = 0;
+	int rc = lower_prediction(x, node, params, p, &l, e);
+
+	for (size_t i = 0; i < l.nparts && !rc; i++)
+		p->vals[l.parts[i].val].keep = true;
+	rn_lrel_fini(&l);
+	RN_TRY(rc);
+	if (!x->backend->host) /* of whose memory this is not the limit */
+		RN_TRY(rn_prog_check_mem(x->ctx, p, e));
+	for (uint32_t i = 0; i < p->ninsts; i++) {
+		const struct rn_val *v = &p->vals[p->insts[i].out];
+		uint64_t n = (uint64_t)v->rows * v->width * sizeof(float);
+
+		largest = n > largest ? n : largest;
+	}
+	RN_TRY(rn_pass_fold_size(p, bytes, e));
+	*bytes = largest > *bytes ? largest : *bytes; /* as rn_prog_check_mem has it */
+	return 0;
+}
+
 int rn_binding_predict(struct rn_binding *x, uint32_t node, struct rn_params *params,
 		       struct rn_rel **out, struct rn_err *e)
 {
 	struct rn_prog p;
-	struct rn_param_source ps = { .prog = &p, .params = params, .constant = true };
-	struct rn_lower lw = { .ctx = x->ctx, .prog = &p, .param = rn_param_source_get,
-			       .param_arg = &ps };
 	const struct rn_rel *content = rn_binding_rel(x, node);
 	struct rn_lrel l = { 0 };
 	struct rn_rel *r = NULL;
@@ -653,12 +687,11 @@ int rn_binding_predict(struct rn_binding *x, uint32_t node, struct rn_params *pa
 	for (size_t i = 0; i < content->schema.ncols; i++)
 		RN_GOTO(out, rn_rel_add_col(r, content->schema.cols[i].name, content->schema.cols[i].qual,
 					    rn_column_ref(content->cols[i]), e));
-	RN_GOTO(out, lower_all(x, x->now[node], &lw, &l, e));
+	RN_GOTO(out, lower_prediction(x, node, params, &p, &l, e));
 	RN_GOTO(out, rn_prog_check_mem(x->ctx, &p, e));
 	rc = rn_lrel_to_rel(&p, x->backend, &l, r, e);
 out:
 	rn_lrel_fini(&l);
-	rn_param_source_fini(&ps);
 	rn_prog_fini(&p);
 	if (rc)
 		rn_rel_unref(r);

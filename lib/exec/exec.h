@@ -111,5 +111,11 @@ RN_MUST_CHECK int rn_binding_lower(struct rn_binding *x, uint32_t node, bool tra
  * values: a relation with content and parts; *out owned. (Prediction.) */
 RN_MUST_CHECK int rn_binding_predict(struct rn_binding *x, uint32_t node, struct rn_params *params,
 				     struct rn_rel **out, struct rn_err *e);
+/* What that will take, before the values are known: its program into p (initialised; good to look
+ * at only), and the bytes of its results at once; at least those of its largest result, which
+ * is not to be larger than --mem even where it is never there as a whole. */
+RN_MUST_CHECK int rn_binding_predict_size(struct rn_binding *x, uint32_t node,
+					  struct rn_params *params, struct rn_prog *p,
+					  uint64_t *bytes, struct rn_err *e);
 
 #endif

@@ -116,21 +116,28 @@ int rn_prog_optimize(const struct rn_optimize *o, struct rn_prog *p, const uint3
  * memory is short. */
 enum { IDLE_BYTES = 16 << 20, IDLE_BYTES_SHORT = 64 << 10 };
 
-static int recompute(const struct rn_optimize *o, struct rn_prog *p, struct rn_err *e)
+static int recompute(const struct rn_optimize *o, struct rn_prog *p, bool few, struct rn_err *e)
 {
-	struct rn_prog_fixed fixed;
-	uint32_t at, count = 0;
-	uint64_t peak;
-	bool few;
+	uint32_t count = 0;
 
 	if (o->staged || !begin(o, p, RN_RW_RECOMPUTE))
 		return 0;
+	RN_TRY(rn_pass_recompute(p, few ? IDLE_BYTES_SHORT : IDLE_BYTES, &count, e));
+	end(o, p, RN_RW_RECOMPUTE, count);
+	return 0;
+}
+
+/* Does the program alone need more than the limit? */
+static int is_short(const struct rn_optimize *o, struct rn_prog *p, bool *few, struct rn_err *e)
+{
+	struct rn_prog_fixed fixed;
+	uint64_t peak;
+	uint32_t at;
+
 	RN_TRY(rn_prog_peak(p, &peak, &at, e));
 	RN_TRY(rn_prog_fixed(p, &fixed, e));
 	peak += fixed.constants + fixed.indices + fixed.stored;
-	few = o->ctx && o->ctx->mem_limit && peak > o->ctx->mem_limit;
-	RN_TRY(rn_pass_recompute(p, few ? IDLE_BYTES_SHORT : IDLE_BYTES, &count, e));
-	end(o, p, RN_RW_RECOMPUTE, count);
+	*few = o->ctx && o->ctx->mem_limit && peak > o->ctx->mem_limit;
 	return 0;
 }
 
@@ -138,6 +145,7 @@ int rn_prog_finish(const struct rn_optimize *o, struct rn_prog *p, uint32_t *con
 		   struct rn_err *e)
 {
 	uint32_t before, count = 0;
+	bool few;
 
 	RN_TRY(rn_pass_unify(p, e));
 	if (begin(o, p, RN_RW_FUSE)) {
@@ -147,6 +155,13 @@ int rn_prog_finish(const struct rn_optimize *o, struct rn_prog *p, uint32_t *con
 		end(o, p, RN_RW_FUSE, before - p->ninsts);
 	}
 	RN_TRY(rn_pass_sweep(p, live, n, e)); /* what is left is what it needs */
-	RN_TRY(recompute(o, p, e));
+	RN_TRY(is_short(o, p, &few, e));
+	return rn_prog_shorten(o, p, few, live, n, e);
+}
+
+int rn_prog_shorten(const struct rn_optimize *o, struct rn_prog *p, bool few,
+		    uint32_t *const *live, size_t n, struct rn_err *e)
+{
+	RN_TRY(recompute(o, p, few, e));
 	return rn_pass_sweep(p, live, n, e);
 }

@@ -37,12 +37,20 @@ RN_MUST_CHECK int rn_prog_optimize(const struct rn_optimize *o, struct rn_prog *
 RN_MUST_CHECK int rn_prog_finish(const struct rn_optimize *o, struct rn_prog *p,
 				 uint32_t *const *live, size_t n, struct rn_err *e);
 
+/* The last of them, by itself: what is cheap is made again instead of kept; `few`: also what is
+ * worth it only where memory is short.  Not where stages are cut apart. */
+RN_MUST_CHECK int rn_prog_shorten(const struct rn_optimize *o, struct rn_prog *p, bool few,
+				  uint32_t *const *live, size_t n, struct rn_err *e);
+
 /* ---- the passes; *count gains the number of places where one applied ------------------- */
 
 /* Run what depends on no parameter and no randomness, once; those values become
  * constants and their instructions go.  Segment sums of products inside a stage are
  * recognised as by rn_pass_sparse, whatever other stages are in the program. */
 RN_MUST_CHECK int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e);
+/* The bytes of results that it would have at once, those that are kept among them.  Runs nothing;
+ * p is only good to look at afterwards. */
+RN_MUST_CHECK int rn_pass_fold_size(struct rn_prog *p, uint64_t *bytes, struct rn_err *e);
 /* The same, but for what is in `folded` already (folded.h); what is new is added to it. */
 RN_MUST_CHECK int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b,
 				      struct rn_folded *folded, struct rn_err *e);
@@ -99,6 +107,9 @@ struct rn_prog_fixed {
 };
 RN_MUST_CHECK int rn_prog_fixed(const struct rn_prog *p, struct rn_prog_fixed *out,
 				struct rn_err *e);
+/* Of n programs that are there at the same time. */
+RN_MUST_CHECK int rn_progs_fixed(const struct rn_prog *const *p, size_t n,
+				 struct rn_prog_fixed *out, struct rn_err *e);
 
 /* Renumber after passes that left holes: drop dead instructions, values, arrays.
  * `live`: values to keep beside those with `keep`; renumbered in place. */

@@ -279,6 +279,29 @@ out:
 	return rc;
 }
 
+int rn_pass_fold_size(struct rn_prog *p, uint64_t *bytes, struct rn_err *e)
+{
+	struct fold f = { .p = p };
+	int rc;
+
+	*bytes = 0;
+	RN_TRY(rn_pass_sparse_within(p, e));
+	rn_prog_init(&f.q);
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.fixed, "folding", &f.fixed, e));
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.wanted, "folding", &f.wanted, e));
+	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.at, "folding", &f.at, e));
+	if (!find(&f))
+		goto out;
+	RN_GOTO(out, extract(&f, e));
+	rc = rn_machine_slab(&f.q, RN_F32, NULL, bytes, e);
+out:
+	rn_prog_fini(&f.q);
+	free(f.at);
+	free(f.wanted);
+	free(f.fixed);
+	return rc;
+}
+
 int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e)
 {
 	return rn_pass_fold_shared(p, b, NULL, e);

@@ -83,26 +83,38 @@ static uint64_t sum_once(const struct rn_buf **list, size_t n)
 	return sum;
 }
 
-int rn_prog_fixed(const struct rn_prog *p, struct rn_prog_fixed *out, struct rn_err *e)
+int rn_progs_fixed(const struct rn_prog *const *p, size_t n, struct rn_prog_fixed *out,
+		   struct rn_err *e)
 {
 	const struct rn_buf **list;
-	size_t n = 0;
+	size_t most = 0, k = 0;
 
 	*out = (struct rn_prog_fixed){ 0 };
-	RN_TRY(rn_calloc(p->nvals > p->nidx ? p->nvals : p->nidx, sizeof *list, "a program's size",
-			 &list, e));
-	for (uint32_t v = 0; v < p->nvals; v++) {
-		if (p->vals[v].kind == RN_V_CONST)
-			list[n++] = p->vals[v].data;
-		else if (p->vals[v].kind != RN_V_INST)
-			out->stored += (uint64_t)p->vals[v].width * sizeof(float);
-	}
-	out->constants = sum_once(list, n);
-	for (n = 0; n < p->nidx; n++)
-		list[n] = p->idx[n].data;
-	out->indices = sum_once(list, n);
+	for (size_t i = 0; i < n; i++)
+		most += p[i]->nvals > p[i]->nidx ? p[i]->nvals : p[i]->nidx;
+	RN_TRY(rn_calloc(most, sizeof *list, "a program's size", &list, e));
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t v = 0; v < p[i]->nvals; v++) {
+			const struct rn_val *x = &p[i]->vals[v];
+
+			if (x->kind == RN_V_CONST)
+				list[k++] = x->data;
+			else if (x->kind != RN_V_INST)
+				out->stored += (uint64_t)x->width * sizeof(float);
+		}
+	out->constants = sum_once(list, k);
+	k = 0;
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t x = 0; x < p[i]->nidx; x++)
+			list[k++] = p[i]->idx[x].data;
+	out->indices = sum_once(list, k);
 	free(list);
 	return 0;
+}
+
+int rn_prog_fixed(const struct rn_prog *p, struct rn_prog_fixed *out, struct rn_err *e)
+{
+	return rn_progs_fixed(&p, 1, out, e);
 }
 
 int rn_pass_uses(const struct rn_prog *p, uint32_t **uses, struct rn_err *e)

@@ -2,6 +2,7 @@
 #include "analyze.h"
 
 #include "../base/json.h"
+#include "../base/peak.h"
 #include "cut.h"
 #include "fit.h"
 #include "score.h"
@@ -22,18 +23,22 @@ struct side {
 	struct rn_binding *binding;
 	const struct rn_plan *plan; /* of the binding */
 	struct rn_params params;
+	struct rn_store *store;     /* of them */
 };
 
 struct analysis {
 	const struct rn_analyze_conf *conf;
 	struct rn_backend *backend;
-	struct rn_store *store;
 	struct side run, written; /* written.binding: NULL where it is not bound */
 	struct rn_ctx plain;      /* of written */
 };
 
 /* Of rows in one join, or of one result: binding a plan as it is written then takes a second or so. */
 enum { WRITTEN_MEM = 64 << 20 };
+/* And where epochs of it are run: of its program, unless --mem is given, and of an epoch (some
+ * seconds of one processor). */
+enum { TIMED_MEM = 1 << 30 };
+#define TIMED_FLOPS 1e11
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
@@ -220,20 +225,21 @@ static int run_epoch(const struct rn_fit *f, struct rn_machine *m, uint32_t epoc
 
 /* The least of all epochs, stage by stage: the machine may do other things, too.  *all: of a whole
  * epoch, run at once. */
-static int measure(struct analysis *a, const struct rn_fit *f, struct rn_machine *m,
-		   struct cost *cost, double *all, struct rn_err *e)
+static int measure(const struct analysis *a, const struct side *x, const struct rn_fit *f,
+		   struct rn_machine *m, struct cost *cost, double *all, struct rn_err *e)
 {
+	uint32_t n = x->plan->nnodes;
 	double *took;
 	int rc = 0;
 
 	*all = INFINITY;
-	RN_TRY(rn_calloc(a->run.plan->nnodes, sizeof *took, "stages", &took, e));
+	RN_TRY(rn_calloc(n, sizeof *took, "stages", &took, e));
 	for (uint32_t k = 0; k < a->conf->epochs && !rc; k++) {
 		double start;
 
-		memset(took, 0, a->run.plan->nnodes * sizeof *took);
+		memset(took, 0, n * sizeof *took);
 		rc = run_epoch(f, m, 2 * k, took, e);
-		for (uint32_t i = 0; i < a->run.plan->nnodes; i++)
+		for (uint32_t i = 0; i < n; i++)
 			if (!k || took[i] < cost[i].seconds)
 				cost[i].seconds = took[i];
 		start = rn_now();
@@ -333,26 +339,41 @@ static int add_passes(const struct rn_fit *f, json_t *o, struct rn_err *e)
 	return rc ? rc : rn_json_set(o, "passes", list, e);
 }
 
+/* A machine of the fit with the initial parameters. */
+static int start_fit(struct analysis *a, struct side *x, struct rn_fit *f, struct rn_machine **m,
+		     struct rn_err *e)
+{
+	if (!x->store)
+		RN_TRY(rn_store_new(a->backend, RN_F32, &x->store, e));
+	RN_TRY(rn_params_init(&x->params, a->conf->train.ctx->seed, e));
+	RN_TRY(rn_params_to_store(&x->params, x->store, e));
+	return rn_machine_new(&f->prog, a->backend, RN_F32, x->store, f->states, NULL, m, e);
+}
+
+/* "epochs" and "ms" of a fit, and cost[].seconds. */
+static int add_times(const struct analysis *a, const struct side *x, const struct rn_fit *f,
+		     struct rn_machine *m, struct cost *cost, json_t *o, struct rn_err *e)
+{
+	double seconds;
+
+	RN_TRY(measure(a, x, f, m, cost, &seconds, e));
+	RN_TRY(rn_json_set(o, "epochs", json_integer(2 * (json_int_t)a->conf->epochs), e));
+	return rn_json_set(o, "ms", json_real(seconds * 1e3), e);
+}
+
 static int analyze_program(struct analysis *a, struct rn_fit *f, json_t *o, struct rn_err *e)
 {
 	struct rn_machine *m = NULL;
 	bool timed = a->conf->epochs;
 	struct cost *cost;
-	double seconds = 0;
 	int rc;
 
 	RN_TRY(rn_calloc(a->run.plan->nnodes, sizeof *cost, "stages", &cost, e));
 	RN_GOTO(out, add_costs(&f->prog, cost, e));
-	RN_GOTO(out,
-		rn_machine_new(&f->prog, a->backend, RN_F32, a->store, f->states, NULL, &m, e));
+	RN_GOTO(out, start_fit(a, &a->run, f, &m, e));
 	RN_GOTO(out, rn_json_set_text(o, "loss", f->name, e));
 	RN_GOTO(out, add_totals(a->run.plan, f, cost, rn_machine_bytes(m), o, e));
-	if (timed) {
-		RN_GOTO(out, measure(a, f, m, cost, &seconds, e));
-		RN_GOTO(out, rn_json_set(o, "epochs",
-					 json_integer(2 * (json_int_t)a->conf->epochs), e));
-		RN_GOTO(out, rn_json_set(o, "ms", json_real(seconds * 1e3), e));
-	}
+	RN_GOTO(out, timed ? add_times(a, &a->run, f, m, cost, o, e) : 0);
 	RN_GOTO(out, add_passes(f, o, e));
 	RN_GOTO(out, add_stages(a->run.plan, cost, timed, o, e));
 	rc = a->conf->program ? set_text(o, "program", &f->prog, e) : 0;
@@ -362,28 +383,56 @@ out:
 	return rc;
 }
 
-/* "written": the same fit without rewrites, estimated from its instructions. */
+/* Why the plan as it is written is not run; NULL: it can be. */
+static const char *untimed(uint64_t limit, uint64_t bytes, double flops)
+{
+	if (bytes > limit)
+		return "it takes more memory than --mem, or 1 GB";
+	return flops > TIMED_FLOPS ? "an epoch has more than 1e+11 flops" : NULL;
+}
+
+/* The times of the plan as it is written. */
+static int time_written(struct analysis *a, struct rn_fit *f, struct cost *cost, json_t *o,
+			struct rn_err *e)
+{
+	struct rn_machine *m = NULL;
+	int rc = start_fit(a, &a->written, f, &m, e);
+
+	if (!rc)
+		rc = add_times(a, &a->written, f, m, cost, o, e);
+	rn_machine_free(m);
+	return rc;
+}
+
+/* "written": the same fit without rewrites. */
 static int add_written(struct analysis *a, const struct rn_run *run, json_t *o, struct rn_err *e)
 {
+	uint64_t limit = a->conf->train.ctx->mem_limit, bytes;
+	bool timed = a->conf->epochs;
 	struct side *w = &a->written;
 	struct rn_prog_fixed fixed;
+	const char *why;
 	struct cost *cost = NULL;
 	json_t *part = NULL;
 	struct rn_fit f;
-	uint64_t peak;
-	uint32_t at;
 	int rc;
 
 	RN_TRY(rn_fit_build(w->binding, a->backend, a->conf->train.plan, run, &w->params, false, &f,
 			    e));
 	RN_GOTO(out, rn_calloc(w->plan->nnodes, sizeof *cost, "stages", &cost, e));
 	RN_GOTO(out, add_costs(&f.prog, cost, e));
-	RN_GOTO(out, rn_prog_peak(&f.prog, &peak, &at, e));
+	RN_GOTO(out, rn_machine_slab(&f.prog, RN_F32, NULL, &bytes, e));
 	RN_GOTO(out, rn_prog_fixed(&f.prog, &fixed, e));
+	bytes += fixed.constants + fixed.indices;
 	RN_GOTO(out, rn_json_object(&part, e));
-	RN_GOTO(out, add_totals(w->plan, &f, cost,
-				peak + fixed.constants + fixed.indices, part, e));
-	RN_GOTO(out, add_stages(w->plan, cost, false, part, e));
+	RN_GOTO(out, add_totals(w->plan, &f, cost, bytes, part, e));
+	why = untimed(limit ? limit : TIMED_MEM, bytes,
+		      json_real_value(json_object_get(part, "flops")));
+	if (timed && why)
+		RN_GOTO(out, rn_json_set_text(part, "untimed", why, e));
+	timed = timed && !why;
+	RN_GOTO(out, timed ? time_written(a, &f, cost, part, e) : 0);
+	RN_GOTO(out, add_stages(w->plan, cost, timed, part, e));
 	rc = rn_json_set(o, "written", json_incref(part), e);
 out:
 	json_decref(part);
@@ -406,8 +455,6 @@ static int analyze_fit(struct analysis *a, const struct rn_run *run, json_t *lis
 		json_decref(o);
 		return rc;
 	}
-	RN_GOTO(out, rn_params_init(params, c->train.ctx->seed, e));
-	RN_GOTO(out, rn_params_to_store(params, a->store, e));
 	RN_GOTO(out, analyze_program(a, &f, o, e));
 	RN_GOTO(out, c->program ? add_lowered(a, run, o, e) : 0);
 	RN_GOTO(out, a->written.binding ? add_written(a, run, o, e) : 0);
@@ -444,6 +491,7 @@ static int open_side(struct analysis *a, const struct rn_ctx *c, struct side *s,
 
 static void close_side(struct side *s)
 {
+	rn_store_free(s->store);
 	rn_params_fini(&s->params);
 	rn_binding_free(s->binding);
 }
@@ -476,13 +524,14 @@ int rn_analyze(const struct rn_analyze_conf *c, struct rn_analyze_text *text, js
 	int rc;
 
 	RN_TRY(rn_backend_open("cpu", t->ctx->threads, &a.backend, NULL, e));
-	RN_GOTO(out, rn_store_new(a.backend, RN_F32, &a.store, e));
 	RN_GOTO(out, open_side(&a, t->ctx, &a.run, e));
 	RN_GOTO(out, rn_json_object(&o, e));
 	RN_GOTO(out, open_written(&a, o, e));
 	RN_GOTO(out, add_rewrites(&a, o, e));
 	RN_GOTO(out, add_nodes(&a, o, e));
 	RN_GOTO(out, add_fits(&a, o, e));
+	RN_GOTO(out, c->epochs ? rn_json_set(o, "peak_bytes",
+					     json_integer((json_int_t)rn_peak_memory(NULL)), e) : 0);
 	RN_GOTO(out, a.written.binding ? print_written(&a, o, &text->written, e) : 0);
 	RN_GOTO(out, print_plan(&a, &a.run, a.run.plan, NULL, o, &text->run, e));
 	*out = json_incref(o);
@@ -490,7 +539,6 @@ out:
 	json_decref(o);
 	close_side(&a.written);
 	close_side(&a.run);
-	rn_store_free(a.store);
 	a.backend->close(a.backend);
 	return rc;
 }

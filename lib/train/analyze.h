@@ -2,7 +2,8 @@
  *
  * What a plan becomes and what that costs: the plan as it is written and as it is run, with their
  * rows, and of each fit the instructions, operations, bytes, memory and, where epochs are run, the
- * time of every stage.
+ * time of every stage.  Rows, operations, bytes and memory are those that an epoch has: they follow from
+ * the instructions, and are neither estimated nor measured.
  */
 #ifndef RN_ANALYZE_H
 #define RN_ANALYZE_H
@@ -27,7 +28,8 @@ struct rn_analyze_text {
  * "rows", "added"}], "fits": [{"loss", "instructions", "bytes", "flops", "epochs", "ms",
  * "stages": [{"stage", "op", "instructions", "rows", "flops", "bytes", "memory", "ms"}],
  * "passes": {"hoist": 3}, "lowered", "program",
- * "written": {"instructions", "bytes", "flops", "stages"}}]}.
+ * "written": {"instructions", "bytes", "flops", "epochs", "ms", "untimed": why there are none of
+ * these, "stages"}}], "peak_bytes": of this process, where epochs are run}.
  * ms are of an epoch, the least of all; "bytes" of a fit are its memory, those of a stage what it
  * reads and writes, and "memory" what is live meanwhile.  Texts are added to `text`. */
 RN_MUST_CHECK int rn_analyze(const struct rn_analyze_conf *c, struct rn_analyze_text *text,

@@ -83,8 +83,8 @@ static const json_t *find(const json_t *stages, const char *name)
 
 struct table {
 	size_t width; /* of names */
-	bool before, timed;
-	double ms;    /* of all stages */
+	bool before, timed[2]; /* as it is written, as it is run */
+	double ms;    /* of all stages that are run */
 	struct rn_str *out;
 };
 
@@ -101,10 +101,13 @@ static void print_stage(const struct table *t, const char *name, const json_t *w
 		print_size(number(s, "flops"), t->out);
 		print_size(number(s, "bytes"), t->out);
 		print_size(number(s, "memory"), t->out);
+		if (t->timed[side] && s)
+			rn_str_addf(t->out, "  %8.3f", number(s, "ms"));
+		else if (t->timed[side])
+			rn_str_addf(t->out, "%10s", "");
 	}
-	if (t->timed && run)
-		rn_str_addf(t->out, "  %8.3f %3.0f%%", number(run, "ms"),
-			    t->ms > 0 ? 100 * number(run, "ms") / t->ms : 0);
+	if (t->timed[1] && run)
+		rn_str_addf(t->out, " %3.0f%%", t->ms > 0 ? 100 * number(run, "ms") / t->ms : 0);
 	while (t->out->len && t->out->s[t->out->len - 1] == ' ') /* what is cut at the end */
 		t->out->s[--t->out->len] = '\0';
 	rn_str_addc(t->out, '\n');
@@ -112,20 +115,23 @@ static void print_stage(const struct table *t, const char *name, const json_t *w
 
 static void print_head(const struct table *t)
 {
-	static const char columns[] = "     rows  flops  bytes memory";
+	static const char columns[] = "     rows  flops  bytes memory", ms[] = "        ms";
 
 	if (t->before)
-		rn_str_addf(t->out, "%-*s  %-29s %s\n", (int)t->width, "", "   as it is written",
-			    "   as it is run");
-	rn_str_addf(t->out, "%-*s%s%s%s\n", (int)t->width, "stage", columns,
-		    t->before ? columns : "", t->timed ? "        ms" : "");
+		rn_str_addf(t->out, "%-*s  %-*s %s\n", (int)t->width, "", t->timed[0] ? 39 : 29,
+			    "   as it is written", "   as it is run");
+	rn_str_addf(t->out, "%-*s", (int)t->width, "stage");
+	for (int side = !t->before; side < 2; side++)
+		rn_str_addf(t->out, "%s%s", columns, t->timed[side] ? ms : "");
+	rn_str_addc(t->out, '\n');
 }
 
 static void print_table(const json_t *f, struct rn_str *out)
 {
 	const json_t *stages = json_object_get(f, "stages");
 	const json_t *written = json_object_get(json_object_get(f, "written"), "stages");
-	struct table t = { 5, written, json_object_get(f, "ms"), 0, out };
+	struct table t = { 5, written, { json_object_get(json_object_get(f, "written"), "ms"),
+					 json_object_get(f, "ms") }, 0, out };
 	const json_t *lists[2] = { stages, written };
 	size_t k = 0;
 
@@ -159,8 +165,15 @@ static void print_table(const json_t *f, struct rn_str *out)
 
 static void print_totals(const json_t *o, struct rn_str *out)
 {
+	const char *untimed = json_string_value(json_object_get(o, "untimed"));
+
 	rn_str_addf(out, "%.0f instructions, %.3g flops an epoch, %.0f bytes of memory",
 		    number(o, "instructions"), number(o, "flops"), number(o, "bytes"));
+	if (json_object_get(o, "ms"))
+		rn_str_addf(out, ", %.3f ms (the least of %.0f epochs)", number(o, "ms"),
+			    number(o, "epochs") / 2);
+	else if (untimed)
+		rn_str_addf(out, ", not run: %s", untimed);
 }
 
 static void print_fit(const json_t *f, struct rn_str *out)
@@ -172,9 +185,6 @@ static void print_fit(const json_t *f, struct rn_str *out)
 
 	rn_str_addf(out, "\nfit(%s): ", json_string_value(json_object_get(f, "loss")));
 	print_totals(f, out);
-	if (json_object_get(f, "ms"))
-		rn_str_addf(out, ", %.3f ms (the least of %.0f epochs)", number(f, "ms"),
-			    number(f, "epochs") / 2);
 	if (written) {
 		rn_str_add(out, "\nas it is written: ");
 		print_totals(written, out);
@@ -199,6 +209,9 @@ int rn_analyze_print(const json_t *o, struct rn_str *out, struct rn_err *e)
 		rn_str_addf(out, "\nas it is written: %s\n", refused);
 	for (size_t i = 0; i < json_array_size(fits); i++)
 		print_fit(json_array_get(fits, i), out);
+	if (json_object_get(o, "peak_bytes"))
+		rn_str_addf(out, "\nmeasured: %.0f bytes of memory at most, of this program with its data%s\n",
+			    number(o, "peak_bytes"), refused ? "" : " and all plans above");
 	return rn_str_check(out, e);
 }
 

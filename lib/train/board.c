@@ -124,6 +124,7 @@ void rn_board_finish(struct rn_board *b)
 void rn_board_abort(struct rn_board *b)
 {
 	atomic_fetch_add(&b->call, 1);
+	atomic_store(&b->failed, 0);
 }
 
 uint32_t rn_board_take(struct rn_board *b, uint32_t part, uint32_t *call)

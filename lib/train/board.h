@@ -44,7 +44,7 @@ struct rn_stage_status {
 	_Atomic uint64_t busy_ns; /* that it has been at work, without what began at `since` */
 	_Atomic uint64_t since;
 	_Atomic uint32_t mail;    /* there is, or will be at once, a message on its link */
-	_Atomic uint32_t at;      /* 1 + node of the plan that it works for; 0: idle */
+	_Atomic uint32_t at;      /* 1 + node of the plan that it works, or failed, for; 0: idle */
 	uint64_t zero[3];
 };
 _Static_assert(sizeof(struct rn_stage_status) == 64, "a status is a cache line");

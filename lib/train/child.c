@@ -63,21 +63,23 @@ static void kill_child(struct rn_child *c)
 	c->pid = 0;
 }
 
-/* What it wrote to its standard error goes to the log, line by line; *last: the last line,
- * in buf. */
+/* What it wrote to its standard error since it was last told goes to the log, line by line;
+ * *last: the last line. */
 static void tell_words(struct rn_child *c, char *last, size_t size)
 {
 	off_t end = c->err < 0 ? 0 : lseek(c->err, 0, SEEK_END);
-	char *text = end > 0 ? malloc(WORDS + 1) : NULL, *line, *rest;
+	off_t from = end - c->told > WORDS ? end - WORDS : c->told;
+	char *text = end > from ? malloc(WORDS + 1) : NULL, *line, *rest;
 	ssize_t n = 0;
 
 	*last = '\0';
 	if (text)
-		n = pread(c->err, text, WORDS, end > WORDS ? end - WORDS : 0);
+		n = pread(c->err, text, WORDS, from);
 	if (n <= 0) {
 		free(text);
 		return;
 	}
+	c->told = from + n;
 	text[n] = '\0';
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		rn_log(c->all->ctx, RN_LOG_WARN, "stage '%s' says: %s", c->part->name, line);
@@ -108,31 +110,45 @@ static const char *kind_of(const struct rn_child *c)
 	return c->part->nnodes == 1 ? c->all->plan->nodes[c->part->nodes[0]].op->name : "several";
 }
 
-/* It hung up, or is no more: why? */
-static int lost(struct rn_child *c, struct rn_err *e)
+/* End it, and say so: which one, `how` it was lost, where it was, `more`, and what it wrote. */
+static int give_up(struct rn_child *c, const char *how, const char *more, struct rn_err *e)
 {
 	char words[512], place[400];
-	int pid = (int)c->was, status = 0;
-	bool ended = c->pid && reap(c, &status);
 
 	c->all->lost = true;
 	kill_child(c);
 	tell_place(c, place, sizeof place);
 	tell_words(c, words, sizeof words);
+	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s%s%s%s%s", c->part->name,
+			  kind_of(c), (int)c->was, how, place, more, *words ? ": " : "", words);
+}
+
+/* It hung up, or is no more: why? */
+static int lost(struct rn_child *c, struct rn_err *e)
+{
+	int status = 0;
+	bool ended = c->pid && reap(c, &status);
+	char how[128];
+
 	if (!ended)
-		return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) hung up%s%s%s",
-				  c->part->name, kind_of(c), pid, place, *words ? ": " : "", words);
-	if (status == UNKNOWN)
-		return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) has ended%s%s%s",
-				  c->part->name, kind_of(c), pid, place, *words ? ": " : "", words);
-	if (WIFSIGNALED(status))
-		return rn_err_set(e, RN_EIO,
-				  "stage '%s' (%s, process %d) was killed by signal %d (%s)%s%s%s",
-				  c->part->name, kind_of(c), pid, WTERMSIG(status),
-				  strsignal(WTERMSIG(status)), place, *words ? ": " : "", words);
-	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) ended with exit code %d%s%s%s",
-			  c->part->name, kind_of(c), pid, WEXITSTATUS(status), place,
-			  *words ? ": " : "", words);
+		snprintf(how, sizeof how, "hung up");
+	else if (status == UNKNOWN)
+		snprintf(how, sizeof how, "has ended");
+	else if (WIFSIGNALED(status))
+		snprintf(how, sizeof how, "was killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(how, sizeof how, "ended with exit code %d", WEXITSTATUS(status));
+	return give_up(c, how, "", e);
+}
+
+/* What came is no answer. */
+static int wrong(struct rn_child *c, const char *why, struct rn_err *e)
+{
+	char more[400];
+
+	snprintf(more, sizeof more, ": %.300s", why);
+	return give_up(c, "does not answer properly", more, e);
 }
 
 /* ---- watching ------------------------------------------------------------------------------ */
@@ -189,37 +205,66 @@ static bool is_stopped(char st)
 	return st == 'T' || st == 't';
 }
 
-/* Is it that nobody will wait longer for one that is in this state?  What waits for a device
- * looks like one that hangs. */
-static bool is_hurried(const struct rn_children *all, char st)
+/* A tick has gone by.  owes: it had something to do. */
+static void look(struct rn_child *c, bool owes)
 {
-	return all->stop && *all->stop && (!all->devices || is_stopped(st));
+	uint64_t cpu;
+
+	/* On a device others may wait for what one has begun there that owes nothing any more. */
+	c->state = c->pid && (owes || c->all->devices) ? state_of(c->pid) : 0;
+	if (!owes && !is_stopped(c->state)) {
+		c->idle = 0;
+		return;
+	}
+	cpu = cpu_of(c->pid);
+	/* One that is ready to run is not to blame for a machine that is too busy. */
+	c->idle = cpu == c->cpu_ns && c->state != 'R' ? c->idle + RN_TICK : 0;
+	c->cpu_ns = cpu;
 }
 
-/* A tick has gone by in which this one, in state st, had something to do.  spared: if it has
- * waited for too long, then for another. */
-static int watch(struct rn_child *c, char st, bool spared, struct rn_err *e)
+/* Of these two the one that has been idle for longer; either may be NULL. */
+static struct rn_child *longer(struct rn_child *a, struct rn_child *b)
 {
-	struct rn_children *all = c->all;
-	uint64_t cpu = cpu_of(c->pid);
-	double most = all->timeout;
-	char place[400];
-	bool hurried = is_hurried(all, st) && (!most || most > END_MS * 1e-3);
+	return !a || (b && b->idle > a->idle) ? b : a;
+}
 
-	/* One that is ready to run is not to blame for a machine that is too busy. */
-	c->idle = cpu == c->cpu_ns && st != 'R' ? c->idle + RN_TICK : 0;
-	c->cpu_ns = cpu;
-	if (hurried)
-		most = END_MS * 1e-3;
-	if (spared || !most || c->idle < most)
+/* One has owed something for too long: give it up, or who is stopped, as it may wait for that one.
+ * What waits for a device looks like one that hangs: so nobody hurries it when the training is to
+ * end. */
+static int watch_late(struct rn_child *late, struct rn_child *stopped, struct rn_err *e)
+{
+	const struct rn_children *all = late->all;
+	const double end = END_MS * 1e-3;
+	bool hurried = all->stop && *all->stop && (!all->devices || stopped) &&
+		       (!all->timeout || all->timeout > end);
+	double most = hurried ? end : all->timeout;
+	struct rn_child *c = stopped ? stopped : late;
+	char how[64];
+
+	if (!most || late->idle < most || c->idle < most)
 		return 0;
-	all->lost = true;
-	kill_child(c);
-	tell_place(c, place, sizeof place);
-	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s for %g s%s (%s)",
-			  c->part->name, kind_of(c), (int)c->was,
-			  is_stopped(st) ? "has been stopped" : "has not answered", most,
-			  place, hurried ? "the training is to end" : "--stage-timeout");
+	snprintf(how, sizeof how, "%s for %g s", stopped ? "has been stopped" : "has not answered",
+		 most);
+	return give_up(c, how, hurried ? " (the training is to end)" : " (--stage-timeout)", e);
+}
+
+/* A tick has gone by.  asked: who is to answer; NULL: those that the board has work for. */
+static int watch(struct rn_children *all, const struct rn_child *asked, struct rn_err *e)
+{
+	struct rn_child *late = NULL, *stopped = NULL;
+
+	RN_TRY(find_lost(all, e));
+	for (uint32_t i = 0; i < all->n; i++) {
+		struct rn_child *c = &all->items[i];
+		bool owes = asked ? c == asked : c->pid && atomic_load(&c->status->ready);
+
+		look(c, owes);
+		if (owes)
+			late = longer(late, c);
+		if (is_stopped(c->state))
+			stopped = longer(stopped, c);
+	}
+	return late ? watch_late(late, stopped, e) : 0;
 }
 
 /* A tick has passed without an answer of this one. */
@@ -227,8 +272,7 @@ static int patience(void *arg, struct rn_err *e)
 {
 	struct rn_child *c = arg;
 
-	RN_TRY(find_lost(c->all, e));
-	return watch(c, state_of(c->pid), false, e);
+	return watch(c->all, c, e);
 }
 
 void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch)
@@ -243,23 +287,7 @@ void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch)
 
 int rn_children_watch(struct rn_children *c, struct rn_err *e)
 {
-	bool stopped = false;
-
-	RN_TRY(find_lost(c, e));
-	for (uint32_t i = 0; i < c->n; i++) {
-		struct rn_child *p = &c->items[i];
-
-		p->state = atomic_load(&p->status->ready) ? state_of(p->pid) : 0;
-		stopped = stopped || is_stopped(p->state);
-	}
-	for (uint32_t i = 0; i < c->n; i++) {
-		struct rn_child *p = &c->items[i];
-
-		/* On a device one stage may wait for what another, which is stopped, has begun. */
-		if (p->state)
-			RN_TRY(watch(p, p->state, stopped && !is_stopped(p->state), e));
-	}
-	return 0;
+	return watch(c, NULL, e);
 }
 
 /* ---- talking ------------------------------------------------------------------------------- */
@@ -285,25 +313,48 @@ int rn_child_ask(struct rn_child *c, const char *doing, const struct rn_msg *m,
 	return c->all->lost ? rn_err_set(e, rc, "%s", why.msg) : lost(c, e);
 }
 
+/* It says itself what is wrong.  One that has no memory is lost: that may be another's doing,
+ * as it is where the system kills it for want of some. */
 static int failed(struct rn_child *c, const struct rn_msg *m, struct rn_err *e)
 {
 	struct rn_err text = { 0 };
-	size_t n = m->payload < sizeof text.msg ? m->payload : sizeof text.msg - 1;
+	char words[512], place[400];
+	int rc = -(int)(m->from & 0xff);
 
-	RN_TRY(rn_child_read(c, text.msg, n, e));
-	return rn_err_set(e, -(int)m->from, "stage '%s': %s", c->part->name, text.msg);
+	if (!m->from || m->from > -RN_EBUG || m->payload >= sizeof text.msg)
+		return wrong(c, "it says that it failed, and not why", e);
+	RN_TRY(rn_child_read(c, text.msg, m->payload, e));
+	if (rc == RN_ENOMEM) {
+		c->all->lost = true;
+		kill_child(c);
+	}
+	tell_place(c, place, sizeof place);
+	tell_words(c, words, sizeof words);
+	c->doing = NULL;
+	return rn_err_set(e, rc, "stage '%s' (%s, process %d) failed%s: %s%s%s%s", c->part->name,
+			  kind_of(c), (int)c->was, place, text.msg, *words ? " (it wrote: " : "",
+			  words, *words ? ")" : "");
 }
 
 int rn_child_hear(struct rn_child *c, struct rn_msg *answer, struct rn_err *e)
 {
+	struct rn_err why = { 0 };
 	bool end;
+	int rc = c->link->ops->recv(c->link, answer, NULL, &end, &why);
 
-	RN_TRY(c->link->ops->recv(c->link, answer, NULL, &end, e));
+	if (rc && c->all->lost)
+		return rn_err_set(e, rc, "%s", why.msg);
+	if (rc)
+		return wrong(c, why.msg, e);
 	if (end)
 		return lost(c, e);
+	if (answer->type == RN_MSG_FAILED)
+		return failed(c, answer, e);
+	if (answer->type != RN_MSG_DONE)
+		return wrong(c, "there is no such answer", e);
 	c->doing = NULL;
 	c->talking = answer->payload != 0;
-	return answer->type == RN_MSG_DONE ? 0 : failed(c, answer, e);
+	return 0;
 }
 
 int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e)
@@ -370,12 +421,16 @@ static int spawn(struct rn_child *c, const char *exe, int sock, struct rn_err *e
 /* As if it had never been. */
 static void forget(struct rn_child *c)
 {
+	char words[512];
+
 	kill_child(c);
+	tell_words(c, words, sizeof words);
 	rn_link_close(c->link);
 	c->link = NULL;
 	if (c->err >= 0)
 		close(c->err);
 	c->err = -1;
+	c->told = 0;
 	c->talking = false;
 	if (!c->status)
 		return;

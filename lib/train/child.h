@@ -7,7 +7,9 @@
  * was, how it ended, what it was doing, and what it wrote to its standard error.  So
  * is one that neither answers nor uses a processor for as long as `timeout`: it is
  * stopped, or waits for something that does not come; once the training is to end,
- * 2 s are enough.  A wait notices within a tick (board.h) whichever of them was lost.
+ * 2 s are enough.  On a device it may wait for what another one has begun there: where one of
+ * them is stopped, that one is lost.  So is one that answers in no known way, or has no memory.
+ * A wait notices within a tick (board.h) whichever of them was lost.
  *
  * A process that ignores SIGCHLD (rn-train does not) has one that ended noticed, too, but not how
  * it ended.
@@ -30,6 +32,7 @@ struct rn_child {
 	struct rn_stage_status *status; /* on the board; NULL: none yet */
 	pid_t pid, was;                 /* pid 0: not running; was: its number even then */
 	int err;                        /* its standard error: a file in memory; -1: none */
+	off_t told;                     /* bytes of it that the log has */
 	struct rn_peaks peak;           /* once it stopped in good order */
 	double begun, start;            /* when it was started; seconds until it was ready */
 	bool talking;                   /* it was asked, and not all of its answer has come */
@@ -37,7 +40,7 @@ struct rn_child {
 	/* While it is asked: */
 	uint64_t cpu_ns; /* that it had used at the last tick */
 	double idle;     /* seconds since it used any */
-	char state;      /* of its process, as in /proc; 0: it had nothing to do */
+	char state;      /* of its process, as in /proc; 0: not looked at */
 	const char *doing;
 	uint32_t epoch;
 };
@@ -66,7 +69,7 @@ RN_MUST_CHECK int rn_child_start(struct rn_child *c, const char *exe, struct rn_
 /* `doing` (static) is for the message if it is lost over this. */
 RN_MUST_CHECK int rn_child_ask(struct rn_child *c, const char *doing, const struct rn_msg *m,
 			       const void *payload, const int *fds, struct rn_err *e);
-/* Its answer, without the payload; one that says RN_MSG_FAILED is an error. */
+/* Its answer, without the payload; one that says RN_MSG_FAILED is an error with its code. */
 RN_MUST_CHECK int rn_child_hear(struct rn_child *c, struct rn_msg *answer, struct rn_err *e);
 RN_MUST_CHECK int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e);
 

@@ -182,6 +182,15 @@ fail:
 	return rc;
 }
 
+int rn_fit_shorten(struct rn_fit *f, const struct rn_ctx *c, struct rn_err *e)
+{
+	const struct rn_optimize o = { .ctx = c, .log = &f->log };
+	uint32_t *live[1] = { &f->loss };
+
+	RN_TRY(rn_prog_shorten(&o, &f->prog, true, live, 1, e));
+	return find_phases(f, e);
+}
+
 void rn_fit_fini(struct rn_fit *f)
 {
 	rn_store_free(f->states);

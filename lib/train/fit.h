@@ -34,6 +34,9 @@ RN_MUST_CHECK int rn_fit_build(struct rn_binding *x, struct rn_backend *b,
 			       const struct rn_plan *plan, const struct rn_run *run,
 			       struct rn_params *params, bool staged, struct rn_fit *f,
 			       struct rn_err *e);
+/* Make again instead of keeping what is worth it only where memory is short.  Not where it was built
+ * for a staged placement. */
+RN_MUST_CHECK int rn_fit_shorten(struct rn_fit *f, const struct rn_ctx *c, struct rn_err *e);
 void rn_fit_fini(struct rn_fit *f);
 
 /* ---- runners ------------------------------------------------------------------------- */

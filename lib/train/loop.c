@@ -41,14 +41,8 @@ static int open_runner(struct loop *l, struct rn_err *e)
 {
 	const struct rn_plan *plan = rn_binding_plan(l->s->binding);
 	const struct rn_train_conf *c = l->s->conf;
-	const struct rn_need need = rn_fit_need(l->fit);
-	uint64_t limit = c->ctx->mem_limit, bytes;
-	struct rn_prog_fixed fixed;
+	uint64_t bytes = 0;
 
-	if (l->s->backend->host)
-		RN_TRY(rn_fit_check_mem(l->fit, c->ctx, plan, e));
-	else if (c->placement != RN_STAGED) /* there each stage has its own device, and says so */
-		RN_TRY(rn_need_check(&need, l->s->backend, e));
 	if (c->placement == RN_STAGED) {
 		struct rn_staged_conf conf = {
 			.ctx = &l->s->ctx,
@@ -66,15 +60,12 @@ static int open_runner(struct loop *l, struct rn_err *e)
 		RN_TRY(rn_staged_open(&conf, l->fit, &l->runner, e));
 	} else {
 		RN_TRY(rn_fused_open(l->fit, l->s->backend, l->s->store, &l->runner, e));
+		bytes = l->s->room; /* which was there before */
 	}
-	bytes = l->runner->ops->bytes(l->runner);
+	bytes += l->runner->ops->bytes(l->runner);
 	rn_log(&l->s->ctx, RN_LOG_INFO, "fit '%s': %u instructions, %llu bytes", l->fit->name,
 	       l->fit->prog.ninsts, (unsigned long long)bytes);
-	if (!limit || bytes <= limit || l->s->backend->memory)
-		return 0;
-	RN_TRY(rn_prog_fixed(&l->fit->prog, &fixed, e));
-	bytes -= bytes < fixed.constants + fixed.indices ? bytes : fixed.constants + fixed.indices;
-	return rn_fit_refuse(l->fit, c->ctx, plan, bytes, e);
+	return 0;
 }
 
 /* A loss that is no number: which stage was it? */

@@ -36,6 +36,15 @@ static bool is_wanted(const struct rn_session *s, uint32_t fits)
 	return false;
 }
 
+uint32_t rn_marks_copies(const struct rn_session *s)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->nfits; i++)
+		n += is_wanted(s, i) ? 1 + (s->runs > 1) : 0;
+	return n;
+}
+
 int rn_marks_new(struct rn_session *s, struct rn_err *e)
 {
 	struct rn_marks *m = &s->state.marks;
@@ -91,6 +100,7 @@ int rn_marks_reach(struct rn_session *s, uint32_t fits, struct rn_err *e)
 		k++;
 		if (rn_fits_before(s->plan, r) != fits)
 			continue;
+		rn_budget_reserve(s);
 		rc = rn_score_run(v, s->backend, s->store, &m->evals[k - 1], &why, e);
 		if (rc)
 			return rn_score_explain(v, "eval", rc, s->binding, s->backend, e);

@@ -91,23 +91,22 @@ static int add_largest(const struct rn_need *d, const struct rn_plan *plan, bool
 	return 0;
 }
 
-int rn_fit_refuse(struct rn_fit *f, const struct rn_ctx *c, const struct rn_plan *plan,
-		  uint64_t results, struct rn_err *e)
+int rn_need_refuse(const struct rn_need *d, const struct rn_need_here *n, const struct rn_ctx *c,
+		   const struct rn_plan *plan, struct rn_err *e)
 {
-	char all[NEED_TEXT], r[NEED_TEXT], k[NEED_TEXT], i[NEED_TEXT], w[NEED_TEXT];
-	const struct rn_need d = rn_fit_need(f);
-	char mem[RN_SIZE_TEXT];
-	struct rn_prog_fixed x;
+	char all[NEED_TEXT], r[NEED_TEXT], k[NEED_TEXT], i[NEED_TEXT], w[NEED_TEXT], o[NEED_TEXT];
 	struct rn_str s = RN_STR_INIT;
+	char mem[RN_SIZE_TEXT];
 	int rc;
 
-	RN_TRY(rn_prog_fixed(&f->prog, &x, e));
-	text(results + x.constants + x.indices + x.stored, all);
-	rn_str_addf(&s, "fit '%s' needs %s, more than --mem %s: %s for results, %s for constants, "
-		    "%s for index arrays, %s for parameters", f->name, all,
-		    rn_size_text(c->mem_limit, mem), text(results, r), text(x.constants, k),
-		    text(x.indices, i), text(x.stored, w));
-	rc = add_largest(&d, plan, false, &s, e);
+	text(n->results + n->constants + n->indices + n->stored + n->others, all);
+	rn_str_addf(&s, "%s '%s' needs %s, more than --mem %s: %s for results, %s for constants, "
+		    "%s for index arrays, %s for parameters", d->what, d->name, all,
+		    rn_size_text(c->mem_limit, mem), text(n->results, r), text(n->constants, k),
+		    text(n->indices, i), text(n->stored, w));
+	if (n->others)
+		rn_str_addf(&s, ", %s for the other runs", text(n->others, o));
+	rc = add_largest(d, plan, false, &s, e);
 	rn_str_addf(&s, "; it wants --mem %s%s, or fewer rows or narrower embeddings there", all,
 		    rn_rewrite_on(c, RN_RW_RECOMPUTE) ? "" : ", less without --no-rewrite recompute");
 	if (!rc)
@@ -118,54 +117,34 @@ int rn_fit_refuse(struct rn_fit *f, const struct rn_ctx *c, const struct rn_plan
 	return rc;
 }
 
-int rn_fit_check_mem(struct rn_fit *f, const struct rn_ctx *c, const struct rn_plan *plan,
-		     struct rn_err *e)
-{
-	struct rn_prog_fixed x;
-	uint64_t peak;
-	uint32_t at;
-
-	if (!c->mem_limit)
-		return 0;
-	RN_TRY(rn_prog_peak(&f->prog, &peak, &at, e));
-	RN_TRY(rn_prog_fixed(&f->prog, &x, e));
-	if (peak + x.constants + x.indices + x.stored <= c->mem_limit)
-		return 0;
-	return rn_fit_refuse(f, c, plan, peak, e);
-}
-
 struct rn_need rn_fit_need(struct rn_fit *f)
 {
 	return (struct rn_need){ "fit", f->name, &f->prog, f->nforward, f->nback };
 }
 
-/* ---- on a device ------------------------------------------------------------------------- */
-
-/* Bytes by what they are for. */
-struct there {
-	uint64_t results, constants, indices, scratch, stored;
-};
-
-static uint64_t scratch_of(const struct rn_prog *p, struct rn_backend *b)
+uint64_t rn_need_scratch(const struct rn_prog *p, struct rn_backend *b, const uint32_t *part_of,
+			 uint32_t q)
 {
 	uint64_t most = 0;
 
 	for (uint32_t i = 0; b->scratch && i < p->ninsts; i++) {
 		struct rn_kargs a = { .prog = p, .inst = &p->insts[i] };
-		size_t n = b->scratch(b, &a, RN_F32);
+		size_t n = part_of && part_of[i] != q ? 0 : b->scratch(b, &a, RN_F32);
 
 		most = n > most ? n : most;
 	}
 	return most;
 }
 
-/* A device has a copy of its own of each value and each array. */
-static int need_there(struct rn_prog *p, struct rn_backend *b, struct there *t, struct rn_err *e)
+/* ---- on a device ------------------------------------------------------------------------- */
+
+int rn_need_there(struct rn_prog *p, struct rn_backend *b, struct rn_need_there *t,
+		  struct rn_err *e)
 {
 	struct rn_prog_fixed x;
 	uint32_t at;
 
-	*t = (struct there){ .scratch = scratch_of(p, b) };
+	*t = (struct rn_need_there){ .scratch = rn_need_scratch(p, b, NULL, 0) };
 	RN_TRY(rn_prog_peak(p, &t->results, &at, e));
 	RN_TRY(rn_prog_fixed(p, &x, e));
 	t->stored = x.stored;
@@ -182,9 +161,9 @@ static int add_need(const struct rn_need *d, const struct rn_ctx *c, struct rn_b
 		    const struct rn_plan *plan, struct rn_str *s, struct rn_err *e)
 {
 	char r[NEED_TEXT], k[NEED_TEXT], i[NEED_TEXT], w[NEED_TEXT], x[NEED_TEXT], all[NEED_TEXT];
-	struct there t;
+	struct rn_need_there t;
 
-	RN_TRY(need_there(d->prog, b, &t, e));
+	RN_TRY(rn_need_there(d->prog, b, &t, e));
 	text(t.results + t.constants + t.indices + t.scratch + t.stored, all);
 	rn_str_addf(s, "%s '%s' needs %s there: %s for results, %s for constants, %s for index arrays, %s "
 		    "for scratch, %s for parameters", d->what, d->name, all, text(t.results, r),
@@ -234,17 +213,16 @@ int rn_need_explain(const struct rn_need *d, uint32_t inst, int rc, const struct
 			     phase(d, inst), d->what, d->name);
 }
 
-int rn_need_check(const struct rn_need *d, struct rn_backend *b, struct rn_err *e)
+int rn_need_lack(const struct rn_need *d, uint64_t want, uint64_t left, uint64_t total,
+		 const struct rn_ctx *c, struct rn_backend *b, const struct rn_plan *plan,
+		 struct rn_err *e)
 {
-	uint64_t left, total, want;
-	struct there t;
+	struct rn_err why = { 0 };
+	int rc;
 
-	RN_TRY(b->memory(b, &left, &total, e));
-	RN_TRY(need_there(d->prog, b, &t, e));
-	want = t.results + t.constants + t.indices + t.scratch;
-	if (want <= left)
-		return 0;
-	return rn_err_set(e, RN_ENOMEM, "device '%s': out of memory: %llu bytes are wanted beside the "
-			  "parameters, %llu of %llu are free", b->name, (unsigned long long)want,
-			  (unsigned long long)left, (unsigned long long)total);
+	rc = rn_err_set(&why, RN_ENOMEM, "device '%s': out of memory: %llu bytes are wanted beside the "
+			"parameters, %llu of %llu are free", b->name, (unsigned long long)want,
+			(unsigned long long)left, (unsigned long long)total);
+	rc = rn_need_explain(d, RN_NONE, rc, c, b, plan, &why);
+	return rn_err_set(e, rc, "%s", why.msg);
 }

@@ -5,12 +5,12 @@
 #include "session.h"
 
 #include "../base/num.h"
+#include "../base/peak.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -228,10 +228,7 @@ static double median(double *x, size_t n)
 /* Peak resident memory of this process, and of the stages that it had. */
 static uint64_t peak_bytes(const struct rn_session *s)
 {
-	struct rusage u = { 0 };
-
-	getrusage(RUSAGE_SELF, &u);
-	return (uint64_t)u.ru_maxrss * 1024 + s->stage_peaks.host;
+	return rn_peak_memory(NULL) + s->stage_peaks.host;
 }
 
 static uint64_t peak_device_bytes(const struct rn_session *s)

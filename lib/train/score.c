@@ -194,11 +194,18 @@ int rn_score_value(struct rn_score *s, double *out, const char **why, struct rn_
 	return rc ? rn_err_prefix(e, rc, "'%s'", s->node) : 0;
 }
 
+struct rn_need rn_score_need(struct rn_score *s, const char *what)
+{
+	struct rn_prog *p = &s->forward.prog;
+
+	return (struct rn_need){ what, s->node, p, p->ninsts, p->ninsts };
+}
+
 int rn_score_explain(struct rn_score *s, const char *what, int rc, struct rn_binding *x,
 		     struct rn_backend *b, struct rn_err *e)
 {
 	struct rn_forward *f = &s->forward;
-	const struct rn_need need = { what, s->node, &f->prog, f->prog.ninsts, f->prog.ninsts };
+	const struct rn_need need = rn_score_need(s, what);
 	uint32_t inst = f->machine ? rn_machine_failed(f->machine) : RN_NONE;
 
 	return rn_need_explain(&need, inst, rc, rn_binding_ctx(x), b, rn_binding_plan(x), e);

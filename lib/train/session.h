@@ -51,6 +51,7 @@ struct rn_session {
 	struct rn_shared *shared; /* RN_STAGED: the memory that they are in */
 	struct rn_region region;  /* and where that is for the backend */
 	bool moved;               /* it has changed, and who knew it has not been told */
+	uint64_t room;            /* bytes of results of the largest program that is run here */
 	/* One per fit run, in order. */
 	struct rn_fit *fits;
 	struct rn_task *tasks;
@@ -88,6 +89,17 @@ struct rn_slots {
 	} *items;
 };
 
+/* ---- budget.c: memory of a run, before its first epoch -------------------------------- */
+
+/* The programs of a run are made, and its predictions can still be lowered: RN_ENOMEM where what
+ * is there at the same time is more than --mem, or than a device has left, whichever run it
+ * is for.  Where that helps fits are shortened first (rn_fit_shorten). */
+RN_MUST_CHECK int rn_budget_check(struct rn_session *s, struct rn_err *e);
+/* The store is made, and a program is to be run here: one room for all of them (machine.h). */
+void rn_budget_reserve(struct rn_session *s);
+/* No program is run any more: their memory is free for predictions. */
+void rn_budget_release(struct rn_session *s);
+
 /* ---- loop.c: the epochs of one fit --------------------------------------------------- */
 
 /* Go on with fit state.fit at epoch state.epoch until it is done or stopped (*stopped). */
@@ -102,6 +114,7 @@ void rn_fit_forget(struct rn_session *s);
 /* How many fits stand before this run of the plan? */
 uint32_t rn_fits_before(const struct rn_plan *p, const struct rn_run *r);
 RN_MUST_CHECK int rn_marks_new(struct rn_session *s, struct rn_err *e);
+uint32_t rn_marks_copies(const struct rn_session *s); /* of all parameters that it keeps */
 void rn_marks_free(struct rn_session *s);
 /* So many fits are done: keep the parameters for predictions that stand here, and compute the
  * metrics. */

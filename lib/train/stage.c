@@ -7,9 +7,9 @@
 #include "waits.h"
 #include "session.h"
 
+#include "../base/peak.h"
 #include "../learn/optim.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -315,7 +315,8 @@ static int run_on_device(struct stage *s, struct program *p, uint32_t number, st
 	return rn_wait_end(&s->peers, &p->waits, o, number, &s->behind, e);
 }
 
-/* Instructions from … to-1.  The coordinator looks at status->at when this process is gone. */
+/* Instructions from … to-1.  The coordinator looks at status->at when this process is gone, or
+ * failed. */
 static int run_insts(struct stage *s, struct program *p, uint32_t from, uint32_t to,
 		     struct rn_err *e)
 {
@@ -357,7 +358,8 @@ static int run_segment(struct stage *s, uint32_t number, uint32_t call, struct r
 			      : run_on_device(s, p, number, e);
 	if (!s->stay.cpu && s->backend->leave)
 		s->backend->leave(s->backend);
-	atomic_store(&status(s)->at, 0);
+	if (!rc)
+		atomic_store(&status(s)->at, 0);
 	rn_board_rest(s->board, s->part);
 	if (!rc)
 		rn_board_end(s->board, o, number, call);
@@ -417,22 +419,11 @@ static int load(struct stage *s, const struct rn_msg *m, struct rn_err *e)
 }
 
 /* The most that was this process's own: its image is, what it shares with others and the pages
- * of programs and libraries are not.  (getrusage(2) has what the coordinator had when it forked.) */
+ * of programs and libraries are not. */
 static uint64_t peak_bytes(const struct stage *s)
 {
-	uint64_t peak = 0, others = 0, kib;
-	char line[128];
-	FILE *f = fopen("/proc/self/status", "re");
+	uint64_t others, peak = rn_peak_memory(&others);
 
-	while (f && fgets(line, sizeof line, f)) {
-		if (sscanf(line, "VmHWM: %" SCNu64, &kib) == 1)
-			peak = kib * 1024;
-		else if (sscanf(line, "RssFile: %" SCNu64, &kib) == 1 ||
-			 sscanf(line, "RssShmem: %" SCNu64, &kib) == 1)
-			others += kib * 1024;
-	}
-	if (f)
-		fclose(f);
 	peak -= others < peak ? others : peak;
 	for (uint32_t i = 0; i < s->nprograms; i++)
 		peak += s->programs[i] ? s->programs[i]->image.file->size : 0;

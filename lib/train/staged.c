@@ -179,6 +179,7 @@ static int start_all(struct staged *s, struct rn_shared **images, struct rn_err 
 
 	for (uint32_t q = 0; q < n; q++)
 		RN_TRY(rn_child_start(&s->children.items[q], s->conf.exe, e));
+	rn_board_abort(s->board); /* and who might still say that it failed is gone */
 	if (!s->fit.arrays)
 		RN_TRY(rn_arrays_move(&s->base.fit->prog, &s->fit.arrays, e));
 	for (uint32_t q = 0; q < n; q++)

@@ -252,6 +252,7 @@ static int build(struct rn_session *s, struct rn_err *e)
 	RN_TRY(build_fits(s, e));
 	RN_TRY(build_scores(s, e));
 	RN_TRY(check_preds(s, e));
+	RN_TRY(rn_budget_check(s, e));
 	rn_folded_trim(rn_binding_folded(s->binding)); /* of the run before */
 	RN_TRY(release_rows(s, e));
 	malloc_trim(0); /* what was needed to get here makes room for the results */
@@ -273,6 +274,8 @@ static int start_run(struct rn_session *s, const struct rn_checkpoint *resume, s
 		RN_TRY(rn_checkpoint_apply(s, resume, e));
 	RN_TRY(make_store(s, e));
 	RN_TRY(rn_params_to_store(&s->params, s->store, e));
+	if (s->conf->placement != RN_STAGED)
+		rn_budget_reserve(s);
 	return resume ? 0 : rn_marks_reach(s, 0, e);
 }
 
@@ -576,6 +579,8 @@ static int write_chosen(struct rn_session *s, struct rn_err *e)
 {
 	const float *flat = s->state.chosen;
 
+	free_programs(s);
+	rn_budget_release(s);
 	for (uint32_t i = 0; s->runs > 1 && i < s->params.n; i++) {
 		memcpy(s->params.items[i].value, flat, s->params.items[i].count * sizeof *flat);
 		flat += s->params.items[i].count;

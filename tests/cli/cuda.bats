@@ -245,8 +245,26 @@ many_points() {
 	many_points 120000 # the fit has room, and its evaluation has not
 	sed -i 's/^ *{"\(val\|pred\)".*//; s/{"eval": {"name": "test", "in": "test"\(.*\)},/{"eval": {"name": "test", "in": "out"\1}]}/' model.json
 	awk -F, -v OFS=, 'NR > 3000 { $5 = "test" } 1' points.csv >few.csv && mv few.csv points.csv
-	RN_EMULATE_MEMORY=3 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda -q
-	[[ $stderr == *"out of memory: "*"; eval 'out' needs "*"the largest: "* ]]
+	RN_EMULATE_MEMORY=3 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda -q --log log
+	[[ $stderr == *"out of memory: "*" are wanted beside the parameters, "*"; eval 'out' needs "*"the largest: "* ]]
+	[ ! -s log ] # before the first epoch
+}
+
+@test "two fits on a device have one room for their results" {
+	seq 6000 | awk 'BEGIN { print "id,x,label" } { print $1 "," $1 % 7 "," $1 % 2 }' >t.csv
+	cat >two.relnn <<-'E'
+		?source T = "t.csv" <key="id"> .
+		A(v; tanh(Linear(1, 32)([x]))) :- T(v, x, label) .
+		B(v; tanh(Linear(32, 32)(z))) :- A(v; z) .
+		O(v; Linear(32, 2)(z)) :- B(v; z) .
+		?fit <epochs=2> L(; CrossEntropyLoss()(z, [label])) :- O(v; z), T(v, x, label), v < 100 .
+		?fit <epochs=2> L2(; CrossEntropyLoss()(z, [label])) :- O(v; z), T(v, x, label) .
+		?fit <epochs=2> L3(; CrossEntropyLoss()(z, [label])) :- O(v; z), T(v, x, label) .
+	E
+	RN_EMULATE_MEMORY=2 fails_with 4 emulated rn-train two.relnn --device cuda -q --log log
+	[[ $stderr == *" are wanted beside the parameters, "*" of 2097152 are free; fit 'L2' needs "* ]]
+	[ ! -s log ] # before the first fit
+	RN_EMULATE_MEMORY=3 emulated rn-train two.relnn --device cuda -q
 }
 
 @test "memory that is out later, with a checkpoint: it is whole" {

@@ -197,7 +197,7 @@ close_losses() {
 	RN_EMULATE_DEVICES=0 fails_with 4 emulated rn-train model.json --device cuda --placement staged
 	says "$want"
 	RN_EMULATE_DEVICES=0 fails_with 4 emulated rn-train model.json --placement staged --device-map out=cuda
-	says "rn-train: stage 'out': ${want#rn-train: }"
+	[[ $stderr == "rn-train: stage 'out' (linear, process "*") failed during the start: ${want#rn-train: }" ]]
 }
 
 @test "a device that is lost: exit 4, whoever waits for whom, and the checkpoint is whole" {
@@ -207,8 +207,11 @@ close_losses() {
 		rm -f c.rnm
 		RN_EMULATE_FAIL=$n fails_with 4 emulated rn-train model.json --epochs 200 --device cuda --placement staged -q \
 			--checkpoint c.rnm --checkpoint-every 1
-		[[ $stderr == "rn-train: stage '"*"': "*"uncorrectable ECC error"* ]]
+		[[ $stderr == "rn-train: stage '"*" failed "*" of epoch "*": "*"uncorrectable ECC error"* ]]
 	done
+	# The node that it was at, of all that the process has.
+	RN_EMULATE_FAIL=30 fails_with 4 emulated rn-train model.json --epochs 200 --device cuda --placement staged -q --stages 1
+	[[ $stderr == "rn-train: stage 'h, drop, out, loss' (several, process "*") failed in '"*"' ("*"), the "*" pass of epoch "*": "*"uncorrectable ECC error"* ]]
 	emulated rn-train model.json --epochs 9 --device cuda --placement staged -q --json --resume c.rnm --allow-changed >result
 	[ "$(member bits <result)" = "$(member bits <whole/result)" ]
 }
@@ -250,10 +253,13 @@ ended() {
 		ended 1
 		grep -q "^rn-train: stage 'drop' (map, process ${stages[1]}) was killed by signal 9 (Killed).* of epoch [0-9]*$" err
 	done
-	slow --epochs 1000000 --stage-timeout 0.5
-	kill -STOP "${stages[2]}"
-	ended 1
-	grep -q "^rn-train: stage 'out' (linear, process ${stages[2]}) has been stopped for 0.5 s.* (--stage-timeout)$" err
+	# Mostly it has ended its work by then but for what lags, for which the next one waits.
+	for lag in 0 5000 5000; do
+		RN_EMULATE_LAG=$lag slow --epochs 1000000 --stage-timeout 0.5
+		kill -STOP "${stages[2]}"
+		ended 1
+		grep -q "^rn-train: stage 'out' (linear, process ${stages[2]}) has been stopped for 0.5 s.* (--stage-timeout)$" err
+	done
 	slow --epochs 1000000
 	kill -9 "$child"
 	ended 137

@@ -108,6 +108,29 @@ is_graph() {
 	END
 }
 
+@test "the plan as it is written is timed, too, where that is sound" {
+	ring 100 6 >a.relnn
+	run -0 rn-explain a.relnn --analyze --epochs 2
+	[[ $output == *$'\nas it is written: '*' bytes of memory, '*' ms (the least of 2 epochs)'* ]]
+	[[ $output == *'memory        ms     rows  flops  bytes memory        ms'* ]]
+	[[ $output == *$'\nmeasured: '*' bytes of memory at most, of this program with its data and all plans above' ]]
+	rn-explain a.relnn --analyze --json >a.json
+	python3 - <<-'END'
+		import json
+		o = json.load(open("a.json"))
+		fit, = o["fits"]
+		was = fit["written"]
+		assert o["peak_bytes"] > was["bytes"] + fit["bytes"]
+		for f in fit, was:
+		    assert f["epochs"] == 10 and 0 < f["ms"]
+		    assert all(s["ms"] > 0 for s in f["stages"] if s["flops"] > 1000)
+		assert was["ms"] > fit["ms"]
+	END
+	run -0 rn-explain a.relnn --analyze --mem "$(jq '.fits[0].written.bytes - 1' a.json)"
+	[[ $output == *$'\nas it is written: '*' bytes of memory, not run: it takes more memory than --mem, or 1 GB'* ]]
+	[[ $output == *'as it is written              as it is run'*'memory        ms'* ]]
+}
+
 @test "the rows of a join are estimated from the data" {
 	for k in 2 3 4 5; do
 		ring 400 $k >a.relnn

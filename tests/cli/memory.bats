@@ -59,3 +59,121 @@ it wants --mem "*"K, or fewer rows or narrower embeddings there" ]]
 	fails_with 4 rn-train -q m.relnn --mem 2M --placement staged
 	[[ $stderr == "rn-train: fit 'Loss' needs "*", more than --mem 2M: "* ]]
 }
+
+# A fit of ten rows, and runs over 400,000 of 64 numbers, each result 98 MB.
+large_and_small() {
+	seq 400000 | awk 'BEGIN { print "id,x,label" } { print $1 "," $1 % 7 "," $1 % 2 }' >t.csv
+	cat >m.relnn - <<-'E'
+		?source T = "t.csv" <key="id"> .
+		A(v; tanh(Linear(1, 64)([x]))) :- T(v, x, label) .
+		B(v; tanh(Linear(64, 64)(z))) :- A(v; z) .
+		O(v; Linear(64, 2)(z)) :- B(v; z) .
+		?fit <epochs=2> L(; CrossEntropyLoss()(z, [label])) :- O(v; z), T(v, x, label), v < 11 .
+	E
+	printf '%s\n' "$@" >>m.relnn
+}
+
+# refused WHO LEAST: by both placements, before the first epoch, for want of more than LEAST MB.
+refused() {
+	for placement in fused staged; do
+		fails_with 4 rn-train -q m.relnn --mem 120M --placement $placement --log log -o m.rnm
+		[[ $stderr == "rn-train: $1 needs "*"M, more than --mem 120M: "*" for results, "*"'A/map' (map) 98M, \
+'B' (map) 98M"*"; it wants --mem "*"M, or fewer rows"* ]]
+		[ ! -s log ]
+		[ ! -e m.rnm ]
+		size=$(wanted)
+		[ "${size%M}" -gt "$2" ]
+	done
+}
+
+# suffices FUSED STAGED: what they say they want does, and what is taken is little more (MB): the
+# programs themselves, and the relations.
+suffices() {
+	for placement in fused staged; do
+		fails_with 4 rn-train -q m.relnn --mem 120M --placement $placement
+		size=$(wanted)
+		run --separate-stderr rn-train -q m.relnn --json --mem "$size" --placement $placement
+		[ "$status" = 0 ]
+		peak=$(sed 's/.*"peak_bytes": \([0-9]*\).*/\1/' <<<"$output")
+		echo "$placement: $size wanted, $((peak >> 20))M taken"
+		((peak >> 20 < $1))
+		shift
+	done
+}
+
+EVAL='?eval <name="e", metric="accuracy", target="label"> E(v, label; z) :- O(v; z), T(v, x, label) .'
+VAL='?val <metric="accuracy", target="label"> V(v, label; z) :- O(v; z), T(v, x, label) .'
+PRED='?pred P(v; z) :- O(v; z) .'
+
+@test "an evaluation that needs more than --mem is refused before the first epoch" {
+	large_and_small "$EVAL"
+	refused "eval 'E'" 195
+	suffices 250 280
+}
+
+@test "a validation that needs more than --mem is refused before the first epoch" {
+	large_and_small "$VAL"
+	refused "val 'V'" 195
+	suffices 250 280
+}
+
+@test "a prediction that needs more than --mem is refused before the first epoch" {
+	large_and_small "$PRED"
+	refused "pred 'O'" 195
+	suffices 250 280
+}
+
+@test "a prediction with a value per edge is refused before the first epoch, not when it is made" {
+	layers
+	awk 'BEGIN { print "s,t"; for (i = 0; i < 100000; i++) print 1 + i % 4000 "," 1 + i * 7 % 4000 }' >e.csv
+	cat >>m.relnn <<-'E'
+		?source Edge = "e.csv" .
+		S(v; sum(tanh(z * y))) :- Edge(v, w), L1(w; z), L1(v; y) .
+		?pred <to="p.csv"> P(v; z) :- S(v; z) .
+	E
+	fails_with 4 rn-train -q m.relnn --mem 20M --log log
+	[[ $stderr == "rn-train: pred 'S' needs "*"M, more than --mem 20M: "* ]]
+	[ ! -s log ]
+	rn-train -q m.relnn --mem "$(wanted)"
+	[ -s p.csv ]
+}
+
+@test "a second fit that needs more than --mem is refused before the first one" {
+	large_and_small '?fit <epochs=2> L2(; CrossEntropyLoss()(z, [label])) :- O(v; z), T(v, x, label) .'
+	refused "fit 'L2'" 290
+	suffices 350 480
+}
+
+@test "runs that are not at work at the same time share memory" {
+	large_and_small "$VAL" "${EVAL/\"e\"/\"e2\"}" "$EVAL" "$PRED"
+	suffices 260 460 # staged: what the processes had is added, though they are gone before the evaluations
+	fails_with 4 rn-train -q m.relnn --mem 205M
+	[[ $stderr == *"for the other runs"* ]]
+}
+
+@test "what is there beside a fit counts, and lets it compute again what is cheap" {
+	layers
+	fails_with 4 rn-train -q m.relnn --mem 2M --no-rewrite recompute
+	more=$(wanted) # for the fit alone, with all that it could keep
+	cat >>m.relnn <<-'E'
+		?eval <name="e", metric="accuracy", target="label"> E(v, label; z) :- L4(v; z), T(v, label) .
+	E
+	fails_with 4 rn-train -q m.relnn --mem "$more" --no-rewrite recompute
+	[[ $stderr == "rn-train: fit 'Loss' needs "*" for the other runs; "*", less without --no-rewrite recompute, "* ]]
+	[ "$(bits --mem "$more")" = "$(bits)" ]
+	[ -n "$(bits)" ]
+}
+
+@test "peak_bytes is of the program itself, however large is what started it" {
+	layers
+	for placement in fused staged; do
+		peak=$(python3 - rn-train -q m.relnn --json --placement $placement <<-'E'
+			import os, sys
+			large = b"x" * (300 << 20)
+			os.execvp(sys.argv[1], sys.argv[1:])
+		E
+		)
+		peak=$(sed 's/.*"peak_bytes": \([0-9]*\).*/\1/' <<<"$peak")
+		((peak > 1 << 20 && peak < 200 << 20))
+	done
+}

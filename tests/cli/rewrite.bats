@@ -109,6 +109,7 @@ same() {
 	[[ $output != *' ms'* ]]
 	run -0 rn-explain a.relnn --analyze --epochs 2
 	[[ $output == *' ms (the least of 2 epochs)'*'      ms'* ]]
+	[[ $output == *$'\nmeasured: '*' bytes of memory at most, of this program with its data' ]]
 	run -0 rn-explain a.relnn --program
 	[[ $output == *$'\nlowered:\n'*$'\nrun:\n'* ]]
 	run -0 rn-explain a.relnn --optimized --no-optimize
@@ -121,6 +122,7 @@ same() {
 		assert any(n["added"] for n in o["nodes"]) and all(n["rows"] >= 0 for n in o["nodes"])
 		fit, = o["fits"]
 		assert fit["ms"] > 0 and fit["bytes"] > 0
+		assert o["peak_bytes"] > fit["bytes"]
 		assert sum(s["instructions"] for s in fit["stages"]) <= fit["instructions"]
 		assert all(s["ms"] >= 0 and s["bytes"] > 0 for s in fit["stages"])
 	END

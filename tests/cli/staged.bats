@@ -311,11 +311,11 @@ teardown() {
 	[ -z "${child-}" ] || kill -9 "$child" 2>/dev/null || true
 }
 
-# The processes of $child, once there are four.
+# find_stages [N]: the processes of $child, once there are N (4).
 find_stages() {
 	for _ in $(seq 500); do
 		read -ra stages < <(cat "/proc/$child/task/$child/children"; echo)
-		[ ${#stages[@]} != 4 ] || return 0
+		[ ${#stages[@]} != "${1-4}" ] || return 0
 		sleep 0.02
 	done
 	return 1
@@ -422,19 +422,59 @@ ended() {
 	bash -c 'ulimit -f 12; rn-train model.json --set hidden=64 -q'
 }
 
-@test "a stage without memory: exit 4" {
+# no_memory N OPTION...: a training whose N stages get no more memory, which the checkpoint wants that SIGTERM makes.
+no_memory() {
+	rm -f log
+	rn-train model.json --placement staged --log log --checkpoint c.rnm "${@:2}" >out 2>err </dev/null &
+	child=$!
+	until [ -s log ]; do sleep 0.02; done
+	find_stages "$1"
+	for pid in "${stages[@]}"; do prlimit --pid "$pid" --as=1000000; done
+	kill -TERM $child
+}
+
+@test "a stage without memory: exit 4; --retry starts it again" {
+	local why='failed during a checkpoint: out of memory: [0-9]* bytes for optimizer slots'
 	[ "${RN_VARIANT:-release}" = release ] || skip "the sanitizers take memory of their own"
 	points
 	sed -i 's/"hidden": 8, "epochs": 40/"hidden": 20000, "epochs": 10000000/' model.json
-	rn-train model.json --placement staged --log log --checkpoint c.rnm >out 2>err </dev/null &
-	child=$!
-	until [ -s log ]; do sleep 0.02; done
-	find_stages
-	for pid in "${stages[@]}"; do prlimit --pid "$pid" --as=1000000; done
-	kill -TERM $child
+	no_memory 4
 	ended 4
-	grep -q "^rn-train: stage 'h': out of memory: [0-9]* bytes for optimizer slots$" err
+	grep -q "^rn-train: stage 'h' (linear, process ${stages[0]}) $why$" err
 	[ ! -e c.rnm ]
+	# Several nodes in one process.
+	no_memory 1 --stages 1
+	ended 4
+	grep -q "^rn-train: stage 'h, drop, out, loss' (several, process ${stages[0]}) $why$" err
+	[ ! -e c.rnm ]
+	# With memory it goes on; then SIGTERM has its checkpoint.
+	no_memory 1 --stages 1 --retry 1
+	ended 143
+	grep -q "^rn-train: warning: stage 'h, drop, out, loss' (several, process ${stages[0]}) $why; trying again after epoch 0 (1 of 1)$" err
+	[ -s c.rnm ]
+	rm c.rnm
+	no_memory 4 --retry 1
+	ended 143
+	grep -q "^rn-train: warning: stage 'h' (linear, process ${stages[0]}) $why; trying again after epoch 0 (1 of 1)$" err
+	[ -s c.rnm ]
+}
+
+@test "a stage that is lost leaves the last checkpoint, from which --resume goes on to the same bytes" {
+	points
+	trained whole model.json --epochs 8000
+	rn-train model.json --epochs 8000 --placement staged --checkpoint c.rnm --checkpoint-every 100 \
+		--log log -o m.rnm --no-history >out 2>err </dev/null &
+	child=$!
+	until [ "$(cat log 2>/dev/null | wc -l)" -gt 1000 ]; do sleep 0.01; done
+	find_stages
+	kill -9 "${stages[1]}"
+	ended 1
+	[ ! -e m.rnm ]
+	[ -s c.rnm ]
+	mkdir other
+	cp log other/log
+	trained other model.json --epochs 8000 --resume c.rnm
+	diff -r whole other
 }
 
 @test "a coordinator that is killed leaves no stage behind, also a stopped one" {
