@@ -14,6 +14,17 @@ DATA = pathlib.Path(os.environ.get("RN_DATA", ROOT / "../shared/data")).resolve(
 ENV = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}", OMP_NUM_THREADS="2")
 
 
+def pin():
+    """This process, and with it all that it starts, on the first two processors that it may use; gives them."""
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    os.sched_setaffinity(0, cores)
+    return cores
+
+
+def cores_text(cores):
+    return f"processor{'s' * (len(cores) > 1)} {' and '.join(map(str, cores))}"
+
+
 def run(cmd, **kw):
     return subprocess.run([str(c) for c in cmd], check=True, env=ENV, **kw)
 
@@ -29,12 +40,19 @@ def json_lines(cmd):
     return [json.loads(line) for line in run(cmd, capture_output=True, text=True).stdout.splitlines()]
 
 
+def explained(program, *options):
+    """What rn-explain tells of the first fit, as it runs."""
+    out = run(["rn-explain", program, "--optimized", "--json", *options], capture_output=True, text=True).stdout
+    return json.loads(out)["fits"][0]
+
+
 def compiled(args, name, *flags):
     """A program of bench/, built once, with the library where it includes some of it."""
     tool = pathlib.Path(args.tmp) / name
     if not tool.exists():
+        blas = ["-lopenblas"] if "#include <cblas.h>" in (ROOT / f"bench/{name}.c").read_text() else []
         run(["cc", "-O2", "-D_GNU_SOURCE", *flags, "-o", tool, ROOT / f"bench/{name}.c", BIN.parent / "librn.a",
-             "-lopenblas", "-lzstd", "-ljansson", "-lz", "-lm", "-ldl", "-pthread"])
+             *blas, "-lzstd", "-ljansson", "-lz", "-lm", "-ldl", "-pthread"])
     return tool
 
 
@@ -46,8 +64,8 @@ def python_with(*packages):
     """A Python that has them, in the project's private environment, made on demand; or None."""
     venv = ROOT / ".venv"
     python = venv / "bin/python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    if not python.exists() and subprocess.run([sys.executable, "-m", "venv", str(venv)]).returncode:
+        return None
     if subprocess.run([str(python), "-c", f"import {', '.join(packages)}"], capture_output=True).returncode:
         print(f"installing {' and '.join(packages)} into .venv ...", flush=True)
         if subprocess.run([str(python), "-m", "pip", "install", "-q", *packages]).returncode:
@@ -107,17 +125,20 @@ def interleaved(runs, works):
 
 
 class Results:
-    """Rows of the table: what was done, by whom, the number, and what it should be."""
+    """Rows of the table: what was done, by whom, the number, and what it should be; and what was left out."""
 
     def __init__(self):
-        self.rows, self.shown = [], 0
+        self.rows, self.shown, self.skipped = [], 0, []
 
-    def add(self, work, who, value, unit, target=None):
+    def add(self, work, who, value, unit, target=None, most=None):
+        """target: what the number should be at least, most: at most."""
         if value is None:
             return
         row = {"work": work, "who": who, "value": value, "unit": unit}
         if target is not None:
             row.update(target=target, met=value >= target)
+        elif most is not None:
+            row.update(most=most, met=value <= most)
         self.rows.append(row)
 
     def ratio(self, work, who, over, under, target=None):
@@ -125,33 +146,50 @@ class Results:
         if over and under:
             self.add(work, who, over / under, "x", target)
 
+    def share(self, work, who, part, whole):
+        """The first as a share of the second, either of which may be missing."""
+        if part and whole:
+            self.add(work, who, 100 * part / whole, "%")
+
+    def skip(self, why):
+        self.skipped.append(why)
+        print(f"skipped: {why}", flush=True)
+
     def show(self):
         """Print the rows that are new."""
         rows = self.rows[self.shown:]
         self.shown = len(self.rows)
         width = max((len(r["work"]) for r in rows), default=0)
         for r in rows:
-            target = "" if "target" not in r else \
-                f"   target {r['target']:g}: {'met' if r['met'] else 'MISSED'}"
+            target = "" if "met" not in r else f"   target {goal(r)}: {'met' if r['met'] else 'MISSED'}"
             print(f"{r['work']:<{width}}  {r['who']:<34} {r['value']:>10.3f} {r['unit']}{target}", flush=True)
+
+
+def goal(row):
+    return f"{row['target']:.3g}" if "target" in row else f"at most {row['most']:.4g}"
 
 
 def figure(x):
     return f"{x:,.0f}" if x >= 1000 else f"{x:.3g}"
 
 
-def markdown(rows, date, commit, machine, runs):
-    """docs/benchmarks.md: a table of all rows, the work named once."""
+def markdown(run):
+    """docs/benchmarks.md: how it was run, and a table of all rows, the work named once."""
+    machine, load = run["machine"], run["load_average"]
     text = [
         "# Benchmarks", "",
-        f"Written by `make bench` on {date} at commit {commit}: {machine['cores']} cores of {machine['cpu']}, Linux "
-        f"{machine['kernel']}.",
-        f"Medians of {runs} runs, RN and its peers in turn; what each part measures is in "
-        "[bench/README.md](../bench/README.md).", "",
-        "| work | who | | target |", "|---|---|---|---|"]
+        f"Written by `make bench` on {run['date']} at commit {run['commit']}"
+        f"{' and changes that are not committed' if run['changed'] else ''}: {machine['cores']} cores of "
+        f"{machine['cpu']}, Linux {machine['kernel']}.",
+        f"Medians of {run['runs']} runs, RN and its peers in turn, all of them on {cores_text(machine['used'])}; the load "
+        f"average was {load[0]:.2f} before and {load[1]:.2f} at the end; it took {run['minutes']:.0f} minutes.",
+        "What each part measures is in [bench/README.md](../bench/README.md).", ""]
+    if run["skipped"]:
+        text += ["Left out:", *(f"- {why}" for why in run["skipped"]), ""]
+    text += ["| work | who | | target |", "|---|---|---|---|"]
     last = None
-    for r in rows:
-        target = "" if "target" not in r else f"{r['target']:.3g}: {'met' if r['met'] else '**missed**'}"
+    for r in run["rows"]:
+        target = "" if "met" not in r else f"{goal(r)}: {'met' if r['met'] else '**missed**'}"
         text.append(f"| {'' if r['work'] == last else r['work']} | {r['who']} | {figure(r['value'])} {r['unit']} "
                     f"| {target} |")
         last = r["work"]

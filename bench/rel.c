@@ -281,8 +281,8 @@ static void measure(size_t w, uint64_t rows, int runs)
 		must(rn_err_nomem(&err, (size_t)runs * sizeof *s, "the runs"));
 	qsort(s, (size_t)runs, sizeof *s, by_value);
 	qsort(cpu, (size_t)runs, sizeof *s, by_value);
-	printf("{\"name\": \"%s\", \"seconds\": %.4f, \"rows_per_s\": %.0f, \"threads\": %u, "
-	       "\"cpu_seconds\": %.4f, \"rows\": %" PRIu64 ", \"check\": %" PRId64 "}\n",
+	printf("{\"name\": \"%s\", \"seconds\": %.7f, \"rows_per_s\": %.0f, \"threads\": %u, "
+	       "\"cpu_seconds\": %.7f, \"rows\": %" PRIu64 ", \"check\": %" PRId64 "}\n",
 	       works[w].name, s[runs / 2], (double)rows / s[runs / 2], ctx.threads, cpu[runs / 2], got,
 	       sum);
 	fflush(stdout);

@@ -88,8 +88,8 @@ def main():
             cpu.append(time.process_time() - cpu_start)
         s = statistics.median(seconds)
         got = db.execute("SELECT count(*) FROM o").fetchone()[0]
-        print(json.dumps({"name": name, "seconds": round(s, 4), "rows_per_s": round(rows / s),
-                          "threads": threads, "cpu_seconds": round(statistics.median(cpu), 4),
+        print(json.dumps({"name": name, "seconds": round(s, 7), "rows_per_s": round(rows / s),
+                          "threads": threads, "cpu_seconds": round(statistics.median(cpu), 7),
                           "rows": got, "check": check(db, column, ordered)}), flush=True)
         db.execute("DROP TABLE IF EXISTS o")
 

@@ -6,7 +6,7 @@ The table is that of make_table.c: edges src, dst (a million nodes) and weight.
 import json
 import pathlib
 
-from common import ROOT, compiled, interleaved, json_lines, medians, run, threads, timed
+from common import FAST, ROOT, compiled, interleaved, json_lines, medians, run, threads, timed
 
 COLUMNS = "{'src': 'BIGINT', 'dst': 'BIGINT', 'weight': 'DOUBLE'}"
 TYPES = "src=int64,dst=int64,weight=float64"
@@ -31,13 +31,15 @@ def rate(seconds, size):
     return size / seconds if seconds else None
 
 
-def by_threads(results, work, medians, scale, unit, peer="DuckDB"):
-    """The rows RN and peer, by threads; gives the best of RN's rates, and the peer's on two."""
-    for who in ("RN", peer):
-        for t in (1, 2):
-            results.add(work, f"{who}, {threads(t)}", rate(medians.get((who, t)), scale), unit)
-    ours = rate(min(medians["RN", t] for t in (1, 2)), scale)
-    return ours, rate(medians.get((peer, 2)), scale)
+def best(medians, who):
+    """Seconds on as many threads as suit it best; None where it was not measured."""
+    return min((medians[who, t] for t in (1, 2) if (who, t) in medians), default=None)
+
+
+def ratios(args, results, work, medians, target, peer="DuckDB"):
+    """Each side on the number of threads that suits it best; the other DuckDB is measured on two."""
+    results.ratio(work, f"RN / {peer}", best(medians, peer), best(medians, "RN"), target)
+    results.ratio(work, f"RN / {args.other_duck.name}, 2 threads", medians.get("other"), medians["RN", 2])
 
 
 def csv(args, results):
@@ -58,9 +60,7 @@ def csv(args, results):
     results.add(work, "RN, 2 threads", rate(m["RN", 2], size), "MB/s")
     for t in (1, 2):
         results.add(work, f"DuckDB's scan, {threads(t)}", rate(m.get(("DuckDB", t)), size), "MB/s")
-    results.ratio(work, "RN / DuckDB's scan, 2 threads", m.get(("DuckDB", 2)), m["RN", 2], 4)
-    results.ratio(work, "RN / DuckDB's scan, 1 thread", m.get(("DuckDB", 1)), m["RN", 1])
-    results.ratio(work, f"RN / {args.other_duck.name}", m.get("other"), m["RN", 2])
+    ratios(args, results, work, m, 4)
     results.add(work, "RN, types inferred, 2 threads", rate(m["inferred"], size), "MB/s")
     results.add(work, "RN, inferred, 1 thread, to a pipe", rate(m["pipe"], size), "MB/s")
     results.add(work, "cat, the same bytes to a pipe", rate(m["cat"], size), "MB/s")
@@ -82,9 +82,10 @@ def write(args, results):
         duck.time("DROP TABLE e")
     out.unlink()
     work = f"{million(args)} rows to CSV ({size:.0f} MB)"
-    ours, theirs = by_threads(results, work, m, size, "MB/s")
-    results.ratio(work, "RN / DuckDB", ours, theirs, 3)
-    results.ratio(work, f"RN / {args.other_duck.name}", ours, rate(m.get("other"), size))
+    for who in ("RN", "DuckDB"):
+        for t in (1, 2):
+            results.add(work, f"{who}, {threads(t)}", rate(m.get((who, t)), size), "MB/s")
+    ratios(args, results, work, m, 3)
 
 
 # name of rel.c, what it is, and its targets: rows/s in millions, times as fast as DuckDB
@@ -118,14 +119,12 @@ def kernels(args, results, chosen):
                     measure(who, cmd, t)
     for name, work, mrows, times in (k for k in KERNELS if k[0] in names):
         work = work.format(million(args))
-        m = medians({(who, t): x for (who, n, t), x in seconds.items() if n == name})
-        ours, theirs = min(m["RN", 1], m["RN", 2]), m.get(("DuckDB", 2))
+        m = medians({(who, t) if who != "other" else who: x for (who, n, t), x in seconds.items() if n == name})
         results.add(work, "RN, 1 thread", args.rows / m["RN", 1] / 1e6, "M rows/s")
         results.add(work, "RN, 2 threads", args.rows / m["RN", 2] / 1e6, "M rows/s", mrows)
         for t in (1, 2):
             results.add(work, f"DuckDB into a table, {threads(t)}", rate(m.get(("DuckDB", t)), args.rows / 1e6), "M rows/s")
-        results.ratio(work, "RN / DuckDB", theirs, ours, times)
-        results.ratio(work, f"RN / {args.other_duck.name}", m.get(("other", 2)), ours)
+        ratios(args, results, work, m, times)
 
 
 def join(args, results):
@@ -162,13 +161,16 @@ def pipes(args, results):
     run(["bash", "-c", f"rn-head -n {args.rows // 8} {table(args, '.er')} | rn-encode 'raw(weight)' | "
          f"rn-map 'Concat(z, z, z, z)' | rn-map 'Concat(z, z, z, z)' | rn-map 'Concat(z, z, z, z)' -z none -o {wide}"])
     size = wide.stat().st_size / 1e9
+    pipe = f"rn-head -n 1000000000 -z none {wide} | rn-info --no-values -"
     m = interleaved(args.runs, {
-        "RN": lambda: timed(f"rn-head -n 1000000000 -z none {wide} | rn-info --no-values -"),
+        "RN": lambda: timed(pipe),
+        "inline": lambda: timed(f"export RN_SHM=0; {pipe}"),
         "cat | cat": lambda: timed(f"cat {wide} | cat")})
-    work = "a pipe of evaluated blocks, decoded and checked at both ends"
-    results.add(work, "RN", size / m["RN"], "GB/s")
+    work = "a shell pipeline from a stream file: rn-head | rn-info, whole processes"
+    results.add(work, "RN, shared memory", size / m["RN"], "GB/s")
+    results.add(work, "RN, all inline (RN_SHM=0)", size / m["inline"], "GB/s")
     results.add(work, "cat | cat, the same bytes", size / m["cat | cat"], "GB/s")
-    results.ratio(work, "RN / cat | cat", m["cat | cat"], m["RN"])
+    results.ratio(work, "RN, shared memory / cat | cat", m["cat | cat"], m["RN"])
     wide.unlink()
     handed_over(args, results)
 
@@ -177,9 +179,13 @@ def handed_over(args, results):
     """Blocks of 256 KiB from one process to another, by pipe.c: those that the writer has just made,
     and those that come from memory, where one core gets some 5 GB/s."""
     for where, mebibytes, least in (("in the cache", 1, 7), ("in memory", 256, None)):
-        got = {r["what"]: r["gbs"] for r in json_lines([compiled(args, "pipe"), "-n", args.runs, "-m", mebibytes])}
-        work = f"blocks of 256 KiB, {where}, from one program to another"
+        sizes = ["-n", args.runs, "-m", mebibytes]
+        got = {r["what"]: r["gbs"] for r in json_lines([compiled(args, "pipe", *FAST), *sizes])}
+        ring = json_lines([compiled(args, "ring", *FAST), "-w", "slots", *sizes])[0]["gbs"]
+        work = f"blocks of 256 KiB, {where}, from a process to its fork (pipe.c), every value read"
         results.add(work, "RN, shared memory", got["shared"], "GB/s", least)
         results.add(work, "RN, all inline", got["inline"], "GB/s")
         results.add(work, "write and read, the same bytes", got["bare"], "GB/s")
+        results.add(work, "a bare ring of four slots (ring.c)", ring, "GB/s")
         results.ratio(work, "shared memory / all inline", got["shared"], got["inline"], 3 if least else None)
+        results.ratio(work, "shared memory / bare ring", got["shared"], ring)

@@ -69,6 +69,15 @@ def arguments():
     return folder, epochs, sys.argv[4:]
 
 
+def peak_bytes():
+    """The most resident memory of this process: ru_maxrss begins with what its parent had."""
+    with open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def train(epochs, forward, loss_of, parameters, evaluate=None, each=None, **optimizer):
     """Adam on loss_of(forward(True)); `each` sees forward(False) after every epoch, `evaluate` at the end.
     Prints one JSON object; an epoch is the training step alone."""
@@ -93,7 +102,7 @@ def train(epochs, forward, loss_of, parameters, evaluate=None, each=None, **opti
             result["test"] = evaluate(forward(False))
     result.update(seconds_total=time.perf_counter() - START,
                   parameters=sum(p.numel() for g in opt.param_groups for p in g["params"]),
-                  peak_bytes=1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+                  peak_bytes=peak_bytes())
     if DEVICE != "cpu":
         result["device_bytes"] = torch.cuda.max_memory_reserved()
     print(json.dumps(result))

@@ -615,8 +615,8 @@ static void test_full_pipe(size_t n, bool own)
 	usleep(300000); /* it waits: nobody has come */
 	pid = take_offer(pp[0], offer, false);
 	usleep(600000); /* it has seen who came */
-	kill(pid, SIGKILL);
 	killed = now();
+	kill(pid, SIGKILL);
 	pthread_join(t, NULL);
 	T_OK(j.rc == RN_EIO && !strcmp(j.e.msg, "cannot write 'out': Broken pipe") &&
 		     j.ended >= killed && j.ended - killed < 1,
