@@ -50,6 +50,11 @@ says() {
 	fi
 }
 
+# limit KB: what follows in this subshell has so much address space; sanitizers need much of their own.
+limit() {
+	[ "${RN_VARIANT:-release}" != release ] || ulimit -v "$1"
+}
+
 # prints 'TEXT' COMMAND...: exits 0 and writes exactly this text (a last newline apart).
 prints() {
 	local want=$1

@@ -91,7 +91,7 @@ rn-scan: warning: 'standard input': 2 of 4 rows passed over"
 	} >q.csv
 	tight() {
 		(
-			ulimit -v 700000
+			limit 700000
 			rn-scan -t 1 --mem 16M "$@" -o x.er
 		)
 	}
@@ -354,7 +354,13 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	[[ $stderr == "rn-cat: the embedding parts "*" would both write 'z1': make one of them with rn-map, or leave them out (rn-cat --no-embedding)" ]]
 	echo '?pred P(n; Linear(1, 700000000)([n])) :- N(n) .' >wide.relnn
 	printf 'n\n1\n' >n.csv
-	fails_with 2 bash -c 'ulimit -v 1000000; rn-compile wide.relnn --source N=n.csv'
+	narrow() {
+		(
+			limit 1000000
+			rn-compile wide.relnn --source N=n.csv
+		)
+	}
+	fails_with 2 narrow
 	[[ $stderr == "rn-compile: wide.relnn:1:7: 700000001 columns are too many for text, which may have 1048576: "* ]]
 }
 
