@@ -250,6 +250,25 @@ static int find_new(struct fold *f, bool *any, struct rn_err *e)
 	return 0;
 }
 
+static int open_fold(struct fold *f, struct rn_err *e)
+{
+	uint32_t n = f->p->nvals;
+
+	rn_prog_init(&f->q);
+	RN_TRY(rn_calloc(n, sizeof *f->fixed, "folding", &f->fixed, e));
+	RN_TRY(rn_calloc(n, sizeof *f->wanted, "folding", &f->wanted, e));
+	return rn_calloc(n, sizeof *f->at, "folding", &f->at, e);
+}
+
+static void close_fold(struct fold *f)
+{
+	rn_prog_fini(&f->q);
+	free(f->keys);
+	free(f->at);
+	free(f->wanted);
+	free(f->fixed);
+}
+
 int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b, struct rn_folded *folded,
 			struct rn_err *e)
 {
@@ -258,10 +277,7 @@ int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b, struct rn_folde
 	int rc;
 
 	RN_TRY(rn_pass_sparse_within(p, e));
-	rn_prog_init(&f.q);
-	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.fixed, "folding", &f.fixed, e));
-	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.wanted, "folding", &f.wanted, e));
-	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.at, "folding", &f.at, e));
+	RN_GOTO(out, open_fold(&f, e));
 	RN_GOTO(out, find_new(&f, &any, e));
 	if (any) {
 		RN_GOTO(out, run(&f, b, e));
@@ -270,12 +286,8 @@ int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b, struct rn_folde
 		rc = rn_pass_bury(p, live, e); /* the holes only */
 	}
 out:
-	rn_prog_fini(&f.q);
 	free(live);
-	free(f.keys);
-	free(f.at);
-	free(f.wanted);
-	free(f.fixed);
+	close_fold(&f);
 	return rc;
 }
 
@@ -286,19 +298,13 @@ int rn_pass_fold_size(struct rn_prog *p, uint64_t *bytes, struct rn_err *e)
 
 	*bytes = 0;
 	RN_TRY(rn_pass_sparse_within(p, e));
-	rn_prog_init(&f.q);
-	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.fixed, "folding", &f.fixed, e));
-	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.wanted, "folding", &f.wanted, e));
-	RN_GOTO(out, rn_calloc(p->nvals, sizeof *f.at, "folding", &f.at, e));
+	RN_GOTO(out, open_fold(&f, e));
 	if (!find(&f))
 		goto out;
 	RN_GOTO(out, extract(&f, e));
 	rc = rn_machine_slab(&f.q, RN_F32, NULL, bytes, e);
 out:
-	rn_prog_fini(&f.q);
-	free(f.at);
-	free(f.wanted);
-	free(f.fixed);
+	close_fold(&f);
 	return rc;
 }
 

@@ -8,10 +8,10 @@
 #include "rewriting.h"
 
 #include "../../base/json.h"
-#include "../../base/str.h"
 #include "../../expr/emb.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int has_softmax(const char *text, bool *out, struct rn_err *e)
