@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The first rows (head.h) in the memory of --mem.  Of an order without groups any number can
- * be kept: what is more than fits is sorted in temporary files.  Others that do not fit are
- * refused.
+ * The first rows (head.h), any number of them, in the memory of --mem.  Where those to be kept
+ * do not fit, all rows are sorted in temporary files by group and by what they are chosen by,
+ * the first of each group are taken, and sorted into the order in which they go out.
  */
 #ifndef RN_EXT_HEAD_H
 #define RN_EXT_HEAD_H
@@ -16,7 +16,7 @@ RN_MUST_CHECK int rn_ext_head_open(const struct rn_ctx *c, const struct rn_head_
 				   const struct rn_schema *s, struct rn_ext_head **out,
 				   struct rn_err *e);
 void rn_ext_head_close(struct rn_ext_head *h); /* NULL is fine */
-/* The next rows of the input.  RN_ENOMEM: those to be kept do not fit. */
+/* The next rows of the input. */
 RN_MUST_CHECK int rn_ext_head_add(struct rn_ext_head *h, struct rn_rel *r, struct rn_err *e);
 /* After the last, once: the rows in pieces, of which there is one at least. */
 RN_MUST_CHECK int rn_ext_head_end(struct rn_ext_head *h,

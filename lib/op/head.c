@@ -18,7 +18,6 @@ struct rn_head {
 	const struct rn_ctx *ctx;
 	const struct rn_head_conf *conf;
 	const struct rn_schema *schema;
-	struct rn_rng_key rng;
 	size_t nby, *by; /* columns */
 	struct rn_rel **rels; /* rows so far, in the order of the input */
 	size_t n, cap;
@@ -40,7 +39,6 @@ int rn_head_new(const struct rn_ctx *c, const struct rn_head_conf *conf, const s
 	h->conf = conf;
 	h->schema = s;
 	h->nby = json_array_size(conf->by);
-	h->rng = rn_rng_key("head", conf->seed);
 	RN_GOTO(fail, rn_calloc(h->nby, sizeof *h->by, "columns", &h->by, e));
 	for (size_t i = 0; i < h->nby; i++)
 		RN_GOTO(fail, rn_schema_find(s, json_string_value(json_array_get(conf->by, i)), &h->by[i],
@@ -76,19 +74,27 @@ static int stack(struct rn_head *h, struct rn_rel **out, struct rn_err *e)
 	return 0;
 }
 
-/* Rows by a draw for their number in the input. */
+int rn_head_draws(uint64_t seed, const uint64_t *number, uint64_t n, struct rn_column **out,
+		  struct rn_err *e)
+{
+	struct rn_rng_key key = rn_rng_key("head", seed);
+
+	RN_TRY(rn_column_new(RN_INT64, n, out, e));
+	for (uint64_t i = 0; i < n; i++) {
+		uint32_t ctr[4] = { (uint32_t)number[i], (uint32_t)(number[i] >> 32) }, word[4];
+
+		rn_philox4x32(ctr, key.k, word);
+		(*out)->i64[i] = (int64_t)((uint64_t)word[1] << 32 | word[0]);
+	}
+	return 0;
+}
+
 static int random_order(const struct rn_head *h, struct rn_buf **order, struct rn_err *e)
 {
 	struct rn_column *draw;
 	int rc;
 
-	RN_TRY(rn_column_new(RN_INT64, h->rows, &draw, e));
-	for (uint64_t i = 0; i < h->rows; i++) {
-		uint32_t ctr[4] = { (uint32_t)h->number[i], (uint32_t)(h->number[i] >> 32) }, word[4];
-
-		rn_philox4x32(ctr, h->rng.k, word);
-		draw->i64[i] = (int64_t)((uint64_t)word[1] << 32 | word[0]);
-	}
+	RN_TRY(rn_head_draws(h->conf->seed, h->number, h->rows, &draw, e));
 	rc = rn_order_rows(&(struct rn_order){ .col = draw }, 1, h->rows, order, e);
 	rn_column_unref(draw);
 	return rc;
@@ -158,33 +164,9 @@ out:
 	return rc;
 }
 
-/* Parts that are views would hold the rows that were dropped, too. */
-static int flatten(const struct rn_head *h, struct rn_rel **kept, struct rn_err *e)
-{
-	const struct rn_schema *s = h->schema;
-	struct rn_tensor *t;
-	struct rn_rel *flat;
-	int rc = 0;
-
-	if (!s->nparts)
-		return 0;
-	RN_TRY(rn_rel_new(s->name, (*kept)->rows, &flat, e));
-	for (size_t i = 0; i < s->ncols && !rc; i++)
-		rc = rn_rel_add_col(flat, s->cols[i].name, s->cols[i].qual,
-				    rn_column_ref((*kept)->cols[i]), e);
-	for (size_t i = 0; i < s->nparts && !rc; i++) {
-		rc = rn_rel_flat_part(*kept, i, &t, e);
-		if (!rc)
-			rc = rn_rel_add_part(flat, s->parts[i].name, t, NULL, e);
-	}
-	rn_rel_unref(*kept);
-	*kept = flat;
-	return rc;
-}
-
 int rn_head_drop(struct rn_head *h, struct rn_err *e)
 {
-	struct rn_rel *all, *kept = NULL;
+	struct rn_rel *all, *kept, *flat;
 	struct rn_buf *map = NULL;
 	const uint32_t *m;
 	uint64_t n;
@@ -194,16 +176,15 @@ int rn_head_drop(struct rn_head *h, struct rn_err *e)
 	RN_GOTO(out, choose(h, all, false, &map, &n, e));
 	m = map->data;
 	RN_GOTO(out, rn_rel_gather(all, m, n, &kept, e));
-	rc = flatten(h, &kept, e);
-	if (rc) {
-		rn_rel_unref(kept);
+	rc = rn_rel_flat(kept, &flat, e);
+	rn_rel_unref(kept);
+	if (rc)
 		goto out;
-	}
 	for (uint64_t i = 0; i < n; i++)
 		h->number[i] = h->number[m[i]]; /* m ascends */
-	h->rels[h->n++] = kept;
+	h->rels[h->n++] = flat;
 	h->rows = h->kept = n;
-	h->bytes = rn_rel_bytes(kept);
+	h->bytes = rn_rel_bytes(flat);
 out:
 	rn_buf_unref(map);
 	rn_rel_unref(all);
@@ -234,6 +215,11 @@ uint64_t rn_head_bytes(const struct rn_head *h)
 const struct rn_rel *rn_head_held(const struct rn_head *h, size_t i)
 {
 	return i < h->n ? h->rels[i] : NULL;
+}
+
+const uint64_t *rn_head_numbers(const struct rn_head *h)
+{
+	return h->number;
 }
 
 int rn_head_take(struct rn_head *h, struct rn_rel **out, struct rn_err *e)

@@ -31,6 +31,11 @@ RN_MUST_CHECK int rn_head_drop(struct rn_head *h, struct rn_err *e);
 uint64_t rn_head_rows(const struct rn_head *h);
 uint64_t rn_head_bytes(const struct rn_head *h);
 const struct rn_rel *rn_head_held(const struct rn_head *h, size_t i);
+/* The numbers in the input of the rows that are held: uint64_t[rn_head_rows] (borrowed). */
+const uint64_t *rn_head_numbers(const struct rn_head *h);
+/* What a random choice goes by, the smallest first: a draw for each of n numbers; *out owned. */
+RN_MUST_CHECK int rn_head_draws(uint64_t seed, const uint64_t *number, uint64_t n,
+				struct rn_column **out, struct rn_err *e);
 /* The rows: in the order given, else in that of the input.  *out owned; once.
  * In an order given they have no declared key. */
 RN_MUST_CHECK int rn_head_take(struct rn_head *h, struct rn_rel **out, struct rn_err *e);

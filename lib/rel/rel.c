@@ -130,6 +130,28 @@ static int add_col_like(struct rn_rel *o, const struct rn_schema *s, size_t i,
 	return rn_rel_add_col(o, s->cols[i].name, s->cols[i].qual, c, e);
 }
 
+int rn_rel_flat(const struct rn_rel *r, struct rn_rel **out, struct rn_err *e)
+{
+	const struct rn_schema *s = &r->schema;
+	struct rn_tensor *t;
+	struct rn_rel *o;
+	int rc;
+
+	RN_TRY(rn_rel_new(s->name, r->rows, &o, e));
+	for (size_t i = 0; i < s->ncols; i++)
+		RN_GOTO(fail, add_col_like(o, s, i, rn_column_ref(r->cols[i]), e));
+	for (size_t i = 0; i < s->nparts; i++) {
+		RN_GOTO(fail, rn_rel_flat_part(r, i, &t, e));
+		RN_GOTO(fail, rn_rel_add_part(o, s->parts[i].name, t, NULL, e));
+	}
+	RN_GOTO(fail, copy_key(s, &o->schema, e));
+	*out = o;
+	return 0;
+fail:
+	rn_rel_unref(o);
+	return rc;
+}
+
 /* ---- gather ------------------------------------------------------------------ */
 
 /* The composed map of part i, shared with an earlier part of the same map. */

@@ -229,6 +229,8 @@ RN_MUST_CHECK int rn_rel_add_part(struct rn_rel *r, const char *name, struct rn_
 /* Part i without its map: a tensor of r->rows rows; *out owned. */
 RN_MUST_CHECK int rn_rel_flat_part(const struct rn_rel *r, size_t i, struct rn_tensor **out,
 				   struct rn_err *e);
+/* r with no part that is a view, which would hold rows that r has not; *out owned. */
+RN_MUST_CHECK int rn_rel_flat(const struct rn_rel *r, struct rn_rel **out, struct rn_err *e);
 /* All columns and parts by the same map (parts become or stay views).  The key is
  * kept where the map is strictly ascending, as a filter's is. */
 RN_MUST_CHECK int rn_rel_gather(const struct rn_rel *r, const uint32_t *map, uint64_t n,
