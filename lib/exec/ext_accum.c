@@ -160,117 +160,6 @@ bool rn_accum_twice(const struct rn_accum *a)
 	return false;
 }
 
-/* ---- groups ------------------------------------------------------------------------------ */
-
-/* Room for n groups. */
-static int grow_groups(struct rn_accum *a, size_t n, struct rn_err *e)
-{
-	size_t cap = a->cap, had = a->cap, c;
-
-	if (n <= cap)
-		return 0;
-	cap = cap ? cap : 16;
-	while (cap < n)
-		cap *= 2;
-#define GROW(p, width)                                                                            \
-	do {                                                                                      \
-		c = had * (width);                                                                \
-		RN_TRY(rn_grow(&(p), &c, cap * (width), sizeof *(p), "groups", e));               \
-		memset((p) + had * (width), 0, (cap - had) * (width) * sizeof *(p));              \
-	} while (0)
-	GROW(a->first, 1);
-	GROW(a->rows, 1);
-	GROW(a->done, 1);
-	if (a->width)
-		GROW(a->z, a->width);
-	for (size_t i = 0; i < a->nitems; i++) {
-		GROW(a->items[i].count, 1);
-		GROW(a->items[i].isum, 1);
-		GROW(a->items[i].sum, 1);
-		GROW(a->items[i].mean, 1);
-	}
-#undef GROW
-	a->cap = cap;
-	return 0;
-}
-
-/* The key columns of r, after those of the groups so far. */
-static int key_columns(const struct rn_accum *a, const struct rn_rel *r, struct rn_column **cols,
-		       struct rn_err *e)
-{
-	for (size_t k = 0; k < a->nby; k++) {
-		struct rn_column *both[2] = { a->keys ? a->keys->cols[k] : NULL, r->cols[a->by[k]] };
-
-		if (a->keys)
-			RN_TRY(rn_column_concat(both, 2, &cols[k], e));
-		else
-			cols[k] = rn_column_ref(both[1]);
-	}
-	return 0;
-}
-
-/* The groups that rows of r show for the first time; in g and cols they stand behind the
- * groups so far. */
-static int add_groups(struct rn_accum *a, const struct rn_rel *r, const struct rn_groups *g,
-		      struct rn_column *const *cols, struct rn_err *e)
-{
-	const uint32_t *first = g->first->data;
-	struct rn_rel *keys;
-	size_t had = a->n;
-
-	RN_TRY(grow_groups(a, g->n, e));
-	for (size_t i = had; i < g->n; i++)
-		a->first[i] = a->number == SIZE_MAX ? 0 : r->cols[a->number]->i64[first[i] - had];
-	if (a->keys && g->n == had)
-		return 0;
-	RN_TRY(rn_rel_new(NULL, g->n, &keys, e));
-	for (size_t k = 0; k < a->nby; k++) {
-		const struct rn_field *f = &a->schema.cols[a->by[k]];
-		struct rn_column *c;
-		int rc = rn_column_gather(cols[k], first, g->n, &c, e);
-
-		if (!rc)
-			rc = rn_rel_add_col(keys, f->name, f->qual, c, e);
-		if (rc) {
-			rn_rel_unref(keys);
-			return rc;
-		}
-	}
-	rn_rel_unref(a->keys);
-	a->keys = keys;
-	a->n = g->n;
-	return 0;
-}
-
-/* The group of each row of r: uint32_t[r->rows]. */
-static int find_groups(struct rn_accum *a, const struct rn_rel *r, uint32_t *of, struct rn_err *e)
-{
-	struct rn_column **cols;
-	struct rn_groups g = { 0 };
-	struct rn_key k = { .n = a->nby, .rows = r->rows + a->n };
-	int rc;
-
-	if (!a->nby) {
-		a->n = 1;
-		memset(of, 0, r->rows * sizeof *of);
-		return grow_groups(a, 1, e);
-	}
-	RN_TRY(rn_calloc(a->nby, sizeof(struct rn_column *), "columns", &cols, e));
-	k.cols = cols;
-	RN_GOTO(out, key_columns(a, r, cols, e));
-	RN_GOTO(out, rn_group(a->x->ctx, &k, &g, e));
-	/* The groups so far are distinct and come first: their numbers are as they were. */
-	if (r->rows)
-		memcpy(of, (uint32_t *)g.of->data + a->n, r->rows * sizeof *of);
-	rc = add_groups(a, r, &g, cols, e);
-out:
-	for (size_t i = 0; i < a->nby; i++)
-		rn_column_unref(cols[i]);
-	free(cols);
-	rn_groups_fini(&g);
-	return rc;
-}
-
 /* ---- adding up ---------------------------------------------------------------------------- */
 
 /* Combine the values c of runs (of[i]: the group of run i) into the groups' best ones;
@@ -549,7 +438,7 @@ static int flush(struct rn_accum *a, bool last, struct rn_err *e)
 	RN_GOTO(out, rn_calloc(all->rows, sizeof *c.keep, "groups", &c.keep, e));
 	RN_GOTO(out, rn_calloc(all->rows, sizeof *c.group, "groups", &c.group, e));
 	RN_GOTO(out, rn_calloc(all->rows, sizeof *c.run, "groups", &c.run, e));
-	RN_GOTO(out, find_groups(a, all, c.of, e));
+	RN_GOTO(out, rn_accum_find_groups(a, all, c.of, e));
 	cut_rows(a, all, last, &c);
 	RN_GOTO(out, add_taken(a, all, &c, e));
 	rc = carry(a, all, &c, e);
@@ -565,9 +454,11 @@ out:
 
 int rn_accum_add(struct rn_accum *a, struct rn_rel *block, struct rn_err *e)
 {
-	int rc = rn_grow(&a->pending, &a->pending_cap, a->npending + 1, sizeof(struct rn_rel *), "groups",
-			 e);
+	int rc = a->fixed ? rn_accum_keep_known(a, &block, e) : 0;
 
+	if (!rc)
+		rc = rn_grow(&a->pending, &a->pending_cap, a->npending + 1, sizeof(struct rn_rel *), "groups",
+			     e);
 	if (rc) {
 		rn_rel_unref(block);
 		return rc;
@@ -703,6 +594,25 @@ static void tell_infinity(const struct rn_accum *a, const struct rn_accum_item *
 		       it->text);
 }
 
+/* A NULL for each group. */
+static int null_column(const struct rn_accum *a, enum rn_type type, struct rn_column **out,
+		       struct rn_err *e)
+{
+	struct rn_column *none = NULL;
+	uint32_t *map;
+	int rc;
+
+	RN_TRY(rn_calloc(a->n, sizeof *map, "groups", &map, e));
+	for (size_t g = 0; g < a->n; g++)
+		map[g] = RN_NO_ROW;
+	rc = type == RN_STRING ? rn_column_new_string(0, 0, &none, e) : rn_column_new(type, 0, &none, e);
+	if (!rc)
+		rc = rn_column_gather(none, map, a->n, out, e);
+	rn_column_unref(none);
+	free(map);
+	return rc;
+}
+
 static int item_column(const struct rn_accum *a, const struct rn_accum_item *it,
 		       struct rn_column **out, struct rn_err *e)
 {
@@ -710,11 +620,11 @@ static int item_column(const struct rn_accum *a, const struct rn_accum_item *it,
 		*out = rn_column_ref(it->best);
 		return 0;
 	}
-	if (it->type == RN_STRING)
-		return rn_column_new_string(0, 0, out, e);
+	if (it->kind >= ACC_MIN && !wants_values(it)) /* no group has a row */
+		return null_column(a, it->type, out, e);
 	RN_TRY(rn_column_new(it->type, a->n, out, e));
 	for (size_t g = 0; g < a->n; g++) {
-		int rc = it->kind >= ACC_MIN && !wants_values(it) ? RN_EBUG : set_value(it, g, *out, e);
+		int rc = set_value(it, g, *out, e);
 
 		if (rc) {
 			rn_column_unref(*out);
@@ -732,7 +642,7 @@ static int add_z(const struct rn_accum *a, const struct rn_schema *s, struct rn_
 
 	RN_TRY(rn_tensor_new(&s->parts[0].shape, a->n, &t, e));
 	for (size_t g = 0; g < a->n; g++) {
-		float by = a->how == RN_AGG_MEAN ? 1.0f / (float)a->rows[g] : 1.0f;
+		float by = a->how == RN_AGG_MEAN && a->rows[g] ? 1.0f / (float)a->rows[g] : 1.0f;
 
 		for (uint32_t f = 0; f < a->width; f++) {
 			float x = a->z[g * a->width + f];
@@ -746,18 +656,15 @@ static int add_z(const struct rn_accum *a, const struct rn_schema *s, struct rn_
 int rn_accum_end(struct rn_accum *a, struct rn_rel **out, struct rn_column **first,
 		 struct rn_err *e)
 {
-	const struct rn_schema *in[1] = { &a->schema };
 	struct rn_schema s = { 0 };
-	struct rn_node n = *a->x->node;
 	struct rn_rel *r = NULL;
 	size_t col = 0;
 	int rc;
 
-	n.nin = 1;
 	*first = NULL;
 	RN_TRY(flush(a, true, e));
 	RN_TRY(walk_values(a, e));
-	RN_GOTO(out, rn_node_infer(&n, in, &s, e));
+	RN_GOTO(out, rn_node_infer(a->x->node, a->x->schema, &s, e));
 	RN_GOTO(out, rn_rel_new(s.name, a->n, &r, e));
 	for (; col < a->nby; col++)
 		RN_GOTO(out, rn_rel_add_col(r, s.cols[col].name, s.cols[col].qual,

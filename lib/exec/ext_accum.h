@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside ext_accum: the state, and what --cols asks for as columns of runs.
+ * Inside ext_accum: the state, its groups, and what --cols asks for as columns of runs.
  */
 #ifndef RN_EXT_ACCUM_H
 #define RN_EXT_ACCUM_H
@@ -50,7 +50,9 @@ struct rn_accum {
 	uint32_t width;
 	bool second;
 	bool warned; /* a run's sum was infinite though its values were not */
-	/* Groups so far. */
+	/* Groups so far; fixed: all, of --keys, and as many rows had one. */
+	bool fixed;
+	uint64_t kept;
 	size_t n, cap;
 	struct rn_rel *keys;   /* their key columns */
 	int64_t *first;        /* the number of their first row */
@@ -66,6 +68,12 @@ static inline bool rn_accum_is_variance(const struct rn_accum_item *it)
 {
 	return it->kind == ACC_VAR || it->kind == ACC_STDDEV;
 }
+
+/* The group of each row of r, of: uint32_t[r->rows]. */
+RN_MUST_CHECK int rn_accum_find_groups(struct rn_accum *a, const struct rn_rel *r, uint32_t *of,
+				       struct rn_err *e);
+/* The groups are fixed: rows that have none leave *block, an owned reference. */
+RN_MUST_CHECK int rn_accum_keep_known(struct rn_accum *a, struct rn_rel **block, struct rn_err *e);
 
 /* What the items ask for, from their text. */
 RN_MUST_CHECK int rn_accum_read_items(struct rn_accum *a, struct rn_err *e);

@@ -376,18 +376,22 @@ static int group_whole(struct agg *a, struct rn_spool *s, struct rn_pile *keys, 
 	return rc;
 }
 
-static int too_large(const struct agg *a, const struct rn_rel *some, uint64_t rows, struct rn_err *e)
+/* The groups are those of the keys, and no others. */
+static int take_keys(const struct agg *a, struct rn_accum *acc, struct rn_pile *keys,
+		     struct rn_err *e)
 {
-	struct rn_str key = RN_STR_INIT;
-	int rc = key_text(a, some, &key, e);
-	char mem[RN_SIZE_TEXT];
+	struct rn_spool *s;
+	struct rn_rel *b;
+	int rc;
 
-	if (!rc)
-		rc = rn_err_set(e, RN_ENOMEM, "%s has some %" PRIu64 " rows, more than fit into --mem "
-				"%s together with --keys: raise it", key.s, rows,
-				rn_size_text(a->x->ctx->mem_limit, mem));
-	rn_str_fini(&key);
-	return rn_node_error(a->x->node, rc, e);
+	RN_TRY(rn_pile_end(keys, &s, e));
+	for (size_t i = 0; i < rn_spool_blocks(s); i++) {
+		RN_TRY(rn_spool_take(s, i, &b, e));
+		rc = rn_accum_keys(acc, b, a->keys_by, a->keys_in.ncols - 1, e);
+		rn_rel_unref(b);
+		RN_TRY(rc);
+	}
+	return 0;
 }
 
 /* A partition that cannot be divided. */
@@ -395,17 +399,18 @@ static int group_pieces(struct agg *a, struct rn_spool *s, struct rn_pile *keys,
 {
 	struct rn_accum *acc = NULL;
 	struct rn_column *first = NULL;
-	struct rn_rel *some, *out = NULL;
+	struct rn_rel *some = NULL, *out = NULL;
 	int rc;
 
-	RN_TRY(rn_spool_get(s, 0, &some, e));
-	if (keys) {
-		rc = too_large(a, some, rn_spool_rows(s), e);
-		goto out;
-	}
 	RN_GOTO(out, rn_accum_open(a->x, &a->in, a->by, a->nby, a->in.ncols - 1, &acc, e));
-	RN_GOTO(out, check_accum(a, acc, some, rn_spool_rows(s), e));
+	if (rn_spool_rows(s)) { /* else the keys alone are so many */
+		RN_GOTO(out, rn_spool_get(s, 0, &some, e));
+		RN_GOTO(out, check_accum(a, acc, some, rn_spool_rows(s), e));
+	}
+	if (keys)
+		RN_GOTO(out, take_keys(a, acc, keys, e));
 	RN_GOTO(out, accumulate(acc, s, &out, &first, e));
+	a->kept += rn_accum_kept(acc);
 	rc = put_numbered(a, out, false, first, e);
 	first = NULL;
 out:

@@ -24,13 +24,18 @@ void rn_accum_close(struct rn_accum *a); /* NULL is fine */
  * least" or "some" so many. */
 RN_MUST_CHECK int rn_accum_check(const struct rn_accum *a, const char *key, const char *most,
 				 uint64_t rows, struct rn_err *e);
+/* Before the first rows, for each block of the relation of --keys: its keys are the groups, and
+ * rows with others are left out.  at: the key columns there, number: that with the numbers. */
+RN_MUST_CHECK int rn_accum_keys(struct rn_accum *a, const struct rn_rel *keys, const size_t *at,
+				size_t number, struct rn_err *e);
+uint64_t rn_accum_kept(const struct rn_accum *a); /* rows that were not left out */
 /* Must the rows be given a second time, after rn_accum_again? */
 bool rn_accum_twice(const struct rn_accum *a);
 /* A block of rows (takes the reference). */
 RN_MUST_CHECK int rn_accum_add(struct rn_accum *a, struct rn_rel *block, struct rn_err *e);
 RN_MUST_CHECK int rn_accum_again(struct rn_accum *a, struct rn_err *e);
 /* After the last: a row per group in order of first appearance, as the operator makes it,
- * *out owned; *first: the number of its first row (owned). */
+ * *out owned; *first: the number of its first row, or of its key (owned). */
 RN_MUST_CHECK int rn_accum_end(struct rn_accum *a, struct rn_rel **out, struct rn_column **first,
 			       struct rn_err *e);
 

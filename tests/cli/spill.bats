@@ -156,6 +156,44 @@ below() {
 	[ ! -e x.er ]
 }
 
+@test "aggregates over the keys of another relation, of which one has more rows than fit" {
+	sides
+	# Of r's rows a third has k=7; the keys: that twice, some that no row has, NULL, and of
+	# another type.
+	printf '%s\n' k,note 9999,a 7,b ,c 7,d 12,e 123456,f 3400,g >keys.csv
+	rn-scan keys.csv -q -o keys.er
+	sed '1!s/^\([0-9]\+\),/\1.0,/' keys.csv >float.csv
+	rn-scan float.csv --types k=float64 -q -o float.er
+	rn-union r.er r.er r.er -q -o r3.er
+	local all='n=count(*),v=count(y),a=avg(y),s=sum(t),d=stddev(y),lo=min(y),hi=max(s),f=first(s),l=last(s by t),u=count(distinct t),m=median(y)'
+	for keys in keys.er float.er; do
+		MEM=128K spills rn-agg 'sum(z)' r3.er --by k --keys $keys --cols "$all"
+		MEM=128K spills rn-agg 'mean(z * [t])' r3.er --by k --keys $keys
+		MEM=128K spills rn-agg 'max(z)' r3.er --by k --keys $keys
+	done
+	rn-cat whole.er | cut -d, -f1 | cmp - <(printf 'k\n9999\n7\n\n12\n123456\n3400\n')
+	# No row has a key of theirs.
+	rn-filter 'k > 9000 and k < 200000' keys.er -q -o none.er
+	MEM=128K spills rn-agg 'mean(z)' r3.er --by k --keys none.er --cols "$all"
+	# The rows that are dropped are counted as in memory.
+	for mem in 128K 1G; do
+		run -0 --separate-stderr rn-agg r3.er --by k --keys keys.er -v --mem $mem -o x.er
+		grep -o '[0-9]* rows dropped: .*' <<<"$stderr" >said.$mem
+		fails_with 3 rn-agg r3.er --by k --keys keys.er --strict --mem $mem -o y.er
+		[ ! -e y.er ]
+	done
+	cmp said.128K said.1G
+	fails_with 4 rn-agg 'sum(softmax(z))' r3.er --by k --keys keys.er --mem 128K -o y.er
+	[[ $stderr == "rn-agg: "*"'sum(softmax(z))' needs all rows of a group at once, and the group of k=7 has some "*": raise it" ]]
+	export TMPDIR=$BATS_TEST_TMPDIR
+	seq 600000 | awk '{ print ($1 % 100 ? 7 : $1) "," $1 }' | rn-scan --no-header -q -o many.er
+	rn-project many.er --cols c0 -q -o c0.er
+	rn-agg many.er --by c0 --keys c0.er --cols 'n=count(*),a=avg(c1)' --no-history -q -o whole.er
+	peak used rn-agg many.er --by c0 --keys c0.er --cols 'n=count(*),a=avg(c1)' --mem 4M --no-history -q -o x.er
+	below 32 used
+	cmp whole.er x.er
+}
+
 @test "distinct values and quantiles of a group larger than memory, in bounded memory" {
 	export TMPDIR=$BATS_TEST_TMPDIR
 	seq 400000 | rn-scan --no-header -o n.er -q
