@@ -43,6 +43,7 @@ static const struct rn_tool tool = {
 static int read_rows(struct rn_rows *r, struct rn_ext_head *h, struct rn_pipe_stats *stats,
 		     struct rn_err *e)
 {
+	uint64_t done, total;
 	struct rn_rel *b;
 	int rc = 0;
 
@@ -51,6 +52,8 @@ static int read_rows(struct rn_rows *r, struct rn_ext_head *h, struct rn_pipe_st
 		if (!b)
 			return 0;
 		stats->rows_in += b->rows;
+		rn_rows_progress(r, &done, &total);
+		rn_ext_head_expect(h, stats->rows_in, done, total);
 		rc = rn_ext_head_add(h, b, e);
 		rn_rel_unref(b);
 	}

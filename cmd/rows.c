@@ -106,6 +106,13 @@ int rn_rows_block_of(struct rn_rows *r, uint64_t *left, struct rn_rel **out, str
 	return 0;
 }
 
+void rn_rows_progress(const struct rn_rows *r, uint64_t *done, uint64_t *total)
+{
+	*done = *total = 0;
+	if (r->reader)
+		rn_reader_progress(r->reader, done, total);
+}
+
 void rn_rows_close(struct rn_rows *r)
 {
 	rn_reader_close(r->reader);

@@ -36,6 +36,8 @@ RN_MUST_CHECK int rn_rows_block(struct rn_rows *r, struct rn_rel **out, struct r
  * left. */
 RN_MUST_CHECK int rn_rows_block_of(struct rn_rows *r, uint64_t *left, struct rn_rel **out,
 				   struct rn_err *e);
+/* How much of a stream was read, of how many bytes; 0 of 0 where that is not known. */
+void rn_rows_progress(const struct rn_rows *r, uint64_t *done, uint64_t *total);
 void rn_rows_close(struct rn_rows *r);
 
 /* ---- out ------------------------------------------------------------------------------- */

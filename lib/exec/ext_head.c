@@ -160,6 +160,11 @@ void rn_ext_head_close(struct rn_ext_head *h)
 	free(h);
 }
 
+void rn_ext_head_expect(struct rn_ext_head *h, uint64_t rows, uint64_t done, uint64_t total)
+{
+	rn_spill_expect_rows(h->x.file, rows, done, total);
+}
+
 uint64_t rn_ext_head_spilled(const struct rn_ext_head *h)
 {
 	return rn_spill_bytes(h->x.file);

@@ -18,6 +18,8 @@ RN_MUST_CHECK int rn_ext_head_open(const struct rn_ctx *c, const struct rn_head_
 void rn_ext_head_close(struct rn_ext_head *h); /* NULL is fine */
 /* The next rows of the input. */
 RN_MUST_CHECK int rn_ext_head_add(struct rn_ext_head *h, struct rn_rel *r, struct rn_err *e);
+/* So many rows were read, `done` of the input's `total` bytes: for the message of a full disk. */
+void rn_ext_head_expect(struct rn_ext_head *h, uint64_t rows, uint64_t done, uint64_t total);
 /* After the last, once: the rows in pieces, of which there is one at least. */
 RN_MUST_CHECK int rn_ext_head_end(struct rn_ext_head *h,
 				  int (*emit)(void *arg, const struct rn_rel *r, struct rn_err *e),

@@ -39,6 +39,8 @@ struct rn_feed {
 	size_t at;        /* the section after the one that is being taken */
 	size_t taken;     /* blocks of that */
 	uint64_t waiting; /* bytes that were not taken yet */
+	/* By the thread that reads: bytes in memory of what was read, and, roughly, of all. */
+	uint64_t read, expected;
 };
 
 struct rn_feeds {
@@ -63,7 +65,6 @@ static int open_stream(struct rn_feed *f, struct rn_err *e)
 	RN_TRY(rn_io_open_read(f->in->file, &io, e));
 	if (f->all->n > 1)
 		io->stop = &f->all->stop_fd;
-	rn_spill_expect(f->all->file, io->size);
 	RN_TRY(rn_reader_open(io, &f->reader, e));
 	return rn_stream_header(f->reader, f->in->file, &f->header, &f->deferred, e);
 }
@@ -102,22 +103,42 @@ static int read_section(struct rn_feed *f, const struct rn_schema **out, struct 
 	return 0;
 }
 
-static int read_block(struct rn_feed *f, struct rn_rel **out, struct rn_err *e)
+/* Say how much one of several inputs will be, now that so many bytes came of `done` of its
+ * `total` bytes (0: who knows). */
+static void expect(struct rn_feed *f, uint64_t bytes, uint64_t done, uint64_t total)
+{
+	uint64_t all;
+
+	f->read += bytes;
+	all = done && total > done ? (uint64_t)((double)f->read * ((double)total / (double)done)) : f->read;
+	rn_spill_expect(f->all->file, (int64_t)(all - f->expected));
+	f->expected = all;
+}
+
+static void note_block(struct rn_feed *f, const struct rn_rel *b)
 {
 	struct rn_feeds *a = f->all;
 	uint64_t done = 0, total = 0, rows;
 
-	if (f->source)
-		return rn_source_block(f->source, out, e);
-	RN_TRY(rn_reader_block(f->reader, out, e));
-	if (!*out)
-		return 0;
-	rows = __atomic_add_fetch(&a->rows, (*out)->rows, __ATOMIC_RELAXED);
-	if (a->n == 1)
+	if (f->reader)
 		rn_reader_progress(f->reader, &done, &total);
+	if (a->n > 1) {
+		expect(f, rn_rel_bytes(b), done, total);
+		done = total = 0; /* of one of them */
+	}
+	if (f->source)
+		return; /* it tells of its progress itself */
+	rows = __atomic_add_fetch(&a->rows, b->rows, __ATOMIC_RELAXED);
 	if (total)
 		rn_spill_expect_rows(a->file, rows, done, total);
 	rn_ctx_progress(a->ctx, done, total, rows);
+}
+
+static int read_block(struct rn_feed *f, struct rn_rel **out, struct rn_err *e)
+{
+	RN_TRY(f->source ? rn_source_block(f->source, out, e) : rn_reader_block(f->reader, out, e));
+	if (*out)
+		note_block(f, *out);
 	return 0;
 }
 

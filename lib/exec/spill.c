@@ -23,9 +23,10 @@ struct rn_spill {
 	int fd;               /* -1: not made yet */
 	char *dir;
 	uint64_t end;         /* of the file */
-	uint64_t written, expected;
-	uint64_t rows;        /* that were written */
-	double all_rows;      /* of the input, roughly; 0: unknown */
+	uint64_t written, dropped;
+	uint64_t rows, raw;   /* that were written, and their bytes in memory */
+	double all_rows;      /* of a sole input, roughly; 0: unknown */
+	int64_t expected;     /* bytes in memory of several inputs, roughly */
 };
 
 struct rn_spill_io {
@@ -78,10 +79,10 @@ uint64_t rn_spill_bytes(const struct rn_spill *s)
 	return n;
 }
 
-void rn_spill_expect(struct rn_spill *s, uint64_t bytes)
+void rn_spill_expect(struct rn_spill *s, int64_t more)
 {
 	pthread_mutex_lock(&s->lock);
-	s->expected += bytes;
+	s->expected += more;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -173,19 +174,26 @@ static const char *size_text(uint64_t n, char buf[24])
 	return buf;
 }
 
+/* About what all takes, as far as the inputs are known (0: not at all). */
+static double all_bytes(const struct rn_spill *s)
+{
+	if (s->all_rows > 0)
+		return (double)s->written / (double)s->rows * s->all_rows;
+	return s->raw && s->expected > 0 ? (double)s->written / (double)s->raw * (double)s->expected : 0;
+}
+
 static int no_room(struct rn_spill *s, uint64_t n, struct rn_err *e)
 {
 	char there[24], need[24];
-	uint64_t least, all = 0;
-	bool about;
+	uint64_t least, all;
 	int why = errno;
+	bool about;
 
 	pthread_mutex_lock(&s->lock);
-	least = s->written + n > s->expected ? s->written + n : s->expected;
-	if (s->rows)
-		all = (uint64_t)((double)s->written / (double)s->rows * s->all_rows);
-	about = all > least || s->expected > s->written + n;
-	size_text(s->written - n, there);
+	least = s->written - s->dropped; /* with this block */
+	all = (uint64_t)all_bytes(s);
+	about = s->all_rows > 0 && all > least;
+	size_text(least - n, there);
 	pthread_mutex_unlock(&s->lock);
 	size_text(all > least ? all : least, need);
 	errno = why;
@@ -254,6 +262,7 @@ int rn_spill_put(struct rn_spill *s, struct rn_spill_io **io, const struct rn_re
 		s->end += x->length;
 		s->written += x->length;
 		s->rows += x->rows;
+		s->raw += x->raw;
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (!rc)
@@ -316,6 +325,9 @@ int rn_spill_get(struct rn_spill *s, struct rn_spill_io **own, const struct rn_e
 
 void rn_spill_drop(struct rn_spill *s, const struct rn_extent *x)
 {
-	(void)fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)x->at,
-			(off_t)x->length);
+	if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)x->at, (off_t)x->length))
+		return; /* the place is kept till the end */
+	pthread_mutex_lock(&s->lock);
+	s->dropped += x->length;
+	pthread_mutex_unlock(&s->lock);
 }

@@ -16,14 +16,13 @@
 struct rn_spill;
 RN_MUST_CHECK int rn_spill_new(const struct rn_ctx *c, struct rn_spill **out, struct rn_err *e);
 void rn_spill_free(struct rn_spill *s); /* NULL is fine */
-uint64_t rn_spill_bytes(const struct rn_spill *s); /* written so far */
-/* So many bytes of input are known to be coming, at least: for the message of a disk
- * that is full. */
-void rn_spill_expect(struct rn_spill *s, uint64_t bytes);
-
-/* So many rows of input were read, which were `done` of its `total` bytes: for that message,
- * too. */
+uint64_t rn_spill_bytes(const struct rn_spill *s); /* written so far, also what was dropped */
+/* What the message of a disk that is full goes by.  Of a sole input so many rows were read,
+ * which were `done` of its `total` bytes. */
 void rn_spill_expect_rows(struct rn_spill *s, uint64_t rows, uint64_t done, uint64_t total);
+/* Inputs are expected to be so many bytes in memory, together; `more` (which may be negative)
+ * is added to what was said before. */
+void rn_spill_expect(struct rn_spill *s, int64_t more);
 
 /* Where a block lies in the file. */
 struct rn_extent {
@@ -40,8 +39,8 @@ void rn_spill_io_free(struct rn_spill_io *io); /* NULL is fine */
 /* Rows of r that can be written at once. */
 uint64_t rn_spill_rows(const struct rn_rel *r);
 /* Write r, of at most rn_spill_rows rows.  A full disk is RN_EIO with the folder, the
- * bytes there and the bytes needed: about as many as all rows of the input take, by how far
- * it was read, or as its file; more than what was written, where that is more. */
+ * bytes there and the bytes needed: about as many as all rows of a sole input take, by how far
+ * it was read; more than what several take, or than what is there, where that is more. */
 RN_MUST_CHECK int rn_spill_put(struct rn_spill *s, struct rn_spill_io **io, const struct rn_rel *r,
 			       struct rn_extent *x, struct rn_err *e);
 /* Read it; *out owned. */

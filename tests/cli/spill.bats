@@ -458,6 +458,29 @@ random_table() {
 	says "rn-sort: more data than --mem allows, and no temporary file can be made in '/nonexistent' (set TMPDIR, or raise --mem): No such file or directory"
 }
 
+@test "the room that a join needs is told by its inputs as they lie in temporary data, not as files" {
+	sides
+	# Files that compress well: they are a small part of that.
+	awk 'BEGIN { print "k,u,v,w"; for (i = 0; i < 60000; i++) printf "%d,%d,%s,%d.5\n", i * 7919 % 50000, i % 3, "the same text", i % 7 }' >big.csv
+	rn-scan big.csv --compress zstd:9 -q -o big.er
+	spilled() {
+		"$@" --mem 512K --stats=json -q -o x.er 2>&1 | sed 's/.*"spilled_bytes":\([0-9]*\).*/\1/'
+	}
+	one=$(spilled rn-sort big.er --by k)
+	for how in inner full semi; do
+		all=$(spilled rn-join a=big.er b=big.er --on k --how $how)
+		run --separate-stderr bash -c "ulimit -f 300; rn-join a=big.er b=big.er --on k --how $how --mem 512K -o y.er"
+		[ "$status" = 1 ]
+		[[ $stderr == *" are there, and more than "*" are needed "* ]]
+		# More than both inputs as rows of a sort, less than all that is written on the way.
+		sed 's/.* more than \([0-9.]*\) \([KM]\)B are needed.*/\1 \2/' <<<"$stderr" | awk -v one="$one" -v all="$all" '{
+			told = $1 * ($2 == "M" ? 1e6 : 1e3); print one, told, all; exit !(told > 1.8 * one && told < all) }'
+		((4 * $(stat -c %s big.er) < 2 * one))
+	done
+	[ ! -e y.er ]
+	[ -z "$(ls -A "$TMPDIR")" ]
+}
+
 @test "a program that is killed leaves no temporary data" {
 	sides
 	mkfifo f
