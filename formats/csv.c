@@ -483,13 +483,11 @@ static int copy_nulls(struct rn_csv_reader *r, struct rn_err *e)
 	return 0;
 }
 
-/* Bytes of one row.  A line of JSON ends where it ends; a quote may be open up to the end of all. */
-static size_t longest_row(const struct rn_ctx *c, const struct rn_csv_opt *opt)
+/* Bytes of one row: it is held as a whole, and what has no end would be all of the input. */
+static size_t longest_row(const struct rn_ctx *c)
 {
 	uint64_t most = c && c->mem_limit ? c->mem_limit / 4 : RN_CSV_MAX_ROW;
 
-	if (opt->kind == RN_TEXT_JSONL)
-		return RN_CSV_MAX_TEXT;
 	if (most >= RN_CSV_MAX_ROW)
 		return RN_CSV_MAX_ROW;
 	return most < RN_CSV_MIN_ROW ? RN_CSV_MIN_ROW : (size_t)(most >> 20 << 20);
@@ -504,7 +502,7 @@ static struct rn_csv_rules rules_of(const struct rn_ctx *c, const struct rn_csv_
 		.comment = opt->comment,
 		.json = opt->kind == RN_TEXT_JSONL,
 		.skip_bad = opt->skip_bad,
-		.max_row = longest_row(c, opt),
+		.max_row = longest_row(c),
 		.whose = !opt->no_header ? "the header has" :
 			 opt->nnames     ? "--columns names" :
 					   "the first row has",

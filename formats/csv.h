@@ -9,13 +9,15 @@
  * passed over where there is more than one column.  A quote inside an unquoted
  * field is a letter.  RN_EDATA with file:line: rows of another length than the
  * header, a carriage return alone, NUL, what is not UTF-8, names that repeat,
- * an input without a header, a row of more than 64 MiB (or a quarter of c->mem_limit, at least
- * 2 MiB), as after a quote that is not closed.  A column without a name is c0, c1, … by its
- * place.
+ * an input without a header, a row that is too long, as after a quote that is not closed.  A
+ * column without a name is c0, c1, … by its place.
  *
  * JSON lines: an object on each line, keys are columns in order of first appearance,
  * a missing key is NULL, what is nested is a string of JSON.  A JSON string is string
  * or timestamp and never a number.
+ *
+ * A row is too long with more than 64 MiB, or a quarter of c->mem_limit where that is less,
+ * but at least 2 MiB.
  *
  * Types not given are inferred from the whole input when it is a regular file,
  * else from its first 65,536 rows: bool (true/false), int64, float64,

@@ -22,8 +22,7 @@
 enum {
 	RN_CSV_PAD = 64,           /* readable bytes after the text of a chunk */
 	RN_CSV_MAX_SHOWN = 3,      /* malformed rows that are told one by one */
-	RN_CSV_MAX_TEXT = 1 << 30, /* bytes of one line of JSON */
-	RN_CSV_MAX_ROW = 64 << 20, /* and of one row of separated text, which may be as long as ... */
+	RN_CSV_MAX_ROW = 64 << 20, /* bytes of one row, which may be as long as ... */
 	RN_CSV_MIN_ROW = 2 << 20,  /* ... this however little memory there is */
 	RN_CSV_SAMPLE = 65536,     /* rows that decide where the input cannot be read again */
 };

@@ -84,7 +84,7 @@ rn-scan: warning: 'standard input': 2 of 4 rows passed over"
 	says "rn-scan: $PWD/x.csv:1:4: a carriage return is not followed by a line feed"
 }
 
-@test "CSV: a quote that is not closed takes no more memory than a long row" {
+@test "a quote that is not closed, and a line of JSON without an end, take no more memory than a long row" {
 	{
 		printf 'a,b\n1,2\n3,"x\n'
 		yes 1,2 | head -c 24000000
@@ -103,6 +103,10 @@ rn-scan: warning: 'standard input': 2 of 4 rows passed over"
 	head -c 6000000 /dev/zero | tr '\0' x >l.csv
 	fails_with 3 tight --no-header l.csv
 	says "rn-scan: $PWD/l.csv:1:1: the row is longer than 4 MiB"
+	{ echo '{"a": "x"}'; printf '{"a": "'; head -c 6000000 /dev/zero | tr '\0' x; } >l.jsonl
+	fails_with 3 tight l.jsonl
+	says "rn-scan: $PWD/l.jsonl:2:1: the row is longer than 4 MiB"
+	fails_with 3 tight l.jsonl --skip-bad
 	# A row of 3 MB is no fault, and at the very end the quote is open in any case.
 	{
 		printf 'a,b\n1,"'

@@ -322,6 +322,38 @@ static void test_long_rows(void)
 	rn_str_fini(&out);
 }
 
+/* A line of JSON has the same limit as a row of separated text. */
+static void test_long_lines(void)
+{
+	struct rn_ctx ctx = { .mem_limit = 1 << 20 };
+	struct rn_str s = RN_STR_INIT, out = RN_STR_INIT;
+
+	for (unsigned k = 0; k < 8; k++) {
+		bool again = k & 1, longer = k & 2;
+		struct rn_csv_opt opt = { .kind = RN_TEXT_JSONL, .skip_bad = k & 4 };
+		size_t row = (2 << 20) + (longer ? 1 : -1);
+		struct rn_err e = { 0 };
+		struct rn_io *io;
+		int rc;
+
+		rn_str_clear(&s);
+		rn_str_clear(&out);
+		rn_str_add(&s, "{\"a\":\"x\"}\n{\"a\":\"");
+		for (size_t i = 8; i < row; i++)
+			rn_str_addc(&s, 'y');
+		rn_str_add(&s, "\"}\n{\"a\":\"z\"}\n");
+		T_CALL(rn_io_from_memory(s.s, s.len, "in.jsonl", &io, &e), &e);
+		if (!again)
+			as_pipe(io);
+		rc = read_rows(&ctx, io, &opt, &out, &e);
+		T_OK(longer ? rc == RN_EDATA && strstr(e.msg, "in.jsonl:2:1: the row is longer than 2 MiB") :
+			      !rc && out.len > row - 10 && !strcmp(out.s + out.len - 4, " | z"),
+		     "a line of 2 MiB and %s (%u): %s", longer ? "more" : "less", k, rc ? e.msg : "");
+	}
+	rn_str_fini(&s);
+	rn_str_fini(&out);
+}
+
 /* Types are set after what was read found others. */
 static void check_retype(bool again, bool json, const enum rn_type *types, const char *want)
 {
@@ -799,6 +831,7 @@ int main(void)
 	test_late_types();
 	test_large();
 	test_long_rows();
+	test_long_lines();
 	test_retype();
 	test_zstd();
 	test_hash();
