@@ -284,8 +284,13 @@ static int widen_by(struct rn_csv_reader *r, size_t i, size_t most, struct rn_er
 	return take_types(r, k, &changed, e);
 }
 
+static bool wants_shape(const struct rn_csv_reader *r)
+{
+	return r->opt.array && !r->opt.array->known && !r->opt.array->refused;
+}
+
 /* Types of at most `rows` rows, which stay to be read.  An error is met again then. */
-static int guess_types(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
+static int guess_from(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
 {
 	size_t text = 0;
 
@@ -303,6 +308,17 @@ static int guess_types(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
 		text += k->len;
 	}
 	return 0;
+}
+
+/* And of what shape embeddings are. */
+static int guess_types(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
+{
+	int rc;
+
+	r->learning = wants_shape(r);
+	rc = guess_from(r, rows, e);
+	r->learning = false;
+	return rc;
 }
 
 /* Types of the next chunks.  All were widened from what is known before the first of them:
@@ -451,7 +467,7 @@ static int find_schema(struct rn_csv_reader *r, struct rn_err *e)
 	else
 		RN_TRY(guess_types(r, rows, e));
 	RN_TRY(rn_csv_set_given(r, &r->opt, e));
-	if (!r->rules.json && !all_given(r))
+	if (!r->rules.json && (!all_given(r) || wants_shape(r)))
 		RN_TRY(guess_types(r, rows, e));
 	limit_lines(r);
 	if (r->ctx && r->ctx->mem_limit && r->ctx->mem_limit / 4 < limit)

@@ -31,11 +31,12 @@
 #include "../lib/base/ctx.h"
 #include "../lib/base/num.h"
 #include "../lib/rel/rel.h"
+#include "array_text.h"
 #include "io.h"
 
 enum rn_text_kind { RN_TEXT_CSV, RN_TEXT_TSV, RN_TEXT_JSONL };
 
-/* What is pointed to is needed only during rn_csv_open. */
+/* What is pointed to is needed only during rn_csv_open, but for `array`. */
 struct rn_csv_opt {
 	enum rn_text_kind kind;
 	char delimiter;         /* 0: ',', or a tab for RN_TEXT_TSV */
@@ -49,6 +50,9 @@ struct rn_csv_opt {
 	size_t ntypes;          /* given types, by column name (JSON lines: it may be missing) */
 	const char *const *type_names;
 	const enum rn_type *types;
+	/* A column of strings that are embeddings, or NULL: what is not known of it the first rows
+	 * tell, and a row that has another is malformed. */
+	struct rn_array_column *array;
 	uint32_t block_rows;    /* at most so many in a block; 0: 65536 */
 	size_t chunk;           /* bytes of text that are parsed at once; 0: 256 KiB */
 	bool first;             /* take the types from the first rows, whatever the input is */

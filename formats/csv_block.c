@@ -25,6 +25,8 @@ struct fill {
 	struct rn_column *c;
 	size_t rows;    /* to look at; fewer after a misfit that ends them */
 	size_t bad_col; /* 1 + the column of the value that ended them */
+	bool array;     /* the column is one of embeddings of a known form */
+	struct rn_array_reader reader;
 	int rc;
 	struct rn_err *e;
 };
@@ -203,6 +205,17 @@ INLINE void fill_bools(struct fill *x, enum source s)
 	}
 }
 
+/* Is the value an embedding as the column's others are? */
+static __attribute__((noinline)) bool fits_array(struct fill *x, const struct rn_csv_field *f)
+{
+	bool good = false;
+	int rc = rn_csv_fits_array(x->r, &x->reader, f, &good, x->e);
+
+	if (rc)
+		fail(x, rc);
+	return good;
+}
+
 /* Whether strings are UTF-8, where the NULLs are, and where each string begins if none has
  * escapes; *total: the bytes they have then. */
 INLINE void look_at_strings(struct fill *x, enum source s, uint64_t *total)
@@ -221,21 +234,11 @@ INLINE void look_at_strings(struct fill *x, enum source s, uint64_t *total)
 			n = misfit(x, i);
 		else if (x->r->cols[x->col].type == RN_CSV_UNKNOWN)
 			n = misfit(x, i);
+		else if (x->array && !fits_array(x, &f))
+			n = x->rc ? 0 : misfit(x, i);
 		else
 			*total += f.len;
 	}
-}
-
-/* Copy a field without its escapes; returns where it ends. */
-static char *put_escaped(const struct fill *x, const struct rn_csv_field *f, char *to)
-{
-	if (x->r->rules.json)
-		return to + rn_json_unescape(f->p, f->len, to);
-	for (uint32_t j = 0; j < f->len; j++) {
-		*to++ = f->p[j];
-		j += f->p[j] == '"';
-	}
-	return to;
 }
 
 /* There are 16 bytes more behind the room for the strings than they need. */
@@ -252,7 +255,7 @@ INLINE void copy_strings(struct fill *x, enum source s)
 		if (rn_column_is_null(x->c, i) || (x->r->opt.skip_bad && x->k->bad_col[i]))
 			continue;
 		if (s != PLAIN && f.escaped) {
-			to = put_escaped(x, &f, to);
+			to = rn_csv_unescape(x->r, &f, to);
 			continue;
 		}
 		if (f.len <= 16)
@@ -337,6 +340,7 @@ static int add_column(struct fill *x, struct rn_rel *rel, struct rn_err *e)
 	const struct rn_csv_column *col = &x->r->cols[x->col];
 
 	RN_TRY(new_column(rn_csv_final_type(col), x->k->rows, &x->c, e));
+	x->array = col->type == RN_STRING && rn_csv_is_array(x->r, col->name) && x->r->opt.array->known;
 	if (x->r->rules.json)
 		fill_column(x, JSON);
 	else if (x->k->quotes)
@@ -359,6 +363,20 @@ static struct rn_csv_field any_field(const struct rn_csv_reader *r, const struct
 			       rn_csv_field_at(k, row, col, r->ncols, !k->quotes);
 }
 
+/* An embedding does not fit, in a row that begins at `begin`. */
+static int bad_array(const struct rn_csv_reader *r, struct rn_csv_chunk *k, size_t col,
+		     const struct rn_csv_field *f, size_t begin, struct rn_err *e)
+{
+	struct rn_str what = RN_STR_INIT;
+	int rc = rn_csv_tell_array(r, f, &what, e);
+
+	if (!rc)
+		rc = rn_csv_add_bad(&r->rules, k, begin, (size_t)(f->p - k->text), 0, e, "column '%s' %s",
+				    r->cols[col].name, what.s);
+	rn_str_fini(&what);
+	return rc;
+}
+
 /* Row `row` is none: its value in column `col` does not fit. */
 static int bad_value(const struct rn_csv_reader *r, struct rn_csv_chunk *k, size_t row, size_t col,
 		     struct rn_err *e)
@@ -370,6 +388,8 @@ static int bad_value(const struct rn_csv_reader *r, struct rn_csv_chunk *k, size
 	size_t at = (size_t)(f.p - k->text);
 	size_t begin = r->rules.json ? at : (size_t)(k->at[row * k->stride] + 1);
 
+	if (c->type == RN_STRING && rn_utf8_valid(f.p, f.len))
+		return bad_array(r, k, col, &f, begin, e);
 	if (c->type == RN_STRING)
 		return rn_csv_add_bad(&r->rules, k, begin, at, 0, e,
 				      "column '%s' is not UTF-8 (byte 0x%02X)", c->name,
@@ -432,6 +452,7 @@ static int make_columns(struct rn_csv_reader *r, struct rn_csv_chunk *k, struct 
 			struct rn_err *e)
 {
 	struct rn_rel *rel;
+	int rc = 0;
 
 	*x = (struct fill){ .r = r, .k = k, .rows = k->rows, .e = e };
 	if (r->opt.skip_bad) {
@@ -439,13 +460,12 @@ static int make_columns(struct rn_csv_reader *r, struct rn_csv_chunk *k, struct 
 		memset(k->bad_col, 0, k->rows * sizeof *k->bad_col);
 	}
 	RN_TRY(rn_rel_new(NULL, k->rows, &rel, e));
-	for (x->col = 0; x->col < r->ncols; x->col++) {
-		int rc = add_column(x, rel, e);
-
-		if (rc) {
-			rn_rel_unref(rel);
-			return rc;
-		}
+	for (x->col = 0; x->col < r->ncols && !rc; x->col++)
+		rc = add_column(x, rel, e);
+	rn_array_reader_fini(&x->reader);
+	if (rc) {
+		rn_rel_unref(rel);
+		return rc;
 	}
 	if (x->bad_col)
 		rn_rel_unref(rel);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the text reader: csv_header.c finds names, csv_types.c types, csv_block.c makes
- * typed columns of fields, csv.c drives.
+ * Inside the text reader: csv_header.c finds names, csv_types.c types, csv_array.c what
+ * embeddings look like, csv_block.c makes typed columns of fields, csv.c drives.
  */
 #ifndef RN_CSV_READER_H
 #define RN_CSV_READER_H
@@ -46,6 +46,7 @@ struct rn_csv_reader {
 	uint64_t in_queue; /* bytes of input before the chunks that are not in the queue */
 	bool ended;
 	bool widened; /* all of it was read once, for the types */
+	bool learning; /* rows are looked at in order: the first embedding tells its shape */
 	uint64_t line; /* on which queue[head] begins */
 	/* Blocks made while types were found, and the one that is being handed out. */
 	struct rn_rel **kept;
@@ -94,6 +95,21 @@ enum rn_type rn_csv_final_type(const struct rn_csv_column *c);
  * that are new become columns (k->types then has more than r->cols). */
 RN_MUST_CHECK int rn_csv_widen(struct rn_csv_reader *r, struct rn_csv_chunk *k, size_t most,
 			       bool add, struct rn_err *e);
+
+/* ---- embeddings as text ------------------------------------------------------------------- */
+
+/* Is the column one of embeddings, if it is of strings? */
+bool rn_csv_is_array(const struct rn_csv_reader *r, const char *name);
+/* A value of that column, in order: the first says what all are like. */
+RN_MUST_CHECK int rn_csv_learn_array(struct rn_csv_reader *r, const struct rn_csv_field *f,
+				     struct rn_err *e);
+/* *good: a value is like that.  Else `tell` says what is wrong with it. */
+RN_MUST_CHECK int rn_csv_fits_array(const struct rn_csv_reader *r, struct rn_array_reader *x,
+				    const struct rn_csv_field *f, bool *good, struct rn_err *e);
+RN_MUST_CHECK int rn_csv_tell_array(const struct rn_csv_reader *r, const struct rn_csv_field *f,
+				    struct rn_str *out, struct rn_err *e);
+/* Copy a field without its escapes; returns where it ends. */
+char *rn_csv_unescape(const struct rn_csv_reader *r, const struct rn_csv_field *f, char *to);
 
 /* ---- columns ------------------------------------------------------------------------------ */
 

@@ -160,6 +160,25 @@ static bool is_usual(const struct rn_csv_field *f, unsigned type)
 	return type == RN_FLOAT64 && !f->quoted && f->len && rn_float64_fast(f->p, f->len, &d);
 }
 
+static int learn_line(struct rn_csv_reader *r, const struct rn_csv_chunk *k, struct rn_err *e)
+{
+	for (size_t i = 0; i < r->keys.n; i++)
+		if (rn_csv_is_array(r, r->keys.key[i].name))
+			RN_TRY(rn_csv_learn_array(r, &k->line[i], e));
+	return 0;
+}
+
+static int learn_rows(struct rn_csv_reader *r, const struct rn_csv_chunk *k, struct rn_err *e)
+{
+	for (size_t c = 0; c < r->ncols; c++)
+		for (size_t i = 0; i < k->rows && rn_csv_is_array(r, r->cols[c].name); i++) {
+			struct rn_csv_field f = rn_csv_field_at(k, i, c, r->ncols, !k->quotes);
+
+			RN_TRY(rn_csv_learn_array(r, &f, e));
+		}
+	return 0;
+}
+
 static int widen_lines(struct rn_csv_reader *r, struct rn_csv_chunk *k, size_t most, bool add,
 		       struct rn_err *e)
 {
@@ -175,6 +194,8 @@ static int widen_lines(struct rn_csv_reader *r, struct rn_csv_chunk *k, size_t m
 		}
 		if (!there)
 			break;
+		if (r->learning)
+			RN_TRY(learn_line(r, k, e));
 		for (size_t i = 0; i < n; i++)
 			if (k->types[i] != RN_STRING && !(i < r->ncols && r->cols[i].given) &&
 			    !is_usual(&k->line[i], k->types[i]))
@@ -198,6 +219,8 @@ int rn_csv_widen(struct rn_csv_reader *r, struct rn_csv_chunk *k, size_t most, b
 	if (most == SIZE_MAX && numbers_only(r, k))
 		return 0;
 	RN_TRY(rn_csv_find_rows(&r->rules, k, r->ncols, most, e));
+	if (r->learning)
+		RN_TRY(learn_rows(r, k, e));
 	for (size_t i = 0; i < r->ncols; i++)
 		if (!r->cols[i].given)
 			k->types[i] = widen_column(r, k, i, k->types[i]);

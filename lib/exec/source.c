@@ -4,6 +4,7 @@
  * node adds: a row number, an embedding, a declared key that is checked.  Where the
  * rows come from is source.h's.
  */
+#include "../../formats/container_format.h"
 #include "../../formats/npz.h"
 #include "../base/json.h"
 #include "source.h"
@@ -29,8 +30,10 @@ struct rn_source {
 	enum emb_kind emb;
 	bool *to_emb;            /* EMB_COLS, EMB_TEXT: which columns of `in` */
 	uint32_t width;          /* EMB_COLS, EMB_ONES */
-	struct rn_shape shape;   /* EMB_TEXT */
-	struct rn_rel *ahead;    /* EMB_TEXT: the first block, which tells the shape */
+	struct rn_array_column array; /* EMB_TEXT: of --emb COL, or of --emb COL:WIDTH */
+	char *sparse;            /* … COL of the latter */
+	struct rn_array_reader reader;
+	struct rn_rel *ahead;    /* EMB_TEXT: the first block, where it has to tell the shape */
 	struct rn_npy *npy;      /* EMB_NPY */
 	size_t part;             /* EMB_PART: an embedding that the table has; EMB_TEXT: a column */
 	uint64_t rows;           /* so far */
@@ -96,25 +99,83 @@ static size_t find_text(const struct rn_source *s)
 	return SIZE_MAX;
 }
 
-/* Column `at` has an array of numbers in each row: the first block tells of what shape. */
+static const char *text_at(const struct rn_column *c, uint64_t i, size_t *n)
+{
+	*n = (size_t)(c->off[i + 1] - c->off[i]);
+	return c->bytes + c->off[i];
+}
+
+/* The first row of c that is not NULL, or c->rows. */
+static uint64_t first_value(const struct rn_column *c)
+{
+	uint64_t i = 0;
+
+	while (i < c->rows && rn_column_is_null(c, i))
+		i++;
+	return i;
+}
+
+/* Where no reader of text has told it, the first block's first value tells the shape. */
+static int look_ahead(struct rn_source *s, size_t at, struct rn_err *e)
+{
+	const char *name = s->in->cols[at].name, *text = "";
+	const struct rn_column *c;
+	uint64_t first = 0;
+	size_t n = 0;
+
+	RN_TRY(rn_tables_block(s->tables, &s->ahead, e));
+	c = s->ahead ? s->ahead->cols[at] : NULL;
+	if (c)
+		first = first_value(c);
+	if (!c || first == c->rows)
+		return rn_err_set(e, RN_EDATA, "%s: --emb: no array in the first %" PRIu64 " rows of column '%s' tells "
+				  "how wide the embedding is", s->path, first, name);
+	text = text_at(c, first, &n);
+	if (n && text[0] == '{')
+		return rn_err_set(e, RN_EUSAGE, "%s: --emb: column '%s' has sparse embeddings, which do not tell how wide "
+				  "they are: give that, as in --emb %s:1000", s->path, name, name);
+	s->array.known = rn_array_shape(text, n, &s->array.shape);
+	return 0;
+}
+
+/* Column `at` has an array of numbers in each row, all of one shape. */
 static int choose_text(struct rn_source *s, size_t at, struct rn_err *e)
 {
-	const char *name = s->in->cols[at].name;
-	bool ok = s->width == 1;
-
-	if (ok) {
-		RN_TRY(rn_tables_block(s->tables, &s->ahead, e));
-		ok = !s->ahead || rn_arrays_shape(s->ahead->cols[at], &s->shape);
-	}
-	if (!ok)
+	if (s->width == 1 && !s->array.known)
+		RN_TRY(look_ahead(s, at, e));
+	if (s->width > 1 || !s->array.known)
 		return rn_err_set(e, RN_EUSAGE, "%s: --emb: column '%s' is string, and an embedding wants numbers (or "
-				  "give its --types), or one column of arrays such as [0.5, 1]", s->path, name);
-	if (!s->shape.rank)
-		return rn_err_set(e, RN_EDATA, "%s: --emb: no array in the first %" PRIu64 " rows of column '%s' tells "
-				  "how wide the embedding is", s->path, s->ahead ? s->ahead->rows : 0, name);
+				  "give its --types), or one column of arrays such as [0.5, 1]", s->path,
+				  s->in->cols[at].name);
 	s->emb = EMB_TEXT;
 	s->part = at;
 	return 0;
+}
+
+/* The columns that the list has. */
+static void choose_listed(struct rn_source *s, const char *list)
+{
+	for (size_t i = 0; i < s->in->ncols; i++) {
+		s->to_emb[i] = listed(list, s->in->cols[i].name);
+		s->width += s->to_emb[i];
+	}
+}
+
+/* --emb COL:WIDTH. */
+static int choose_sparse(struct rn_source *s, struct rn_err *e)
+{
+	size_t at = 0;
+
+	while (at < s->in->ncols && !s->to_emb[at])
+		at++;
+	if (s->width > 1)
+		return rn_err_set(e, RN_EUSAGE, "%s: --emb: a width is for one column of sparse embeddings such as "
+				  "{\"0\": 0.5}, and '%s' are %" PRIu32, s->path, s->sparse, s->width);
+	if (s->in->cols[at].type != RN_STRING)
+		return rn_err_set(e, RN_EUSAGE, "%s: --emb: a width is for a column of sparse embeddings such as "
+				  "{\"0\": 0.5}, and '%s' is %s", s->path, s->in->cols[at].name,
+				  rn_type_name(s->in->cols[at].type));
+	return choose_text(s, at, e);
 }
 
 static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *e)
@@ -124,10 +185,11 @@ static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *
 	if (choose_part(s, spec))
 		return 0;
 	RN_TRY(rn_calloc(s->in->ncols, sizeof *s->to_emb, "columns", &s->to_emb, e));
-	for (size_t i = 0; i < s->in->ncols; i++) {
-		s->to_emb[i] = listed(spec, s->in->cols[i].name);
-		s->width += s->to_emb[i];
-	}
+	if (s->sparse)
+		choose_listed(s, s->sparse);
+	if (s->width)
+		return choose_sparse(s, e);
+	choose_listed(s, spec);
 	if (!s->width)
 		return rn_err_set(e, RN_EUSAGE, "%s: --emb: no column matches '%s'", s->path, spec);
 	text = find_text(s);
@@ -144,6 +206,47 @@ static bool find_archive(const char *spec, const char **name)
 
 	*name = at ? at + 5 : NULL;
 	return at || ends_with(spec, ".npz");
+}
+
+static bool embeds(const void *arg, const char *column)
+{
+	const struct rn_source *s = arg;
+
+	return listed(s->sparse ? s->sparse : rn_node_string(s->node, "emb"), column);
+}
+
+/* "COL:WIDTH"? */
+static int find_width(struct rn_source *s, const char *spec, struct rn_err *e)
+{
+	const char *at = strrchr(spec, ':');
+	unsigned long n;
+	char *end;
+
+	if (!at || at == spec || at[1] < '0' || at[1] > '9')
+		return 0;
+	n = strtoul(at + 1, &end, 10);
+	if (*end)
+		return 0;
+	if (n < 1 || n > RN_ER_MAX_WIDTH)
+		return rn_err_set(e, RN_EUSAGE, "--emb %s: a sparse embedding has a width from 1 to %d", spec,
+				  RN_ER_MAX_WIDTH);
+	s->sparse = strndup(spec, (size_t)(at - spec));
+	if (!s->sparse)
+		return rn_err_nomem(e, strlen(spec), "a name");
+	s->array.known = s->array.sparse = true;
+	s->array.shape = (struct rn_shape){ 1, { (uint32_t)n } };
+	return 0;
+}
+
+/* Before the table is opened, whose reader is to look at arrays. */
+static int open_array(struct rn_source *s, struct rn_err *e)
+{
+	const char *spec = rn_node_string(s->node, "emb"), *name;
+
+	if (!spec || !strncmp(spec, "ones:", 5) || find_archive(spec, &name) || ends_with(spec, ".npy"))
+		return 0;
+	s->array = (struct rn_array_column){ .embeds = embeds, .arg = s };
+	return find_width(s, spec, e);
 }
 
 static int open_embedding(struct rn_source *s, const char *dir, struct rn_err *e)
@@ -208,7 +311,8 @@ static int make_schema(struct rn_source *s, struct rn_err *e)
 		RN_TRY(rn_schema_add_part(&s->out, "z", &s->in->parts[s->part].shape,
 					  s->in->parts[s->part].sparse, e));
 	else if (s->emb)
-		RN_TRY(rn_schema_add_part(&s->out, "z", s->emb == EMB_TEXT ? &s->shape : &shape, false, e));
+		RN_TRY(rn_schema_add_part(&s->out, "z", s->emb == EMB_TEXT ? &s->array.shape : &shape,
+					  s->emb == EMB_TEXT && s->array.sparse, e));
 	for (size_t i = 0; !s->emb && i < s->in->nparts; i++)
 		RN_TRY(rn_schema_add_part(&s->out, s->in->parts[i].name, &s->in->parts[i].shape,
 					  s->in->parts[i].sparse, e));
@@ -382,7 +486,10 @@ static int open_source(const struct rn_ctx *c, const struct rn_node *n, const ch
 	s->path = rn_str_take(&path, e);
 	rc = s->path ? open_schema(s, dir, e) : RN_ENOMEM;
 	if (!rc)
-		rc = rn_tables_open(c, s->node, s->path, dir, first, &s->tables, e);
+		rc = open_array(s, e);
+	if (!rc)
+		rc = rn_tables_open(c, s->node, s->path, dir, first, s->array.embeds ? &s->array : NULL,
+				    &s->tables, e);
 	if (!rc) {
 		s->in = rn_tables_schema(s->tables);
 		rc = open_embedding(s, dir, e);
@@ -422,6 +529,8 @@ void rn_source_close(struct rn_source *s)
 		json_decref(s->own.opt);
 	rn_key_check_close(s->key);
 	free(s->to_emb);
+	free(s->sparse);
+	rn_array_reader_fini(&s->reader);
 	rn_npy_close(s->npy);
 	rn_schema_fini(&s->out);
 	free(s->path);
@@ -451,24 +560,26 @@ static float as_float(const struct rn_column *c, uint64_t i)
 	}
 }
 
+/* What a reader of text has found to be good is so; of others the first bad row is told. */
 static int read_arrays(struct rn_source *s, const struct rn_rel *b, struct rn_tensor **out, struct rn_err *e)
 {
 	const struct rn_column *c = b->cols[s->part];
-	struct rn_str shape = RN_STR_INIT;
-	uint64_t bad, n;
+	struct rn_str what = RN_STR_INIT;
+	const char *text;
+	uint64_t bad;
+	size_t n;
 	int rc;
 
-	RN_TRY(rn_tensor_new(&s->shape, b->rows, out, e));
-	if (rn_arrays_read(c, &s->shape, (*out)->data, &bad, &s->nulls, &s->large))
+	RN_TRY(rn_array_rows(&s->reader, &s->array, c, &bad, out, e));
+	if (*out)
 		return 0;
-	rn_shape_print(&s->shape, &shape);
-	n = c->off[bad + 1] - c->off[bad];
-	rc = rn_err_set(e, RN_EDATA, "%s: row %" PRIu64 " (rows count from 0): column '%s' wants an array of numbers of "
-			"shape %s, as the first one, not '%.*s'", s->path, s->rows + bad,
-			s->in->cols[s->part].name,
-			shape.failed ? "" : shape.s, n < 60 ? (int)n : 60, c->bytes + c->off[bad]);
-	rn_str_fini(&shape);
-	rn_tensor_unref(*out);
+	text = text_at(c, bad, &n);
+	rn_array_tell(&s->array, s->reader.fault, text, n, &what);
+	rc = rn_str_check(&what, e);
+	if (!rc)
+		rc = rn_err_set(e, RN_EDATA, "%s: row %" PRIu64 " (rows count from 0): column '%s' %s", s->path,
+				s->rows + bad, s->in->cols[s->part].name, what.s);
+	rn_str_fini(&what);
 	return rc;
 }
 
@@ -564,6 +675,8 @@ static int end(struct rn_source *s, struct rn_err *e)
 	if (s->ended)
 		return 0;
 	s->ended = true;
+	s->nulls += s->reader.nulls;
+	s->large += s->reader.large;
 	if (s->nulls)
 		rn_log(s->ctx, RN_LOG_WARN, "%s: %" PRIu64 " NULLs are embedded as 0", s->path, s->nulls);
 	if (s->large)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Inside sources: one table (a file in whatever format, or a table of a database),
- * the union of the tables that a scan node names, embeddings that stand in text.  Blocks are as the table has
- * them; row numbers, embeddings and keys are source.c's.
+ * the union of the tables that a scan node names.  Blocks are as the table has them; row
+ * numbers, embeddings and keys are source.c's.
  */
 #ifndef RN_SOURCE_H
 #define RN_SOURCE_H
 
+#include "../../formats/array_text.h"
 #include "exec.h"
 
 /* ---- one table ---------------------------------------------------------------------- */
@@ -24,9 +25,11 @@ struct rn_table {
 };
 
 /* The table at `path`, read as the node's options say.  first: as rn_source_open_first.
- * types: {"COL": "TYPE"} to have instead of --types, or NULL. */
+ * types: {"COL": "TYPE"} to have instead of --types, or NULL.  array: as of rn_csv_opt
+ * (borrowed until the end). */
 RN_MUST_CHECK int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
-				bool first, json_t *types, struct rn_table **out, struct rn_err *e);
+				bool first, json_t *types, struct rn_array_column *array,
+				struct rn_table **out, struct rn_err *e);
 void rn_table_close(struct rn_table *t); /* NULL is fine */
 
 /* Does the path end in what tables of a format that rn-scan knows are called by?  Then
@@ -39,8 +42,8 @@ struct rn_tables;
 /* `path`: a file, a folder, or a pattern as of the shell.  Of several, those that can be read
  * once only, as pipes, are open until their rows were read. */
 RN_MUST_CHECK int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
-				 const char *dir, bool first, struct rn_tables **out,
-				 struct rn_err *e);
+				 const char *dir, bool first, struct rn_array_column *array,
+				 struct rn_tables **out, struct rn_err *e);
 const struct rn_schema *rn_tables_schema(const struct rn_tables *t);
 /* Was no value of column i met, as far as was read for the schema? */
 bool rn_tables_untyped(const struct rn_tables *t, size_t i);
@@ -60,16 +63,5 @@ RN_MUST_CHECK int rn_key_check_add(struct rn_key_check *k, const struct rn_rel *
 /* After the last, once: a NULL in the key, or a row that repeats an earlier one, is RN_EDATA. */
 RN_MUST_CHECK int rn_key_check_end(struct rn_key_check *k, struct rn_err *e);
 uint64_t rn_key_check_spilled(const struct rn_key_check *k); /* bytes of temporary data */
-
-/* ---- embeddings as text ----------------------------------------------------------------- */
-
-/* The shape of the first value of a string column that is not NULL: a JSON array of
- * numbers, nested by dimension.  False: it is none.  Rank 0: all are NULL. */
-bool rn_arrays_shape(const struct rn_column *c, struct rn_shape *out);
-/* All rows, which have that shape, into `to`: rows x width.  A NULL, for a row or for a
- * number, is 0 and counted in *nulls; in *large, what only a float32 takes as infinity.
- * False: row *bad has another shape or is no such array. */
-bool rn_arrays_read(const struct rn_column *c, const struct rn_shape *shape, float *to, uint64_t *bad,
-		    uint64_t *nulls, uint64_t *large);
 
 #endif

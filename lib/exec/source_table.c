@@ -177,12 +177,13 @@ static void free_options(struct rn_csv_opt *opt)
 }
 
 static int open_text(const struct rn_ctx *c, const struct rn_node *n, struct rn_io *io,
-		     enum format format, json_t *types, bool first, struct rn_table **out,
-		     struct rn_err *e)
+		     enum format format, json_t *types, bool first, struct rn_array_column *array,
+		     struct rn_table **out, struct rn_err *e)
 {
 	struct rn_csv_opt opt = {
 		.kind = format == JSONL ? RN_TEXT_JSONL : format == TSV ? RN_TEXT_TSV : RN_TEXT_CSV,
 		.first = first,
+		.array = array,
 	};
 	struct text *t = NULL;
 	int rc;
@@ -366,7 +367,7 @@ static int sniff(struct rn_io **io, const char *path, enum format *format, struc
 }
 
 int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *path, bool first,
-		  json_t *types, struct rn_table **out, struct rn_err *e)
+		  json_t *types, struct rn_array_column *array, struct rn_table **out, struct rn_err *e)
 {
 	bool database = rn_db_is_name(path), unnamed = !strcmp(rn_node_string(n, "format"), "auto");
 	enum format format = format_of(n, path), named;
@@ -401,7 +402,7 @@ int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *p
 	if (format == ER)
 		RN_TRY(open_stream(c, io, path, out, e));
 	else
-		RN_TRY(open_text(c, n, io, format, types, first, out, e));
+		RN_TRY(open_text(c, n, io, format, types, first, array, out, e));
 	(*out)->path = path;
 	return 0;
 }

@@ -35,6 +35,7 @@ struct rn_tables {
 	json_t *types;            /* found over all of them; NULL: one file */
 	bool *unknown;            /* of several files: columns that are NULL in all of them */
 	bool first;               /* rn_source_open_first */
+	struct rn_array_column *array;
 	uint64_t hash;
 };
 
@@ -328,7 +329,7 @@ static int unite(struct rn_tables *u, struct rn_err *e)
 
 	RN_TRY(rn_calloc(u->n, sizeof *u->held, "tables", &u->held, e));
 	for (size_t i = 0; i < u->n && !rc; i++) {
-		RN_GOTO(out, rn_table_open(u->ctx, u->node, u->paths[i], u->first, NULL, &t, e));
+		RN_GOTO(out, rn_table_open(u->ctx, u->node, u->paths[i], u->first, NULL, u->array, &t, e));
 		if (!i) {
 			RN_GOTO(out, rn_schema_copy(&t->schema, &u->in, e));
 			RN_GOTO(out, rn_calloc(u->in.ncols, sizeof *u->unknown, "a schema", &u->unknown,
@@ -421,7 +422,8 @@ static int open_next(struct rn_tables *u, struct rn_err *e)
 		u->held[i] = NULL;
 		RN_TRY(give_types(u, e));
 	} else {
-		RN_TRY(rn_table_open(u->ctx, u->node, u->paths[i], u->first, u->types, &u->table, e));
+		RN_TRY(rn_table_open(u->ctx, u->node, u->paths[i], u->first, u->types, u->array, &u->table,
+				     e));
 	}
 	return u->types ? check_types(u, u->table, e) : expect_types(u, e);
 }
@@ -447,7 +449,8 @@ static int make_schema(struct rn_tables *u, struct rn_err *e)
 }
 
 int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *path,
-		   const char *dir, bool first, struct rn_tables **out, struct rn_err *e)
+		   const char *dir, bool first, struct rn_array_column *array, struct rn_tables **out,
+		   struct rn_err *e)
 {
 	struct rn_tables *u;
 	int rc;
@@ -456,6 +459,7 @@ int rn_tables_open(const struct rn_ctx *c, const struct rn_node *n, const char *
 	u->ctx = c;
 	u->node = n;
 	u->first = first;
+	u->array = array;
 	RN_GOTO(fail, add_paths(u, path, e));
 	RN_GOTO(fail, add_also(u, dir, e));
 	RN_GOTO(fail, check_pipes(u, e));

@@ -23,7 +23,7 @@ static const struct rn_opt opts[] = {
 	{ .name = "schema", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "names, types and key of the columns, as rn-info --schema writes them" },
 	{ .name = "emb", .type = RN_OPT_STRING, .meta = "SPEC",
-	  .help = "embedding: columns ('f*' or 'a,b'), one of arrays, ones:N, FILE.npy or FILE.npz:NAME" },
+	  .help = "embedding: columns ('f*' or 'a,b'), one of arrays, one of objects (COL:N), ones:N, FILE.npy or FILE.npz:NAME" },
 	{ .name = "format", .type = RN_OPT_CHOICE, .meta = "FORMAT", .dflt = "auto",
 	  .choices = "auto|csv|tsv|jsonl|er",
 	  .help = "format of the input, by its name unless given" },

@@ -442,7 +442,9 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	for bad in '[1, 2]' '[1, 2, 3, 4]' '[[1, 2, 3]]' '[1, 2, "x"]' '[]' '{"0": 1}'; do
 		printf '%s\n' '{"z": null}' '{"z": [1, 2, 3]}' "{\"z\": $bad}" >b.jsonl
 		fails_with 3 rn-scan b.jsonl --emb z -o b.er
-		says "rn-scan: $PWD/b.jsonl: row 2 (rows count from 0): column 'z' wants an array of numbers of shape [3], as the first one, not '$bad'"
+		says "rn-scan: $PWD/b.jsonl:3: column 'z' wants an array of numbers of shape [3], as the first one, not '$bad'"
+		fails_with 3 rn-scan --format jsonl --emb z -o b.er <b.jsonl
+		says "rn-scan: standard input:3: column 'z' wants an array of numbers of shape [3], as the first one, not '$bad'"
 	done
 	for bad in x '[]' '[1,]' '[1' '[1]]' '[[1],[2,3]]' '[[1],2]' '[[[[[1]]]]]'; do
 		printf '{"z": "%s"}\n' "$bad" >b.jsonl
@@ -452,6 +454,141 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	printf 'z,i\n,1\n' >a.csv
 	fails_with 3 rn-scan a.csv --emb z --types z=string -o b.er
 	says "rn-scan: $PWD/a.csv: --emb: no array in the first 1 rows of column 'z' tells how wide the embedding is"
+}
+
+@test "rows whose array does not fit are passed over on request, counted and told" {
+	printf '%s\n' '{"i": 1, "z": "no"}' '{"i": 2, "z": [1, 2]}' '{"i": 3, "z": [1]}' '{"i": 4}' '{"i": "x", "z": [5, 6]}' \
+		'{"i": 6, "z": [5, "6"]}' '{"i": 7, "z": [7, 8]}' >a.jsonl
+	bad="FILE:1: column 'z' wants an array of numbers of shape [2], as the first one, not 'no'
+rn-scan: warning: FILE:3: column 'z' wants an array of numbers of shape [2], as the first one, not '[1]'
+rn-scan: warning: FILE:5: column 'i': 'x' is not of type int64
+rn-scan: warning: 'FILE': 4 of 7 rows passed over
+rn-scan: warning: PATH: 1 NULLs are embedded as 0"
+	bad=${bad//PATH/$PWD/a.jsonl}
+	for threads in 1 4; do
+		run -0 --separate-stderr pipeline "rn-scan a.jsonl --emb z --types i=int64 --skip-bad --threads $threads | rn-cat"
+		[ "$output" = $'i,z0,z1\n2,1,2\n4,0,0\n7,7,8' ]
+		says "rn-scan: warning: ${bad//FILE/$PWD/a.jsonl}"
+	done
+	run -0 --separate-stderr pipeline 'cat a.jsonl | rn-scan --format jsonl --emb z --types i=int64 --skip-bad --stats=json -o x.er'
+	[[ $stderr == *'"rows_skipped":4,'* ]]
+	prints $'i,z0,z1\n2,1,2\n4,0,0\n7,7,8' rn-cat x.er
+	# The first file tells the shape of all.
+	printf '%s\n' 'z,i' '"[1, 2, 3]",8' '"[8, 9]",9' '"[""8"", 9]",10' >b.csv
+	run -0 --separate-stderr pipeline 'rn-scan a.jsonl b.csv --emb z --types i=int64 --skip-bad | rn-cat --no-header'
+	[ "$output" = $'2,1,2\n4,0,0\n7,7,8\n9,8,9' ]
+	[[ $stderr == *"rn-scan: warning: $PWD/b.csv:2: column 'z' wants an array of numbers of shape [2], as the first one, not '[1, 2, 3]'
+rn-scan: warning: $PWD/b.csv:4: column 'z' wants an array of numbers of shape [2], as the first one, not '[\"8\", 9]'
+rn-scan: warning: '$PWD/b.csv': 2 of 3 rows passed over"* ]]
+	# All over a large file, in several pieces and read twice.
+	awk 'BEGIN { for (i = 0; i < 60000; i++) printf "{\"i\": %s, \"z\": [%d, %s]}\n", i == 50000 ? "1.5" : i, i, i % 1000 == 999 ? "null, 3" : i }' >l.jsonl
+	for threads in 1 3; do
+		run -0 --separate-stderr rn-scan l.jsonl --emb z --skip-bad --threads $threads -o l.er
+		[[ $stderr == *":1000: column 'z' wants "*":2000: column 'z' wants "*": 60 of 60000 rows passed over" ]]
+		prints $'n,z0,z1\n59940,59998,59998' pipeline "rn-agg 'max(z)' l.er --cols 'n=count(*)' | rn-cat"
+	done
+	printf '%s\n' '{"z": [1]}' '{"z": [2, 3]}' >b.jsonl
+	for bad in 'x' '[[1]]'; do
+		printf '%s\n' "{\"z\": \"$bad\"}" "{\"z\": \"$bad\"}" >c.jsonl
+		fails_with 3 rn-scan b.jsonl c.jsonl --emb z --skip-bad -o b.er
+		says_last "rn-scan: '$PWD/c.jsonl': none of its 2 rows can be read; the first: $PWD/c.jsonl:1: column 'z' wants an array of numbers of shape [1], as the first one, not '$bad'"
+	done
+}
+
+# The last line on stderr.
+says_last() {
+	[ "${stderr##*$'\n'}" = "$1" ] || {
+		echo "$stderr"
+		return 1
+	}
+}
+
+@test "sparse embeddings: JSON lines and back, and what is none" {
+	awk 'BEGIN { srand(3); print "i,t"; for (i = 0; i < 5000; i++) print i "," int(rand() * 40) }' >t.csv
+	rn-scan t.csv -q | rn-encode 'index(t, 50)' -q | rn-agg 'sum(z * [i])' --by 'i' -q -o one.er
+	rn-project one.er --cols 'g = i % 700' -q | rn-agg 'sum(z)' --by g -q -o s.er
+	rn-info s.er | grep -q 'part *z *\[50\], sparse'
+	rn-cat s.er --format jsonl -o s.jsonl
+	grep -q '"z": {"[0-9]*": [0-9]*, "' s.jsonl
+	rn-scan s.jsonl --emb z:50 --key g -q -o b.er
+	rn-info b.er | grep -q 'part *z *\[50\], sparse'
+	same_stream s.er b.er
+	rn-cat b.er --format jsonl | cmp - s.jsonl
+	rn-cat s.er --format jsonl | rn-scan --format jsonl --emb 'z*:50' -q -o b.er
+	rn-cat b.er --format jsonl | cmp - s.jsonl
+	rn-scan s.jsonl --emb z:268435456 -q | rn-cat --format jsonl | cmp - s.jsonl
+	# In any order; a NULL, a row without an entry, an entry that is 0; in CSV, too.
+	printf '%s\n' '{"i": 1, "z": {"3": 1.5, "0": -2e1}}' '{"i": 2}' '{"i": 3, "z": { }}' '{"z": {"4": null, "1": 0}, "i": 4}' >a.jsonl
+	run -0 --separate-stderr pipeline 'rn-scan a.jsonl --emb z:5 | rn-cat --format jsonl'
+	[ "$output" = $'{"i": 1, "z": {"0": -20, "3": 1.5}}\n{"i": 2, "z": {}}\n{"i": 3, "z": {}}\n{"i": 4, "z": {"1": 0, "4": 0}}' ]
+	says "rn-scan: warning: $PWD/a.jsonl: 2 NULLs are embedded as 0"
+	printf '%s\n' 'i,z' '1,"{""3"":1.5,""0"":-20}"' '2,' >a.csv
+	prints $'i,z\n1,0:-20 3:1.5\n2,' pipeline 'rn-scan a.csv --emb z:5 -q | rn-cat'
+	printf '%s\n' 'i,z' '1,' '2,' >a.csv
+	prints $'i,z\n1,\n2,' pipeline 'rn-scan a.csv --emb z:5 -q | rn-cat'
+	# What is none is an error with its line, or passed over.
+	while IFS='|' read -r bad why; do
+		printf '%s\n' '{"z": {"0": 1}}' "{\"z\": $bad}" '{"z": {"4": 2}}' >b.jsonl
+		want="$PWD/b.jsonl:2: column 'z' wants an object of numbers by index, such as {\"0\": 0.5}, not '$bad'${why:+: $why}"
+		fails_with 3 rn-scan b.jsonl --emb z:5 -o b.er
+		says "rn-scan: $want"
+		run -0 --separate-stderr pipeline 'rn-scan b.jsonl --emb z:5 --skip-bad | rn-cat --no-header'
+		[ "$output" = $'0:1\n4:2' ]
+		says "rn-scan: warning: $want
+rn-scan: warning: '$PWD/b.jsonl': 1 of 3 rows passed over"
+	done <<-'END'
+		{"5": 1}|the index '5' is none of 0 to 4
+		{"-1": 1}|the index '-1' is none of 0 to 4
+		{"01": 1}|the index '01' is none of 0 to 4
+		{"1.0": 1}|the index '1.0' is none of 0 to 4
+		{"": 1}|the index '' is none of 0 to 4
+		{"x": 1}|the index 'x' is none of 0 to 4
+		{"99999999999999999999999": 1}|the index '99999999999999999999' is none of 0 to 4
+		{"4294967296": 1}|the index '4294967296' is none of 0 to 4
+		{"1": 1, "2": 3, "1": 2}|the index 1 is there twice
+		{"2": 1, "1": 3, "1": 2}|the index 1 is there twice
+		{"1": "2"}|an index wants a number behind it
+		{"1": [2]}|an index wants a number behind it
+		{"1": {}}|an index wants a number behind it
+		{"1": true}|an index wants a number behind it
+		[1, 2, 3, 4, 5]|
+		7|
+	END
+	# Strings, in which JSON does not see to it.
+	while IFS='|' read -r bad why; do
+		printf '%s\n' z "\"${bad//\"/\"\"}\"" >b.csv
+		fails_with 3 rn-scan b.csv --emb z:5 -o b.er
+		says "rn-scan: $PWD/b.csv:2: column 'z' wants an object of numbers by index, such as {\"0\": 0.5}, not '$bad'${why:+: $why}"
+	done <<-'END'
+		{"1": 1} x|there is more after it
+		{"1": 1|expected ',' or '}'
+		{"1": }|an index wants a number behind it
+		{"1" 1}|an index wants a number behind it
+		{1: 1}|an index wants quotes
+		{"1": 1,}|an index wants quotes
+		{"1|a quote is not closed
+		{|an index wants quotes
+		{}}|there is more after it
+		x|
+	END
+	for width in 0 268435457 99999999999999999999; do
+		fails_with 2 rn-scan a.jsonl --emb z:$width -o b.er
+		says "rn-scan: --emb z:$width: a sparse embedding has a width from 1 to 268435456"
+	done
+	fails_with 2 rn-scan a.jsonl --emb z -o b.er
+	says "rn-scan: $PWD/a.jsonl: --emb: column 'z' has sparse embeddings, which do not tell how wide they are: give that, as in --emb z:1000"
+	fails_with 2 rn-scan a.jsonl --emb i:5 -o b.er
+	says "rn-scan: $PWD/a.jsonl: --emb: a width is for a column of sparse embeddings such as {\"0\": 0.5}, and 'i' is int64"
+	fails_with 2 rn-scan a.jsonl --emb 'i,z:5' -o b.er
+	says "rn-scan: $PWD/a.jsonl: --emb: a width is for one column of sparse embeddings such as {\"0\": 0.5}, and 'i,z' are 2"
+	printf '%s\n' a:5,b 1,2 >colon.csv
+	prints $'b,z\n2,1' pipeline 'rn-scan colon.csv --emb a:5 | rn-cat'
+	seq 3 >n.csv
+	rn-scan n.csv --no-header | rn-cat --to 'sqlite:n.db?table=n'
+	fails_with 3 rn-scan 'sqlite:n.db' --query "SELECT CASE WHEN c0 = 2 THEN '{\"9\":1}' ELSE '{\"1\":' || c0 || '}' END z FROM n" --emb z:5 -o b.er
+	[[ $stderr == *": row 1 (rows count from 0): column 'z' wants an object of numbers by index, such as {\"0\": 0.5}, not '{\"9\":1}': the index '9' is none of 0 to 4" ]]
+	fails_with 2 rn-scan a.jsonl --emb 'q:5' -o b.er
+	says "rn-scan: $PWD/a.jsonl: --emb: no column matches 'q:5'"
 }
 
 @test "JSON lines: errors by line and column; bad lines are passed over on request" {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The reader of JSON lines, with what it reads written and read again: the same
- * rows.  The first byte chooses the size of blocks and chunks, kind of input, and
- * --skip-bad.
+ * rows.  The first byte chooses the size of blocks and chunks, kind of input,
+ * --skip-bad, and whether columns are embeddings, of which all rows are then good.
  */
 #include "fuzz_text.h"
 
@@ -29,8 +29,33 @@ static void rewrite(const struct rn_rel *r)
 	rn_rel_unref(again);
 }
 
+static bool is_z(const void *arg, const char *name)
+{
+	(void)arg;
+	return name[0] == 'z';
+}
+
+static void check_arrays(const struct rn_array_column *a, const struct rn_rel *r)
+{
+	struct rn_array_reader x = { 0 };
+
+	for (size_t i = 0; a->known && i < r->schema.ncols; i++) {
+		struct rn_tensor *t;
+		struct rn_err e;
+		uint64_t bad;
+
+		if (r->schema.cols[i].name[0] != 'z' || r->schema.cols[i].type != RN_STRING ||
+		    r->cols[i]->nulls == r->rows)
+			continue;
+		require(!rn_array_rows(&x, a, r->cols[i], &bad, &t, &e) && t);
+		rn_tensor_unref(t);
+	}
+	rn_array_reader_fini(&x);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+	struct rn_array_column array = { .embeds = is_z };
 	struct rn_csv_opt opt = { .kind = RN_TEXT_JSONL };
 	struct rn_rel *r;
 	struct rn_err e;
@@ -41,10 +66,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	opt.skip_bad = *data & 1;
 	opt.block_rows = *data & 2 ? 3 : 0;
 	opt.chunk = *data & 2 ? 7 : 0;
+	opt.array = *data & 16 ? &array : NULL;
+	array.known = array.sparse = *data & 32;
+	if (array.sparse)
+		array.shape = (struct rn_shape){ 1, { 9 } };
 	rc = read_all(data + 1, n - 1, *data & 4 ? "x.gz" : "x", *data & 8, &opt, &r, &e);
 	require(rc == 0 || rc == RN_EDATA || rc == RN_ENOMEM);
 	if (rc)
 		return 0;
+	if (opt.array)
+		check_arrays(&array, r);
 	if (r->rows)
 		rewrite(r);
 	rn_rel_unref(r);

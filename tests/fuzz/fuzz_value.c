@@ -96,20 +96,38 @@ static void uri(const char *text)
 }
 
 /* What has a shape is read as one of that shape. */
-static void array(char *text, size_t n)
+static void array(const char *text, size_t n)
 {
-	uint64_t off[] = { 0, n }, bad, nulls = 0, large = 0;
-	struct rn_column c = { .refs = 1, .type = RN_STRING, .rows = 1, .off = off, .bytes = text };
+	struct rn_array_reader r = { 0 };
 	struct rn_shape shape;
 	float *z;
 
-	if (!rn_arrays_shape(&c, &shape))
+	if (!rn_array_shape(text, n, &shape))
 		return;
 	z = malloc(rn_shape_width(&shape) * sizeof *z); /* no more than there are bytes */
 	require(z && rn_shape_width(&shape) <= n);
-	require(rn_arrays_read(&c, &shape, z, &bad, &nulls, &large));
-	require(nulls + large <= rn_shape_width(&shape));
+	require(rn_array_dense(&r, &shape, text, n, z));
+	require(r.nulls + r.large <= rn_shape_width(&shape));
 	free(z);
+}
+
+/* A sparse row is in order and within its width; what is none says why. */
+static void sparse(const char *text, size_t n)
+{
+	struct rn_array_column a = { .known = true, .sparse = true, .shape = { 1, { 1000 } } };
+	struct rn_array_reader r = { 0 };
+	struct rn_str what = RN_STR_INIT;
+	bool good;
+
+	require(!rn_array_check(&r, &a, text, n, &good, NULL));
+	for (size_t i = 0; good && i < r.n; i++)
+		require(r.value[i].col < 1000 && (!i || r.value[i - 1].col < r.value[i].col));
+	if (!good) {
+		rn_array_tell(&a, r.fault, text, n, &what);
+		require(what.len > 0);
+	}
+	rn_str_fini(&what);
+	rn_array_reader_fini(&r);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -120,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	bits(data, n);
 	uri(text);
 	array(text, n);
+	sparse(text, n);
 	for (size_t k = 0; k < rn_op_count && n < 200; k++)
 		for (size_t i = 0; i < rn_op_table[k]->nopts; i++)
 			if (rn_op_table[k]->opts[i].type != RN_OPT_NODE)
