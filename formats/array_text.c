@@ -49,6 +49,30 @@ static bool take(struct reading *r, char c)
 	return true;
 }
 
+static const char *digits(const char *p, const char *end)
+{
+	while (p < end && *p >= '0' && *p <= '9')
+		p++;
+	return p;
+}
+
+/* A number with digits and a point alone, as nearly all are, is passed over: what it is need
+ * not be known. */
+static bool pass_number(struct reading *r)
+{
+	const char *p = r->p + (r->p < r->end && *r->p == '-'), *from = p;
+
+	p = digits(p, r->end);
+	if (p == from)
+		return false;
+	if (p + 1 < r->end && *p == '.' && p[1] >= '0' && p[1] <= '9')
+		p = digits(p + 1, r->end);
+	if (p == r->end || (*p != ',' && *p != ']'))
+		return false;
+	r->p = p;
+	return true;
+}
+
 /* A number, or null, which counts as 0. */
 static bool read_number(struct reading *r, float *out)
 {
@@ -86,10 +110,16 @@ static bool read_array(struct reading *r, uint32_t axis)
 		n++;
 		if (r->shape->dim[axis] && n > r->shape->dim[axis])
 			return false;
-		if (axis + 1 < r->shape->rank ? !read_array(r, axis + 1) : !read_number(r, &v))
-			return false;
-		if (axis + 1 == r->shape->rank && r->to)
+		if (axis + 1 < r->shape->rank) {
+			if (!read_array(r, axis + 1))
+				return false;
+		} else if (r->to) {
+			if (!read_number(r, &v))
+				return false;
 			*r->to++ = v;
+		} else if (!pass_number(r) && !read_number(r, &v)) {
+			return false;
+		}
 	} while (take(r, ','));
 	if (!r->shape->dim[axis])
 		r->shape->dim[axis] = n;

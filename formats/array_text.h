@@ -37,7 +37,8 @@ void rn_array_reader_fini(struct rn_array_reader *r);
 
 /* The shape of the array s[0 … n - 1]; false: it is none. */
 bool rn_array_shape(const char *s, size_t n, struct rn_shape *out);
-/* Numbers to `to` (NULL: nowhere).  False: it is no array of that shape. */
+/* Numbers to `to` (NULL: nowhere, and nothing is counted).  False: it is no array of that
+ * shape. */
 bool rn_array_dense(struct rn_array_reader *r, const struct rn_shape *shape, const char *s, size_t n,
 		    float *to);
 /* *good: it is a sparse row of that width, in r->value. */
