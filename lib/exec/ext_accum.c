@@ -9,9 +9,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 256 }; /* rows that the operator adds up before it adds to the total */
+enum {
+	CHUNK = 256, /* rows that the operator adds up before it adds to the total */
+	MOST_ROOM = 64 << 20, /* bytes of rows that wait, at most */
+};
 
 /* ---- life ----------------------------------------------------------------------------------- */
+
+/* The part that all of s, "(z)" as aggregates have it, is the name of, or SIZE_MAX. */
+static size_t sole_part(const struct rn_schema *s, const char *text)
+{
+	size_t n = strlen(text);
+
+	while (n && strchr(" \t\n()", *text))
+		text++, n--;
+	while (n && strchr(" \t\n()", text[n - 1]))
+		n--;
+	if (s->nparts == 1 && n == 1 && *text == 'z')
+		return 0;
+	for (size_t i = 0; i < s->nparts; i++)
+		if (strlen(s->parts[i].name) == n && !memcmp(s->parts[i].name, text, n))
+			return i;
+	return SIZE_MAX;
+}
+
+/* An aggregate that stays sparse: of a part as it is.  (The terms of others are not rounded
+ * before they are added, and cannot be added here.) */
+static int open_sparse(struct rn_accum *a, const char *expr, uint32_t width, struct rn_err *e)
+{
+	size_t part = sole_part(&a->schema, strchr(expr, '('));
+
+	if (part != SIZE_MAX)
+		return rn_sparse_sums_open(a->x, part, width, &a->sparse, e);
+	a->whole = expr;
+	return 0;
+}
 
 static int open_embedding(struct rn_accum *a, struct rn_err *e)
 {
@@ -25,11 +57,12 @@ static int open_embedding(struct rn_accum *a, struct rn_err *e)
 	RN_TRY(rn_eexpr_parse(expr, &x, e));
 	a->how = rn_eexpr_take_agg(x);
 	rc = rn_eexpr_infer(x, &a->schema, &info, e);
-	if (!rc) {
+	if (!rc && rn_eexpr_has_softmax(x))
+		a->whole = expr;
+	else if (!rc && info.sparse && (a->how == RN_AGG_SUM || a->how == RN_AGG_MEAN))
+		rc = open_sparse(a, expr, rn_shape_width(&info.shape), e);
+	else if (!rc)
 		a->width = rn_shape_width(&info.shape);
-		if (rn_eexpr_has_softmax(x) || (info.sparse && (a->how == RN_AGG_SUM || a->how == RN_AGG_MEAN)))
-			a->whole = expr;
-	}
 	rn_eexpr_free(x);
 	return rc;
 }
@@ -126,6 +159,7 @@ void rn_accum_close(struct rn_accum *a)
 		rn_rel_unref(a->pending[i]);
 	for (size_t i = 0; i < a->nvalues; i++)
 		rn_values_close(a->values[i]);
+	rn_sparse_sums_close(a->sparse);
 	free(a->values);
 	free(a->pending);
 	free(a->items);
@@ -400,6 +434,8 @@ static int add_taken(struct rn_accum *a, const struct rn_rel *all, struct cut *c
 	RN_TRY(rn_rel_gather(all, c->take, c->ntake, &some, e));
 	for (size_t i = 0; i < a->nvalues && !a->second; i++)
 		RN_GOTO(out, rn_values_add(a->values[i], some, c->group, e));
+	if (a->sparse && !a->second)
+		RN_GOTO(out, rn_sparse_sums_add(a->sparse, some, c->group, e));
 	RN_GOTO(out, a->second ? add_means(a, c->group, &some, e) : 0);
 	RN_GOTO(out, rn_column_new(RN_INT64, c->ntake, &run, e));
 	memcpy(run->i64, c->run, c->ntake * sizeof *run->i64);
@@ -452,20 +488,56 @@ out:
 	return rc;
 }
 
+/* What rows that wait take with what becomes of them. */
+static uint64_t bytes_of(const struct rn_accum *a, const struct rn_rel *r)
+{
+	return rn_rel_bytes(r) + r->rows * (40 + 8 * (uint64_t)a->width);
+}
+
+/* Takes the reference. */
+static int add_piece(struct rn_accum *a, struct rn_rel *piece, uint64_t bytes, uint64_t room,
+		     struct rn_err *e)
+{
+	int rc = rn_grow(&a->pending, &a->pending_cap, a->npending + 1, sizeof(struct rn_rel *), "groups",
+			 e);
+
+	if (rc) {
+		rn_rel_unref(piece);
+		return rc;
+	}
+	a->pending[a->npending++] = piece;
+	a->bytes += bytes;
+	return a->bytes > room ? flush(a, false, e) : 0;
+}
+
+static int add_block(struct rn_accum *a, const struct rn_rel *block, struct rn_err *e)
+{
+	uint64_t room = rn_ext_mem(a->x->ctx) / 8, bytes = bytes_of(a, block), most;
+
+	if (!block->rows)
+		return 0;
+	room = room < MOST_ROOM ? room : MOST_ROOM;
+	if (bytes <= 2 * room)
+		return add_piece(a, rn_rel_ref((struct rn_rel *)block), bytes, room, e);
+	most = room / (bytes / block->rows + 1) + 1;
+	for (uint64_t from = 0, n; from < block->rows; from += n) {
+		struct rn_rel *piece;
+
+		n = block->rows - from < most ? block->rows - from : most;
+		RN_TRY(rn_rel_slice(block, from, n, &piece, e));
+		RN_TRY(add_piece(a, piece, bytes / block->rows * n, room, e));
+	}
+	return 0;
+}
+
 int rn_accum_add(struct rn_accum *a, struct rn_rel *block, struct rn_err *e)
 {
 	int rc = a->fixed ? rn_accum_keep_known(a, &block, e) : 0;
 
 	if (!rc)
-		rc = rn_grow(&a->pending, &a->pending_cap, a->npending + 1, sizeof(struct rn_rel *), "groups",
-			     e);
-	if (rc) {
-		rn_rel_unref(block);
-		return rc;
-	}
-	a->pending[a->npending++] = block;
-	a->bytes += rn_rel_bytes(block) + block->rows * (40 + 8 * (uint64_t)a->width);
-	return a->bytes > rn_ext_mem(a->x->ctx) / 8 || a->bytes > 64 << 20 ? flush(a, false, e) : 0;
+		rc = add_block(a, block, e);
+	rn_rel_unref(block);
+	return rc;
 }
 
 int rn_accum_again(struct rn_accum *a, struct rn_err *e)
@@ -640,6 +712,10 @@ static int add_z(const struct rn_accum *a, const struct rn_schema *s, struct rn_
 {
 	struct rn_tensor *t;
 
+	if (a->sparse) {
+		RN_TRY(rn_sparse_sums_take(a->sparse, a->n, a->how == RN_AGG_MEAN ? a->rows : NULL, &t, e));
+		return rn_rel_add_part(r, s->parts[0].name, t, NULL, e);
+	}
 	RN_TRY(rn_tensor_new(&s->parts[0].shape, a->n, &t, e));
 	for (size_t g = 0; g < a->n; g++) {
 		float by = a->how == RN_AGG_MEAN && a->rows[g] ? 1.0f / (float)a->rows[g] : 1.0f;
@@ -675,7 +751,7 @@ int rn_accum_end(struct rn_accum *a, struct rn_rel **out, struct rn_column **fir
 		RN_GOTO(out, item_column(a, &a->items[i], &c, e));
 		RN_GOTO(out, rn_rel_add_col(r, s.cols[col].name, s.cols[col].qual, c, e));
 	}
-	if (a->width)
+	if (a->width || a->sparse)
 		RN_GOTO(out, add_z(a, &s, r, e));
 	RN_GOTO(out, rn_column_new(RN_INT64, a->n, first, e));
 	for (size_t g = 0; g < a->n; g++)

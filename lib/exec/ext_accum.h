@@ -8,6 +8,7 @@
 #include "../expr/emb.h"
 #include "../op/aggregate.h"
 #include "ext_agg.h"
+#include "ext_sparse.h"
 #include "ext_values.h"
 
 enum rn_accum_kind {
@@ -47,7 +48,8 @@ struct rn_accum {
 	size_t nvalues;
 	enum rn_agg how; /* of the embedding */
 	const char *whole; /* the embedding's expression, if it needs all rows of a group at once, or NULL */
-	uint32_t width;
+	uint32_t width;    /* of a dense embedding; 0: there is none */
+	struct rn_sparse_sums *sparse; /* NULL: it is not sparse */
 	bool second;
 	bool warned; /* a run's sum was infinite though its values were not */
 	/* Groups so far; fixed: all, of --keys, and as many rows had one. */

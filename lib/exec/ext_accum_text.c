@@ -126,7 +126,7 @@ int rn_accum_make_node(struct rn_accum *a, struct rn_err *e)
 			RN_TRY(derive_item(a, cols, &a->items[i], e));
 		else if (rn_accum_is_variance(&a->items[i]))
 			RN_TRY(derive_squares(a, cols, &a->items[i], i, e));
-	if (!expr || a->second)
+	if (!expr || a->sparse || a->second)
 		return 0;
 	if (param)
 		RN_TRY(rn_json_set_text(a->node.opt, "param", param, e));

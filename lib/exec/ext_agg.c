@@ -77,6 +77,7 @@ static int open_columns(struct agg *a, struct rn_err *e)
 	const char *expr = rn_node_string(a->x->node, "expr");
 	struct rn_einfo info;
 	struct rn_eexpr *x;
+	enum rn_agg how;
 	int rc;
 
 	RN_TRY(rn_agg_find_by(a->x->node, a->x->schema[0], a->keys >= 0 ? a->x->schema[a->keys] : NULL,
@@ -92,10 +93,11 @@ static int open_columns(struct agg *a, struct rn_err *e)
 	if (!expr)
 		return 0;
 	RN_TRY(rn_eexpr_parse(expr, &x, e));
-	rn_eexpr_take_agg(x);
+	how = rn_eexpr_take_agg(x);
 	rc = rn_eexpr_infer(x, a->x->schema[0], &info, e);
-	if (!rc)
-		a->row_bytes += (info.sparse ? 8 : 8 * (uint64_t)rn_shape_width(&info.shape));
+	if (!rc) /* a maximum makes it dense */
+		a->row_bytes += info.sparse && (how == RN_AGG_SUM || how == RN_AGG_MEAN) ?
+					8 : 8 * (uint64_t)rn_shape_width(&info.shape);
 	if (!rc)
 		rc = rn_eexpr_softmaxes(x, cut_softmax, a, e);
 	rn_eexpr_free(x);

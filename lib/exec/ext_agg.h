@@ -10,9 +10,10 @@
 /* Rows are taken in pieces.  Of each group, runs of 256 rows are given to the operator
  * as groups of their own, and what comes of them is added up in order, which is the
  * order in which the operator adds.  Counts, sums, averages, variances, minima, maxima,
- * first and last values, and sums, means, maxima and minima of dense embeddings can be
- * made so; distinct values and quantiles are found in their order (ext_values.h).  A softmax
- * and sums of sparse embeddings are RN_ENOMEM with the key of the largest group. */
+ * first and last values, and sums, means, maxima and minima of embeddings can be made so;
+ * distinct values and quantiles are found in their order (ext_values.h), sums of a sparse part
+ * feature by feature (ext_sparse.h).  A softmax and sums of what is made of sparse parts are
+ * RN_ENOMEM with the key of the largest group. */
 struct rn_accum;
 /* schema: of the rows; by: the grouping columns (borrowed); number: the column with the
  * numbers of the rows, or SIZE_MAX. */

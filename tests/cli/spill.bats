@@ -194,6 +194,30 @@ below() {
 	cmp whole.er x.er
 }
 
+@test "sums and means of sparse embeddings of a group larger than memory, in bounded memory" {
+	sides
+	# 20,000 rows of 40 features: of each some 500 values, in which the order of adding shows.
+	rn-project l.er --cols 'g = case when k % 3 = 0 then 1 else k end, t, x, f = t % 40' -q | rn-encode 'index(f, 50)' -q | rn-map 'z * [x] * 0.1' --block-rows 700 -q -o sparse.er
+	printf '%s\n' g 1 99999 2 '' | rn-scan -q -o keys.er
+	for how in sum mean; do
+		same_bytes_of rn-agg "$how(z)" sparse.er
+		MEM=64K spills rn-agg "$how(z)" sparse.er --by g --cols 'n=count(*),v=var(x)'
+		MEM=64K spills rn-agg "$how(z)" sparse.er --by g --keys keys.er
+	done
+	rn-info whole.er | grep -q 'part *z *\[50\], sparse'
+	export TMPDIR=$BATS_TEST_TMPDIR
+	seq 600000 | rn-scan --no-header -q | rn-project --cols 'f = c0 * 7919 % 1000, x = 1.0 / c0' -q | rn-encode 'index(f, 1000)' -q | rn-map 'z * [x]' -q -o big.er
+	rn-agg 'sum(z)' big.er --no-history -q -o whole.er
+	peak used rn-agg 'sum(z)' big.er --mem 4M --no-history -q -o x.er
+	below 32 used
+	cmp whole.er x.er
+	# As many sums as that are refused.
+	seq 600000 | rn-scan --no-header -q | rn-encode 'index(c0, 700000)' -q -o wide.er
+	fails_with 4 rn-agg 'sum(z)' wide.er --mem 4M -o y.er
+	[[ $stderr == "rn-agg: the sums of sparse embeddings have some "*" values, more than fit into --mem 4M: raise it" ]]
+	[ ! -e y.er ]
+}
+
 @test "distinct values and quantiles of a group larger than memory, in bounded memory" {
 	export TMPDIR=$BATS_TEST_TMPDIR
 	seq 400000 | rn-scan --no-header -o n.er -q

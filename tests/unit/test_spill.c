@@ -495,8 +495,26 @@ static void test_more_aggs(void)
 	      NULL, MEM, true);
 	check("agg", "{\"cols\": {\"d\": \"count(distinct x)\", \"q\": \"quantile(x, 0.3)\"}}", "hot.er", NULL, MEM,
 	      true);
+	/* A group that does not fit, with keys. */
+	check("agg", "{\"by\": \"k\", \"expr\": \"mean(z)\", \"cols\": {\"v\": \"var(x)\", \"f\": \"first(s)\"}}", "hot.er",
+	      "keys.er", 64 << 10, true);
+	check("agg", "{\"by\": \"k\", \"cols\": {\"d\": \"count(distinct s)\", \"n\": \"count(*)\"}}", "hot.er", "keys.er",
+	      64 << 10, true);
+	r = relation("r", 6000, 3, 9, 20, true);
+	save(r, "thin.er", 300);
+	rn_rel_unref(r);
+	check("agg", "{\"by\": \"k\", \"expr\": \"sum(z)\", \"cols\": {\"v\": \"var(x)\"}}", "thin.er", NULL, 64 << 10, true);
+	check("agg", "{\"by\": \"k\", \"expr\": \"mean(z)\"}", "thin.er", "keys.er", 64 << 10, true);
+	check("agg", "{\"expr\": \"sum( z )\"}", "thin.er", NULL, 64 << 10, false);
+	check("agg", "{\"by\": \"k\", \"expr\": \"max(z)\"}", "thin.er", "keys.er", 64 << 10, true);
+	check("agg", "{\"expr\": \"mean(z)\"}", "thin.er", NULL, 64 << 10, false);
 	x.opt = "{\"by\": \"k\", \"expr\": \"sum(softmax(z; s))\"}";
 	T_OK(run(&x, &stats, &e) == RN_ENOMEM && strstr(e.msg, "softmax"), "%s", e.msg);
+	x.in[0] = "thin.er";
+	x.mem = 64 << 10;
+	x.opt = "{\"by\": \"k\", \"expr\": \"sum(z * [x])\"}";
+	T_OK(run(&x, &stats, &e) == RN_ENOMEM && strstr(e.msg, "'sum(z * [x])' needs all rows of a group at once, and "
+			"the group of k=0 has some "), "%s", e.msg);
 }
 
 /* Names of --cols that are those which the operator would like for its own. */
@@ -678,9 +696,9 @@ static void test_full_disk(void)
 
 /* Every k-th allocation of this thread fails: an error, never a crash; and once none does,
  * the same output. */
-static void test_alloc(const char *op, const char *opt, const char *l, const char *r)
+static void test_alloc(const char *op, const char *opt, const char *l, const char *r, uint64_t mem)
 {
-	struct run x = { .op = op, .opt = opt, .in = { l, r }, .mem = MEM, .threads = 1, .out = "x.er" };
+	struct run x = { .op = op, .opt = opt, .in = { l, r }, .mem = mem, .threads = 1, .out = "x.er" };
 	struct rn_pipe_stats stats;
 	struct rn_rel *a, *b;
 	struct rn_err e;
@@ -713,10 +731,18 @@ static void test_allocs(void)
 	save(r, "r.er", 200);
 	rn_rel_unref(l);
 	rn_rel_unref(r);
-	test_alloc("join", "{\"on\": \"k\", \"how\": \"full\"}", "l.er", "r.er");
-	test_alloc("agg", "{\"by\": \"k\", \"expr\": \"sum(z)\", \"cols\": {\"v\": \"var(x)\"}}", "r.er", NULL);
-	test_alloc("sort", "{\"by\": \"s, k\"}", "r.er", NULL);
-	test_alloc("union", "{}", "l.er", "r.er");
+	r = relation("r", 2600, 3, 9, 2, false);
+	save(r, "hot.er", 200);
+	rn_rel_unref(r);
+	r = relation("r", 2600, 3, 9, 20, true);
+	save(r, "thin.er", 200);
+	rn_rel_unref(r);
+	test_alloc("join", "{\"on\": \"k\", \"how\": \"full\"}", "l.er", "r.er", MEM);
+	test_alloc("agg", "{\"by\": \"k\", \"expr\": \"sum(z)\", \"cols\": {\"v\": \"var(x)\"}}", "r.er", NULL, MEM);
+	test_alloc("agg", "{\"by\": \"k\", \"expr\": \"sum(z)\", \"cols\": {\"v\": \"var(x)\", \"f\": \"max(s)\"}}", "hot.er", "l.er", 64 << 10);
+	test_alloc("agg", "{\"by\": \"k\", \"expr\": \"mean(z)\"}", "thin.er", NULL, 64 << 10);
+	test_alloc("sort", "{\"by\": \"s, k\"}", "r.er", NULL, MEM);
+	test_alloc("union", "{}", "l.er", "r.er", MEM);
 }
 
 int main(void)
