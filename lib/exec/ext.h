@@ -35,7 +35,7 @@ RN_MUST_CHECK int rn_ext_join(struct rn_ext *x, struct rn_err *e);
 RN_MUST_CHECK int rn_ext_agg(struct rn_ext *x, struct rn_err *e);
 RN_MUST_CHECK int rn_ext_sort(struct rn_ext *x, struct rn_err *e);
 RN_MUST_CHECK int rn_ext_union(struct rn_ext *x, struct rn_err *e);
-/* Any other: all inputs in memory. */
+/* Any other: all inputs in memory, where they fit. */
 RN_MUST_CHECK int rn_ext_whole(struct rn_ext *x, struct rn_err *e);
 
 /* ---- sizes (ext_util.c) --------------------------------------------------------------- */

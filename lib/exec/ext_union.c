@@ -6,6 +6,7 @@
 #include "../op/op_union.h"
 #include "ext.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 static int put_block(struct rn_ext *x, const struct rn_schema *out, size_t i,
@@ -47,8 +48,23 @@ out:
 
 /* ---- whole -------------------------------------------------------------------------- */
 
-/* All that is left of input i. */
-static int read_all(struct rn_ext *x, size_t i, struct rn_rel **out, struct rn_err *e)
+/* The inputs have come to so many bytes: do they fit? */
+static int check_fits(const struct rn_ext *x, uint64_t bytes, struct rn_err *e)
+{
+	char mem[RN_SIZE_TEXT];
+	int rc;
+
+	if (bytes <= rn_ext_mem(x->ctx))
+		return 0;
+	rc = rn_err_set(e, RN_ENOMEM, "the input is needed as a whole, and its first %" PRIu64
+			" rows take more than --mem %s: raise it", x->rows_in,
+			rn_size_text(x->ctx->mem_limit, mem));
+	return rn_node_error(x->node, rc, e);
+}
+
+/* All that is left of input i; *bytes: of all inputs so far. */
+static int read_all(struct rn_ext *x, size_t i, uint64_t *bytes, struct rn_rel **out,
+		    struct rn_err *e)
 {
 	struct rn_rel **blocks = NULL;
 	size_t n = 0, cap = 0;
@@ -59,6 +75,12 @@ static int read_all(struct rn_ext *x, size_t i, struct rn_rel **out, struct rn_e
 		RN_GOTO(fail, rn_ext_next(x, i, &blocks[n], e));
 		if (!blocks[n])
 			break;
+		*bytes += rn_rel_bytes(blocks[n]);
+		rc = check_fits(x, *bytes, e);
+		if (rc) {
+			n++;
+			goto fail;
+		}
 	}
 	rc = rn_ext_stack(x->schema[i], blocks, n, out, e);
 	n = 0;
@@ -72,12 +94,13 @@ fail:
 int rn_ext_whole(struct rn_ext *x, struct rn_err *e)
 {
 	struct rn_rel **in, *out;
+	uint64_t bytes = 0;
 	size_t n = 0;
 	int rc;
 
 	RN_TRY(rn_calloc(x->nin, sizeof *in, "inputs", &in, e));
 	for (; n < x->nin; n++)
-		RN_GOTO(out, read_all(x, n, &in[n], e));
+		RN_GOTO(out, read_all(x, n, &bytes, &in[n], e));
 	RN_GOTO(out, rn_eval_node(x->ctx, x->backend, x->node, (const struct rn_rel *const *)in,
 				  x->params, &out, e));
 	rc = x->emit(x->emit_arg, out, e);

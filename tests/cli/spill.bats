@@ -450,6 +450,16 @@ random_table() {
 	[ ! -e x.er ]
 }
 
+@test "an input that is needed as a whole and does not fit is refused" {
+	seq 200000 | awk '{ print $1 "," $1 * 7 % 1000 }' | rn-scan --no-header -q -o e.er
+	seq 1000 | rn-scan --no-header -q -o n.er
+	fails_with 4 rn-negative e.er --candidates n.er --col c0 --mem 1M -o x.er
+	[[ $stderr == "rn-negative: the input is needed as a whole, and its first "*" rows take more than --mem 1M: raise it" ]]
+	[ ! -e x.er ]
+	rn-negative e.er --candidates n.er --col c0 --mem 64M -q -o x.er
+	rn-info x.er | grep -q '400000 rows'
+}
+
 @test "a full disk is exit 1 with the folder and the sizes, and nothing is left behind" {
 	sides
 	want="rn-sort: cannot write temporary data in '$TMPDIR': [0-9.]* [KM]B are there, and \(about\|more than\) [0-9.]* [KM]B are needed (set TMPDIR to a folder with more room, or raise --mem): "
