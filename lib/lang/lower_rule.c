@@ -117,24 +117,19 @@ static bool is_kept(const struct rn_lowering *l, const struct rn_view *v, uint32
 	return true;
 }
 
-/* The view's variables after a project to `names` of `terms`. */
+/* The view's variables after a project to `names` of `terms`.  A column's name is a variable, too,
+ * but where one of the body is called so: that one hides it. */
 static int kept_vars(struct rn_lowering *l, struct rn_view *v, uint32_t n, const char *const *names,
 		     const struct rn_term *const *terms)
 {
-	struct rn_view_var *old = v->vars;
-	uint32_t nold = v->nvars;
+	const struct rn_view old = *v;
 
 	v->vars = NULL;
 	v->nvars = 0;
 	for (uint32_t i = 0; i < n; i++) {
-		bool named = false;
-
-		for (uint32_t k = 0; k < nold; k++)
-			if (terms[i]->kind == RN_T_NAME && !strcmp(old[k].name, terms[i]->str)) {
-				RN_TRY(rn_add_view_var(l, v, old[k].name, i));
-				named = named || !strcmp(old[k].name, names[i]);
-			}
-		if (!named)
+		if (terms[i]->kind == RN_T_NAME && rn_view_var(&old, terms[i]->str) >= 0)
+			RN_TRY(rn_add_view_var(l, v, terms[i]->str, i));
+		if (rn_view_var(&old, names[i]) < 0)
 			RN_TRY(rn_add_view_var(l, v, names[i], i));
 	}
 	return 0;

@@ -263,6 +263,14 @@ R<1>(n) :- N(n, _), n % 2 == 1 .
 	gives $'odd\ntrue\nfalse' '?pred P(odd: (n - 1) * (n - 3) == 0) :- N(n, _) .'
 }
 
+@test "a column of the head that is called as a variable of the body does not hide it" {
+	gives $'b,a,z0,z1\n1,2,1,2\n1,3,1,3\n2,3,2,3\n3,3,3,3\n4,,4,0' '?pred P(b: a, a: b; [a, b]) :- E(a, b, _) .'
+	gives $'a,z\n2,1\n3,6\n,4' '?pred P(a: b; [a]) :- E(a, b, _) .'
+	gives $'a,z\n2,1\n3,6\n,4' '?pred P(a: b; sqrt(sum([a]) ** 2)) :- E(a, b, _) .'
+	gives $'a,n,s,m\n2,1,1,1\n3,3,6,3\n,1,4,4' '?pred P(a: b, n: count(a), s: sum(a), m: max(a)) :- E(a, b, _) .'
+	gives $'n,k,z\n11,1,1\n12,2,2\n13,3,3\n14,4,4' '?pred P(n: n + 10, k: n; [n]) :- N(n, _) .'
+}
+
 @test "content aggregates group by the other attributes" {
 	gives $'a,s,c\n1,2,2\n2,2,1\n3,4,1\n4,1,1' '?pred P(a, s: sum(w), c: count(*)) :- E(a, b, w) .'
 	gives $'a,lo,hi,m\n1,0.5,1.5,1\n2,2,2,2\n3,4,4,4\n4,1,1,1' \
