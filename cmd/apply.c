@@ -5,9 +5,21 @@
 #include "apply.h"
 
 #include "../lib/base/accel.h"
+#include "../lib/base/mem.h"
+#include "../lib/train/check.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+static int count_fits(struct rn_applied *a, struct rn_err *e)
+{
+	const struct rn_plan *p = a->planned.plan;
+
+	RN_TRY(rn_calloc((size_t)p->nruns + 1, sizeof *a->before, "runs", &a->before, e));
+	for (uint32_t i = 0; i < p->nruns; i++)
+		a->before[i + 1] = a->before[i] + (p->runs[i].kind == RN_RUN_FIT);
+	return 0;
+}
 
 int rn_applied_load(const struct rn_cli *c, struct rn_applied *a, struct rn_err *e)
 {
@@ -15,7 +27,7 @@ int rn_applied_load(const struct rn_cli *c, struct rn_applied *a, struct rn_err 
 	RN_TRY(rn_model_load(c->in[0].file, &a->model, e));
 	a->planned = (struct rn_planned){ .plan = a->model.plan, .piped = true };
 	a->model.plan = NULL;
-	return 0;
+	return count_fits(a, e);
 }
 
 void rn_applied_clear_runs(struct rn_applied *a)
@@ -46,16 +58,29 @@ int rn_applied_bind(const struct rn_cli *c, struct rn_applied *a, struct rn_err 
 	return 0;
 }
 
-bool rn_applied_task(const struct rn_applied *a, struct rn_task *out)
+static struct rn_task task_of(const struct rn_model_loss *l)
 {
-	const struct rn_model_loss *last = a->model.losses + a->model.nlosses - 1;
+	return (struct rn_task){ .kind = l->kind, .classes = l->kind == RN_LOSS_CE ? &l->classes : NULL };
+}
 
-	if (!a->model.nlosses)
-		return false;
-	*out = (struct rn_task){ .kind = last->kind };
-	if (last->kind == RN_LOSS_CE)
-		out->classes = &last->classes;
-	return true;
+int rn_applied_task(const struct rn_applied *a, const struct rn_run *r, const struct rn_schema *s,
+		    uint32_t before, struct rn_task *out, bool *knows, struct rn_err *e)
+{
+	uint32_t n = (uint32_t)a->model.nlosses, loss;
+	struct rn_loss_facts *facts;
+
+	RN_TRY(rn_calloc(n, sizeof *facts, "losses", &facts, e));
+	for (uint32_t i = 0; i < n; i++) {
+		const struct rn_task task = task_of(&a->model.losses[i]);
+
+		rn_task_facts(&task, &facts[i]);
+	}
+	loss = rn_loss_of_run(r, s, facts, before < n ? before : n, n);
+	free(facts);
+	*knows = loss != RN_NONE;
+	if (*knows)
+		*out = task_of(&a->model.losses[loss]);
+	return 0;
 }
 
 void rn_applied_fini(struct rn_applied *a)
@@ -67,4 +92,5 @@ void rn_applied_fini(struct rn_applied *a)
 		a->backend->close(a->backend);
 	rn_planned_fini(&a->planned);
 	rn_model_fini(&a->model);
+	free(a->before);
 }

@@ -35,8 +35,9 @@ static const struct rn_tool tool = {
 };
 
 /* Keep the eval runs; where there are none, the val runs. */
-static int keep_runs(struct rn_plan *p, struct rn_err *e)
+static int keep_runs(struct rn_applied *a, struct rn_err *e)
 {
+	struct rn_plan *p = a->planned.plan;
 	enum rn_run_kind keep = RN_RUN_VAL;
 	uint32_t n = 0;
 
@@ -44,24 +45,29 @@ static int keep_runs(struct rn_plan *p, struct rn_err *e)
 		if (p->runs[i].kind == RN_RUN_EVAL)
 			keep = RN_RUN_EVAL;
 	for (uint32_t i = 0; i < p->nruns; i++) {
-		if (p->runs[i].kind == keep)
+		if (p->runs[i].kind == keep) {
+			a->before[n] = a->before[i];
 			p->runs[n++] = p->runs[i];
-		else
+		} else {
 			json_decref(p->runs[i].opt);
+		}
 	}
 	p->nruns = n;
 	return n ? 0 : rn_err_set(e, RN_EUSAGE, "the model has no eval and no val run");
 }
 
-static int score(const struct rn_applied *a, const struct rn_run *r, struct rn_store *store,
-		 double *value, const char **why, struct rn_err *e)
+static int score(const struct rn_applied *a, uint32_t run, struct rn_store *store, double *value,
+		 const char **why, struct rn_err *e)
 {
+	const struct rn_run *r = &a->planned.plan->runs[run];
 	struct rn_params *params = (struct rn_params *)(uintptr_t)&a->model.params;
 	struct rn_score s;
 	struct rn_task task;
+	bool knows;
 	int rc;
 
-	if (!rn_applied_task(a, &task))
+	RN_TRY(rn_applied_task(a, r, rn_binding_schema(a->binding, r->node), a->before[run], &task, &knows, e));
+	if (!knows)
 		return rn_err_set(e, RN_EDATA, "the model knows no loss");
 	rc = rn_score_new(a->binding, a->backend, a->planned.plan, r, &task, params, &s, e);
 	if (!rc)
@@ -84,7 +90,7 @@ static int scores(const struct rn_applied *a, struct rn_store *store, json_t *js
 		const char *metric = rn_run_string(&p->runs[i], "metric"), *why = NULL;
 		double v;
 
-		RN_TRY(score(a, &p->runs[i], store, &v, &why, e));
+		RN_TRY(score(a, i, store, &v, &why, e));
 		if (isfinite(v))
 			rn_str_addf(text, "%s %s %.4f\n", name_of(&p->runs[i]), metric, v);
 		else
@@ -103,7 +109,7 @@ static int evaluate(const struct rn_cli *c, struct rn_applied *a, struct rn_str 
 	json_t *json = NULL;
 	int rc;
 
-	RN_TRY(keep_runs(a->planned.plan, e));
+	RN_TRY(keep_runs(a, e));
 	RN_TRY(rn_applied_bind(c, a, e));
 	RN_GOTO(out, rn_store_new(a->backend, RN_F32, &store, e));
 	RN_GOTO(out, rn_params_to_store(&a->model.params, store, e));

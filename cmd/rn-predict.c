@@ -131,9 +131,22 @@ static const struct rn_task *task_of(void *arg, const char *loss)
 	return NULL;
 }
 
-/* The plan's only run, which rests on a decoded column. */
-static int predict_late(const struct rn_cli *c, struct rn_applied *a, const struct rn_task *task,
-			struct rn_rel **out, struct rn_err *e)
+/* The plan's only run as x has bound it; so many fits stood before it. */
+static int predict_bound(struct rn_applied *a, struct rn_binding *x, uint32_t before, struct rn_rel **out,
+			 struct rn_err *e)
+{
+	struct rn_plan *plan = a->planned.plan;
+	const struct rn_run *r = &plan->runs[0];
+	struct rn_task task;
+	bool knows;
+
+	RN_TRY(rn_applied_task(a, r, rn_binding_schema(x, r->node), before, &task, &knows, e));
+	return rn_predict_run(x, plan, r, &a->model.params, knows ? &task : NULL, out, e);
+}
+
+/* The same, where it rests on a decoded column. */
+static int predict_late(const struct rn_cli *c, struct rn_applied *a, uint32_t before, struct rn_rel **out,
+			struct rn_err *e)
 {
 	struct losses losses = { .model = &a->model };
 	struct rn_plan *plan = a->planned.plan;
@@ -154,7 +167,7 @@ static int predict_late(const struct rn_cli *c, struct rn_applied *a, const stru
 	if (!rc)
 		rc = rn_late_bind(&late, &plan->runs[0], UINT32_MAX, &b, e);
 	if (!rc)
-		rc = rn_predict_run(b.binding, plan, &plan->runs[0], &a->model.params, task, out, e);
+		rc = predict_bound(a, b.binding, before, out, e);
 	rn_late_unbind(&late, &b);
 	rn_late_fini(&late);
 	return rc;
@@ -175,9 +188,7 @@ static int predict(const struct rn_cli *c, struct rn_applied *a, struct rn_rel *
 		   struct rn_err *e)
 {
 	struct rn_plan *plan = a->planned.plan;
-	const struct rn_task *means;
-	struct rn_task task;
-	uint32_t node, run;
+	uint32_t node, run, before;
 	json_t *opt = NULL;
 	bool late;
 
@@ -186,14 +197,14 @@ static int predict(const struct rn_cli *c, struct rn_applied *a, struct rn_rel *
 		json_decref(opt);
 		return e->code;
 	}
+	before = a->before[run == RN_NONE ? plan->nruns : run];
 	rn_applied_clear_runs(a);
 	RN_TRY(rn_plan_add_run(plan, RN_RUN_PRED, node, opt, e));
 	RN_TRY(rn_applied_bind(c, a, e));
-	means = rn_applied_task(a, &task) ? &task : NULL;
 	RN_TRY(is_late(plan, plan->runs[0].node, &late, e));
 	if (late)
-		return predict_late(c, a, means, out, e);
-	return rn_predict_run(a->binding, plan, &plan->runs[0], &a->model.params, means, out, e);
+		return predict_late(c, a, before, out, e);
+	return predict_bound(a, a->binding, before, out, e);
 }
 
 static int write_out(const struct rn_cli *c, enum rn_form form, const struct rn_rel *rel,

@@ -51,11 +51,9 @@ static bool by_number(const struct rn_run *r)
 	return r->kind == RN_RUN_PRED && !strcmp(rn_run_string(r, "decode"), "label");
 }
 
-uint32_t rn_run_loss(const struct rn_checking *c, uint32_t run)
+uint32_t rn_loss_of_run(const struct rn_run *r, const struct rn_schema *s, const struct rn_loss_facts *losses,
+			uint32_t before, uint32_t all)
 {
-	const struct rn_run *r = &c->plan->runs[run];
-	const struct rn_schema *s = c->schemas[run];
-	uint32_t before = c->before[run], all = c->before[c->plan->nruns];
 	uint32_t first = r->kind == RN_RUN_PRED ? rn_run_first(r) : 0;
 	uint32_t width = first ? first : s->nparts == 1 ? rn_shape_width(&s->parts[0].shape) : 0;
 
@@ -65,12 +63,19 @@ uint32_t rn_run_loss(const struct rn_checking *c, uint32_t run)
 		return before ? before - 1 : 0;
 	for (uint32_t i = 0; i < all; i++) {
 		uint32_t fit = (i < before ? before : all + before) - 1 - i;
-		const struct rn_loss_facts *l = &c->losses[fit];
+		const struct rn_loss_facts *l = &losses[fit];
 
 		if (by_number(r) ? l->kind == RN_LOSS_CE : s->nparts == 1 && speaks_of(l, width))
 			return fit;
 	}
 	return r->kind == RN_RUN_EVAL ? all - 1 : RN_NONE;
+}
+
+uint32_t rn_run_loss(const struct rn_checking *c, uint32_t run)
+{
+	const struct rn_plan *p = c->plan;
+
+	return rn_loss_of_run(&p->runs[run], c->schemas[run], c->losses, c->before[run], c->before[p->nruns]);
 }
 
 /* ---- parameters ----------------------------------------------------------------------- */

@@ -49,6 +49,10 @@ RN_MUST_CHECK int rn_check_run(const struct rn_checking *c, uint32_t run,
  * val run's own; else the last before it whose width is the relation's, else the last of those
  * behind it; RN_NONE: no fit does.  For an eval run that is the last of all. */
 uint32_t rn_run_loss(const struct rn_checking *c, uint32_t run);
+/* The same of a run that has left its plan: s is its relation's, losses are those of all fits,
+ * and `before` of them stood before it. */
+uint32_t rn_loss_of_run(const struct rn_run *r, const struct rn_schema *s, const struct rn_loss_facts *losses,
+			uint32_t before, uint32_t all);
 
 /* The column that a pred run, or a stage `decode`, makes of the sole embedding of a relation. */
 enum rn_decoded {

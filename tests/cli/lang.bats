@@ -997,6 +997,35 @@ bits() {
 	rn-compile m.rnm --to relnn | grep -q '^?stage `H<1>`'
 }
 
+@test "a model of two fits: rn-predict and rn-eval take for each run the loss that rn-train took" {
+	awk 'BEGIN { print "i,x,c,y"; for (i = 0; i < 30; i++) print i "," i / 10 "," (i % 3 ? i < 15 ? "lo" : "hi" : "no") "," i * i / 100 }' >two.csv
+	cat >two.relnn <<-'EOF'
+		?source T = "two.csv" .
+		H(i; ReLU(Linear(1, 8)([x]))) :- T(i, x) .
+		Class(i; Linear(8, 3)(z)) :- H(i; z) .
+		Value(i; Linear(8, 1)(z)) :- H(i; z) .
+		?fit <epochs=30> L1(; CrossEntropyLoss()(z, [c])) :- Class(i; z), T(i, _, c) .
+		?fit <epochs=30> L2(; MSELoss()(z, [y])) :- Value(i; z), T(i, y: y) .
+		?eval <name="acc", metric="accuracy", target="c"> A(i, c; z) :- Class(i; z), T(i, _, c) .
+		?eval <name="mae", metric="mae", target="y"> M(i, y; z) :- Value(i; z), T(i, y: y) .
+		?pred C(i; z) :- Class(i; z) .
+		?pred D(i, [ArgMax(z)]) :- Class(i; z) .
+		?pred V(i; z) :- Value(i; z) .
+		Right(i) :- D(i, c), T(i, _, c) .
+		?pred R(i, c) :- Right(i), T(i, _, c) .
+	EOF
+	rn-train two.relnn -q --json -o two.rnm >train.json
+	[ "$(head -n 1 C.csv)" = i,prediction,z0,z1,z2 ]
+	for p in C D V R; do
+		rn-predict two.rnm --stage $p -o again.csv
+		cmp again.csv $p.csv
+	done
+	rn-eval two.rnm --json >eval.json
+	for m in acc mae; do
+		[ "$(member $m <eval.json)" = "$(member $m <train.json)" ]
+	done
+}
+
 @test "inputs of a stage, some with a name and some without, in every spelling" {
 	graph
 	printf '%s\n' '?source N = "n.csv" .' '?stage J = join <on={"n": "n"}, and="n < 3"> (left=N, N) .' \
