@@ -264,14 +264,30 @@ static int run_pass(struct staged *s, struct rn_work *w, uint32_t number, enum r
 	return 0;
 }
 
+/* What a pass made of value `val` of p, which is w's program.  No process makes a constant or a
+ * parameter, which a value may be when the program was rewritten. */
+static int get_value(const struct staged *s, const struct rn_work *w, const struct rn_prog *p, uint32_t val,
+		     float *x, struct rn_err *e)
+{
+	uint32_t root = rn_cut_root(p, val);
+	const struct rn_val *v = &p->vals[root];
+	size_t bytes = (size_t)v->rows * v->width * sizeof *x;
+
+	if (v->kind == RN_V_INST)
+		return rn_region_get(&w->region, w->cut.place[root], x, bytes, e);
+	if (v->kind == RN_V_PARAM)
+		return rn_store_get_f32(s->conf.store, v->param, x, e);
+	memcpy(x, v->data->data, bytes);
+	return 0;
+}
+
 static int forward(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_err *e)
 {
-	uint32_t v = rn_cut_root(&r->fit->prog, r->fit->loss);
 	struct staged *s = self(r);
 	float x;
 
 	RN_TRY(run_pass(s, &s->fit, 0, RN_PASS_FORWARD, "the forward pass", epoch, e));
-	RN_TRY(rn_region_get(&s->fit.region, s->fit.cut.place[v], &x, sizeof x, e));
+	RN_TRY(get_value(s, &s->fit, &r->fit->prog, r->fit->loss, &x, e));
 	*loss = x;
 	return 0;
 }
@@ -377,9 +393,9 @@ static int add_validation(struct staged *s, struct rn_forward *f, struct rn_err 
 
 static int eval(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
 {
-	uint32_t v = rn_cut_root(&f->prog, f->val), i = 0;
 	struct staged *s = self(r);
 	struct rn_work *w;
+	uint32_t i = 0;
 
 	while (i < s->nvalidations && s->validations[i].forward != f)
 		i++;
@@ -388,8 +404,7 @@ static int eval(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
 	w = &s->validations[i].work;
 	RN_TRY(run_pass(s, w, i + 1, RN_PASS_FORWARD, "a validation", 0, e));
 	s->validations[i].runs++;
-	return rn_region_get(&w->region, w->cut.place[v], f->out,
-			     (size_t)f->rows * f->width * sizeof *f->out, e);
+	return get_value(s, w, &f->prog, f->val, f->out, e);
 }
 
 /* ---- optimizer slots ----------------------------------------------------------------------- */

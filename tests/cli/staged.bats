@@ -121,6 +121,19 @@ program() {
 	same_everywhere m.relnn
 }
 
+@test "a loss and a validation that are constants, as a factor of 0 makes them" {
+	library
+	cat >m.relnn <<-'END'
+		?source P = "paper.csv" <key="paper"> .
+		W = Tensor(1, 1, 1.0) .
+		?fit <epochs=3> L(; MSELoss()(0 * Linear(1, 1)([y] / 2010), [y] / 2010)) :- P(p, y) .
+		?val <metric="rmse", target="y"> V(p, y; 0 * z) :- L2(p, y; z) .
+		L2(p, y; W * [p]) :- P(p, y) .
+		?fit <epochs=3> Next(; z) :- L2(p, y; z) .
+	END
+	same_everywhere m.relnn
+}
+
 @test "negatives, and metrics of each query" {
 	seq 0 11 | sed '1i id' >nodes.csv
 	{ echo u,v; for u in $(seq 0 11); do echo "$u,$(((u + 1) % 12))"; echo "$u,$(((u + 11) % 12))"; done; } >edges.csv
