@@ -125,6 +125,8 @@ static int compare(struct rn_expander *x, const struct rn_term *t, const struct 
 {
 	double c;
 
+	if (rn_tests_null(t) && (t->op == RN_TOP_EQ || t->op == RN_TOP_NE))
+		return truth(x, t, rn_literal_equal(a, b) == (t->op == RN_TOP_EQ), out);
 	if (a->kind == RN_T_NONE || b->kind == RN_T_NONE) /* as in a filter: NULL, which holds nowhere */
 		return truth(x, t, false, out);
 	if (t->op == RN_TOP_EQ || t->op == RN_TOP_NE)

@@ -192,6 +192,27 @@ static bool is_content_agg(const struct rn_term *t)
 	return false;
 }
 
+/* The first of them in t, or NULL. */
+static const struct rn_term *find_content_agg(const struct rn_term *t)
+{
+	const struct rn_term *found = is_content_agg(t) ? t : NULL;
+
+	for (uint32_t i = 0; i < t->n && !found && t->kind != RN_T_NAME; i++)
+		found = find_content_agg(t->arg[i]);
+	return found;
+}
+
+/* An attribute is a content aggregate, or has none. */
+static int check_content_agg(struct rn_lowering *l, const struct rn_term *t)
+{
+	const struct rn_term *agg = is_content_agg(t) ? NULL : find_content_agg(t);
+
+	if (!agg)
+		return 0;
+	return rn_diag_error(l->d, agg->at, agg->end, "an aggregate of columns is an attribute alone: name it here, as in "
+			     "'n: %s(…)', and compute with n in the next rule", agg->arg[0]->str);
+}
+
 static bool has_softmax(const struct rn_term *t)
 {
 	if (t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->str, "softmax"))
@@ -291,6 +312,7 @@ static int sort_attrs(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 			h->agg_names[h->naggs] = name;
 			h->aggs[h->naggs++] = a->term;
 		} else {
+			RN_TRY(check_content_agg(l, a->term));
 			h->names[h->n] = name;
 			h->terms[h->n++] = a->term;
 		}

@@ -281,6 +281,21 @@ static void put_sql_string(const char *s, struct rn_str *out)
 }
 
 static int content(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
+		   int least, struct rn_str *out);
+
+/* x == None and x != None are tests, where NULL = NULL would be NULL, and hold of no row. */
+static int null_test(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
+		     struct rn_str *out)
+{
+	if (t->op != RN_TOP_EQ && t->op != RN_TOP_NE)
+		return rn_diag_error(l->d, t->at, t->end, "None is neither less nor more than anything: test for it with "
+				     "'== None' or '!= None'");
+	RN_TRY(content(l, v, t->arg[t->arg[0]->kind == RN_T_NONE], rn_term_level(t) + 1, out));
+	rn_str_add(out, t->op == RN_TOP_EQ ? " is null" : " is not null");
+	return 0;
+}
+
+static int content(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
 		   int least, struct rn_str *out)
 {
 	bool power = t->kind == RN_T_BIN && t->op == RN_TOP_POW;
@@ -317,6 +332,10 @@ static int content(struct rn_lowering *l, const struct rn_view *v, const struct 
 	case RN_T_BIN:
 		if (t->op == RN_TOP_MATMUL)
 			return rn_diag_error(l->d, t->at, t->end, "'@' multiplies embeddings, not columns");
+		if (rn_tests_null(t)) {
+			RN_TRY(null_test(l, v, t, out));
+			break;
+		}
 		rn_str_add(out, power ? "power(" : "");
 		RN_TRY(content(l, v, t->arg[0], power ? 0 : mine, out));
 		rn_str_add(out, power ? ", " : rn_term_sign(t->op));

@@ -23,6 +23,8 @@ RN_MUST_CHECK int rn_program_drop_repeated(const struct rn_diag *d, struct rn_pr
 
 /* How tight a term binds: 0 comparisons, 1 sums, 2 products, 3 minus, 4 powers, 5 the rest. */
 int rn_term_level(const struct rn_term *t);
+/* Is it a comparison with the word None? */
+bool rn_tests_null(const struct rn_term *t);
 /* An operator with blanks around it, as both languages write it. */
 const char *rn_term_sign(enum rn_term_op op);
 /* A term as text in the language, at the end of out: what a parse of it gives is equal. */

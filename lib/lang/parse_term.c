@@ -520,6 +520,12 @@ struct rn_term *rn_parse_term(struct rn_parser *p)
 	return t;
 }
 
+bool rn_tests_null(const struct rn_term *t)
+{
+	return t->kind == RN_T_BIN && t->op >= RN_TOP_EQ &&
+	       (t->arg[0]->kind == RN_T_NONE || t->arg[1]->kind == RN_T_NONE);
+}
+
 /* ---- printing --------------------------------------------------------------------------- */
 
 int rn_term_level(const struct rn_term *t)

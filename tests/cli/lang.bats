@@ -89,6 +89,15 @@ gives() {
 	gives $'k,n\n1,1\n2,1' $'?pred P(k, n: count(*)) :- U(k) .\nU(k) :- D(k) .' --source D=d.csv
 }
 
+@test "== None and != None test for NULL: in bodies, heads and guards" {
+	gives $'a\n4' '?pred P(a) :- E(a, b, _), b == None .'
+	gives $'a\n1\n2\n3' '?pred P(a) :- E(a, b, _), None != b .'
+	gives $'a\n4' '?pred P(a) :- E(a, b, _), a + b == None .'
+	gives $'a\n4' 'F<p>(a) :- E(a, b, _), b == p .
+		?pred P(a) :- F<None>(a) .'
+	gives $'a,none\n1,false\n2,false\n3,false\n4,true' '?pred P(a, none: b == None) :- E(a, b, _) .'
+}
+
 @test "comparisons filter, between atoms too" {
 	gives $'x,y\n1,3' '?pred P(x, y) :- N(x, l), N(y, l), x < y .'
 	gives $'a,b\n1,2\n1,3\n2,3' '?pred P(a, b) :- E(a, b, w), a != b .'
@@ -1325,6 +1334,8 @@ bits() {
 	rows 'Meta(t, r, _), t != "A"' '4,z'
 	rows 'Meta(t, r, _), t < "Z"' '1,x 3,x 4,z'
 	rows 'Meta(None, r, _)' '2,y'
+	rows 'Meta(t, r, _), t == None' '2,y'
+	rows 'Meta(t, r, _), t != None' '1,x 3,x 4,z'
 }
 
 @test "a sum of a thousand embeddings" {

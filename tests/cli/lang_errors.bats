@@ -55,7 +55,7 @@ check() {
 }
 
 @test "types, shapes and settings" {
-	check types.txt 68
+	check types.txt 70
 }
 
 @test "runs: metrics, predictions and losses against what they are of" {
