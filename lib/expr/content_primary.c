@@ -142,9 +142,8 @@ static int no_function(struct rn_cx_parser *p, const char *name, size_t pos)
 			  name, rn_near_hint(&near, hint, sizeof hint));
 }
 
-static int wrong_count(struct rn_cx_parser *p, enum rn_cx_op op, size_t pos, size_t n)
+static int wrong_count(struct rn_cx_parser *p, const char *name, enum rn_cx_op op, size_t pos, size_t n)
 {
-	const char *name = rn_cx_table[op].symbol;
 	size_t min, max;
 
 	rn_cx_arity(op, &min, &max);
@@ -156,6 +155,20 @@ static int wrong_count(struct rn_cx_parser *p, enum rn_cx_op op, size_t pos, siz
 				  name, min, max, n);
 	return rn_cx_fail(p->e, RN_EUSAGE, p->text, pos, "'%s' takes %zu to %zu arguments, not %zu", name,
 			  min, max, n);
+}
+
+/* x || y || …; n: two or more. */
+static int join_strings(struct rn_cx_parser *p, size_t pos, size_t n, struct rn_cx_node *const *x,
+			struct rn_cx_node **out)
+{
+	struct rn_cx_node *pair[2] = { x[0] };
+
+	for (size_t i = 1; i < n; i++) {
+		pair[1] = x[i];
+		RN_TRY(rn_cx_make(p, RN_CX_CONCAT, pos, 2, pair, out));
+		pair[0] = *out;
+	}
+	return 0;
 }
 
 static int parse_call(struct rn_cx_parser *p, const char *name, size_t pos, struct rn_cx_node **out)
@@ -175,10 +188,12 @@ static int parse_call(struct rn_cx_parser *p, const char *name, size_t pos, stru
 		RN_GOTO(out, rn_cx_push(p, &args, arg));
 	} while (rn_cx_take_symbol(p, ","));
 	RN_GOTO(out, rn_cx_need_symbol(p, ")"));
-	if (args.n >= min && args.n <= max)
-		rc = rn_cx_make(p, op, pos, args.n, args.at, out);
+	if (args.n < min || args.n > max)
+		rc = wrong_count(p, name, op, pos, args.n);
+	else if (op == RN_CX_CONCAT)
+		rc = join_strings(p, pos, args.n, args.at, out);
 	else
-		rc = wrong_count(p, op, pos, args.n);
+		rc = rn_cx_make(p, op, pos, args.n, args.at, out);
 out:
 	free(args.at);
 	return rc;
@@ -290,11 +305,11 @@ static int parse_extract(struct rn_cx_parser *p, struct rn_cx_node **out)
 		RN_GOTO(out, rn_str_check(&b, p->e));
 		op = rn_cx_find(b.s);
 	}
-	if (op > RN_CX_EPOCH)
+	if (op < RN_CX_YEAR || op > RN_CX_EPOCH)
 		rc = rn_cx_expected(p, "a part of a timestamp (year, quarter, month, week, day, hour, …)");
 	else
 		rn_cx_advance(p);
-	if (op <= RN_CX_EPOCH)
+	if (!rc)
 		rc = rn_cx_need_word(p, "from");
 	if (!rc)
 		rc = rn_cx_parse_or(p, out);

@@ -110,13 +110,14 @@ const struct rn_cx_info rn_cx_table[RN_CX_NOPS] = {
 	[RN_CX_HASH] = { .symbol = "hash" },
 };
 
-/* Other databases' names of some. */
+/* Other databases' names of some, and operators as functions. */
 static const struct {
 	const char *name;
 	enum rn_cx_op op;
 } aliases[] = {
 	{ "ifnull", RN_CX_COALESCE }, { "instr", RN_CX_STRPOS }, { "substring", RN_CX_SUBSTR },
-	{ "ceiling", RN_CX_CEIL },    { "power", RN_CX_POW },
+	{ "ceiling", RN_CX_CEIL },    { "power", RN_CX_POW },       { "concat", RN_CX_CONCAT },
+	{ "if", RN_CX_CASE },
 };
 
 enum rn_cx_op rn_cx_find(const char *name)

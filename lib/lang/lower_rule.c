@@ -178,41 +178,6 @@ fail:
 
 /* ---- heads ------------------------------------------------------------------------------------------ */
 
-/* A call that aggregates content: count(*), sum(amount). */
-static bool is_content_agg(const struct rn_term *t)
-{
-	static const char *const names[] = { "count", "sum", "avg", "min", "max", "first", "last", "median",
-					     "quantile", "var", "stddev" };
-
-	if (t->kind != RN_T_CALL || t->arg[0]->kind != RN_T_NAME)
-		return false;
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(t->arg[0]->str, names[i]))
-			return true;
-	return false;
-}
-
-/* The first of them in t, or NULL. */
-static const struct rn_term *find_content_agg(const struct rn_term *t)
-{
-	const struct rn_term *found = is_content_agg(t) ? t : NULL;
-
-	for (uint32_t i = 0; i < t->n && !found && t->kind != RN_T_NAME; i++)
-		found = find_content_agg(t->arg[i]);
-	return found;
-}
-
-/* An attribute is a content aggregate, or has none. */
-static int check_content_agg(struct rn_lowering *l, const struct rn_term *t)
-{
-	const struct rn_term *agg = is_content_agg(t) ? NULL : find_content_agg(t);
-
-	if (!agg)
-		return 0;
-	return rn_diag_error(l->d, agg->at, agg->end, "an aggregate of columns is an attribute alone: name it here, as in "
-			     "'n: %s(…)', and compute with n in the next rule", agg->arg[0]->str);
-}
-
 static bool has_softmax(const struct rn_term *t)
 {
 	if (t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_NAME && !strcmp(t->arg[0]->str, "softmax"))
@@ -241,7 +206,7 @@ static const char *attr_name(struct rn_lowering *l, const struct rn_attr *a, uin
 		return a->name;
 	if (a->term->kind == RN_T_NAME)
 		return a->term->str;
-	if (is_content_agg(a->term))
+	if (rn_is_content_agg(a->term))
 		return a->term->arg[0]->str;
 	return rn_lowering_printf(l, "c%u", i);
 }
@@ -308,11 +273,10 @@ static int sort_attrs(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 		if (!name)
 			return rn_lowering_nomem(l);
 		find_name(&all, name)->name = name;
-		if (is_content_agg(a->term)) {
+		if (rn_is_content_agg(a->term)) {
 			h->agg_names[h->naggs] = name;
 			h->aggs[h->naggs++] = a->term;
 		} else {
-			RN_TRY(check_content_agg(l, a->term));
 			h->names[h->n] = name;
 			h->terms[h->n++] = a->term;
 		}
@@ -543,7 +507,7 @@ static int agg_columns(struct rn_lowering *l, const struct head *h, const struct
 			rc = rn_set_option(l, opt, "cols", cols);
 		for (uint32_t i = 0; i < h->naggs && !rc; i++) {
 			rn_str_clear(&text);
-			rc = rn_text_content(l, v, h->aggs[i], &text);
+			rc = rn_text_aggregate(l, v, h->aggs[i], &text);
 			if (!rc)
 				rc = text.failed ? rn_lowering_nomem(l)
 						 : rn_set_option(l, cols, h->agg_names[i], json_string(text.s));

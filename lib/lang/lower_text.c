@@ -295,6 +295,49 @@ static int null_test(struct rn_lowering *l, const struct rn_view *v, const struc
 	return 0;
 }
 
+bool rn_is_content_agg(const struct rn_term *t)
+{
+	static const char *const names[] = { "count", "sum", "avg", "min", "max", "first", "last", "median",
+					     "quantile", "var", "stddev" };
+
+	if (t->kind != RN_T_CALL || t->arg[0]->kind != RN_T_NAME)
+		return false;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(t->arg[0]->str, names[i]))
+			return true;
+	return false;
+}
+
+/* cast(x, "int64"): the language of columns has a word there. */
+static bool is_cast(const struct rn_term *t)
+{
+	const char *name = t->arg[0]->str;
+
+	return (!strcmp(name, "cast") || !strcmp(name, "try_cast")) && t->n == 3 && t->arg[2]->kind == RN_T_STR;
+}
+
+static int content_call(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
+			struct rn_str *out)
+{
+	enum rn_type type;
+
+	rn_str_addf(out, "%s(", t->arg[0]->str);
+	if (is_cast(t)) {
+		if (rn_type_parse(t->arg[2]->str, &type))
+			return rn_diag_error(l->d, t->arg[2]->at, t->arg[2]->end, "there is no type '%s': int64, float64, "
+					     "bool, string, timestamp", t->arg[2]->str);
+		RN_TRY(content(l, v, t->arg[1], 0, out));
+		rn_str_addf(out, " as %s)", t->arg[2]->str);
+		return 0;
+	}
+	for (uint32_t i = 1; i < t->n; i++) {
+		rn_str_add(out, i > 1 ? ", " : "");
+		RN_TRY(content(l, v, t->arg[i], 0, out));
+	}
+	rn_str_addc(out, ')');
+	return 0;
+}
+
 static int content(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
 		   int least, struct rn_str *out)
 {
@@ -318,12 +361,11 @@ static int content(struct rn_lowering *l, const struct rn_view *v, const struct 
 	case RN_T_CALL:
 		if (t->arg[0]->kind != RN_T_NAME)
 			return rn_diag_error(l->d, t->at, t->end, "this cannot stand in an expression over columns");
-		rn_str_addf(out, "%s(", t->arg[0]->str);
-		for (uint32_t i = 1; i < t->n; i++) {
-			rn_str_add(out, i > 1 ? ", " : "");
-			RN_TRY(content(l, v, t->arg[i], 0, out));
-		}
-		rn_str_addc(out, ')');
+		if (rn_is_content_agg(t))
+			return rn_diag_error(l->d, t->at, t->end, "an aggregate of columns is an attribute alone: name it in "
+					     "a head, as in P(x, n: %s(...)), and compute with n in the next rule",
+					     t->arg[0]->str);
+		RN_TRY(content_call(l, v, t, out));
 		break;
 	case RN_T_NEG:
 		rn_str_addc(out, '-');
@@ -353,6 +395,12 @@ int rn_text_content(struct rn_lowering *l, const struct rn_view *v, const struct
 		    struct rn_str *out)
 {
 	return content(l, v, t, 0, out);
+}
+
+int rn_text_aggregate(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
+		      struct rn_str *out)
+{
+	return content_call(l, v, t, out);
 }
 
 /* ---- what terms read --------------------------------------------------------------------------------- */

@@ -201,6 +201,10 @@ int rn_text_encoders(struct rn_lowering *l, const struct rn_view *v, const struc
 /* A content expression in the spelling of rn-filter, over the view's columns. */
 int rn_text_content(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
 		    struct rn_str *out);
+/* A call that aggregates content: count(*), sum(amount); and its text, for rn-agg. */
+bool rn_is_content_agg(const struct rn_term *t);
+int rn_text_aggregate(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
+		      struct rn_str *out);
 /* A column as both spellings write it. */
 void rn_text_column(const struct rn_schema *s, size_t col, struct rn_str *out);
 /* The column of a variable, or -1; the part of an embedding, or NULL. */

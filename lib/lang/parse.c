@@ -251,13 +251,14 @@ static bool add_chain(struct rn_parser *p, struct rn_item *it, struct rn_term *t
 
 static bool add_cond(struct rn_parser *p, struct rn_item *it)
 {
+	const char *hint = rn_foreign(p);
 	struct rn_term *t = rn_parse_term(p);
 
 	if (!t)
 		return false;
 	if (is_comparison(t))
 		return add_chain(p, it, t);
-	rn_diag_error(p->d, t->at, t->end, "expected a comparison");
+	rn_diag_error(p->d, t->at, t->end, "expected a comparison%s", *hint ? hint : rn_foreign(p));
 	return false;
 }
 
@@ -423,6 +424,21 @@ static struct rn_rule *parse_rule(struct rn_parser *p)
 	return r && parse_head(p, r) && parse_rule_tail(p, r) ? r : NULL;
 }
 
+/* Brackets in a head make a column of an embedding, which only a ?pred does. */
+static bool check_attrs(struct rn_parser *p, const struct rn_rule *r)
+{
+	for (uint32_t i = 0; i < r->nattrs; i++) {
+		const struct rn_term *t = r->attrs[i].term;
+
+		if (t->kind != RN_T_BRACKET)
+			continue;
+		rn_diag_error(p->d, t->at, t->end, "an embedding stands behind a ';' in the head, as in %s(x; [a]); "
+			      "only a ?pred makes a column of one", r->name);
+		return false;
+	}
+	return true;
+}
+
 /* ---- statements ---------------------------------------------------------------------------- */
 
 /* < name=value, … >, if it follows */
@@ -466,7 +482,7 @@ static bool parse_run(struct rn_parser *p, struct rn_stmt *s)
 		return rn_expect(p, ')', "behind the stage") && end_statement(p, &s->end);
 	}
 	s->rule = parse_rule(p);
-	if (!s->rule)
+	if (!s->rule || (s->kind != RN_S_PRED && !check_attrs(p, s->rule)))
 		return false;
 	s->name = s->rule->name;
 	s->name_at = s->rule->name_at;
@@ -690,7 +706,7 @@ static bool parse_statement(struct rn_parser *p, struct rn_stmt *s, bool inside)
 	*p = start;
 	s->kind = RN_S_RULE;
 	s->rule = parse_rule(p);
-	if (!s->rule)
+	if (!s->rule || !check_attrs(p, s->rule))
 		return false;
 	s->name = s->rule->name;
 	s->end = s->rule->end;

@@ -31,6 +31,33 @@ bool rn_take(struct rn_parser *p, char ch)
 	return true;
 }
 
+const char *rn_foreign(const struct rn_parser *p)
+{
+	static const struct {
+		const char *word, *here;
+	} words[] = {
+		{ "and", "; in a body a comma stands for 'and'" },
+		{ "or", "; for 'x or y' write if(x, True, y) == True, or a union of two rules" },
+		{ "not", "; there is no 'not': write the opposite comparison, or !R(...) for a relation" },
+		{ "is", "; x == None and x != None test for NULL" },
+		{ "in", "; for 'in' join a relation of the values, or write if(x == 1, True, x == 2) == True" },
+		{ "between", "; write 1 <= x <= 4" },
+		{ "like", "; write regexp_matches(x, 'pattern') == True" },
+		{ "when", "; for 'case' write if(condition, x, y)" },
+	};
+	const char *at = p->d->text + p->t.at;
+	char before = p->t.at ? at[-1] : '\n', behind = p->t.end < p->d->len ? p->d->text[p->t.end] : '\n';
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (rn_at_word(p, words[i].word))
+			return words[i].here;
+	if (rn_at(p, '|') && behind == '|')
+		return "; concat(x, y) joins strings";
+	if ((rn_at(p, '/') && (before == '/' || behind == '/' || behind == '*')) || (rn_at(p, '*') && before == '/'))
+		return "; '#' begins a comment";
+	return "";
+}
+
 void *rn_fail(struct rn_parser *p, const char *want)
 {
 	const char *text = p->d->text;
@@ -46,8 +73,8 @@ void *rn_fail(struct rn_parser *p, const char *want)
 		rn_diag_error(p->d, p->t.at, 0, "expected %s, and nothing begins with byte 0x%02x", want,
 			      (unsigned char)text[p->t.at]);
 	else
-		rn_diag_error(p->d, p->t.at, p->t.end, "expected %s, not %s", want,
-			      rn_tok_label(text, &p->t, buf, sizeof buf));
+		rn_diag_error(p->d, p->t.at, p->t.end, "expected %s, not %s%s", want,
+			      rn_tok_label(text, &p->t, buf, sizeof buf), rn_foreign(p));
 	return NULL;
 }
 

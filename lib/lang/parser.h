@@ -47,6 +47,10 @@ bool rn_expect(struct rn_parser *p, char ch, const char *where);
 bool rn_expect_close(struct rn_parser *p);
 void *rn_fail(struct rn_parser *p, const char *want); /* "expected WANT, not 'x'"; NULL */
 
+/* What is written in place of the next token, where that is a word or sign of another language:
+ * "; …", behind an error; else "". */
+const char *rn_foreign(const struct rn_parser *p);
+
 void *rn_parser_alloc(struct rn_parser *p, size_t size); /* zeroed; NULL */
 char *rn_parser_text(struct rn_parser *p, struct rn_tok t); /* of a name or a string, decoded */
 char *rn_take_name(struct rn_parser *p, const char *want, uint32_t *at);

@@ -280,6 +280,15 @@ R<1>(n) :- N(n, _), n % 2 == 1 .
 	gives $'n,k,z\n11,1,1\n12,2,2\n13,3,3\n14,4,4' '?pred P(n: n + 10, k: n; [n]) :- N(n, _) .'
 }
 
+@test "case, || and cast are functions in heads and comparisons" {
+	gives $'n,k\n1,few\n2,two\n3,many\n4,many' '?pred P(n, k: if(n < 2, "few", n == 2, "two", "many")) :- N(n, _) .'
+	gives $'a,k\n1,0\n2,0\n3,0\n4,1' '?pred P(a, k: if(b == None, 1, 0)) :- E(a, b, _) .'
+	gives $'n\n1\n4' '?pred P(n) :- N(n, l), if(n < 2, True, l == "z") == True .'
+	gives $'k\nx-1\ny-2\nx-3\nz-4' '?pred P(k: concat(l, "-", cast(n, "string"))) :- N(n, l) .'
+	gives $'n,k,z\n1,0,0\n2,1,1\n3,1,1\n4,1,1' 'R(n, k: cast(n > 1, "int64"), l: try_cast(l, "int64")) :- N(n, l) .
+		?pred P(n, k; [k]) :- R(n, k, None) .'
+}
+
 @test "content aggregates group by the other attributes" {
 	gives $'a,s,c\n1,2,2\n2,2,1\n3,4,1\n4,1,1' '?pred P(a, s: sum(w), c: count(*)) :- E(a, b, w) .'
 	gives $'a,lo,hi,m\n1,0.5,1.5,1\n2,2,2,2\n3,4,4,4\n4,1,1,1' \

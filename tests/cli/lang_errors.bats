@@ -43,7 +43,7 @@ check() {
 }
 
 @test "syntax: what was expected, and where" {
-	check syntax.txt 30
+	check syntax.txt 31
 }
 
 @test "names: unknown ones, with a suggestion; arities; what is bound nowhere" {
@@ -55,7 +55,7 @@ check() {
 }
 
 @test "types, shapes and settings" {
-	check types.txt 70
+	check types.txt 73
 }
 
 @test "runs: metrics, predictions and losses against what they are of" {
