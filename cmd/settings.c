@@ -28,6 +28,11 @@ static size_t run_length(const char *item)
 	return strchr(item, '=') ? strcspn(item, "=") : 0;
 }
 
+static bool is_about_all(const char *item)
+{
+	return !strchr(item, '=');
+}
+
 static bool is_about(const char *item, const char *run)
 {
 	size_t n = run_length(item);
@@ -64,11 +69,11 @@ static void meet(struct runs *r, enum rn_run_kind kind, const char *name)
 	if (!rn_setting_row(kind, r->setting))
 		return;
 	name = name ? name : "val";
-	r->there = r->there || is_about(r->item, name);
+	r->there = r->there || is_about_all(r->item) || is_about(r->item, name);
 	rn_near_add(&r->near, name);
 }
 
-/* "--metric tset=mae: there is no run 'tset' that has a metric" */
+/* "--metric tset=mae: no run that has this setting is called 'tset'; did you mean 'test'?" */
 static int check_item(const struct rn_cli *c, const struct rn_plan *p, const char *setting,
 		      const char *item, struct rn_err *e)
 {
@@ -87,8 +92,11 @@ static int check_item(const struct rn_cli *c, const struct rn_plan *p, const cha
 			meet(&r, p->runs[i].kind, rn_setting_row(p->runs[i].kind, "name") ?
 			     rn_run_string(&p->runs[i], "name") : NULL);
 		if (!r.there)
-			rc = rn_err_set(e, RN_EUSAGE, "--%s %s: no run that has this setting is called '%s'%s",
-					setting, item, name.s, rn_near_hint(&r.near, hint, sizeof hint));
+			rc = is_about_all(item) ?
+				     rn_err_set(e, RN_EUSAGE, "--%s %s: there is no run that has this setting", setting,
+						item) :
+				     rn_err_set(e, RN_EUSAGE, "--%s %s: no run that has this setting is called '%s'%s",
+						setting, item, name.s, rn_near_hint(&r.near, hint, sizeof hint));
 	}
 	rn_str_fini(&name);
 	return rc;
@@ -110,8 +118,7 @@ static int check_list(const struct rn_cli *c, const struct rn_plan *p, const cha
 				return rn_err_set(e, RN_EUSAGE, n ? "--%s is given twice for '%.*s'" :
 							"--%s is given twice", setting, (int)n, item);
 		}
-		if (n || *item == '=')
-			RN_TRY(check_item(c, p, setting, item, e));
+		RN_TRY(check_item(c, p, setting, item, e));
 	}
 	return 0;
 }

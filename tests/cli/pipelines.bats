@@ -194,6 +194,10 @@ streams() {
 	says "rn-train: --embedding none=false: no run that has this setting is called 'none'"
 	fails_with 2 rn-train model.json --metric =f1
 	says "rn-train: --metric =f1: no run that has this setting is called ''"
+	fails_with 2 rn-train loss.er --decode class
+	says "rn-train: --decode class: there is no run that has this setting"
+	fails_with 2 rn-train loss.er --pred test=test.er --metric accuracy
+	says "rn-train: --metric accuracy: there is no run that has this setting"
 	fails_with 2 rn-train model.json --metric f1 --metric mae
 	says "rn-train: --metric is given twice"
 	fails_with 2 rn-train model.json --as all=x --as all=y
