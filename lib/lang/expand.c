@@ -30,6 +30,18 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 		       const struct rn_term *const *args, uint32_t nargs, uint32_t at,
 		       uint32_t *out);
 
+/* The relation of a run, which no statement but a ?pred shows others; NULL: none is called so. */
+static const struct rn_stmt *run_of(const struct rn_expander *x, const char *name)
+{
+	const struct rn_program *p = x->conf.program;
+
+	for (uint32_t i = 0; i < p->nstmts; i++)
+		if (p->stmts[i].kind >= RN_S_FIT && p->stmts[i].kind < RN_S_PRED && p->stmts[i].rule &&
+		    !strcmp(p->stmts[i].name, name))
+			return &p->stmts[i];
+	return NULL;
+}
+
 int rn_unknown_relation(struct rn_expander *x, const struct rn_scope *scope, const struct rn_ref *r,
 			const char *name)
 {
@@ -40,6 +52,10 @@ int rn_unknown_relation(struct rn_expander *x, const struct rn_scope *scope, con
 	if (rn_named_find(x->funcs, x->nfuncs, name, &n))
 		return rn_diag_error(x->d, r->at, r->end,
 				     "'%s' is a function: call it with its relations, %s(...)(...)", name, name);
+	if (run_of(x, name))
+		return rn_diag_error(x->d, r->at, r->end,
+				     "'%s' is the relation of a run, and stands there alone: make a rule of it, and let runs "
+				     "name that, as in ?eval <...> (%s)", name, name);
 	rn_near_init(&near, name);
 	for (uint32_t i = 0; i < x->nrules; i++)
 		rn_near_add(&near, x->rules[i].name);
