@@ -6,6 +6,7 @@
 
 #include "../base/utf8.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -491,6 +492,15 @@ static bool parse_run(struct rn_parser *p, struct rn_stmt *s)
 	return true;
 }
 
+/* paper.csv, without its quotes: a point within a word. */
+static bool at_bare_file(const struct rn_parser *p, const struct rn_term *t)
+{
+	const struct rn_diag *d = p->d;
+
+	return t->kind != RN_T_STR && rn_at(p, '.') && p->t.at == t->end && p->t.end < d->len &&
+	       isalpha((unsigned char)d->text[p->t.end]);
+}
+
 /* ?source Paper = "paper.csv" <key="pid"> . */
 static bool parse_source(struct rn_parser *p, struct rn_stmt *s)
 {
@@ -499,6 +509,12 @@ static bool parse_source(struct rn_parser *p, struct rn_stmt *s)
 		return false;
 	if (rn_take(p, '=') && !(s->value = rn_parse_additive(p)))
 		return false;
+	if (s->value && at_bare_file(p, s->value)) {
+		rn_next(p); /* the statement ends behind its name */
+		rn_diag_error(p->d, s->value->at, p->t.end, "the name of a file stands in quotes");
+		rn_next(p);
+		return false;
+	}
 	return parse_settings(p, s) && end_statement(p, &s->end);
 }
 

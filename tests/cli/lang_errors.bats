@@ -43,7 +43,7 @@ check() {
 }
 
 @test "syntax: what was expected, and where" {
-	check syntax.txt 31
+	check syntax.txt 32
 }
 
 @test "names: unknown ones, with a suggestion; arities; what is bound nowhere" {
