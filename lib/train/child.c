@@ -186,9 +186,12 @@ static char state_of(pid_t pid)
 
 static int find_lost(struct rn_children *all, struct rn_err *e)
 {
-	for (uint32_t i = 0; i < all->n; i++)
-		if (all->items[i].pid && has_ended(&all->items[i]))
-			return lost(&all->items[i], e);
+	for (uint32_t i = 0; i < all->n; i++) {
+		struct rn_child *c = &all->items[i];
+
+		if (c->pid && !c->ending && has_ended(c))
+			return lost(c, e);
+	}
 	return 0;
 }
 
@@ -431,7 +434,7 @@ static void forget(struct rn_child *c)
 		close(c->err);
 	c->err = -1;
 	c->told = 0;
-	c->talking = false;
+	c->talking = c->ending = false;
 	if (!c->status)
 		return;
 	atomic_store(&c->status->ready, 0);
@@ -481,6 +484,7 @@ void rn_children_stop(struct rn_children *c)
 		struct rn_child *p = &c->items[i];
 		struct rn_msg m = { .type = RN_MSG_STOP };
 
+		p->ending = true;
 		if (p->pid && rn_child_ask(p, "the end", &m, NULL, NULL, NULL))
 			kill_child(p);
 	}

@@ -36,6 +36,7 @@ struct rn_child {
 	struct rn_peaks peak;           /* once it stopped in good order */
 	double begun, start;            /* when it was started; seconds until it was ready */
 	bool talking;                   /* it was asked, and not all of its answer has come */
+	bool ending;                    /* it was told to end, and is not lost when it does */
 	bool fresh;                     /* no pass has begun since it was, or was to be, started */
 	/* While it is asked: */
 	uint64_t cpu_ns; /* that it had used at the last tick */

@@ -48,6 +48,18 @@ static void say_failed(uint32_t code, const char *text, uint64_t n)
 	say(text, strlen(text));
 }
 
+/* The last answer, for a late one some ticks after the other's. */
+static int say_bye(bool late)
+{
+	struct rn_msg m = { .magic = RN_MSG_MAGIC, .type = RN_MSG_DONE, .t = 4096, .device = 8192 };
+	struct timespec some = { .tv_nsec = (long)(4 * RN_TICK * 1e9) };
+
+	if (late)
+		nanosleep(&some, NULL);
+	say(&m, sizeof m);
+	return 0;
+}
+
 /* Until it is killed, unless it ends by itself. */
 static int act(const char *how)
 {
@@ -74,6 +86,8 @@ static int act(const char *how)
 		say_failed(99, "no such code", 12);
 	else if (!strncmp(how, "part", 4))
 		say(&m, 10);
+	if (strstr(how, "bye"))
+		return say_bye(!strncmp(how, "late", 4));
 	if (!strncmp(how, "part", 4))
 		return 3;
 	for (;;)
@@ -251,6 +265,22 @@ static void test_hangs(void)
 	stop = 0;
 }
 
+/* Who has answered and is gone while another one takes its time is not lost, and neither is what
+ * either of them says. */
+static void test_end(void)
+{
+	begin("bye", false, 20);
+	setenv("RN_CHILD", "late bye", 1);
+	T_CALL(rn_child_start(&children.items[0], "/proc/self/exe", &err), &err);
+	children.items[0].status = &lines[0];
+	rn_children_stop(&children);
+	for (uint32_t q = 0; q < 2; q++)
+		T_OK(children.items[q].peak.host == 4096 && children.items[q].peak.device == 8192 &&
+			     !children.items[q].pid, "stage %u has ended, and its last answer is heard", q);
+	T_OK(!*said, "nobody complains%s%s", *said ? ": " : "", said);
+	rn_children_fini(&children);
+}
+
 /* A stage that failed is heard once: the next pass is not taken for one that failed, too. */
 static void test_failed_pass(void)
 {
@@ -272,6 +302,7 @@ int main(int argc, char **argv)
 	test_answers();
 	test_words_of_others();
 	test_hangs();
+	test_end();
 	test_failed_pass();
 	return t_done();
 }
