@@ -373,7 +373,7 @@ static void cycle(struct gen *g, unsigned n, unsigned nodes, const char *agg)
 				  "{'on': {'b%u': 'a%u', 'a0': 'b%u'}}", i - 1, i, i);
 	}
 	for (i = 0; i < n; i++) {
-		char as[8], key[8];
+		char as[16], key[16];
 
 		snprintf(as, sizeof as, "m%u", i);
 		snprintf(key, sizeof key, i ? "b%u" : "a0", i - 1);
