@@ -64,15 +64,16 @@ EMULATE    := tests/cuda/emulate
 EMULATE_CC := $(filter-out %/nvrtc.cc,$(sort $(wildcard $(EMULATE)/*.cc)))
 EMULATED_NVRTC := $(BUILD)/emulated/libnvrtc.so.13
 EMULATED_OBJ := $(patsubst %,$(BUILD)/emulated/%.o,$(CUDA_C) $(CUDA_CU) $(CUDA_LIB_C) $(EMULATE_CC))
-# ThreadSanitizer does not know fibres.
+# Kernels run on fibres, which ThreadSanitizer does not know: it sees the code of the host alone.
 EMULATED_VARIANT := $(if $(filter tsan fuzz,$(VARIANT)),,$(VARIANT_CFLAGS))
+EMULATED_HOST    := $(if $(filter tsan,$(VARIANT)),$(VARIANT_CFLAGS))
 EMULATED_FLAGS := -I$(EMULATE) -I$(dir $(CUDA_TEXT)) -fPIC -O2 -g -ffp-contract=off \
                   -fno-math-errno -pthread -Wall -Wextra -Wno-unknown-pragmas -Wno-maybe-uninitialized $(EMULATED_VARIANT)
 
 $(BUILD)/emulated/%.c.o: %.c | $(CUDA_TEXT)
 	$(call say,CC,$< (emulated))
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(CPPFLAGS) $(PKG_CFLAGS) $(EMULATED_FLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(CPPFLAGS) $(PKG_CFLAGS) $(EMULATED_FLAGS) $(EMULATED_HOST) -MMD -MP -c -o $@ $<
 
 $(BUILD)/emulated/%.cu.o: %.cu
 	$(call say,CXX,$< (emulated))
