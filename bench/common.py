@@ -10,6 +10,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BIN = pathlib.Path(os.environ.get("RN_BIN", ROOT / "build/release/bin")).resolve()
+FLAGS = os.environ.get("RN_BENCH_FLAGS", "").split()  # for the compiler: where libraries are, or what RN was built with
 DATA = pathlib.Path(os.environ.get("RN_DATA", ROOT / "../shared/data")).resolve()
 ENV = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}", OMP_NUM_THREADS="2")
 
@@ -51,7 +52,7 @@ def compiled(args, name, *flags):
     tool = pathlib.Path(args.tmp) / name
     if not tool.exists():
         blas = ["-lopenblas"] if "#include <cblas.h>" in (ROOT / f"bench/{name}.c").read_text() else []
-        run(["cc", "-O2", "-D_GNU_SOURCE", *flags, "-o", tool, ROOT / f"bench/{name}.c", BIN.parent / "librn.a",
+        run(["cc", "-O2", "-D_GNU_SOURCE", *flags, *FLAGS, "-o", tool, ROOT / f"bench/{name}.c", BIN.parent / "librn.a",
              *blas, "-lzstd", "-ljansson", "-lz", "-lm", "-ldl", "-pthread"])
     return tool
 

@@ -190,9 +190,9 @@ def nvcc():
 
 
 def built(args, name, compiler, *libs):
-    """A program of bench/.  RN_BENCH_FLAGS: where its libraries are, if the compiler does not know."""
+    """A program of bench/."""
     tool = pathlib.Path(args.tmp) / pathlib.Path(name).stem
-    common.run([*compiler, "-O2", "-o", tool, ROOT / "bench" / name, *os.environ.get("RN_BENCH_FLAGS", "").split(), *libs])
+    common.run([*compiler, "-O2", "-o", tool, ROOT / "bench" / name, *common.FLAGS, *libs])
     return tool
 
 
