@@ -208,9 +208,17 @@ static int check_fit(const struct checked *c)
 
 static int unknown_metric(const char *name, struct rn_err *e)
 {
+	static const char *const ranks[] = { "hits", "map" };
 	struct rn_near near;
 	char hint[64];
 
+	for (int i = 0; i < 2; i++) {
+		size_t n = strlen(ranks[i]);
+
+		if (!strncmp(name, ranks[i], n) && (!name[n] || name[n] == '@'))
+			return rn_err_set(e, RN_EUSAGE, "metric '%s' wants a rank: %s@K with K from 1 on, as in %s@10",
+					  name, ranks[i], ranks[i]);
+	}
 	rn_near_init(&near, name);
 	for (int i = 0; i < NMETRICS; i++)
 		rn_near_add(&near, metrics[i]);

@@ -159,7 +159,11 @@ static const struct {
 	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"acuracy\", \"target\": \"y\"}}"),
 	  "m.json: /run/0/val: there is no metric 'acuracy'; did you mean 'accuracy'?" },
 	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"hits@0\", \"target\": \"y\"}}"),
-	  "m.json: /run/0/val: there is no metric 'hits@0': there are accuracy, f1 (f1_macro), "
+	  "m.json: /run/0/val: metric 'hits@0' wants a rank: hits@K with K from 1 on, as in hits@10" },
+	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"map\", \"target\": \"y\"}}"),
+	  "m.json: /run/0/val: metric 'map' wants a rank: map@K with K from 1 on, as in map@10" },
+	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"mapped\", \"target\": \"y\"}}"),
+	  "m.json: /run/0/val: there is no metric 'mapped': there are accuracy, f1 (f1_macro), "
 	  "f1_micro, f1_binary, roc_auc, average_precision, hits@K, mrr, map@K, mae, rmse and r2" },
 	{ RUN("{\"val\": {\"in\": \"p\", \"metric\": \"mae\"}}"),
 	  "m.json: /run/0/val: \"target\" is missing: column of the true values" },
