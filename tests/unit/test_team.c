@@ -6,6 +6,7 @@
 #include "../../lib/base/team.h"
 #include "t.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
@@ -17,6 +18,8 @@ struct job {
 	_Atomic uint32_t sum;
 	uint32_t parts;
 	bool slow;
+	pthread_t caller;
+	bool strayed; /* part 0 was another thread's */
 };
 
 static void part(void *arg, uint32_t i)
@@ -26,8 +29,10 @@ static void part(void *arg, uint32_t i)
 	if (i < MAX)
 		atomic_fetch_add(&j->runs[i], 1);
 	atomic_fetch_add(&j->sum, i + 1);
-	if (j->slow && i == 0)
-		nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
+	if (i == 0)
+		j->strayed |= !pthread_equal(j->caller, pthread_self());
+	if (j->slow && i < 2) /* the caller's own part, and another that ends later */
+		nanosleep(&(struct timespec){ 0, i ? 4000000 : 1000000 }, NULL);
 }
 
 static bool job_is_right(struct rn_team *t, struct job *j, uint32_t parts)
@@ -37,7 +42,11 @@ static bool job_is_right(struct rn_team *t, struct job *j, uint32_t parts)
 	memset(j->runs, 0, sizeof j->runs);
 	atomic_store(&j->sum, 0);
 	j->parts = parts;
-	rn_team_run(t, parts, part, j);
+	j->caller = pthread_self();
+	if (parts % 2)
+		rn_team_run(t, parts, part, j);
+	else
+		rn_team_run_long(t, parts, part, j);
 	ok = atomic_load(&j->sum) == parts * (parts + 1) / 2;
 	for (uint32_t i = 0; i < MAX; i++)
 		ok &= atomic_load(&j->runs[i]) == (i < parts);
@@ -81,6 +90,7 @@ static void test_threads(unsigned threads)
 	}
 	rn_team_leave(t);
 	T_OK(ok, "thousands of small jobs, one after the other");
+	T_OK(!job.strayed, "part 0 is the caller's, always");
 	rn_team_free(t);
 }
 
