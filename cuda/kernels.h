@@ -31,7 +31,7 @@ extern "C" {
  * the kernels below write it themselves. */
 struct rn_cuda_live {
 	uint32_t epoch;
-	uint32_t halt;        /* 1: a loss was not finite, so steps change nothing */
+	uint32_t halt;        /* 1: a loss was not finite, or patience ended: steps change nothing */
 	uint32_t first, turn; /* of a window: its first epoch, and how many have begun */
 };
 
@@ -184,14 +184,56 @@ cudaError_t rn_cuda_sgd(cudaStream_t s, float *p, const float *grad, float *buf,
 
 /* ---- epochs without the host (step.cu) --------------------------------------------------- */
 
+/* In device memory: what has become of a window.  The host writes it up to `loss` before, and
+ * reads it after it. */
+enum { RN_CUDA_WINDOW = 256 };
+struct rn_cuda_window {
+	double best;              /* NaN: nothing yet */
+	uint64_t stale, patience; /* patience 0: for ever */
+	uint64_t ns;              /* spent on looks */
+	uint32_t higher;          /* is better */
+	uint32_t keep;            /* the last look found what is best, or as good */
+	uint32_t made;            /* epochs that made their step */
+	float loss[RN_CUDA_WINDOW];
+	double val[RN_CUDA_WINDOW]; /* of epochs that were looked at */
+};
+
 /* An epoch of a window begins: live->epoch = first + turn, f [n] = row `turn` of table [][n], and
  * then the turn is counted. */
 cudaError_t rn_cuda_turn(cudaStream_t s, struct rn_cuda_live *live, double *f, uint32_t n,
 			 const double *table);
-/* Its loss is known: losses[turn] of the turn that began last, and live->halt where it is not
- * finite. */
+/* Its loss is known, and kept; where it is not finite, live->halt. */
 cudaError_t rn_cuda_gate(cudaStream_t s, struct rn_cuda_live *live, const float *loss,
-			 float *losses);
+			 struct rn_cuda_window *w);
+
+/* ---- looks at an epoch (gauge.cu) -------------------------------------------------------- */
+
+/* A gauge (lib/dev/gauge.h), whose bits this has. */
+struct rn_cuda_gauge {
+	uint32_t kind; /* enum rn_gauge_kind */
+	uint32_t rows, width, sign;
+	const float *pred;
+	const uint32_t *label;
+	const double *truth;
+	double counted, total; /* counted 0: it is not defined */
+	double *scratch;       /* rn_cuda_gauge_scratch bytes */
+};
+size_t rn_cuda_gauge_scratch(uint32_t rows);
+struct rn_cuda_copy {
+	float *to;
+	const float *from;
+	uint64_t n;
+};
+
+/* A look begins, or ends: its time. */
+cudaError_t rn_cuda_look(cudaStream_t s, struct rn_cuda_window *w, int end);
+/* The gauge is read into w->val of the turn that began last; w->best, stale and keep follow, and
+ * live->halt where patience ends.  Where live->halt is set nothing changes, and keep is 0. */
+cudaError_t rn_cuda_judge(cudaStream_t s, struct rn_cuda_live *live, struct rn_cuda_window *w,
+			  const struct rn_cuda_gauge *g);
+/* Where w->keep: each of n copies (device memory), of at most `most` numbers. */
+cudaError_t rn_cuda_keep(cudaStream_t s, const struct rn_cuda_window *w,
+			 const struct rn_cuda_copy *copies, uint32_t n, uint64_t most);
 
 #ifdef __cplusplus
 }

@@ -25,4 +25,17 @@
 	rn_emulate(#kernel, kernel, grid, block, stream, __VA_ARGS__)
 #endif
 
+/* The device's clock. */
+[[maybe_unused]] static __device__ __forceinline__ unsigned long long rn_nanoseconds(void)
+{
+#ifdef __CUDACC__
+	unsigned long long t;
+
+	asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
+	return t;
+#else
+	return rn_emulate_nanoseconds();
+#endif
+}
+
 #endif

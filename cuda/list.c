@@ -3,17 +3,14 @@
  * Programs made ready.  Instructions become structs of device pointers once; what
  * changes from run to run (the epoch, the scalars of optimizer steps) goes to the
  * device in one small copy before them.  A range that is run a second time is
- * captured as a CUDA graph, and from then on replayed.
- *
- * A window of epochs needs no copy between them: the scalars of all are sent before it,
- * k_turn puts those of the next epoch where the steps read them, and k_gate keeps the loss.
+ * captured as a CUDA graph, and from then on replayed.  window.c runs many epochs of one.
  */
-#include "host.h"
+#include "list.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCALARS = 8, LIVE_BYTES = 16, MAX_RANGES = 64 };
+enum { MAX_RANGES = 64 };
 
 /* The pieces of the long segments of one index array. */
 struct table {
@@ -25,33 +22,6 @@ struct table {
 struct range {
 	uint32_t from, to;
 	cudaGraphExec_t graph; /* NULL: not yet */
-};
-
-/* Epochs that the host does not come between. */
-struct window {
-	bool ran;              /* an epoch, launch by launch */
-	uint32_t gate;
-	cudaGraphExec_t graph; /* of one epoch */
-	double *table;         /* device: [RN_WINDOW][steps * SCALARS] */
-	float *losses;         /* device: [RN_WINDOW] */
-};
-
-struct rn_list {
-	struct rn_cuda *c;
-	uint32_t n;
-	struct rn_cuda_op *ops;
-	struct rn_cuda_live *live; /* device; behind it the scalars */
-	char *now, *before; /* what is to be there, and what is */
-	size_t live_bytes;
-	uint32_t nscalars;
-	uint32_t failed;    /* instruction at which the last run did; RN_NONE: not known */
-	bool sent;
-	bool fused; /* kernels were made for its elementwise programs */
-	struct table *tables;
-	size_t ntables;
-	struct range *ranges;
-	size_t nranges;
-	struct window window;
 };
 
 /* ---- segments ----------------------------------------------------------------------------- */
@@ -142,22 +112,22 @@ static int prepare_live(struct rn_list *l, const struct rn_kargs *args, struct r
 
 	for (uint32_t i = 0; i < l->n; i++)
 		steps += rn_cuda_op_steps(args[i].inst);
-	l->nscalars = (uint32_t)(steps * SCALARS);
-	l->live_bytes = LIVE_BYTES + steps * SCALARS * sizeof(double);
+	l->nscalars = (uint32_t)(steps * RN_LIST_SCALARS);
+	l->live_bytes = RN_LIST_LIVE + steps * RN_LIST_SCALARS * sizeof(double);
 	RN_TRY(rn_calloc(1, l->live_bytes, "scalars for the device", &l->now, e));
 	RN_TRY(rn_calloc(1, l->live_bytes, "scalars for the device", &l->before, e));
 	RN_TRY(b->alloc(b, l->live_bytes, (void **)&l->live, e));
 	return rn_cuda_ring_grow(l->c, l->live_bytes, e);
 }
 
-static double *scalars(const struct rn_list *l)
+double *rn_cuda_list_scalars(const struct rn_list *l)
 {
-	return (double *)((char *)l->live + LIVE_BYTES);
+	return (double *)((char *)l->live + RN_LIST_LIVE);
 }
 
 static int prepare_ops(struct rn_list *l, const struct rn_kargs *args, struct rn_err *e)
 {
-	const double *f = scalars(l);
+	const double *f = rn_cuda_list_scalars(l);
 
 	for (uint32_t i = 0; i < l->n; i++) {
 		struct rn_cuda_op *o = &l->ops[i];
@@ -170,7 +140,7 @@ static int prepare_ops(struct rn_list *l, const struct rn_kargs *args, struct rn
 			RN_TRY(prepare_sums(l, o, e));
 		if (rn_cuda_op_steps(args[i].inst)) {
 			o->f = f;
-			f += SCALARS;
+			f += RN_LIST_SCALARS;
 		}
 	}
 	return 0;
@@ -189,6 +159,7 @@ int rn_cuda_list_new(struct rn_backend *b, const struct rn_kargs *args, uint32_t
 	RN_TRY(rn_calloc(1, sizeof *l, what, &l, e));
 	l->c = rn_cuda_of(b);
 	l->n = n;
+	l->failed = RN_NONE;
 	RN_GOTO(fail, rn_calloc(n, sizeof *l->ops, what, &l->ops, e));
 	RN_GOTO(fail, rn_calloc(n, sizeof *l->tables, what, &l->tables, e));
 	RN_GOTO(fail, rn_calloc(MAX_RANGES, sizeof *l->ranges, what, &l->ranges, e));
@@ -209,12 +180,9 @@ void rn_cuda_list_free(struct rn_list *l)
 		return;
 	b = &l->c->backend;
 	(void)cudaSetDevice(l->c->ordinal);
-	if (l->nranges || l->window.graph)
+	if (l->nranges || l->window)
 		(void)cudaStreamSynchronize(l->c->stream); /* graphs may be in flight */
-	if (l->window.graph)
-		(void)cudaGraphExecDestroy(l->window.graph);
-	b->free(b, l->window.table);
-	b->free(b, l->window.losses);
+	rn_cuda_window_free(l);
 	for (size_t i = 0; i < l->nranges; i++)
 		if (l->ranges[i].graph)
 			(void)cudaGraphExecDestroy(l->ranges[i].graph);
@@ -233,17 +201,16 @@ void rn_cuda_list_free(struct rn_list *l)
 
 /* ---- running -------------------------------------------------------------------------------------- */
 
-/* What the instructions read of this run, unless the device has it from the run before. */
-static int send_live(struct rn_list *l, uint32_t epoch, struct rn_err *e)
+int rn_cuda_list_send(struct rn_list *l, uint32_t epoch, struct rn_err *e)
 {
 	const struct rn_cuda_live live = { .epoch = epoch };
-	char *at = l->now + LIVE_BYTES;
+	char *at = l->now + RN_LIST_LIVE;
 
 	memcpy(l->now, &live, sizeof live);
 	for (uint32_t i = 0; i < l->n; i++)
 		if (l->ops[i].f) {
-			memcpy(at, l->ops[i].a->f, SCALARS * sizeof(double));
-			at += SCALARS * sizeof(double);
+			memcpy(at, l->ops[i].a->f, RN_LIST_SCALARS * sizeof(double));
+			at += RN_LIST_SCALARS * sizeof(double);
 		}
 	if (l->sent && !memcmp(l->now, l->before, l->live_bytes))
 		return 0;
@@ -262,7 +229,7 @@ static int launch_one(struct rn_list *l, uint32_t i, struct rn_err *e)
 	return 0;
 }
 
-static int launch(struct rn_list *l, uint32_t from, uint32_t to, struct rn_err *e)
+int rn_cuda_list_launch(struct rn_list *l, uint32_t from, uint32_t to, struct rn_err *e)
 {
 	for (uint32_t i = from; i < to; i++) {
 		int rc = launch_one(l, i, e);
@@ -275,9 +242,7 @@ static int launch(struct rn_list *l, uint32_t from, uint32_t to, struct rn_err *
 	return 0;
 }
 
-/* Kernels for the elementwise programs.  They give the bits of the interpreter, which runs
- * the first time: what runs but once is not worth compiling. */
-static int fuse(struct rn_list *l, struct rn_err *e)
+int rn_cuda_list_fuse(struct rn_list *l, struct rn_err *e)
 {
 	if (l->fused)
 		return 0;
@@ -290,29 +255,16 @@ static int fuse(struct rn_list *l, struct rn_err *e)
 	return rn_cuda_fuse_build(l->c->fuse, e);
 }
 
-/* One epoch of a window: the instructions between the kernels that stand for the host. */
-static int launch_epoch(struct rn_list *l, struct rn_err *e)
-{
-	struct window *w = &l->window;
-
-	RN_CUDA(e, rn_cuda_turn(l->c->stream, l->live, scalars(l), l->nscalars, w->table));
-	RN_TRY(launch(l, 0, w->gate + 1, e));
-	RN_CUDA(e, rn_cuda_gate(l->c->stream, l->live, l->ops[w->gate].a->out, w->losses));
-	return launch(l, w->gate + 1, l->n, e);
-}
-
-/* r NULL: an epoch of a window. */
-static int capture(struct rn_list *l, const struct range *r, cudaGraphExec_t *exec,
-		   struct rn_err *e)
+int rn_cuda_capture(struct rn_cuda *c, int (*enqueue)(void *arg, struct rn_err *e), void *arg,
+		    cudaGraphExec_t *exec, struct rn_err *e)
 {
 	cudaGraph_t graph = NULL;
 	cudaError_t err;
 	int rc;
 
-	RN_TRY(fuse(l, e));
-	RN_CUDA(e, cudaStreamBeginCapture(l->c->stream, cudaStreamCaptureModeThreadLocal));
-	rc = r ? launch(l, r->from, r->to, e) : launch_epoch(l, e);
-	err = cudaStreamEndCapture(l->c->stream, &graph); /* also where it failed */
+	RN_CUDA(e, cudaStreamBeginCapture(c->stream, cudaStreamCaptureModeThreadLocal));
+	rc = enqueue(arg, e);
+	err = cudaStreamEndCapture(c->stream, &graph); /* also where it failed */
 	if (!rc && err != cudaSuccess)
 		rc = rn_cuda_fail(e, err, "cudaStreamEndCapture");
 	if (!rc) {
@@ -323,6 +275,34 @@ static int capture(struct rn_list *l, const struct range *r, cudaGraphExec_t *ex
 	if (graph)
 		(void)cudaGraphDestroy(graph);
 	return rc;
+}
+
+int rn_cuda_replay(struct rn_cuda *c, cudaGraphExec_t graph, struct rn_err *e)
+{
+	cudaError_t err = cudaGraphLaunch(graph, c->stream);
+
+	return err == cudaSuccess ? 0 : rn_cuda_late(c, rn_cuda_fail(e, err, "cudaGraphLaunch"), e);
+}
+
+/* A range of a list, for a capture. */
+struct piece {
+	struct rn_list *l;
+	const struct range *r;
+};
+
+static int launch_range(void *arg, struct rn_err *e)
+{
+	const struct piece *p = arg;
+
+	return rn_cuda_list_launch(p->l, p->r->from, p->r->to, e);
+}
+
+static int capture(struct rn_list *l, struct range *r, struct rn_err *e)
+{
+	struct piece p = { l, r };
+
+	RN_TRY(rn_cuda_list_fuse(l, e));
+	return rn_cuda_capture(l->c, launch_range, &p, &r->graph, e);
 }
 
 /* NULL: a range that was never run, which is noted. */
@@ -336,14 +316,6 @@ static struct range *find_range(struct rn_list *l, uint32_t from, uint32_t to)
 	return NULL;
 }
 
-/* A graph that cannot be launched, or fails at once: of which instruction is not known. */
-static int replay(struct rn_list *l, cudaGraphExec_t graph, struct rn_err *e)
-{
-	cudaError_t err = cudaGraphLaunch(graph, l->c->stream);
-
-	return err == cudaSuccess ? 0 : rn_cuda_late(l->c, rn_cuda_fail(e, err, "cudaGraphLaunch"), e);
-}
-
 int rn_cuda_list_run(struct rn_list *l, uint32_t from, uint32_t to, uint32_t epoch,
 		     struct rn_err *e)
 {
@@ -355,76 +327,18 @@ int rn_cuda_list_run(struct rn_list *l, uint32_t from, uint32_t to, uint32_t epo
 	if (to > l->n)
 		return rn_err_set(e, RN_EBUG, "instructions %u to %u of %u", from, to, l->n);
 	RN_TRY(rn_cuda_use(l->c, e));
-	RN_TRY(send_live(l, epoch, e));
+	RN_TRY(rn_cuda_list_send(l, epoch, e));
 	r = find_range(l, from, to);
 	if (r && l->c->waiting)
-		RN_TRY(fuse(l, e));
+		RN_TRY(rn_cuda_list_fuse(l, e));
 	if (!r || l->c->waiting)
-		return launch(l, from, to, e);
+		return rn_cuda_list_launch(l, from, to, e);
 	if (!r->graph)
-		RN_TRY(capture(l, r, &r->graph, e));
-	return replay(l, r->graph, e);
+		RN_TRY(capture(l, r, e));
+	return rn_cuda_replay(l->c, r->graph, e);
 }
 
 uint32_t rn_cuda_list_failed(const struct rn_list *l)
 {
 	return l->failed;
-}
-
-/* ---- windows -------------------------------------------------------------------------------------- */
-
-static int prepare_window(struct rn_list *l, const struct rn_window *w, struct rn_err *e)
-{
-	struct rn_backend *b = &l->c->backend;
-	struct window *to = &l->window;
-
-	if (w->gate >= l->n || !w->n || w->n > RN_WINDOW || (to->losses && w->gate != to->gate))
-		return rn_err_set(e, RN_EBUG, "%u epochs with a gate at instruction %u of %u", w->n,
-				  w->gate, l->n);
-	to->gate = w->gate;
-	if (!to->table)
-		RN_TRY(b->alloc(b, (size_t)RN_WINDOW * l->nscalars * sizeof *to->table,
-				(void **)&to->table, e));
-	if (!to->losses)
-		RN_TRY(b->alloc(b, RN_WINDOW * sizeof *to->losses, (void **)&to->losses, e));
-	return 0;
-}
-
-/* The first epoch is launched, so that all is loaded that a capture must not load. */
-static int run_epoch(struct rn_list *l, struct rn_err *e)
-{
-	struct window *to = &l->window;
-
-	if (to->ran && l->c->waiting)
-		RN_TRY(fuse(l, e));
-	if (!to->ran || l->c->waiting) {
-		to->ran = true;
-		return launch_epoch(l, e);
-	}
-	if (!to->graph)
-		RN_TRY(capture(l, NULL, &to->graph, e));
-	return replay(l, to->graph, e);
-}
-
-int rn_cuda_list_epochs(struct rn_list *l, struct rn_window *w, struct rn_err *e)
-{
-	const struct rn_cuda_live live = { .first = w->first };
-	struct rn_backend *b = &l->c->backend;
-	float loss[RN_WINDOW];
-
-	w->done = 0;
-	l->failed = RN_NONE;
-	RN_TRY(rn_cuda_use(l->c, e));
-	RN_TRY(prepare_window(l, w, e));
-	l->sent = false; /* the device writes there */
-	RN_TRY(b->copy_in(b, l->window.table, w->f, (size_t)w->n * l->nscalars * sizeof *w->f, e));
-	RN_TRY(rn_cuda_ring_send(l->c, l->live, &live, sizeof live, e));
-	for (uint32_t i = 0; i < w->n; i++)
-		RN_TRY(run_epoch(l, e));
-	RN_TRY(b->copy_out(b, loss, l->window.losses, w->n * sizeof *loss, e));
-	for (uint32_t i = 0; i < w->n; i++)
-		w->loss[i] = loss[i];
-	while (w->done < w->n && isfinite(loss[w->done]))
-		w->done++;
-	return 0;
 }

@@ -95,12 +95,16 @@ static __global__ void __launch_bounds__(BLOCK)
 	}
 }
 
-static __global__ void k_gate(rn_cuda_live *live, const float *loss, float *losses)
+static __global__ void k_gate(rn_cuda_live *live, const float *loss, rn_cuda_window *w)
 {
 	const float x = *loss;
 
-	losses[live->turn - 1] = x;
-	if (!isfinite(x))
+	if (live->halt)
+		return;
+	w->loss[live->turn - 1] = x;
+	if (isfinite(x))
+		w->made = live->turn;
+	else
 		live->halt = 1;
 }
 
@@ -111,7 +115,7 @@ cudaError_t rn_cuda_turn(cudaStream_t s, struct rn_cuda_live *live, double *f, u
 }
 
 cudaError_t rn_cuda_gate(cudaStream_t s, struct rn_cuda_live *live, const float *loss,
-			 float *losses)
+			 struct rn_cuda_window *w)
 {
-	return RN_LAUNCH(k_gate, 1, 1, s, live, loss, losses);
+	return RN_LAUNCH(k_gate, 1, 1, s, live, loss, w);
 }

@@ -8,6 +8,7 @@
 #define RN_BACKEND_H
 
 #include "../base/ctx.h"
+#include "gauge.h"
 #include "prog.h"
 
 enum rn_dtype { RN_F32, RN_F64 };
@@ -40,14 +41,38 @@ struct rn_kernel {
 	size_t (*scratch)(const struct rn_kargs *a);    /* NULL: none; sees sizes only */
 };
 
+/* What a device does after epochs of a window: it runs another list, reads a gauge of the result, and
+ * keeps what is best.  All but `best`, `stale` and what is filled is the same in each window of a list. */
+struct rn_watch {
+	struct rn_list *list;  /* of the same backend; made before the window, and all of it is run */
+	const void *pred;      /* device memory where that leaves its predictions */
+	const struct rn_gauge *gauge;
+	uint32_t every, last;  /* after epochs (counted from 1) that `every` divides, and after that one */
+	bool higher;           /* is better */
+	uint64_t patience;     /* no more epochs after so many looks that found nothing better; 0: never */
+	double best;           /* so far; NaN: nothing yet; */
+	uint64_t stale;        /* and looks since; both go on with the window */
+	/* Copied, on the device, where an epoch is better than all before, or as good. */
+	const struct rn_copy {
+		void *to;
+		const void *from;
+		size_t n; /* floats */
+	} *keep;
+	uint32_t nkeep;
+	double *val;    /* [n of the window], filled: what was read; NaN: nothing, or not defined */
+	double seconds; /* grows by what the window has spent on this */
+};
+
 /* Epochs first … first+n-1 of a program, which the host does not come between. */
 enum { RN_WINDOW = 256 };
 struct rn_window {
 	uint32_t first, n; /* n: 1 to RN_WINDOW */
 	uint32_t gate;     /* the instruction whose result, one number, is the loss */
 	const double *f;   /* [n][optimizer instructions][8]: their scalars, in their order */
-	double *loss;      /* [n], filled */
-	uint32_t done;     /* set: epochs that made their step; n, or loss[done] is not finite */
+	uint32_t done;     /* set: epochs that made their step; n, or loss[done] is not finite, or
+			    * patience ended with the last of them */
+	double *loss;      /* [n], filled for these and the one that is not finite */
+	struct rn_watch *watch; /* NULL: nothing is done between epochs */
 };
 
 /* What names an allocation or an event to other processes. */
@@ -118,10 +143,10 @@ struct rn_backend {
 	void (*list_free)(struct rn_list *l);
 	/* Run all of a list once for each epoch of w, to the bits of list_run, and return when that
 	 * is done.  With a loss that is not finite no step changes anything any more, that of its own
-	 * epoch the first. (optional) */
+	 * epoch the first; with a patience that ends, those of the epochs after it. (optional) */
 	int (*list_epochs)(struct rn_list *l, struct rn_window *w, struct rn_err *e);
-	/* The instruction at which the last list_run or list_epochs failed; RN_NONE where that is
-	 * not known, which the error then says. (optional) */
+	/* The instruction at which the last list_run or list_epochs failed, of the list whose it is;
+	 * RN_NONE where that is not known, which the error then says. (optional) */
 	uint32_t (*list_failed)(const struct rn_list *l);
 	/* Bytes that alloc can still give, and those of the whole device. (optional) */
 	int (*memory)(struct rn_backend *b, uint64_t *left, uint64_t *total, struct rn_err *e);
@@ -135,7 +160,7 @@ struct rn_backend {
 	 * NULL: nothing.  Whoever opens the backend gives it to a team and takes it away again. */
 	struct rn_accel *accel;
 };
-enum { RN_BACKEND_ABI = 3 };
+enum { RN_BACKEND_ABI = 4 };
 
 /* The CPU backend with a team of `threads` threads (1 or more); owned, ->close. */
 RN_MUST_CHECK int rn_cpu_backend(unsigned threads, struct rn_backend **out, struct rn_err *e);

@@ -454,6 +454,11 @@ int rn_machine_epochs(struct rn_machine *m, struct rn_window *w, struct rn_err *
 	return m->backend->list_epochs(m->list, w, e);
 }
 
+struct rn_list *rn_machine_list(struct rn_machine *m)
+{
+	return m->list;
+}
+
 uint32_t rn_machine_failed(const struct rn_machine *m)
 {
 	return m->list && m->backend->list_failed ? m->backend->list_failed(m->list) : RN_NONE;

@@ -70,6 +70,8 @@ RN_MUST_CHECK int rn_machine_run(struct rn_machine *m, uint32_t from, uint32_t t
  * (list_epochs of backend.h). */
 bool rn_machine_has_epochs(const struct rn_machine *m);
 RN_MUST_CHECK int rn_machine_epochs(struct rn_machine *m, struct rn_window *w, struct rn_err *e);
+/* The program made ready, for another machine's window; NULL: the backend has no such thing. */
+struct rn_list *rn_machine_list(struct rn_machine *m);
 /* The instruction at which the last of these failed; RN_NONE: not known. */
 uint32_t rn_machine_failed(const struct rn_machine *m);
 /* Set the scalars of optimizer instruction i (8 doubles). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Metrics.  All sums are taken in double and in row order; areas are sums of
- * integers, so that ties cost no exactness.
+ * Metrics.  Sums over rows are those of gauges (lib/dev/gauge.h), others are taken in double and in
+ * row order; areas are sums of integers, so that ties cost no exactness.
  */
 #include "metric.h"
 
@@ -18,20 +18,25 @@ static const struct metric_info {
 	bool value;       /* over values, not classes */
 	bool query;       /* ranks within queries */
 	bool at;          /* name@K */
+	bool gauge;       /* it is a sum over the rows, */
+	enum rn_gauge_kind kind; /* of this kind */
 } metric_info[RN_NMETRICS] = {
-	[RN_METRIC_ACCURACY] = { .name = "accuracy" },
+	[RN_METRIC_ACCURACY] = { .name = "accuracy", .gauge = true, .kind = RN_GAUGE_RIGHT },
 	[RN_METRIC_F1_MACRO] = { .name = "f1_macro" },
-	[RN_METRIC_F1_MICRO] = { .name = "f1_micro" },
+	[RN_METRIC_F1_MICRO] = { .name = "f1_micro", .gauge = true, .kind = RN_GAUGE_RIGHT },
 	[RN_METRIC_F1_BINARY] = { .name = "f1_binary", .binary_only = true },
 	[RN_METRIC_ROC_AUC] = { .name = "roc_auc", .binary_only = true },
 	[RN_METRIC_AVERAGE_PRECISION] = { .name = "average_precision", .binary_only = true },
 	[RN_METRIC_HITS] = { .name = "hits", .binary_only = true, .query = true, .at = true },
 	[RN_METRIC_MRR] = { .name = "mrr", .binary_only = true, .query = true },
 	[RN_METRIC_MAP] = { .name = "map", .binary_only = true, .query = true, .at = true },
-	[RN_METRIC_MAE] = { .name = "mae", .lower = true, .value = true },
-	[RN_METRIC_RMSE] = { .name = "rmse", .lower = true, .value = true },
-	[RN_METRIC_R2] = { .name = "r2", .value = true },
-	[RN_METRIC_LOSS] = { .name = "loss", .lower = true, .value = true },
+	[RN_METRIC_MAE] = { .name = "mae", .lower = true, .value = true, .gauge = true,
+			    .kind = RN_GAUGE_ABS },
+	[RN_METRIC_RMSE] = { .name = "rmse", .lower = true, .value = true, .gauge = true,
+			     .kind = RN_GAUGE_ROOT },
+	[RN_METRIC_R2] = { .name = "r2", .value = true, .gauge = true, .kind = RN_GAUGE_REST },
+	[RN_METRIC_LOSS] = { .name = "loss", .lower = true, .value = true, .gauge = true,
+			     .kind = RN_GAUGE_MEAN },
 };
 
 bool rn_metric_higher_is_better(enum rn_metric m)
@@ -154,7 +159,7 @@ static double number(const struct rn_column *t, uint64_t i)
 struct counts {
 	uint32_t n;       /* classes, and one for labels that are none */
 	uint64_t *tp, *predicted, *labelled;
-	uint64_t rows, right;
+	uint64_t rows;
 	uint64_t few[3 * 64]; /* room for tp … of few classes: validation allocates nothing */
 };
 
@@ -178,7 +183,6 @@ static int count(const struct rn_task *task, const struct rn_scored *s, struct c
 		c->rows++;
 		c->labelled[want]++;
 		c->predicted[got]++;
-		c->right += want == got;
 		c->tp[got] += want == got;
 	}
 	return 0;
@@ -207,14 +211,12 @@ static int class_metric(enum rn_metric m, const struct rn_task *task, const stru
 	}
 	if (m == RN_METRIC_F1_BINARY) {
 		*out = f1_of(&c, 1);
-	} else if (m == RN_METRIC_F1_MACRO) {
+	} else {
 		for (uint32_t k = 0; k < c.n; k++) {
 			present += c.predicted[k] + c.labelled[k] > 0;
 			sum += f1_of(&c, k);
 		}
 		*out = sum / present;
-	} else {
-		*out = (double)c.right / (double)c.rows;
 	}
 out:
 	if (c.tp != c.few)
@@ -409,75 +411,85 @@ out:
 	return rc;
 }
 
-/* ---- of values ------------------------------------------------------------------------- */
+/* ---- sums over rows --------------------------------------------------------------------- */
 
-static void value_metric(enum rn_metric m, const struct rn_scored *s, double *out,
-			 const char **why)
+/* What is known of the rows that count. */
+static int read_labels(const struct rn_task *task, const struct rn_scored *s, struct rn_gauge *g,
+		       struct rn_err *e)
 {
-	uint64_t n = 0;
-	double sum = 0;
-
-	for (uint64_t i = 0; i < s->rows; i++) {
-		double d = s->pred[i];
-
-		if (s->target && rn_column_is_null(s->target, i))
+	for (uint32_t i = 0; i < g->rows; i++) {
+		if (s->target && rn_column_is_null(s->target, i)) {
+			g->label[i] = RN_NONE;
 			continue;
-		if (m != RN_METRIC_LOSS)
-			d -= number(s->target, i);
-		sum += m == RN_METRIC_RMSE ? d * d : m == RN_METRIC_MAE ? fabs(d) : d;
-		n++;
-	}
-	if (!n)
-		*why = "there is no row with a label";
-	else
-		*out = m == RN_METRIC_RMSE ? sqrt(sum / (double)n) : sum / (double)n;
-}
-
-/* Are all labels equal?  Their distances from a mean that was rounded need not be 0. */
-static bool is_constant(const struct rn_scored *s)
-{
-	bool any = false;
-	double first = 0;
-
-	for (uint64_t i = 0; i < s->rows; i++) {
-		if (rn_column_is_null(s->target, i))
-			continue;
-		if (any && number(s->target, i) != first)
-			return false;
-		first = number(s->target, i);
-		any = true;
-	}
-	return true;
-}
-
-/* The mean of the labels first, then the distances from it. */
-static void r2(const struct rn_scored *s, double *out, const char **why)
-{
-	double mean = 0, res = 0, tot = 0;
-	uint64_t n = 0;
-
-	for (uint64_t i = 0; i < s->rows; i++)
-		if (!rn_column_is_null(s->target, i)) {
-			mean += number(s->target, i);
-			n++;
 		}
-	if (n < 2 || is_constant(s)) {
-		*why = !n ? "there is no row with a label" :
-		       n < 2 ? "there is one row with a label" : "all labels are equal";
+		g->counted++;
+		if (g->kind == RN_GAUGE_RIGHT)
+			RN_TRY(truth(task, s, i, &g->label[i], e));
+		else if (g->truth)
+			g->truth[i] = number(s->target, i);
+	}
+	return 0;
+}
+
+/* g->total.  Where all labels are equal their distances from a mean that was rounded need not be 0. */
+static void find_total(struct rn_gauge *g)
+{
+	double mean = 0, first = NAN;
+	bool equal = true;
+
+	for (uint32_t i = 0; i < g->rows; i++) {
+		if (g->label && g->label[i] == RN_NONE)
+			continue;
+		equal = equal && (isnan(first) || g->truth[i] == first);
+		first = g->truth[i];
+		mean += g->truth[i];
+	}
+	if (g->counted < 2 || equal) {
+		g->why = g->counted < 2 ? "there is one row with a label" : "all labels are equal";
 		return;
 	}
-	mean /= (double)n;
-	for (uint64_t i = 0; i < s->rows; i++) {
-		double y, d;
+	mean /= g->counted;
+	for (uint32_t i = 0; i < g->rows; i++)
+		if (!g->label || g->label[i] != RN_NONE)
+			g->total += (g->truth[i] - mean) * (g->truth[i] - mean);
+}
 
-		if (rn_column_is_null(s->target, i))
-			continue;
-		y = number(s->target, i);
-		d = s->pred[i] - y;
-		res += d * d;
-		tot += (y - mean) * (y - mean);
+static int make_gauge(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+		      struct rn_gauge *g, struct rn_err *e)
+{
+	bool classes = metric_info[m].kind == RN_GAUGE_RIGHT;
+	int rc;
+
+	if (s->rows > UINT32_MAX)
+		return rn_err_set(e, RN_EBUG, "a metric of %llu rows", (unsigned long long)s->rows);
+	RN_TRY(rn_gauge_init(g, (uint32_t)s->rows, classes || (s->target && s->target->nulls),
+			     m != RN_METRIC_LOSS && !classes, e));
+	g->kind = metric_info[m].kind;
+	g->width = s->width;
+	g->sign = classes && task->kind == RN_LOSS_BCE;
+	rc = read_labels(task, s, g, e);
+	if (rc) {
+		rn_gauge_fini(g);
+		return rc;
 	}
-	*out = 1 - res / tot;
+	if (g->counted == 0)
+		g->why = "there is no row with a label";
+	else if (m == RN_METRIC_R2)
+		find_total(g);
+	return 0;
+}
+
+const char *rn_metric_why(const struct rn_gauge *g, double x)
+{
+	return !isnan(x) ? NULL : g->why ? g->why : "a prediction is not a number";
+}
+
+double rn_metric_read(const struct rn_gauge *g, const float *pred, const char **why)
+{
+	double x = rn_gauge_read(g, pred);
+
+	*why = rn_metric_why(g, x);
+	return x;
 }
 
 /* ---- entry --------------------------------------------------------------------------------- */
@@ -559,36 +571,62 @@ int rn_metric_check(enum rn_metric m, const struct rn_metric_facts *f, struct rn
 	return check_target(info, f, kind, own ? RN_INT64 : f->labels, e);
 }
 
+/* The metric can be had; *meant: what its predictions mean to it, with `own` as its classes where
+ * it has no other. */
+static int interpret(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+		     struct rn_classes *own, struct rn_task *meant, struct rn_err *e)
+{
+	struct rn_metric_facts facts;
+
+	rn_metric_facts(task, s, &facts);
+	if (!s->target)
+		facts.target_name = NULL;
+	RN_TRY(rn_metric_check(m, &facts, e));
+	*own = (struct rn_classes){ .n = s->width, .own = true };
+	*meant = *task;
+	meant->kind = kind_for(m, task->kind, s->width);
+	if (task->kind == RN_LOSS_VALUE)
+		meant->classes = own;
+	return 0;
+}
+
+bool rn_metric_has_gauge(enum rn_metric m)
+{
+	return metric_info[m].gauge;
+}
+
+int rn_metric_gauge(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+		    struct rn_gauge *g, struct rn_err *e)
+{
+	struct rn_classes own;
+	struct rn_task meant;
+
+	*g = (struct rn_gauge){ 0 };
+	RN_TRY(interpret(m, task, s, &own, &meant, e));
+	return make_gauge(m, &meant, s, g, e);
+}
+
 int rn_metric_compute(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
 		      double *out, const char **why, struct rn_err *e)
 {
-	struct rn_classes own = { .n = s->width, .own = true };
-	struct rn_metric_facts facts;
-	struct rn_task meant = *task;
+	struct rn_classes own;
+	struct rn_task meant;
+	struct rn_gauge g;
 	const char *none;
 
 	if (!why)
 		why = &none;
 	*why = NULL;
 	*out = NAN;
-	rn_metric_facts(task, s, &facts);
-	if (!s->target)
-		facts.target_name = NULL;
-	RN_TRY(rn_metric_check(m, &facts, e));
-	meant.kind = kind_for(m, task->kind, s->width);
-	if (task->kind == RN_LOSS_VALUE)
-		meant.classes = &own;
+	RN_TRY(interpret(m, task, s, &own, &meant, e));
 	if (metric_info[m].query)
 		return query_metric(m, &meant, s, out, why, e);
-	if (m == RN_METRIC_R2)
-		r2(s, out, why);
-	else if (metric_info[m].value)
-		value_metric(m, s, out, why);
-	else if (m == RN_METRIC_ROC_AUC || m == RN_METRIC_AVERAGE_PRECISION)
+	if (m == RN_METRIC_ROC_AUC || m == RN_METRIC_AVERAGE_PRECISION)
 		return rank_metric(m, &meant, s, out, why, e);
-	else
+	if (!metric_info[m].gauge)
 		return class_metric(m, &meant, s, out, why, e);
-	if (isnan(*out) && !*why)
-		*why = "a prediction is not a number";
+	RN_TRY(make_gauge(m, &meant, s, &g, e));
+	*out = rn_metric_read(&g, s->pred, why);
+	rn_gauge_fini(&g);
 	return 0;
 }

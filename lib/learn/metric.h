@@ -28,6 +28,7 @@
 #ifndef RN_METRIC_H
 #define RN_METRIC_H
 
+#include "../dev/gauge.h"
 #include "../op/op.h"
 #include "../rel/key.h"
 
@@ -88,6 +89,18 @@ RN_MUST_CHECK int rn_metric_check(enum rn_metric m, const struct rn_metric_facts
 /* The facts of rows that are there; s->pred is not read. */
 void rn_metric_facts(const struct rn_task *task, const struct rn_scored *s,
 		     struct rn_metric_facts *out);
+
+/* Is it a sum over the rows: accuracy, f1_micro, mae, rmse, r2, loss?  The others count by classes, or
+ * rank. */
+bool rn_metric_has_gauge(enum rn_metric m);
+/* Then: that of these rows, whose s->pred is not read; to be ended.  RN_EUSAGE as rn_metric_check,
+ * RN_EDATA for labels that are none. */
+RN_MUST_CHECK int rn_metric_gauge(enum rn_metric m, const struct rn_task *task,
+				  const struct rn_scored *s, struct rn_gauge *g, struct rn_err *e);
+/* rn_metric_compute of such a metric, whatever predictions it is of. */
+double rn_metric_read(const struct rn_gauge *g, const float *pred, const char **why);
+/* Why what was read is not defined: a static text; NULL: it is. */
+const char *rn_metric_why(const struct rn_gauge *g, double x);
 
 /* *out is NaN where the metric is not defined for these rows (no rows, AUC of one
  * class); *why (may be NULL) is then a static text that says so. */

@@ -29,6 +29,7 @@ struct claim {
 	bool pred;        /* a prediction, made when no program is there */
 	uint64_t results; /* bytes; of processes: all that they have of their own */
 	uint64_t scratch; /* here */
+	uint64_t watch;   /* on a device that validates by itself: labels, and the best parameters */
 	struct rn_prog_fixed fixed;
 };
 
@@ -139,6 +140,9 @@ static int claim_fit(struct budget *b, uint32_t k, struct rn_err *e)
 	if (s->conf->placement == RN_STAGED) /* of its own devices each process sees itself */
 		return s->backend->host && b->limit ? claim_staged(b, k, fit, val, e) : 0;
 	RN_TRY(claim_here(b, fit, e));
+	if (val && rn_metric_has_gauge(s->vals[k].metric))
+		val->watch = rn_gauge_bytes(&s->vals[k].gauge) +
+			     rn_params_count(&s->params) * sizeof(float);
 	return val ? claim_here(b, val, e) : 0;
 }
 
@@ -256,10 +260,10 @@ static int standing(const struct budget *b, uint64_t *bytes, struct rn_err *e)
 
 	*bytes = stored_with(b, b->items);
 	for (uint32_t i = 0; i < s->nfits + s->nevals; i++) {
-		const struct rn_forward *f = i < s->nfits ? &s->vals[i].forward :
-							    &s->evals[i - s->nfits].forward;
+		const struct rn_score *v = i < s->nfits ? &s->vals[i] : &s->evals[i - s->nfits];
+		const struct rn_forward *f = &v->forward;
 
-		*bytes += f->rows * f->width * sizeof *f->out;
+		*bytes += f->rows * f->width * sizeof *f->out + rn_gauge_bytes(&v->gauge);
 	}
 	RN_TRY(rn_calloc(b->n, sizeof *progs, "the size of programs", &progs, e));
 	for (uint32_t i = 0; i < b->n; i++) {
@@ -357,7 +361,7 @@ static int check_here(struct budget *b, struct rn_err *e)
 static uint64_t arrays_there(const struct claim *c)
 {
 	const struct rn_prog *p = c->need.prog;
-	uint64_t n = c->scratch;
+	uint64_t n = c->scratch + c->watch;
 
 	for (uint32_t v = 0; v < p->nvals; v++)
 		if (p->vals[v].kind == RN_V_CONST)

@@ -48,6 +48,19 @@ struct rn_peaks {
 
 struct rn_runner;
 struct rn_forward; /* score.h */
+struct rn_score;
+
+/* Validations within a window of epochs, made and judged on the device. */
+struct rn_watching {
+	struct rn_score *score; /* which has a gauge; its machine is made */
+	uint32_t every, last;   /* after epochs (from 1) that `every` divides, and after that one */
+	uint64_t patience;      /* 0: for ever */
+	double best;            /* before the window; NaN: none yet */
+	uint64_t stale;
+	struct rn_store *kept;  /* gets the parameters of the best, of equal ones of the latest */
+	double *val;            /* [n], filled; NaN: none, or not defined */
+	double seconds;         /* spent on all of them, of the window */
+};
 struct rn_runner_ops {
 	/* Forward; *loss may be anything, also not finite. */
 	int (*forward)(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_err *e);
@@ -72,10 +85,11 @@ struct rn_runner_ops {
 	int (*revive)(struct rn_runner *r, struct rn_err *e);
 	void (*close)(struct rn_runner *r);
 	/* Epochs first … first+n-1 as forward and learn would run them, without the host in between,
-	 * and their losses.  *done is n, or loss[*done] is not finite and its step was not made.  NULL:
+	 * and their losses.  w (may be NULL): with validations of that kind, the same in each window.
+	 * *done is n, or loss[*done] is not finite and its step was not made, or patience ended.  NULL:
 	 * there is no such thing. */
-	int (*epochs)(struct rn_runner *r, uint32_t first, uint32_t n, double *loss, uint32_t *done,
-		      struct rn_err *e);
+	int (*epochs)(struct rn_runner *r, uint32_t first, uint32_t n, struct rn_watching *w,
+		      double *loss, uint32_t *done, struct rn_err *e);
 	/* The instruction at which a device failed last; RN_NONE: not known.  NULL: never known. */
 	uint32_t (*failed)(const struct rn_runner *r);
 };

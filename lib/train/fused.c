@@ -3,6 +3,7 @@
  * The fused placement: one machine in this process.
  */
 #include "fit.h"
+#include "score.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@ struct fused {
 	struct rn_runner base;
 	struct rn_runner_ops ops;
 	struct rn_machine *machine;
+	struct rn_store *params;
+	struct rn_copy *keep; /* [params->n]; NULL until epochs are watched */
 };
 
 static struct fused *self(struct rn_runner *r)
@@ -52,14 +55,51 @@ static void fill_scalars(const struct rn_fit *fit, uint32_t first, uint32_t n, d
 		}
 }
 
-static int epochs(struct rn_runner *r, uint32_t first, uint32_t n, double *loss, uint32_t *done,
-		  struct rn_err *e)
+static int list_copies(struct fused *m, const struct rn_store *to, struct rn_err *e)
+{
+	if (m->keep)
+		return 0;
+	RN_TRY(rn_calloc(m->params->n, sizeof *m->keep, "the best parameters", &m->keep, e));
+	for (uint32_t i = 0; i < m->params->n; i++)
+		m->keep[i] = (struct rn_copy){ to->items[i].data, m->params->items[i].data,
+					       to->items[i].count };
+	return 0;
+}
+
+/* What the device is to know of it, for the first epochs. */
+static int begin_watch(struct fused *m, struct rn_watching *w, struct rn_watch *out, struct rn_err *e)
+{
+	struct rn_forward *f = &w->score->forward;
+
+	RN_TRY(list_copies(m, w->kept, e));
+	*out = (struct rn_watch){
+		.list = rn_machine_list(f->machine),
+		.pred = rn_machine_ptr(f->machine, f->val, NULL),
+		.gauge = &w->score->gauge,
+		.every = w->every,
+		.last = w->last,
+		.higher = rn_metric_higher_is_better(w->score->metric),
+		.patience = w->patience,
+		.best = w->best,
+		.stale = w->stale,
+		.keep = m->keep,
+		.nkeep = m->params->n,
+		.val = w->val,
+	};
+	return 0;
+}
+
+static int epochs(struct rn_runner *r, uint32_t first, uint32_t n, struct rn_watching *watching,
+		  double *loss, uint32_t *done, struct rn_err *e)
 {
 	uint32_t steps = r->fit->prog.ninsts - r->fit->nback;
+	struct rn_watch watch = { 0 };
 	double *f;
 	int rc = 0;
 
 	*done = 0;
+	if (watching)
+		RN_TRY(begin_watch(self(r), watching, &watch, e));
 	RN_TRY(rn_calloc((size_t)RN_WINDOW * steps, SCALARS * sizeof *f, "scalars of steps", &f, e));
 	while (!rc && *done < n) {
 		struct rn_window w = {
@@ -68,6 +108,7 @@ static int epochs(struct rn_runner *r, uint32_t first, uint32_t n, double *loss,
 			.gate = r->fit->nforward - 1,
 			.f = f,
 			.loss = loss + *done,
+			.watch = watching ? &watch : NULL,
 		};
 
 		fill_scalars(r->fit, w.first, w.n, f);
@@ -75,7 +116,10 @@ static int epochs(struct rn_runner *r, uint32_t first, uint32_t n, double *loss,
 		*done += w.done;
 		if (w.done < w.n)
 			break;
+		watch.val += w.n;
 	}
+	if (watching)
+		watching->seconds = watch.seconds;
 	free(f);
 	return rc;
 }
@@ -106,6 +150,7 @@ static uint64_t bytes(const struct rn_runner *r)
 static void close_fused(struct rn_runner *r)
 {
 	rn_machine_free(self(r)->machine);
+	free(self(r)->keep);
 	free(r);
 }
 
@@ -129,6 +174,7 @@ int rn_fused_open(struct rn_fit *f, struct rn_backend *b, struct rn_store *param
 	RN_TRY(rn_calloc(1, sizeof *m, "a runner", &m, e));
 	m->ops = ops;
 	m->base = (struct rn_runner){ .ops = &m->ops, .fit = f };
+	m->params = params;
 	rc = rn_machine_new(&f->prog, b, RN_F32, params, f->states, NULL, &m->machine, e);
 	if (rc) {
 		free(m);

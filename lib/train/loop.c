@@ -23,6 +23,7 @@ struct loop {
 	uint64_t epochs, every, patience;
 	uint64_t log_every;
 	uint64_t ahead;        /* epochs that may run before anybody looks */
+	struct rn_watching watch; /* validations that the device makes; score NULL: it makes none */
 	bool warned;           /* of a metric that is not defined */
 	bool scoring;          /* what runs is the validation */
 	double begin;          /* of this process's share */
@@ -98,10 +99,10 @@ static int train_step(struct loop *l, uint64_t epoch, double *loss, struct rn_er
 	return ops->learn(l->runner, (uint32_t)epoch, e);
 }
 
-static int copy_params(struct rn_session *s, float *flat, struct rn_err *e)
+static int copy_params(struct rn_session *s, struct rn_store *from, float *flat, struct rn_err *e)
 {
 	for (uint32_t i = 0; i < s->params.n; i++) {
-		RN_TRY(rn_store_get_f32(s->store, i, flat, e));
+		RN_TRY(rn_store_get_f32(from, i, flat, e));
 		flat += s->params.items[i].count;
 	}
 	return 0;
@@ -144,30 +145,38 @@ static int run_val(struct loop *l, double *val, const char **why, struct rn_err 
 
 /* After epoch state.epoch: is it the best so far?  Of equal epochs the latest is
  * kept, which was trained longest; patience counts from the first of them. */
-static int validate(struct loop *l, double *val, struct rn_err *e)
+static bool judge(struct loop *l, double val, const char *why, double seconds)
 {
 	struct rn_state *st = &l->s->state;
 	struct rn_times *times = &l->s->validations;
-	double begin = rn_now();
-	const char *why;
 	int order;
 
-	l->scoring = true;
-	RN_TRY(run_val(l, val, &why, e));
-	l->scoring = false;
-	times->seconds[times->n++] = rn_now() - begin;
-	if (isnan(*val) && !l->warned) {
+	times->seconds[times->n++] = seconds;
+	if (isnan(val) && !l->warned) {
 		l->warned = true;
 		rn_log(&l->s->ctx, RN_LOG_WARN, "val of '%s': %s is not defined: %s", l->val->node,
 		       l->val->metric_name, why);
 	}
-	order = compare_with_best(l, *val);
+	order = compare_with_best(l, val);
 	st->stale = order > 0 ? 0 : st->stale + 1;
 	if (order < 0)
-		return 0;
-	st->best_val = *val;
+		return false;
+	st->best_val = val;
 	st->best_epoch = st->epoch;
-	return copy_params(l->s, st->best, e);
+	return true;
+}
+
+static int validate(struct loop *l, double *val, struct rn_err *e)
+{
+	double begin = rn_now();
+	const char *why;
+
+	l->scoring = true;
+	RN_TRY(run_val(l, val, &why, e));
+	l->scoring = false;
+	if (!judge(l, *val, why, rn_now() - begin))
+		return 0;
+	return copy_params(l->s, l->s->store, l->s->state.best, e);
 }
 
 static bool finished(const struct loop *l)
@@ -273,13 +282,45 @@ static int one_epoch(struct loop *l, bool *stopped, struct rn_err *e)
 
 /* ---- windows ------------------------------------------------------------------------------- */
 
-/* Epochs until the next validation or checkpoint, the end, or somebody who waits to see the
- * progress or to stop. */
+/* Where a device can validate by itself: what it takes for that. */
+static int begin_watching(struct loop *l, struct rn_err *e)
+{
+	struct rn_session *s = l->s;
+	uint32_t k;
+
+	if (!l->val || !l->runner->ops->epochs || !rn_metric_has_gauge(l->val->metric) ||
+	    l->every > UINT32_MAX || l->epochs > UINT32_MAX)
+		return 0;
+	l->scoring = true;
+	if (!l->val->forward.machine)
+		RN_TRY(rn_forward_start(&l->val->forward, s->backend, s->store, e));
+	RN_TRY(rn_store_new(s->backend, RN_F32, &l->watch.kept, e));
+	for (uint32_t i = 0; i < s->params.n; i++)
+		RN_TRY(rn_store_add(l->watch.kept, s->params.items[i].count, &k, e));
+	RN_TRY(rn_calloc(l->epochs, sizeof *l->watch.val, "values of a metric", &l->watch.val, e));
+	l->scoring = false;
+	rn_log(&s->ctx, RN_LOG_INFO, "val of '%s': %s is found on the device", l->val->node,
+	       l->val->metric_name);
+	l->watch.score = l->val;
+	l->watch.every = (uint32_t)l->every;
+	l->watch.last = (uint32_t)l->epochs;
+	l->watch.patience = l->patience;
+	return 0;
+}
+
+static void end_watching(struct loop *l)
+{
+	rn_store_free(l->watch.kept);
+	free(l->watch.val);
+}
+
+/* Epochs until the next validation of the host's or checkpoint, the end, or somebody who waits to
+ * see the progress or to stop. */
 static uint32_t window_of(const struct loop *l)
 {
 	uint64_t epoch = l->s->state.epoch, n = l->epochs - epoch, left;
-	uint64_t points[] = { l->val ? l->every : 0, l->s->conf->checkpoint ?
-			      l->s->conf->checkpoint_every : 0 };
+	uint64_t points[] = { l->val && !l->watch.score ? l->every : 0,
+			      l->s->conf->checkpoint ? l->s->conf->checkpoint_every : 0 };
 
 	n = n < l->ahead ? n : l->ahead;
 	for (size_t i = 0; i < 2; i++) {
@@ -298,21 +339,63 @@ static void adapt(struct loop *l, uint32_t n, double seconds)
 		l->ahead /= 2;
 }
 
-/* The next of the epochs that were run together: it is counted, validated where it is the last,
- * and logged. */
-static int count_epoch(struct loop *l, double loss, bool last, double t, struct rn_err *e)
+/* A window of n epochs, and what it gave for each. */
+struct span {
+	uint32_t n, done;
+	const double *loss;
+	double step, look;    /* mean seconds of a step, of a validation by the device */
+	bool better;          /* which kept parameters */
+};
+
+/* The device has run epochs, and validated them where it does. */
+static int run_window(struct loop *l, struct span *w, struct rn_err *e)
 {
 	struct rn_state *st = &l->s->state;
-	double val = NAN;
+	struct rn_watching *watch = l->watch.score ? &l->watch : NULL;
+	uint64_t looks = 0, last = st->epoch + w->n;
+	double t = rn_now();
+
+	l->watch.best = st->best_val;
+	l->watch.stale = st->stale;
+	RN_TRY(l->runner->ops->epochs(l->runner, (uint32_t)st->epoch, w->n, watch,
+				      st->curve + st->ncurve, &w->done, e));
+	t = rn_now() - t;
+	adapt(l, w->n, t);
+	if (watch) {
+		looks = last / l->every - st->epoch / l->every;
+		looks += last == l->epochs && last % l->every;
+		w->look = looks ? watch->seconds / (double)looks : 0;
+		t -= watch->seconds;
+	}
+	w->step = t > 0 ? t / w->n : 0;
+	return 0;
+}
+
+/* The validation of the k-th epoch of a window, which is counted. */
+static int see_val(struct loop *l, struct span *w, uint32_t k, double *val, struct rn_err *e)
+{
+	if (!is_validated(l))
+		return 0;
+	if (!l->watch.score)
+		return validate(l, val, e); /* it is the last */
+	*val = l->watch.val[k];
+	w->better |= judge(l, *val, rn_metric_why(&l->val->gauge, *val), w->look);
+	return 0;
+}
+
+/* The next of the epochs that were run together: it is counted, validated, and logged. */
+static int count_epoch(struct loop *l, struct span *w, uint32_t k, struct rn_err *e)
+{
+	struct rn_state *st = &l->s->state;
+	double val = NAN, loss = w->loss[k];
 
 	st->epoch++;
 	st->curve[st->ncurve++] = loss;
-	l->s->steps.seconds[l->s->steps.n++] = t;
-	if (last && is_validated(l))
-		RN_TRY(validate(l, &val, e));
-	RN_TRY(log_epoch(l, loss, val, t, e));
-	if (last)
-		tell(l, loss, val, t);
+	l->s->steps.seconds[l->s->steps.n++] = w->step;
+	RN_TRY(see_val(l, w, k, &val, e));
+	RN_TRY(log_epoch(l, loss, val, w->step, e));
+	if (k + 1 == w->done && w->done)
+		tell(l, loss, val, w->step);
 	return 0;
 }
 
@@ -320,17 +403,15 @@ static int count_epoch(struct loop *l, double loss, bool last, double t, struct 
 static int one_window(struct loop *l, bool *stopped, struct rn_err *e)
 {
 	struct rn_state *st = &l->s->state;
-	double *loss = st->curve + st->ncurve, t;
-	uint32_t n = window_of(l), done;
+	struct span w = { .n = window_of(l), .loss = st->curve + st->ncurve };
 
-	t = rn_now();
-	RN_TRY(l->runner->ops->epochs(l->runner, (uint32_t)st->epoch, n, loss, &done, e));
-	t = rn_now() - t;
-	adapt(l, n, t);
-	for (uint32_t k = 0; k < done; k++)
-		RN_TRY(count_epoch(l, loss[k], k + 1 == n, t / n, e));
+	RN_TRY(run_window(l, &w, e));
+	for (uint32_t k = 0; k < w.done; k++)
+		RN_TRY(count_epoch(l, &w, k, e));
+	if (w.better)
+		RN_TRY(copy_params(l->s, l->watch.kept, st->best, e));
 	tell_made(l);
-	if (done < n)
+	if (w.done < w.n && !finished(l))
 		return diverged(l, st->epoch, e);
 	return look_up(l, stopped, e);
 }
@@ -436,6 +517,7 @@ static int run_epochs(struct loop *l, const struct rn_slots *resume, bool *stopp
 		       "losses", e));
 	RN_TRY(grow_times(&s->steps, l->epochs, e));
 	RN_TRY(grow_times(&s->validations, l->val ? l->epochs : 0, e));
+	RN_TRY(begin_watching(l, e));
 	*stopped = false;
 	while (!finished(l) && !*stopped)
 		RN_TRY(l->runner->ops->epochs ? one_window(l, stopped, e) :
@@ -461,7 +543,7 @@ static int explain(const struct loop *l, int rc, struct rn_err *e)
 	if (rc == RN_EDEV)
 		(void)rn_err_prefix(e, rc, "after epoch %llu",
 				    (unsigned long long)l->s->state.epoch);
-	if (l->scoring)
+	if (l->scoring || (l->watch.score && rn_machine_failed(l->val->forward.machine) != RN_NONE))
 		return rn_score_explain(l->val, "val", rc, l->s->binding, l->s->backend, e);
 	if (l->runner && l->runner->ops->failed)
 		inst = l->runner->ops->failed(l->runner);
@@ -494,6 +576,7 @@ int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stoppe
 	rc = run_epochs(&l, resume, stopped, e);
 	if (rc)
 		rc = explain(&l, rc, e);
+	end_watching(&l);
 	s->lost = rc && l.runner && l.runner->ops->lost && l.runner->ops->lost(l.runner);
 	if (s->lost)
 		s->kept = l.runner;

@@ -129,11 +129,13 @@ static struct rn_scored scored(const struct rn_score *s)
 }
 
 /* What would else be found after the first epoch, or after the last. */
-static int check_score(const struct rn_score *s, struct rn_err *e)
+static int check_score(struct rn_score *s, struct rn_err *e)
 {
 	const struct rn_scored in = scored(s);
 	struct rn_metric_facts facts;
 
+	if (rn_metric_has_gauge(s->metric))
+		return rn_metric_gauge(s->metric, &s->task, &in, &s->gauge, e);
 	rn_metric_facts(&s->task, &in, &facts);
 	return rn_metric_check(s->metric, &facts, e);
 }
@@ -190,6 +192,10 @@ int rn_score_value(struct rn_score *s, double *out, const char **why, struct rn_
 	const struct rn_scored in = scored(s);
 	int rc;
 
+	if (rn_metric_has_gauge(s->metric)) {
+		*out = rn_metric_read(&s->gauge, s->forward.out, why);
+		return 0;
+	}
 	rc = rn_metric_compute(s->metric, &s->task, &in, out, why, e);
 	return rc ? rn_err_prefix(e, rc, "'%s'", s->node) : 0;
 }
@@ -215,6 +221,7 @@ void rn_score_fini(struct rn_score *s)
 {
 	if (s->grouped)
 		rn_groups_fini(&s->groups);
+	rn_gauge_fini(&s->gauge);
 	rn_forward_fini(&s->forward);
 	memset(s, 0, sizeof *s);
 }

@@ -41,6 +41,7 @@ struct rn_score {
 	struct rn_groups groups; /* queries */
 	bool grouped;
 	struct rn_task task;
+	struct rn_gauge gauge; /* where the metric has one (rn_metric_has_gauge) */
 	const char *node; /* name, borrowed from the plan */
 	const struct rn_column *target;
 	const char *target_name;

@@ -140,7 +140,71 @@ unwatched() {
 	done
 }
 
-@test "a validation cuts the windows, and a resumed run goes on in its bits" {
+# What a log tells of values, and how a run ended.
+told() {
+	sed 's/,"ms":[^,}]*//' "$1.log"
+	sed 's/"\(ms_per_epoch\|seconds_[a-z]*\|peak[a-z_]*\)": [^,}]*//g' "$1.json"
+}
+
+# The fused placement validates on the device, the staged one on the host.
+same_validations() {
+	emulated rn-train model.json --device cuda --json --log device.log -v "$@" >device.json 2>device.err
+	emulated rn-train model.json --device cuda -q --json --log host.log --placement staged "$@" >host.json
+	grep "val of 'val': .* is found on the device" device.err
+	diff <(told device) <(told host)
+	emulated rn-train model.json --device cuda -q --json --log device.log --checkpoint c.ck \
+		--checkpoint-every 1 "$@" >device.json
+	diff <(told device) <(told host)
+}
+
+@test "validations on the device: the host's values, best epoch, and bits" {
+	points
+	same_validations
+	[ "$(grep -c '"val":' device.log)" = 40 ]
+	sed -i 's/"metric": "accuracy"/"metric": "f1_micro"/; s/{"val": {/{"val": {"every": 7, /' model.json
+	same_validations
+	sed -i 's/"out": 2}/"out": 1}/; s/cross-entropy", "target": "y"/mse", "target": "b"/
+		s/^ *{"eval".*//; s/, "decode": [^}]*//; s/"every": 7, //' model.json
+	for metric in mae rmse r2; do
+		sed -i "s/\"metric\": \"[a-z0-9_]*\", \"target\": \"[a-z]\"/\"metric\": \"$metric\", \"target\": \"b\"/" model.json
+		same_validations
+	done
+	awk -F, -v OFS=, 'NR == 1 { print $0, "c" } NR > 1 { print $0, NR % 4 ? $3 : "" }' points.csv >more.csv
+	mv more.csv points.csv # NULLs among the labels
+	sed -i 's/"metric": "r2", "target": "b"/"metric": "rmse", "target": "c"/' model.json
+	same_validations
+}
+
+@test "validations on the device: patience ends a fit where it does on the host" {
+	points
+	sed -i 's/{"val": {/{"val": {"patience": 3, /' model.json
+	for lr in 0.01 0.3; do
+		same_validations --lr $lr
+		[ "$(wc -l <device.log)" -lt 40 ]
+	done
+	sed -i 's/"patience": 3, /"patience": 5, /; s/"metric": "accuracy"/"metric": "roc_auc"/' model.json
+	emulated rn-train model.json --device cuda --json -v >roc.json 2>roc.err
+	! grep 'is found on the device' roc.err
+	[ -n "$(member bits <roc.json)" ]
+}
+
+@test "validations on the device: a metric that is not defined, and a loss that leaves the numbers" {
+	points
+	sed -i 's/,[01],val/,,val/' points.csv
+	same_validations
+	grep "accuracy is not defined: there is no row with a label" device.err
+	points
+	for placement in fused staged; do
+		fails_with 5 emulated rn-train model.json --optimizer sgd --lr 3e4 --log $placement.log \
+			--device cuda --placement $placement
+		echo "$stderr" >$placement.err
+	done
+	diff fused.err staged.err
+	diff <(sed 's/,"ms":.*//' fused.log) <(sed 's/,"ms":.*//' staged.log)
+	grep '"val":' fused.log
+}
+
+@test "a validation of every seventh epoch, and a resumed run goes on in its bits" {
 	points
 	sed -i 's/{"val": {/{"val": {"every": 7, /' model.json
 	emulated rn-train model.json --device cuda -q --json --log log >whole.json
@@ -284,13 +348,15 @@ many_points() {
 	points
 	RN_EMULATE_FAIL=150 fails_with 4 emulated rn-train model.json --device cuda -q \
 		--checkpoint c.ck --checkpoint-every 1
-	[[ $stderr == *"fit 'loss': after epoch 5: in work that was under way (RN_CUDA_GRAPH=0 tells in which stage)"* ]]
+	[[ $stderr == *"fit 'loss': after epoch 4: in work that was under way (RN_CUDA_GRAPH=0 tells in which stage)"* ]]
 	[[ $stderr == *"uncorrectable ECC error"*"the last checkpoint is whole"* ]]
 	emulated rn-train model.json --device cuda -q --resume c.ck
 	RN_CUDA_GRAPH=0 RN_EMULATE_ERROR=700 RN_EMULATE_FAIL=7 fails_with 4 emulated rn-train model.json --device cuda -q
 	[[ $stderr == *"stage 'loss' (loss), forward of fit 'loss': after epoch 0: ce: "*"an illegal memory access"* ]]
-	RN_EMULATE_REFUSE=27 fails_with 4 emulated rn-train model.json --device cuda -q
-	[[ $stderr =~ stage\ .*:\ after\ epoch\ 1:\ .*invalid\ configuration\ argument ]]
+	RN_EMULATE_REFUSE=27 fails_with 4 emulated rn-train model.json --device cuda -q # within a window
+	[[ $stderr =~ stage\ .*\ forward\ of\ val\ \'val\':\ after\ epoch\ 0:\ .*invalid\ configuration\ argument ]]
+	RN_EMULATE_REFUSE=40 fails_with 4 emulated rn-train model.json --device cuda -q
+	[[ $stderr =~ stage\ .*\ of\ fit\ \'loss\':\ after\ epoch\ 1:\ .*invalid\ configuration\ argument ]]
 }
 
 @test "-v tells which kernels were made" {

@@ -67,6 +67,14 @@ struct window_case {
 	uint32_t flags;
 	bool up;
 	double f[8];
+	/* Where rows is not 0: predictions of so many rows are made after epochs, and looked at. */
+	uint32_t rows, every;
+	uint64_t patience;
+	struct gauge_case {
+		enum rn_gauge_kind kind;
+		uint32_t width; /* above 1: of classes */
+		bool sign, nulls, truth, nan, higher;
+	} gauge;
 };
 /* NULL, or what is wrong. */
 const char *window_check(struct rn_backend *b, const struct window_case *c);

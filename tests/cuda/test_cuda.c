@@ -472,14 +472,36 @@ static void test_steps(uint64_t seed)
 
 /* ---- windows, math --------------------------------------------------------------------------------------- */
 
+#define STEPS RN_P_ADAM, 0, false, { 0.05, 0.9, 0.999, 1e-8, 0.01 }
+
 static void test_windows(void)
 {
 	static const struct window_case cases[] = {
-		{ "adam", RN_P_ADAM, 0, false, { 0.01, 0.9, 0.999, 1e-8, 0.01 } },
-		{ "adamw", RN_P_ADAM, RN_F_DECOUPLED, false, { 0.02, 0.8, 0.99, 1e-6, 0.1 } },
-		{ "sgd with momentum", RN_P_SGD, 0, false, { 0.1, 0.9, 0.001 } },
-		{ "adam that diverges", RN_P_ADAM, 0, true, { 25, 0.9, 0.999, 1e-8, 0 } },
-		{ "sgd that diverges", RN_P_SGD, 0, true, { 0.12, 0.5, 0 } },
+		{ "adam", RN_P_ADAM, 0, false, .f = { 0.01, 0.9, 0.999, 1e-8, 0.01 } },
+		{ "adamw", RN_P_ADAM, RN_F_DECOUPLED, false, .f = { 0.02, 0.8, 0.99, 1e-6, 0.1 } },
+		{ "sgd with momentum", RN_P_SGD, 0, false, .f = { 0.1, 0.9, 0.001 } },
+		{ "adam that diverges", RN_P_ADAM, 0, true, .f = { 25, 0.9, 0.999, 1e-8, 0 } },
+		{ "sgd that diverges", RN_P_SGD, 0, true, .f = { 0.12, 0.5, 0 } },
+		{ "classes", STEPS, 1000, 1, 0, { RN_GAUGE_RIGHT, .width = 5, .higher = true } },
+		{ "classes of 70000 rows", STEPS, 70000, 1, 0,
+		  { RN_GAUGE_RIGHT, .width = 3, .nulls = true, .higher = true } },
+		{ "classes by sign", STEPS, 256, 1, 0,
+		  { RN_GAUGE_RIGHT, .width = 1, .sign = true, .nulls = true } },
+		{ "classes, one not a number", STEPS, 3, 1, 0,
+		  { RN_GAUGE_RIGHT, .width = 4, .nan = true, .higher = true } },
+		{ "a mean", STEPS, 257, 1, 0, { RN_GAUGE_MEAN, .width = 1 } },
+		{ "absolute errors", STEPS, 5000, 1, 0,
+		  { RN_GAUGE_ABS, .width = 1, .truth = true, .nulls = true } },
+		{ "squared errors", STEPS, 65537, 1, 0, { RN_GAUGE_ROOT, .width = 1, .truth = true } },
+		{ "what is explained", STEPS, 300, 1, 0,
+		  { RN_GAUGE_REST, .width = 1, .truth = true, .higher = true } },
+		{ "nothing is a number", STEPS, 300, 1, 0,
+		  { RN_GAUGE_ROOT, .width = 1, .truth = true, .nan = true } },
+		{ "every fifth epoch", STEPS, 300, 5, 0,
+		  { RN_GAUGE_REST, .width = 1, .truth = true, .higher = true } },
+		{ "with patience", STEPS, 5000, 1, 3, { RN_GAUGE_ABS, .width = 1, .truth = true } },
+		{ "looked at, and it diverges", RN_P_SGD, 0, true, { 0.12, 0.5, 0 }, 300, 1, 0,
+		  { RN_GAUGE_MEAN, .width = 1, .higher = true } },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

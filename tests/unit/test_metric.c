@@ -8,6 +8,7 @@
 #include "../../lib/learn/metric.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static struct rn_err err;
 static const char *why;
@@ -223,6 +224,50 @@ static void test_undefined(void)
 	rn_column_unref(none);
 }
 
+/* The mean of so many predictions that are 0 but for three: large, 1, and minus large. */
+static double mean_of(size_t rows, size_t large, size_t one, size_t minus)
+{
+	struct rn_task task = { RN_LOSS_L1, NULL };
+	float *x = calloc(rows, sizeof *x);
+	double mean;
+
+	x[large] = 1e18f;
+	x[one] = 1;
+	x[minus] = -1e18f;
+	mean = metric("loss", &task, x, rows, 1, NULL);
+	free(x);
+	return mean;
+}
+
+/* Of many rows: sums are those of all of them, in the order that gauge.h tells. */
+static void test_sums(void)
+{
+	static const size_t sizes[] = { 1, 2, 255, 256, 257, 1000, 65535, 65536, 65537, 150000 };
+	struct rn_task task = { RN_LOSS_MSE, NULL };
+
+	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+		size_t n = sizes[k];
+		float *x = calloc(n, sizeof *x);
+		double *y = calloc(n, sizeof *y), off = 0;
+		struct rn_column *c;
+
+		for (size_t i = 0; i < n; i++) {
+			x[i] = (float)(i * 37 % 101) / 8;
+			y[i] = (double)(i % 13);
+			off += fabs(x[i] - y[i]); /* in eighths: exact */
+		}
+		c = reals(y, n);
+		T_OK(metric("mae", &task, x, n, 1, c) == off / (double)n, "mae of %zu rows", n);
+		rn_column_unref(c);
+		free(x);
+		free(y);
+	}
+	T_OK(mean_of(300, 0, 1, 128) == 1.0 / 300, "rows 0 and 128 are added before row 1 is");
+	T_OK(mean_of(300, 0, 128, 1) == 0, "and row 1 after row 128");
+	T_OK(mean_of(40000, 0, 256, 256 * 128) == 1.0 / 40000, "so are the sums of 256 rows");
+	T_OK(mean_of(40000, 0, 256 * 128, 256) == 0, "in that order");
+}
+
 int main(void)
 {
 	test_classes();
@@ -230,5 +275,6 @@ int main(void)
 	test_values();
 	test_queries();
 	test_undefined();
+	test_sums();
 	return t_done();
 }

@@ -190,6 +190,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t s);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t x);
 cudaError_t cudaGraphDestroy(cudaGraph_t g);
 
+/* The clock of the device (cuda/launch.h). */
+unsigned long long rn_emulate_nanoseconds(void);
+
 #ifdef __cplusplus
 }
 #include "device.h"

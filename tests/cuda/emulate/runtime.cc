@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <vector>
 #ifdef __SANITIZE_ADDRESS__
@@ -724,6 +725,14 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t x)
 {
 	delete x;
 	return cudaSuccess;
+}
+
+unsigned long long rn_emulate_nanoseconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return 1000000000ull * (unsigned long long)t.tv_sec + (unsigned long long)t.tv_nsec;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t g)
