@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure RN on a CUDA device beside its peers there: one run, interleaved, medians and ratios.
 
-usage: bench/gpu.py [--only PART,...] [--runs N] [--no-torch] [--save] [--self-check]
+usage: bench/gpu.py [--only PART,...] [--runs N] [--no-torch] [--save [FILE]] [--self-check]
 Parts: kernels (segment sums and products beside cuSPARSE, cuBLAS and a copy), examples, graphs (GCNs of
 ogbn-arxiv's size, of 1 M nodes and 20 M edges, of ogbn-products' size), staged (a process per stage beside
 one).  Peers are PyTorch and PyTorch Geometric, as a user of them would write the model, where they are
-installed with CUDA.  --save writes bench/results/DATE-COMMIT-gpu.json.  Without a device it says so and
+installed with CUDA.  --save writes FILE, or bench/results/DATE-COMMIT-gpu.json, after each part.  Without a device it says so and
 ends with status 0.  --self-check runs every part of RN alone on tiny data, on the emulated device where
 there is one and else on the cpu: for tests, its times mean nothing.
 """
@@ -30,6 +30,8 @@ import models  # noqa: E402
 from common import BIN, DATA, ENV, ROOT, interleaved, json_lines  # noqa: E402
 
 SECONDS = 2.0  # of training, about, in each run of RN
+PATIENCE = 300  # seconds for a run of a peer
+ROOM = 8 << 30  # bytes that the largest graph takes as tables, and more
 GRAPHS = [("gcn, ogbn-arxiv's size", ()), ("gcn, 1 M nodes, 20 M edges", (1_000_000, 20_000_000, 128, 40)),
           ("gcn, ogbn-products' size", (2_449_029, 61_859_140, 100, 47))]
 TINY = [("gcn, tiny", (200, 1000, 8, 3))]
@@ -59,8 +61,13 @@ def train(args, program, *options):
 
 def peer(args, script, data, epochs, more):
     """A peer's result on the device; None where it cannot run there."""
-    p = subprocess.run([str(args.python), str(ROOT / "bench/peers" / script), str(data), str(epochs), "2",
-                        *map(str, more)], env=dict(ENV, RN_PEER_DEVICE="cuda"), capture_output=True, text=True)
+    try:
+        p = subprocess.run([str(args.python), str(ROOT / "bench/peers" / script), str(data), str(epochs), "2",
+                            *map(str, more)], env=dict(ENV, RN_PEER_DEVICE="cuda"), capture_output=True, text=True,
+                           timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        print(f"skipped: {script}: it took more than {PATIENCE} s")
+        return None
     if p.returncode:
         print(f"skipped: {script}: {(p.stderr.strip().splitlines() or ['it failed'])[-1][:200]}")
         return None
@@ -265,7 +272,7 @@ def options():
     p.add_argument("--only", metavar="PART,...", default=",".join(PARTS))
     p.add_argument("--runs", type=int, default=3)
     p.add_argument("--no-torch", action="store_true")
-    p.add_argument("--save", action="store_true")
+    p.add_argument("--save", nargs="?", const="", metavar="FILE")
     p.add_argument("--self-check", action="store_true")
     args = p.parse_args()
     args.only = args.only.split(",")
@@ -307,12 +314,18 @@ def save(args, rows):
                             capture_output=True, text=True).stdout.strip() or "unknown"
     date = datetime.date.today().isoformat()
     parts = "" if args.only == list(PARTS) else "-" + "-".join(args.only)
-    out = ROOT / "bench/results" / f"{date}-{commit}-gpu{parts}.json"
+    out = pathlib.Path(args.save) if args.save else ROOT / "bench/results" / f"{date}-{commit}-gpu{parts}.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({"date": date, "commit": commit, "device": device_name(),
                                "machine": {"cores": os.cpu_count(), "kernel": platform.release()},
                                "runs": args.runs, "rows": rows}, indent=1) + "\n")
-    print(f"written to {out.relative_to(ROOT)}")
+    return out
+
+
+def in_memory():
+    """A folder in memory with room for the graphs; None: there is none."""
+    shm = "/dev/shm"
+    return shm if os.path.isdir(shm) and shutil.disk_usage(shm).free > ROOM else None
 
 
 def main():
@@ -327,12 +340,15 @@ def main():
     if not args.python and not args.self_check:
         print("skipped: PyTorch and PyTorch Geometric (not installed with CUDA)")
     results = common.Results()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as args.tmp:
+    written = None
+    with tempfile.TemporaryDirectory(dir=in_memory()) as args.tmp:
         for part in args.only:
             PARTS[part](args, results)
             results.show()
-    if args.save:
-        save(args, results.rows)
+            if args.save is not None:  # what is measured is kept, whatever becomes of the next part
+                written = save(args, results.rows)
+    if written:
+        print(f"written to {written}")
 
 
 main()
