@@ -9,7 +9,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HUGE_PAGE = 2 << 20 };
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+enum { HUGE_PAGE = 2 << 20, AT_ONCE = 16 * HUGE_PAGE };
+
+static bool is_large(const struct rn_shared *s)
+{
+	return s->size >= 2 * HUGE_PAGE;
+}
+
+/* Where a mapping's huge pages are those of the file; NULL: anywhere. */
+static void *find_room(const struct rn_shared *s)
+{
+	const uintptr_t mask = HUGE_PAGE - 1;
+	size_t bytes = s->size + HUGE_PAGE;
+	void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	munmap(p, bytes);
+	return (void *)(((uintptr_t)p + mask) & ~mask);
+}
 
 static int map(struct rn_shared *s, bool writable, struct rn_err *e)
 {
@@ -17,14 +39,37 @@ static int map(struct rn_shared *s, bool writable, struct rn_err *e)
 
 	if (!s->size)
 		return 0;
-	s->base = mmap(NULL, s->size, prot, MAP_SHARED, s->fd, 0);
+	s->base = mmap(is_large(s) ? find_room(s) : NULL, s->size, prot, MAP_SHARED, s->fd, 0);
 	if (s->base == MAP_FAILED) {
 		s->base = NULL;
 		return rn_err_errno(e, "cannot map %zu bytes of shared memory", s->size);
 	}
-	if (s->size >= 2 * HUGE_PAGE)
-		(void)madvise(s->base, s->size, MADV_HUGEPAGE); /* where shmem_enabled allows it */
 	return 0;
+}
+
+/* `bytes` from `at` on: of each huge page one small page has to be there, and none is left mapped. */
+static bool make_huge(char *at, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i += HUGE_PAGE)
+		if (madvise(at + i, 1, MADV_POPULATE_WRITE))
+			return false;
+	return !madvise(at, bytes, MADV_COLLAPSE) && !madvise(at, bytes, MADV_DONTNEED);
+}
+
+/* Make it of huge pages, as far as they can be had; nobody has written to it.  The kernel gives files
+ * in memory none by itself unless it was told to (shmem_enabled), but where they are asked for. */
+static void use_huge_pages(const struct rn_shared *s)
+{
+	size_t end = s->size / HUGE_PAGE * HUGE_PAGE, n;
+
+	if (!is_large(s))
+		return;
+	(void)madvise(s->base, s->size, MADV_HUGEPAGE);
+	for (size_t at = 0; at < end; at += n) {
+		n = end - at < AT_ONCE ? end - at : AT_ONCE;
+		if (!make_huge((char *)s->base + at, n))
+			return;
+	}
 }
 
 /* Memory that has a descriptor is a file to the limit on these, which may end who goes beyond. */
@@ -56,6 +101,7 @@ int rn_shared_new(const char *name, size_t size, struct rn_shared **out, struct 
 		goto fail;
 	}
 	RN_GOTO(fail, map(s, true, e));
+	use_huge_pages(s);
 	*out = s;
 	return 0;
 fail:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a staged placement is made of: where a program is cut, the links to stages, and the
- * board on which they hand each other their work.
+ * What a staged placement is made of: where a program is cut, the links to stages, the
+ * board on which they hand each other their work, and the memory that they share.
  */
 #include "t.h"
 
@@ -11,9 +11,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 static struct rn_err err;
 
@@ -578,6 +584,77 @@ static void test_stay(void)
 	T_OK(CPU_EQUAL(&now, &before), "and where it was allowed to run before");
 }
 
+/* ---- memory that is shared ----------------------------------------------------------------- */
+
+enum { HUGE_PAGE = 2 << 20 };
+
+/* Bytes of the mapping at `base` that are in huge pages here. */
+static uint64_t huge_bytes(const void *base)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	uint64_t from, end, kib, huge = 0;
+	bool here = false;
+	char line[512];
+
+	while (f && fgets(line, sizeof line, f)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &from, &end) == 2)
+			here = from <= (uintptr_t)base && (uintptr_t)base < end;
+		else if (here && sscanf(line, "ShmemPmdMapped: %" SCNu64, &kib) == 1)
+			huge += kib * 1024;
+	}
+	if (f)
+		fclose(f);
+	return huge;
+}
+
+/* Can this kernel make a huge page of shared memory that is asked for? */
+static bool has_huge_pages(void)
+{
+	char *all = mmap(NULL, 2 * HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = (char *)(((uintptr_t)all + HUGE_PAGE - 1) & ~((uintptr_t)HUGE_PAGE - 1));
+	bool can;
+
+	at = mmap(at, HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	T_OK(all != MAP_FAILED && at != MAP_FAILED, "there is memory");
+	*at = 1;
+	can = !madvise(at, HUGE_PAGE, MADV_COLLAPSE);
+	munmap(all, 2 * HUGE_PAGE);
+	return can;
+}
+
+/* Large memory is mapped by huge pages in each process, zeroed, and resident only where it is used. */
+static void test_huge(void)
+{
+	const size_t size = 4 * HUGE_PAGE + 5000;
+	struct rn_shared *s, *other;
+	bool can = has_huge_pages();
+	size_t bad = 0;
+
+	T_CALL(rn_shared_new("t", size, &s, &err), &err);
+	T_CALL(rn_shared_map(dup(s->fd), false, &other, &err), &err);
+	T_OK((uintptr_t)s->base % HUGE_PAGE == 0 && (uintptr_t)other->base % HUGE_PAGE == 0,
+	     "it begins with a huge page");
+	T_OK(huge_bytes(s->base) == 0, "no huge page of it is resident before it is used");
+	for (size_t i = 0; i < size; i++)
+		bad += ((char *)s->base)[i] != 0;
+	T_OK(!bad, "it is zeroed");
+	for (size_t i = 0; i < size; i++)
+		((char *)s->base)[i] = (char)(i * 7 + i / 4096);
+	for (size_t i = 0; i < size; i++)
+		bad += ((char *)other->base)[i] != (char)(i * 7 + i / 4096);
+	T_OK(!bad, "another mapping has what was written");
+	if (can) {
+		T_OK(huge_bytes(s->base) > 0, "it is in huge pages: %" PRIu64 " bytes",
+		     huge_bytes(s->base));
+		T_OK(huge_bytes(other->base) > 0, "also where it is mapped again");
+	}
+	rn_shared_free(other);
+	rn_shared_free(s);
+	T_CALL(rn_shared_new("t", 5000, &s, &err), &err);
+	T_OK(!huge_bytes(s->base), "what is small has small pages");
+	rn_shared_free(s);
+}
+
 int main(void)
 {
 	test_pass();
@@ -590,5 +667,6 @@ int main(void)
 	test_messages();
 	test_waiting();
 	test_wrong();
+	test_huge();
 	return t_done();
 }
