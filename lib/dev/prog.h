@@ -244,6 +244,13 @@ static inline const uint32_t *rn_prog_idx_data(const struct rn_prog *p, uint32_t
 {
 	return i == RN_NONE ? NULL : (const uint32_t *)p->idx[i].data->data;
 }
+/* The value behind views. */
+static inline uint32_t rn_prog_root(const struct rn_prog *p, uint32_t v)
+{
+	while (p->vals[v].kind == RN_V_INST && p->insts[p->vals[v].inst].op == RN_P_VIEW)
+		v = p->insts[p->vals[v].inst].in[0].val;
+	return v;
+}
 
 /* Add an instruction of which the caller filled op, in, nin, idx, flags, …; the
  * value has the given rows and shape.  Checks what can be checked (RN_EBUG). */

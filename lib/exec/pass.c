@@ -120,7 +120,7 @@ static int recompute(const struct rn_optimize *o, struct rn_prog *p, bool few, s
 {
 	uint32_t count = 0;
 
-	if (o->staged || !begin(o, p, RN_RW_RECOMPUTE))
+	if (o->apart || !begin(o, p, RN_RW_RECOMPUTE))
 		return 0;
 	RN_TRY(rn_pass_recompute(p, few ? IDLE_BYTES_SHORT : IDLE_BYTES, &count, e));
 	end(o, p, RN_RW_RECOMPUTE, count);
@@ -150,8 +150,8 @@ int rn_prog_finish(const struct rn_optimize *o, struct rn_prog *p, uint32_t *con
 	RN_TRY(rn_pass_unify(p, e));
 	if (begin(o, p, RN_RW_FUSE)) {
 		before = p->ninsts;
-		RN_TRY(rn_pass_through(p, o->staged, &count, e));
-		RN_TRY(rn_pass_fuse(p, o->staged, e));
+		RN_TRY(rn_pass_through(p, o->apart, &count, e));
+		RN_TRY(rn_pass_fuse(p, o->apart, e));
 		end(o, p, RN_RW_FUSE, before - p->ninsts);
 	}
 	RN_TRY(rn_pass_sweep(p, live, n, e)); /* what is left is what it needs */

@@ -25,7 +25,7 @@ struct rn_pass_log {
 struct rn_optimize {
 	const struct rn_ctx *ctx;   /* which are off (no_rewrite); NULL: none */
 	struct rn_backend *backend; /* for constants */
-	bool staged;                /* stages will be cut apart */
+	bool apart;                 /* stages stay apart: each may have a device of its own */
 	struct rn_pass_log *log;    /* zeroed, to be added to; or NULL */
 	struct rn_folded *folded;   /* what other programs folded, to be shared; or NULL */
 };
@@ -38,7 +38,7 @@ RN_MUST_CHECK int rn_prog_finish(const struct rn_optimize *o, struct rn_prog *p,
 				 uint32_t *const *live, size_t n, struct rn_err *e);
 
 /* The last of them, by itself: what is cheap is made again instead of kept; `few`: also what is
- * worth it only where memory is short.  Not where stages are cut apart. */
+ * worth it only where memory is short.  Not where stages stay apart. */
 RN_MUST_CHECK int rn_prog_shorten(const struct rn_optimize *o, struct rn_prog *p, bool few,
 				  uint32_t *const *live, size_t n, struct rn_err *e);
 
@@ -89,7 +89,7 @@ RN_MUST_CHECK int rn_pass_restrict(struct rn_prog *p, const uint32_t *roots, siz
 
 /* Fuse chains of RN_P_EW into RN_P_ELEM.  Also drops instructions that no kept
  * value (so the loss must be one) and no optimizer step depends on.
- * `same_stage`: fuse only within a stage (staged placement; the bits are the same). */
+ * `same_stage`: fuse only within a stage (the bits are the same). */
 RN_MUST_CHECK int rn_pass_fuse(struct rn_prog *p, bool same_stage, struct rn_err *e);
 
 /* Values of at least `min` bytes that lie idle when most memory is needed, and are cheap to

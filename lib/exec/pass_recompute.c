@@ -26,16 +26,9 @@ struct recompute {
 	uint32_t steps;    /* the first optimizer step, which changes what is read */
 };
 
-static uint32_t root_of(const struct rn_prog *p, uint32_t v)
-{
-	while (p->vals[v].kind == RN_V_INST && p->insts[p->vals[v].inst].op == RN_P_VIEW)
-		v = p->insts[p->vals[v].inst].in[0].val;
-	return v;
-}
-
 static void note_use(struct recompute *r, uint32_t val, uint32_t j)
 {
-	uint32_t v = val == RN_NONE ? RN_NONE : root_of(r->p, val);
+	uint32_t v = val == RN_NONE ? RN_NONE : rn_prog_root(r->p, val);
 
 	if (v != RN_NONE && r->life[v].to < j)
 		r->life[v].to = j;
@@ -53,12 +46,12 @@ static bool is_overwritten(const struct recompute *r, uint32_t j, uint32_t k)
 	if (i->in[k].val == RN_NONE || i->in[k].fmap != RN_NONE || i->in[k].rmap != RN_NONE)
 		return false;
 	v = &p->vals[i->in[k].val];
-	at = root_of(p, i->in[k].val);
+	at = rn_prog_root(p, i->in[k].val);
 	if (v->kind != RN_V_INST || p->vals[at].kind != RN_V_INST || v->index ||
 	    v->rows != o->rows || v->width != o->width || r->life[at].to != j)
 		return false;
 	for (uint32_t x = 0; x < i->nin; x++)
-		if (x != k && i->in[x].val != RN_NONE && root_of(p, i->in[x].val) == at &&
+		if (x != k && i->in[x].val != RN_NONE && rn_prog_root(p, i->in[x].val) == at &&
 		    (i->in[x].fmap != RN_NONE || i->in[x].rmap != RN_NONE))
 			return false;
 	return true;
@@ -73,7 +66,7 @@ static void find_overwritten(struct recompute *r)
 			continue;
 		for (uint32_t k = 0; k < i->nin; k++)
 			if (is_overwritten(r, j, k)) {
-				r->life[root_of(r->p, i->in[k].val)].over = true;
+				r->life[rn_prog_root(r->p, i->in[k].val)].over = true;
 				break;
 			}
 	}
@@ -99,7 +92,7 @@ static int find_lives(struct recompute *r, struct rn_err *e)
 				(struct life){ (uint64_t)v->rows * v->width * sizeof(float), j,
 					       v->keep ? p->ninsts : j, false };
 		else if (v->keep)
-			r->life[root_of(p, i->out)].to = p->ninsts;
+			r->life[rn_prog_root(p, i->out)].to = p->ninsts;
 		for (uint32_t k = 0; k < i->nin; k++)
 			note_use(r, i->in[k].val, j);
 	}
@@ -166,7 +159,7 @@ static bool find_gap(const struct recompute *r, uint32_t v, uint32_t at, uint32_
 		const struct rn_inst *i = &p->insts[j];
 
 		for (uint32_t k = 0; rn_pass_present(p, j) && k < i->nin; k++) {
-			if (i->in[k].val == RN_NONE || root_of(p, i->in[k].val) != v)
+			if (i->in[k].val == RN_NONE || rn_prog_root(p, i->in[k].val) != v)
 				continue;
 			if (j == at || (j > at && (i->in[k].val != v || i->op == RN_P_VIEW)))
 				return false;
@@ -183,7 +176,7 @@ static bool inputs_live(const struct recompute *r, uint32_t v, uint32_t at)
 	const struct rn_inst *i = &r->p->insts[r->p->vals[v].inst];
 
 	for (uint32_t k = 0; k < i->nin; k++) {
-		uint32_t in = i->in[k].val == RN_NONE ? RN_NONE : root_of(r->p, i->in[k].val);
+		uint32_t in = i->in[k].val == RN_NONE ? RN_NONE : rn_prog_root(r->p, i->in[k].val);
 
 		if (in != RN_NONE && r->p->vals[in].kind == RN_V_INST && r->life[in].to < at)
 			return false;

@@ -323,7 +323,9 @@ static int shorten(struct budget *b, struct rn_err *e)
 
 static bool can_shorten(const struct rn_session *s)
 {
-	return s->conf->placement != RN_STAGED && rn_rewrite_on(&s->ctx, RN_RW_RECOMPUTE);
+	bool apart = s->conf->placement == RN_STAGED && s->conf->ndevice_map;
+
+	return !apart && rn_rewrite_on(&s->ctx, RN_RW_RECOMPUTE);
 }
 
 static int check_here(struct budget *b, struct rn_err *e)

@@ -14,9 +14,7 @@ enum rn_phase rn_cut_phase(const struct rn_fit *f, uint32_t i)
 
 uint32_t rn_cut_root(const struct rn_prog *p, uint32_t v)
 {
-	while (p->vals[v].kind == RN_V_INST && p->insts[p->vals[v].inst].op == RN_P_VIEW)
-		v = p->insts[p->vals[v].inst].in[0].val;
-	return v;
+	return rn_prog_root(p, v);
 }
 
 /* ---- parts ---------------------------------------------------------------------------------- */

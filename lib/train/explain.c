@@ -112,7 +112,7 @@ static int explain_fit(struct rn_binding *x, struct rn_backend *b, const struct 
 	struct rn_fit f;
 	int rc;
 
-	RN_TRY(rn_fit_build(x, b, plan, run, params, true, &f, e));
+	RN_TRY(rn_fit_build(x, b, plan, run, params, false, &f, e));
 	rc = rn_cut_make(&f, rn_binding_plan(x), stages, 0, &cut, e);
 	if (!rc)
 		rc = print_cut(&cut, &f, rn_binding_plan(x), out, e);

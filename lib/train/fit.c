@@ -153,11 +153,11 @@ static int find_phases(struct rn_fit *f, struct rn_err *e)
 }
 
 int rn_fit_build(struct rn_binding *x, struct rn_backend *b, const struct rn_plan *plan,
-		 const struct rn_run *run, struct rn_params *params, bool staged, struct rn_fit *f,
+		 const struct rn_run *run, struct rn_params *params, bool apart, struct rn_fit *f,
 		 struct rn_err *e)
 {
 	struct rn_ctx ctx = *rn_binding_ctx(x);
-	struct rn_optimize o = { .ctx = &ctx, .backend = b, .staged = staged, .log = &f->log,
+	struct rn_optimize o = { .ctx = &ctx, .backend = b, .apart = apart, .log = &f->log,
 				 .folded = rn_binding_folded(x) };
 	uint32_t *live[1] = { &f->loss };
 	uint64_t total;

@@ -29,13 +29,14 @@ struct rn_fit {
 	uint64_t rows;           /* of the loss relation */
 	struct rn_pass_log log;  /* what the passes did */
 };
-/* Lower, differentiate, append the optimizer, and simplify.  `staged`: fuse within stages only. */
+/* Lower, differentiate, append the optimizer, and simplify.  `apart`: fuse within stages only, and
+ * make nothing again, as each stage may have a device of its own. */
 RN_MUST_CHECK int rn_fit_build(struct rn_binding *x, struct rn_backend *b,
 			       const struct rn_plan *plan, const struct rn_run *run,
-			       struct rn_params *params, bool staged, struct rn_fit *f,
+			       struct rn_params *params, bool apart, struct rn_fit *f,
 			       struct rn_err *e);
-/* Make again instead of keeping what is worth it only where memory is short.  Not where it was built
- * for a staged placement. */
+/* Make again instead of keeping what is worth it only where memory is short.  Not where stages
+ * were kept apart. */
 RN_MUST_CHECK int rn_fit_shorten(struct rn_fit *f, const struct rn_ctx *c, struct rn_err *e);
 void rn_fit_fini(struct rn_fit *f);
 

@@ -90,14 +90,14 @@ static const struct rn_task *task_of(const struct rn_session *s, const struct rn
 static int build_fits(struct rn_session *s, struct rn_err *e)
 {
 	struct rn_device_map map = { s->conf->device_map, s->conf->ndevice_map };
-	bool staged = s->conf->placement == RN_STAGED;
+	bool apart = s->conf->placement == RN_STAGED && map.n;
 
 	s->params.frozen = false;
 	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++) {
 		if (s->plan->runs[i].kind != RN_RUN_FIT)
 			continue;
 		RN_TRY(rn_fit_build(s->binding, s->backend, s->plan, &s->plan->runs[i], &s->params,
-				    staged, &s->fits[k], e));
+				    apart, &s->fits[k], e));
 		RN_TRY(rn_optim_check(&s->fits[k].optim, &s->params, e));
 		s->tasks[k] = s->fits[k].task;
 		rn_task_facts(&s->tasks[k], &s->losses[k]);

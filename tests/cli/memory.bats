@@ -54,10 +54,15 @@ it wants --mem "*"K, or fewer rows or narrower embeddings there" ]]
 	[ "$(bits --mem "$less")" = "$(bits --mem "$more" --no-rewrite recompute)" ]
 }
 
-@test "a staged fit is refused, too" {
+@test "a staged fit is refused, too, and computes again what is cheap" {
 	layers
 	fails_with 4 rn-train -q m.relnn --mem 2M --placement staged
 	[[ $stderr == "rn-train: fit 'Loss' needs "*", more than --mem 2M: "* ]]
+	less=$(wanted)
+	fails_with 4 rn-train -q m.relnn --mem 2M --placement staged --no-rewrite recompute
+	more=$(wanted)
+	((${less%K} < ${more%K}))
+	[ "$(bits --mem "$less" --placement staged)" = "$(bits)" ]
 }
 
 # A fit of ten rows, and runs over 400,000 of 64 numbers, each result 98 MB.

@@ -181,6 +181,33 @@ program() {
 	same_everywhere m.relnn
 }
 
+@test "stages run the instructions of the fused placement; kept apart only where one has a device of its own" {
+	local fused
+	points
+	cat >m.relnn <<-'END'
+		?source P = "points.csv" <key="id", emb="a,b"> .
+		A(p; Linear(2, 8)(z)) :- P(p; z) .
+		B(p; tanh(z) * 2) :- A(p; z) .
+		C(p; ReLU()(z) + 1) :- B(p; z) .
+		D(p; Linear(8, 1)(sigmoid(z))) :- C(p; z) .
+		?fit <epochs=3> L(; MSELoss()(z, [a])) :- D(p; z), P(p, a, b) .
+	END
+	# told OPTION...: instructions of the fit; then its stages
+	told() {
+		rn-train m.relnn -v "$@" 2>&1 | sed -n "s/^rn-train: fit 'L': \([0-9]*\) instr.*/\1/p; \
+			s/^rn-train: stage . of ., '\([^']*\)': process [0-9]*, [0-9]* instr.*/\1/p" | sort | xargs
+	}
+	fused=$(told)
+	[[ $fused =~ ^[0-9]+$ ]]
+	[ "$(told --placement staged)" = "$fused A B D L" ]
+	[ "$(told --placement staged --stages 2)" = "$fused A, B D, L" ]
+	[[ $(told --placement staged --device-map C=cpu) =~ ^([0-9]+)" A B C D L"$ ]]
+	[ "${BASH_REMATCH[1]}" -gt "$fused" ]
+	same_everywhere m.relnn
+	[ "$(rn-train m.relnn --json -q --placement staged --device-map C=cpu | member bits)" = \
+		"$(rn-train m.relnn --json -q | member bits)" ]
+}
+
 @test "optimizers, schedules, clipping, decay, and several seeds" {
 	points
 	for o in '--optimizer sgd --momentum 0.9 --clip 0.5 --schedule step --period 4' \

@@ -563,7 +563,7 @@ static void test_switches(uint64_t seed, uint32_t insts)
 		struct rn_ctx ctx = { .threads = 1 };
 		struct rn_pass_log log = { 0 };
 		struct rn_optimize o = { .ctx = &ctx, .backend = backend, .log = &log,
-					 .staged = off == RN_NREWRITES };
+					 .apart = off == RN_NREWRITES };
 		uint32_t val[1 + NPARAMS], *live[1 + NPARAMS], ran = 0;
 		struct gen g;
 
