@@ -306,7 +306,24 @@ static int inspect(struct fd_io *f, struct rn_err *e)
 	return 0;
 }
 
+/* With `stop` a FIFO is not waited for here, but where it is read: until somebody has opened it to
+ * write poll(2) says nothing of it. */
+static int open_input(const char *path, const int *stop)
+{
+	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
+	struct stat st;
+
+	if (stop && stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
+		flags |= O_NONBLOCK;
+	return open(path, flags);
+}
+
 int rn_io_open_read(const char *path, struct rn_io **out, struct rn_err *e)
+{
+	return rn_io_open_until(path, NULL, out, e);
+}
+
+int rn_io_open_until(const char *path, const int *stop, struct rn_io **out, struct rn_err *e)
 {
 	bool standard = strcmp(path, "-") == 0;
 	struct fd_io *f;
@@ -314,7 +331,8 @@ int rn_io_open_read(const char *path, struct rn_io **out, struct rn_err *e)
 
 	RN_TRY(fd_new(standard ? "standard input" : path, -1, &f, e));
 	f->borrowed = standard;
-	f->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	f->io.stop = stop;
+	f->fd = standard ? STDIN_FILENO : open_input(path, stop);
 	if (f->fd < 0)
 		rc = rn_err_errno(e, "cannot open '%s'", path);
 	else

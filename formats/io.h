@@ -41,15 +41,17 @@ struct rn_io {
 	enum rn_io_kind kind;
 	char *name;    /* for messages: the path, or "standard input" */
 	uint64_t size; /* of a regular input file, else 0 */
-	/* Set by who opened an input that another thread reads: when this descriptor becomes
-	 * readable, reading ends with an error.  NULL: nothing ends it. */
-	const int *stop;
+	const int *stop; /* of rn_io_open_until, or NULL */
 };
 
 /* Open `path` to read ("-" is standard input).  A file is mapped or read with
  * large reads; names ending in .zst are decompressed by the text formats, not
  * here.  Errors name the path. */
 RN_MUST_CHECK int rn_io_open_read(const char *path, struct rn_io **out, struct rn_err *e);
+/* The same, for another thread to read: when the descriptor *stop becomes readable, reading ends
+ * with an error, also where it waits for somebody to write to a FIFO. */
+RN_MUST_CHECK int rn_io_open_until(const char *path, const int *stop, struct rn_io **out,
+				   struct rn_err *e);
 
 /* Open `path` to write ("-" or NULL is standard output).  What is a regular
  * file, or not there yet, is written without a name, or under a temporary one, in its folder

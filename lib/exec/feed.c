@@ -4,6 +4,7 @@
 #include "../base/json.h"
 #include "stream.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,9 +63,7 @@ static int open_stream(struct rn_feed *f, struct rn_err *e)
 {
 	struct rn_io *io;
 
-	RN_TRY(rn_io_open_read(f->in->file, &io, e));
-	if (f->all->n > 1)
-		io->stop = &f->all->stop_fd;
+	RN_TRY(rn_io_open_until(f->in->file, f->all->n > 1 ? &f->all->stop_fd : NULL, &io, e));
 	RN_TRY(rn_reader_open(io, &f->reader, e));
 	return rn_stream_header(f->reader, f->in->file, &f->header, &f->deferred, e);
 }
@@ -287,11 +286,22 @@ static int failed(const struct rn_feed *f, struct rn_err *e)
 	return f->rc;
 }
 
+/* Not there: that is told before anybody waits for another input, whose writer may never come. */
+static int check(const struct rn_operand *in, struct rn_err *e)
+{
+	if (!strcmp(in->file, "-") || rn_is_text_table(in->file) ||
+	    !faccessat(AT_FDCWD, in->file, R_OK, AT_EACCESS))
+		return 0;
+	return rn_err_errno(e, "cannot open '%s'", in->file);
+}
+
 /* Start the threads and wait until each has its header. */
 static int start(struct rn_feeds *a, struct rn_err *e)
 {
 	int rc = 0;
 
+	for (size_t i = 0; i < a->n; i++)
+		RN_TRY(check(a->feeds[i].in, e));
 	for (size_t i = 0; i < a->n; i++) {
 		struct rn_feed *f = &a->feeds[i];
 

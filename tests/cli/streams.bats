@@ -171,6 +171,27 @@ big() {
 	[ "$(cat n)" = 1200000 ]
 }
 
+@test "an input that cannot be read is told, also where nobody writes to the other one" {
+	mkfifo f
+	echo nothing >bad.er
+	for inputs in 'missing.er f' 'f missing.er'; do
+		# shellcheck disable=SC2086
+		fails_with 1 timeout 60 rn-join $inputs --on id
+		says "rn-join: cannot open 'missing.er': No such file or directory"
+	done
+	fails_with 3 timeout 60 rn-union bad.er f
+	# Nor is a FIFO at its end before somebody has written to it.
+	seq 3 | rn-scan --no-header --name t -o t.er
+	(
+		sleep 0.2
+		exec 5>f
+		sleep 0.2
+		cat t.er >&5
+	) &
+	prints $'c0\n1\n2\n3\n1\n2\n3' bash -c 'timeout 60 rn-union f t.er | rn-cat'
+	wait
+}
+
 @test "equal rows whatever the block size, codec and thread count" {
 	seq 1 2000 | awk 'BEGIN { print "id,a,f" } { print $1 "," $1 % 13 "," $1 / 8 }' >t.csv
 	rn-scan t.csv --emb f -o t.er
