@@ -470,26 +470,43 @@ static int not_json(const struct rn_opt *o, const json_t *v, struct rn_err *e)
 			  rn_json_brief(v, buf, sizeof buf));
 }
 
+/* A text; a number (which a constant may well be) is its text. */
+static int text_of_json(const struct rn_opt *o, const json_t *v, struct rn_str *out, struct rn_err *e)
+{
+	if (json_is_string(v))
+		rn_str_addn(out, json_string_value(v), json_string_length(v));
+	else if (json_is_number(v))
+		rn_json_print(v, RN_JSON_COMPACT, out);
+	else
+		return not_json(o, v, e);
+	return rn_str_check(out, e);
+}
+
+static int item_from_json(const struct rn_opt *o, struct span t, json_t *into, struct rn_err *e)
+{
+	json_t *copy;
+
+	if (!t.n)
+		return rn_err_set(e, RN_EUSAGE, "has an empty item");
+	if (o->type == RN_OPT_MAP)
+		return map_item(trim(t.s, t.s + t.n), into, e);
+	RN_TRY(rn_json_string(t.s, t.n, &copy, e));
+	return rn_json_append(into, copy, e);
+}
+
 static int list_from_json(const struct rn_opt *o, const json_t *v, json_t *into, struct rn_err *e)
 {
-	for (size_t i = 0; i < json_array_size(v); i++) {
-		const json_t *item = json_array_get(v, i);
-		struct span t = { json_string_value(item), json_string_length(item) };
+	struct rn_str s = RN_STR_INIT;
+	int rc = 0;
 
-		if (!json_is_string(item))
-			return not_json(o, item, e);
-		if (!t.n)
-			return rn_err_set(e, RN_EUSAGE, "has an empty item");
-		if (o->type == RN_OPT_MAP) {
-			RN_TRY(map_item(trim(t.s, t.s + t.n), into, e));
-		} else {
-			json_t *copy;
-
-			RN_TRY(rn_json_string(t.s, t.n, &copy, e));
-			RN_TRY(rn_json_append(into, copy, e));
-		}
+	for (size_t i = 0; i < json_array_size(v) && !rc; i++) {
+		rn_str_clear(&s);
+		rc = text_of_json(o, json_array_get(v, i), &s, e);
+		if (!rc)
+			rc = item_from_json(o, (struct span){ s.s, s.len }, into, e);
 	}
-	return 0;
+	rn_str_fini(&s);
+	return rc;
 }
 
 static int map_from_json(const json_t *v, json_t *into, struct rn_err *e)
@@ -538,19 +555,12 @@ static int items_from_json(const struct rn_opt *o, const json_t *v, json_t **out
 	return rc;
 }
 
-/* A text; a number (which a constant may well be) is its text. */
 static int string_from_json(const struct rn_opt *o, const json_t *v, json_t **out,
 			    struct rn_err *e)
 {
 	struct rn_str s = RN_STR_INIT;
-	int rc;
+	int rc = text_of_json(o, v, &s, e);
 
-	if (json_is_string(v))
-		return from_text(o, json_string_value(v), out, e);
-	if (!json_is_number(v))
-		return not_json(o, v, e);
-	rn_json_print(v, RN_JSON_COMPACT, &s);
-	rc = rn_str_check(&s, e);
 	if (!rc)
 		rc = from_text(o, s.s, out, e);
 	rn_str_fini(&s);

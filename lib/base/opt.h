@@ -15,7 +15,8 @@
  *   RN_OPT_STRING   --expr 'z * 2'            "z * 2"                string
  *   RN_OPT_CHOICE   --how left                "left"                 string
  *   RN_OPT_SIZE     --mem 2G                  "2G" or 2147483648     integer
- *   RN_OPT_LIST     --by a,b                  ["a","b"] or "a"       array of strings
+ *   RN_OPT_LIST     --by a,b                  ["a","b"] or "a",      array of strings
+ *                                             [1, 2.5]
  *   RN_OPT_MAP      --cols id,d=count(*)      {"id":"id","d":…},     object, value = key
  *                                             ["id", "d=count(*)"]   where none was written;
  *                                                                    texts, numbers shortest

@@ -28,8 +28,8 @@ static json_t *type_schema(const struct rn_opt *o)
 	case RN_OPT_STRING:
 		return json_pack("{s[ss]}", "type", "string", "number");
 	case RN_OPT_LIST:
-		return json_pack("{s[ss]s{ss}}", "type", "array", "string", "items", "type",
-				 "string");
+		return json_pack("{s[ss]s{s[ss]}}", "type", "array", "string", "items", "type",
+				 "string", "number");
 	case RN_OPT_MAP:
 		return json_pack("{s[sss]s{ss}s{s[ss]}}", "type", "object", "array", "string",
 				 "items", "type", "string", "additionalProperties", "type",

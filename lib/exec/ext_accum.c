@@ -57,7 +57,7 @@ static int open_embedding(struct rn_accum *a, struct rn_err *e)
 	RN_TRY(rn_eexpr_parse(expr, &x, e));
 	a->how = rn_eexpr_take_agg(x);
 	rc = rn_eexpr_infer(x, &a->schema, &info, e);
-	if (!rc && rn_eexpr_has_softmax(x))
+	if (!rc && rn_eexpr_spans_rows(x))
 		a->whole = expr;
 	else if (!rc && info.sparse && (a->how == RN_AGG_SUM || a->how == RN_AGG_MEAN))
 		rc = open_sparse(a, expr, rn_shape_width(&info.shape), e);

@@ -31,7 +31,9 @@ enum rn_agg rn_eexpr_take_agg(struct rn_eexpr *x);
  * or randomness (Dropout)?  Does it name part or column `name`? */
 bool rn_eexpr_has_params(const struct rn_eexpr *x);
 bool rn_eexpr_has_random(const struct rn_eexpr *x);
-bool rn_eexpr_has_softmax(const struct rn_eexpr *x); /* softmax(a; t): over rows */
+/* Is the value of a row made of other rows, too: softmax(a; t), or the mean (taken from around it or not)
+ * of a loss whose rows count differently? */
+bool rn_eexpr_spans_rows(const struct rn_eexpr *x);
 /* Call fn for the columns of every softmax(a; t...); stops at the first code but 0. */
 RN_MUST_CHECK int rn_eexpr_softmaxes(const struct rn_eexpr *x,
 				     int (*fn)(void *arg, size_t nby, const char *const *by,
@@ -112,7 +114,10 @@ struct rn_lower_env {
 	 * does.  NULL: the expression may not call it. */
 	int (*softmax)(void *arg, uint32_t val, size_t nby, const char *const *by, uint32_t *out,
 		       struct rn_err *e);
-	void *softmax_arg;
+	/* Inside mean(…): the number of the group's rows by the sum of their weights val [rows,1],
+	 * for each row.  NULL: there is no mean around the expression. */
+	int (*shares)(void *arg, uint32_t val, uint32_t *out, struct rn_err *e);
+	void *rows_arg; /* of both */
 };
 
 /* Lower the expression over the relation's rows; *out describes one part

@@ -17,6 +17,7 @@ enum rn_ekind {
 	RN_E_NONE,
 	RN_E_NAME, /* an embedding part */
 	RN_E_COLS, /* [a, s.b]: content columns, or encoders of them: str */
+	RN_E_LIST, /* [1, 2.5]: numbers, among what configures a function */
 	RN_E_NEG,
 	RN_E_BIN,
 	RN_E_CALL,
@@ -37,8 +38,8 @@ struct rn_enode {
 	double num;
 	bool is_float;    /* a number written with a point or an exponent */
 	const char *str;  /* name or string */
-	/* RN_E_BIN: two operands; RN_E_NEG: one; RN_E_CALL: what
-	 * the function is applied to. */
+	/* RN_E_BIN: two operands; RN_E_NEG: one; RN_E_LIST: the numbers; RN_E_CALL:
+	 * what the function is applied to. */
 	uint32_t nargs;
 	struct rn_enode **args;
 	/* RN_E_CALL */
@@ -59,6 +60,7 @@ struct rn_eexpr {
 	uint32_t nparams;  /* parameterised modules without a name of their own */
 	uint32_t nnamed;   /* those with one */
 	uint32_t nrandom;
+	bool mean; /* rn_eexpr_take_agg took a mean(…) from around it */
 };
 
 /* Put the text and a caret under the message that e holds; returns e's code. */
@@ -68,6 +70,8 @@ int rn_eexpr_fail(const struct rn_eexpr *x, const struct rn_enode *n, struct rn_
 		  const char *fmt, ...) RN_PRINTF(4, 5);
 /* The value of a node that must be known from the text: numbers and + - * / ** of them. */
 bool rn_enode_number(const struct rn_enode *n, double *out);
+/* A loss whose rows count differently (CrossEntropyLoss(weight=[1, 5])), itself or below. */
+bool rn_enode_weighs(const struct rn_enode *n);
 
 /* ---- lowering ----------------------------------------------------------------------- */
 
@@ -98,6 +102,7 @@ struct rn_elower {
 enum rn_eargtype {
 	RN_A_END, RN_A_SIZE, RN_A_INT, RN_A_NUM, RN_A_FLAG, RN_A_STR, RN_A_SIZES,
 	RN_A_COL, /* a content column: a name, or a string */
+	RN_A_NUMS, /* a number, or [1, 2.5]: rn_earg_nums */
 };
 enum { RN_A_MAX = 8 };
 struct rn_eargdecl {
@@ -131,6 +136,7 @@ enum {
 	RN_FN_SPARSE = 32, /* takes sparse operands itself; else they are made dense */
 	RN_FN_ROWS = 64,   /* softmax(a; t) */
 	RN_FN_NUM = 128,   /* takes numbers as they are; else they become values of rank 0 */
+	RN_FN_WEIGHS = 256, /* arguments 0 and 1 say how much a row counts: rn_enode_weighs */
 };
 
 struct rn_efunc {
@@ -151,6 +157,10 @@ void rn_efunc_suggest(const char *name, struct rn_str *out);
 RN_MUST_CHECK int rn_efunc_bind(const struct rn_eexpr *x, const struct rn_enode *n,
 				struct rn_earg cfg[RN_A_MAX], struct rn_err *e);
 
+/* How many numbers a RN_A_NUMS has, 0: it is not given; and number i of them. */
+uint32_t rn_earg_count(const struct rn_earg *a);
+double rn_earg_num(const struct rn_earg *a, uint32_t i);
+
 /* Forward a failed emission: values are numbers, RN_NONE is failure. */
 #define RN_VAL(out, expr)                                                                         \
 	do {                                                                                      \
@@ -159,6 +169,8 @@ RN_MUST_CHECK int rn_efunc_bind(const struct rn_eexpr *x, const struct rn_enode 
 			return e ? e->code : RN_EBUG;                                             \
 	} while (0)
 
+/* Evaluate the whole, as a part without a map. */
+RN_MUST_CHECK int rn_elower_run(struct rn_elower *l, struct rn_lpart *out, struct rn_err *e);
 /* Evaluate a subexpression. */
 RN_MUST_CHECK int rn_elower_node(struct rn_elower *l, const struct rn_enode *n, struct rn_elv *out,
 				 struct rn_err *e);

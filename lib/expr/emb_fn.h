@@ -11,6 +11,9 @@ struct rn_emb_fn {
 	bool curried;  /* Linear(16, 7)(z): configured by a call of its own */
 	bool params;   /* holds parameters: takes name="…" */
 	bool source;   /* Tensor(4, 2): is applied to nothing */
+	bool lists;    /* is configured by [1, 5], too */
+	bool weighs;   /* by how much rows count: its arguments 0 and 1, called … */
+	const char *weights[2];
 };
 
 /* Is there such a function?  Facts into *out (may be NULL). */

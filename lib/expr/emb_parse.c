@@ -9,6 +9,7 @@
  *   power   = primary [ "**" unary ]
  *   primary = number | string | True | False | None | name | call
  *           | "(" expr ")" | "[" column { "," column } "]" | "[" encoders "]"
+ *           | "[" expr { "," expr } "]"    (numbers)
  *   call    = name group [ group ]
  *   group   = "(" [ arg { "," arg } ] [ ";" column { "," column } ] ")"
  *   arg     = [ name "=" ] expr
@@ -49,44 +50,6 @@ struct parser {
 };
 
 /* ---- messages ----------------------------------------------------------------------- */
-
-int rn_eexpr_caret(const char *text, size_t pos, int code, struct rn_err *e)
-{
-	enum { SHOW = 100 }; /* characters of the text on either side */
-	struct rn_str s = RN_STR_INIT;
-	size_t len = strlen(text), from = pos > SHOW ? pos - SHOW : 0;
-	size_t to = len - pos > SHOW ? pos + SHOW : len;
-
-	if (!e)
-		return code;
-	while (from > 0 && ((unsigned char)text[from] & 0xC0) == 0x80)
-		from--;
-	while (to < len && ((unsigned char)text[to] & 0xC0) == 0x80)
-		to++;
-	rn_str_addf(&s, "%s\n  ", e->msg);
-	for (size_t i = from; i < to; i++)
-		rn_str_addc(&s, iscntrl((unsigned char)text[i]) ? ' ' : text[i]);
-	rn_str_add(&s, "\n  ");
-	for (size_t i = from; i < pos; i++)
-		if (((unsigned char)text[i] & 0xC0) != 0x80)
-			rn_str_addc(&s, ' ');
-	rn_str_addc(&s, '^');
-	if (!s.failed)
-		rn_err_set(e, code, "%s", s.s);
-	rn_str_fini(&s);
-	return code;
-}
-
-int rn_eexpr_fail(const struct rn_eexpr *x, const struct rn_enode *n, struct rn_err *e,
-		  const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	rn_err_vset(e, RN_EUSAGE, fmt, ap);
-	va_end(ap);
-	return rn_eexpr_caret(x->text, n->pos, RN_EUSAGE, e);
-}
 
 RN_PRINTF(3, 4) static int fail(struct parser *p, size_t pos, const char *fmt, ...)
 {
@@ -603,6 +566,39 @@ static int parse_encoders(struct parser *p, size_t to, struct rn_enode *n)
 	return rc ? rc : next(p);
 }
 
+/* Does the bracket at the current token hold numbers? */
+static bool starts_number(const struct parser *p)
+{
+	const char *s = p->s + p->at;
+
+	while (isspace((unsigned char)*s) || *s == '-')
+		s++;
+	return isdigit((unsigned char)*s) || (*s == '.' && isdigit((unsigned char)s[1]));
+}
+
+/* [1, 2.5], behind the "[". */
+static int parse_list(struct parser *p, struct rn_enode *n)
+{
+	double x;
+
+	n->kind = RN_E_LIST;
+	for (;;) {
+		struct rn_enode *item = NULL;
+		size_t pos = p->pos;
+
+		RN_TRY(parse_expr(p, &item));
+		if (!rn_enode_number(item, &x))
+			return fail(p, pos, "expected a number: brackets hold columns, or numbers alone");
+		RN_TRY(push(p, &n->args, n->nargs, item));
+		n->nargs++;
+		if (!is(p, ","))
+			return deepen(p, n);
+		RN_TRY(next(p));
+		if (is(p, "]"))
+			return expected(p, "a number");
+	}
+}
+
 static int parse_brackets(struct parser *p, struct rn_enode **out)
 {
 	struct rn_enode *n = node(p, RN_E_COLS, p->pos);
@@ -611,7 +607,10 @@ static int parse_brackets(struct parser *p, struct rn_enode **out)
 
 	if (!n)
 		return RN_ENOMEM;
-	if (calls && p->s[to]) {
+	if (starts_number(p)) {
+		RN_TRY(next(p));
+		RN_TRY(parse_list(p, n));
+	} else if (calls && p->s[to]) {
 		RN_TRY(parse_encoders(p, to, n));
 	} else {
 		RN_TRY(next(p));

@@ -186,7 +186,7 @@ int rn_eexpr_terms(const struct rn_eexpr *x, rn_eorigin origin, void *arg, struc
 	int rc = 0;
 
 	memset(out, 0, sizeof *out);
-	s.ok = !rn_eexpr_has_params(x) && !rn_eexpr_has_random(x) && !rn_eexpr_has_softmax(x);
+	s.ok = !rn_eexpr_has_params(x) && !rn_eexpr_has_random(x) && !rn_eexpr_spans_rows(x);
 	RN_GOTO(fail, split_node(&s, x->root, &sum, e));
 	*ok = s.ok && sum.n;
 	if (!*ok)
@@ -318,6 +318,9 @@ static void print_node(const struct print *p, const struct rn_enode *n)
 		return;
 	case RN_E_CALL:
 		print_call(p, n);
+		return;
+	case RN_E_LIST: /* no factor has one: plain() */
+		return;
 	}
 }
 

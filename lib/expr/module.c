@@ -99,6 +99,7 @@ static int bad_arg(const struct rn_eexpr *x, const struct rn_enode *call,
 		[RN_A_STR] = "a string",
 		[RN_A_SIZES] = "whole numbers, 1 or more",
 		[RN_A_COL] = "the name of a content column",
+		[RN_A_NUMS] = "numbers: 2, or [1, 2.5]",
 	};
 
 	char value[RN_NUM_MAX + 8] = "";
@@ -151,11 +152,28 @@ static int bind_one(const struct rn_eexpr *x, const struct rn_enode *call,
 		if (number)
 			a->size[a->n++] = a->num < 0 ? 0 : (uint32_t)a->num;
 		break;
+	case RN_A_NUMS:
+		number = number || n->kind == RN_E_LIST;
+		break;
 	case RN_A_NUM:
 	case RN_A_END:
 		break;
 	}
 	return number ? 0 : bad_arg(x, call, n, d, e);
+}
+
+uint32_t rn_earg_count(const struct rn_earg *a)
+{
+	return !a->given ? 0 : a->node->kind == RN_E_LIST ? a->node->nargs : 1;
+}
+
+double rn_earg_num(const struct rn_earg *a, uint32_t i)
+{
+	double x = a->num;
+
+	if (a->node->kind == RN_E_LIST && !rn_enode_number(a->node->args[i], &x))
+		return NAN; /* the parser has seen to it */
+	return x;
 }
 
 /* The declared argument that a keyword means. */
@@ -448,7 +466,7 @@ RN_LOWER(lower_softmax_rows)
 	if (a[0].one)
 		return rn_err_set(e, RN_EUSAGE,
 				  "softmax of something that is the same for all rows");
-	RN_TRY(l->env->softmax(l->env->softmax_arg, a[0].val, n->nby, n->by, &v, e));
+	RN_TRY(l->env->softmax(l->env->rows_arg, a[0].val, n->nby, n->by, &v, e));
 	*out = rn_elv_dense(v, false);
 	return 0;
 }

@@ -3,6 +3,10 @@
  * Losses with PyTorch's names and definitions, one value a row: over the features
  * of a row they average (not so with reduction="none"), over rows the aggregate does
  * (a fit takes the mean).
+ *
+ * Where rows count differently (weight, ignore_index of class numbers), the loss of a row is its
+ * weight times it, and, within mean(…), the group's rows by the sum of their weights times
+ * that: so the mean is PyTorch's, sum w l / sum w.
  */
 #include "emb_ast.h"
 
@@ -126,12 +130,59 @@ static int row_sum(struct rn_elower *l, struct rn_elv a, struct rn_elv *out, str
 	return rn_elower_reshape(l, out->val, 1, &one, &out->val, e);
 }
 
+/* n numbers that were given, as one row. */
+static int given_row(struct rn_elower *l, const struct rn_earg *a, struct rn_elv *out, struct rn_err *e)
+{
+	uint32_t n = rn_earg_count(a), v;
+	struct rn_buf *b;
+
+	RN_TRY(rn_buf_new(n * sizeof(float), "weights", &b, e));
+	for (uint32_t i = 0; i < n; i++)
+		((float *)b->data)[i] = (float)rn_earg_num(a, i);
+	RN_VAL(&v, rn_prog_const(l->p, 1, 1, &n, b, e));
+	*out = rn_elv_dense(v, true);
+	return 0;
+}
+
+/* What a class loss is made of. */
+struct classes {
+	struct rn_elv z;          /* logits, or log p, [n] */
+	struct rn_elv target;     /* a class number [1], or probabilities [n] */
+	uint32_t n;
+	bool numbers;
+	bool weighted, ignores;
+	struct rn_elv weight;     /* of each class, [n], one row */
+	double ignored;           /* the class number that does not count */
+	double smooth;
+	bool rows;                /* reduction="none": a mean is one of rows */
+};
+
+/* How much each row counts, [1]. */
+static int row_weights(struct rn_elower *l, const struct classes *c, struct rn_elv *out,
+		       struct rn_err *e)
+{
+	struct rn_elv hot, ignored;
+
+	*out = rn_elv_num(1);
+	if (c->weighted) {
+		RN_TRY(counting(l, c->n, &hot, e));
+		RN_TRY(op2(l, RN_EW_EQ, c->target, hot, &hot, e));
+		RN_TRY(op2(l, RN_EW_MUL, hot, c->weight, &hot, e));
+		RN_TRY(row_sum(l, hot, out, e));
+	}
+	if (!c->ignores)
+		return 0;
+	RN_TRY(op_num(l, RN_EW_EQ, c->target, c->ignored, &ignored, e));
+	return choose(l, ignored, rn_elv_num(0), *out, out, e);
+}
+
 /* Classes that are data become codes: one primitive, as in the stage cross-entropy.  False:
  * they are not, or one is no class, which must be seen in the values. */
-static int known_classes(struct rn_elower *l, const struct rn_elv *z, const struct rn_elv *target,
-			 bool *done, struct rn_elv *out, struct rn_err *e)
+static int known_classes(struct rn_elower *l, const struct classes *c, bool *done,
+			 struct rn_elv *out, struct rn_err *e)
 {
-	uint32_t rows = l->p->vals[z->val].rows, c = width_of(l, z), one = 1, *code, v;
+	const struct rn_elv *z = &c->z, *target = &c->target;
+	uint32_t rows = l->p->vals[z->val].rows, one = 1, *code, v;
 	struct rn_inst ce = rn_inst_init(RN_P_CE);
 	struct rn_buf *b;
 	float x;
@@ -142,12 +193,14 @@ static int known_classes(struct rn_elower *l, const struct rn_elv *z, const stru
 	RN_TRY(rn_buf_new((size_t)rows * sizeof *code, "class codes", &b, e));
 	code = b->data;
 	for (uint32_t i = 0; i < rows; i++) {
-		if (!rn_elower_known(l->p, target->val, i, &x) || !(x >= 0 && x < (float)c) ||
-		    (float)(uint32_t)x != x) {
+		bool known = rn_elower_known(l->p, target->val, i, &x);
+		bool ignored = known && c->ignores && x == (float)c->ignored;
+
+		if (!known || (!ignored && (!(x >= 0 && x < (float)c->n) || (float)(uint32_t)x != x))) {
 			rn_buf_unref(b);
 			return 0;
 		}
-		code[i] = (uint32_t)x;
+		code[i] = ignored ? RN_NO_ROW : (uint32_t)x;
 	}
 	*done = true;
 	ce.nin = 1;
@@ -173,67 +226,167 @@ static int index_loss(struct rn_elower *l, struct rn_elv logp, struct rn_elv tar
 	return op1(l, RN_EW_NEG, *out, out, e);
 }
 
-/* -Σ t log p of a class number or of probabilities t, smoothed with the uniform ones. */
-static int class_loss(struct rn_elower *l, const struct rn_enode *n, struct rn_elv logp,
-		      struct rn_elv target, double smooth, struct rn_elv *out, struct rn_err *e)
+/* -Σ w t log p of a class number or of probabilities t, smoothed with the uniform ones.  logp
+ * holds w log p. */
+static int class_loss(struct rn_elower *l, const struct classes *c, struct rn_elv logp,
+		      struct rn_elv *out, struct rn_err *e)
 {
-	uint32_t c = width_of(l, &logp), w = width_of(l, &target);
-	struct rn_elv all;
+	struct rn_elv ignored = { 0 }, target = c->target, all;
 
-	if (w != 1 && w != c)
-		return rn_eexpr_fail(l->x, n, e, "%s: the target is a class number, or %u probabilities, "
-				     "not %u values", n->fn->name, c, w);
-	if (w == 1) {
+	if (c->ignores) { /* a class that is there, so that the gradient is finite */
+		RN_TRY(op_num(l, RN_EW_EQ, target, c->ignored, &ignored, e));
+		RN_TRY(choose(l, ignored, rn_elv_num(0), target, &target, e));
+	}
+	if (c->numbers) {
 		RN_TRY(index_loss(l, logp, target, out, e));
 	} else {
 		RN_TRY(op2(l, RN_EW_MUL, target, logp, &all, e));
 		RN_TRY(row_sum(l, all, out, e));
 		RN_TRY(op1(l, RN_EW_NEG, *out, out, e));
 	}
-	if (smooth == 0)
+	if (c->smooth != 0) {
+		RN_TRY(row_sum(l, logp, &all, e));
+		RN_TRY(op_num(l, RN_EW_MUL, *out, 1 - c->smooth, out, e));
+		RN_TRY(op_num(l, RN_EW_MUL, all, c->smooth / c->n, &all, e));
+		RN_TRY(op2(l, RN_EW_SUB, *out, all, out, e));
+	}
+	return c->ignores ? choose(l, ignored, rn_elv_num(0), *out, out, e) : 0;
+}
+
+/* The loss of a row in units of the mean's: rows by the sum of weights. */
+static int share(struct rn_elower *l, const struct classes *c, struct rn_elv *out, struct rn_err *e)
+{
+	struct rn_elv w;
+	uint32_t v;
+
+	if (!l->env->shares || !c->numbers || !(c->weighted || c->ignores) || c->rows || c->target.one)
 		return 0;
-	RN_TRY(row_sum(l, logp, &all, e));
-	RN_TRY(op_num(l, RN_EW_MUL, *out, 1 - smooth, out, e));
-	RN_TRY(op_num(l, RN_EW_MUL, all, smooth / c, &all, e));
-	return op2(l, RN_EW_SUB, *out, all, out, e);
+	RN_TRY(row_weights(l, c, &w, e));
+	RN_TRY(l->env->shares(l->env->rows_arg, w.val, &v, e));
+	return op2(l, RN_EW_MUL, *out, rn_elv_dense(v, false), out, e);
+}
+
+enum { WEIGHT, IGNORE, REDUCTION_AT, SMOOTHING }; /* arguments of a class loss */
+
+static int open_classes(struct rn_elower *l, const struct rn_enode *n, const struct rn_earg *cfg,
+			const struct rn_elv *a, struct classes *c, struct rn_err *e)
+{
+	uint32_t width, weights = rn_earg_count(&cfg[WEIGHT]);
+
+	*c = (struct classes){ .z = a[0], .target = a[1], .weighted = weights,
+			       .ignores = cfg[IGNORE].given, .ignored = cfg[IGNORE].num,
+			       .smooth = n->fn->how ? cfg[SMOOTHING].num : 0,
+			       .rows = unreduced(&cfg[REDUCTION_AT]) };
+	RN_TRY(rn_elower_dense(l, &c->z, e));
+	RN_TRY(rn_elower_dense(l, &c->target, e));
+	c->n = width_of(l, &c->z);
+	width = width_of(l, &c->target);
+	c->numbers = width == 1;
+	if (l->p->vals[c->z.val].rank != 1 || c->n < 2)
+		return rn_eexpr_fail(l->x, n, e, "%s wants a prediction of shape [classes], 2 or more",
+				     n->fn->name);
+	if (!(c->smooth >= 0 && c->smooth <= 1))
+		return rn_eexpr_fail(l->x, n, e, "%s: label_smoothing is from 0 to 1", n->fn->name);
+	if (width != 1 && width != c->n)
+		return rn_eexpr_fail(l->x, n, e, "%s: the target is a class number, or %u probabilities, "
+				     "not %u values", n->fn->name, c->n, width);
+	if (c->weighted && c->n != RN_DIM_UNKNOWN && (cfg[WEIGHT].node->kind != RN_E_LIST || weights != c->n))
+		return rn_eexpr_fail(l->x, cfg[WEIGHT].node, e, "%s: weight wants a number for each of the %u "
+				     "classes, not %u", n->fn->name, c->n, weights);
+	if (c->ignores && !c->numbers)
+		return rn_eexpr_fail(l->x, cfg[IGNORE].node, e, "%s: ignore_index is a class number, and the target "
+				     "is probabilities", n->fn->name);
+	for (uint32_t i = 0; i < weights; i++)
+		if (!(rn_earg_num(&cfg[WEIGHT], i) >= 0))
+			return rn_eexpr_fail(l->x, cfg[WEIGHT].node, e, "%s: a weight is 0 or more", n->fn->name);
+	return c->weighted ? given_row(l, &cfg[WEIGHT], &c->weight, e) : 0;
+}
+
+/* The loss of known classes, by the weights of the rows. */
+static int weigh_known(struct rn_elower *l, const struct classes *c, struct rn_elv *out,
+		       struct rn_err *e)
+{
+	struct rn_elv w;
+
+	if (!c->weighted)
+		return 0;
+	RN_TRY(row_weights(l, c, &w, e));
+	return op2(l, RN_EW_MUL, *out, w, out, e);
 }
 
 RN_LOWER(lower_class_loss)
 {
 	const struct rn_efunc *log_softmax = rn_efunc_find("LogSoftmax");
 	struct rn_earg none[RN_A_MAX] = { { 0 } };
-	double smooth = n->fn->how ? cfg[1].num : 0;
-	struct rn_elv x = a[0], target = a[1];
+	struct rn_elv logp;
+	struct classes c;
 	bool done = false;
 
-	RN_TRY(check_reduction(l, n, cfg, e));
-	RN_TRY(rn_elower_dense(l, &x, e));
-	RN_TRY(rn_elower_dense(l, &target, e));
-	if (l->p->vals[x.val].rank != 1 || width_of(l, &x) < 2)
-		return rn_eexpr_fail(l->x, n, e, "%s wants a prediction of shape [classes], 2 or more",
-				     n->fn->name);
-	if (!(smooth >= 0 && smooth <= 1))
-		return rn_eexpr_fail(l->x, n, e, "%s: label_smoothing is from 0 to 1", n->fn->name);
-	if (n->fn->how && smooth == 0 && width_of(l, &target) == 1)
-		RN_TRY(known_classes(l, &x, &target, &done, out, e));
-	if (done)
-		return 0;
+	RN_TRY(check_reduction(l, n, cfg + REDUCTION_AT, e));
+	RN_TRY(open_classes(l, n, cfg, a, &c, e));
+	if (n->fn->how && c.smooth == 0 && c.numbers)
+		RN_TRY(known_classes(l, &c, &done, out, e));
+	if (done) {
+		RN_TRY(weigh_known(l, &c, out, e));
+		return share(l, &c, out, e);
+	}
+	logp = c.z;
 	if (n->fn->how)
-		RN_TRY(log_softmax->lower(l, n, none, &x, &x, e));
-	return class_loss(l, n, x, target, smooth, out, e);
+		RN_TRY(log_softmax->lower(l, n, none, &c.z, &logp, e));
+	if (c.weighted)
+		RN_TRY(op2(l, RN_EW_MUL, logp, c.weight, &logp, e));
+	RN_TRY(class_loss(l, &c, logp, out, e));
+	return share(l, &c, out, e);
 }
 
 /* ---- binary ----------------------------------------------------------------------- */
+
+/* The numbers of an argument, one or one for each feature of z; a single one as a number. */
+static int per_feature(struct rn_elower *l, const struct rn_enode *n, const struct rn_earg *a,
+		       const char *what, const struct rn_elv *z, struct rn_elv *out, struct rn_err *e)
+{
+	uint32_t k = rn_earg_count(a), width = width_of(l, z);
+
+	for (uint32_t i = 0; i < k; i++)
+		if (!(rn_earg_num(a, i) >= 0))
+			return rn_eexpr_fail(l->x, a->node, e, "%s: %s is 0 or more", n->fn->name, what);
+	*out = rn_elv_num(k ? rn_earg_num(a, 0) : 1);
+	if (k <= 1)
+		return 0;
+	if (k != width && width != RN_DIM_UNKNOWN)
+		return rn_eexpr_fail(l->x, a->node, e, "%s: %s wants a number, or one for each of the %u values of a "
+				     "row, not %u", n->fn->name, what, width, k);
+	RN_TRY(given_row(l, a, out, e));
+	return rn_elower_reshape(l, out->val, l->p->vals[z->val].rank, l->p->vals[z->val].dim, &out->val, e);
+}
+
+static bool is_one(const struct rn_elv *a)
+{
+	return a->kind == RN_LV_NUM && a->num == 1;
+}
+
+/* A binary loss, times the weights of its features, over them. */
+static int binary_mean(struct rn_elower *l, const struct rn_enode *n, const struct rn_earg *cfg,
+		       struct rn_elv t, struct rn_elv *out, struct rn_err *e)
+{
+	struct rn_elv w;
+
+	RN_TRY(per_feature(l, n, &cfg[0], "weight", &t, &w, e));
+	if (!is_one(&w))
+		RN_TRY(op2(l, RN_EW_MUL, t, w, &t, e));
+	return row_mean(l, &cfg[1], t, out, e);
+}
 
 /* (1 - y) z + w (log(1 + exp(-|z|)) + max(-z, 0)), w = 1 + (pos_weight - 1) y.  The maximum is
  * (|z| - z) / 2, which has the derivative -1/2 at 0, so that the gradient there is 1/2 - y. */
 RN_LOWER(lower_bce_logits)
 {
-	struct rn_elv z = a[0], y = a[1], t, size, soft, w;
+	struct rn_elv z = a[0], y = a[1], t, size, soft, positive, w;
 
-	RN_TRY(check_reduction(l, n, cfg, e));
+	RN_TRY(check_reduction(l, n, cfg + 1, e));
 	RN_TRY(rn_elower_dense(l, &z, e));
 	RN_TRY(same_shape(l, n, &z, &y, e));
+	RN_TRY(per_feature(l, n, &cfg[2], "pos_weight", &z, &positive, e));
 	RN_TRY(op1(l, RN_EW_ABS, z, &size, e));
 	RN_TRY(op1(l, RN_EW_NEG, size, &soft, e));
 	RN_TRY(op1(l, RN_EW_EXP, soft, &soft, e));
@@ -241,15 +394,16 @@ RN_LOWER(lower_bce_logits)
 	RN_TRY(op2(l, RN_EW_SUB, size, z, &t, e));
 	RN_TRY(op_num(l, RN_EW_MUL, t, 0.5, &t, e));
 	RN_TRY(op2(l, RN_EW_ADD, soft, t, &soft, e));
-	if (cfg[1].num != 1) {
-		RN_TRY(op_num(l, RN_EW_MUL, y, cfg[1].num - 1, &w, e));
+	if (!is_one(&positive)) {
+		RN_TRY(op_num(l, RN_EW_SUB, positive, 1, &positive, e));
+		RN_TRY(op2(l, RN_EW_MUL, y, positive, &w, e));
 		RN_TRY(op_num(l, RN_EW_ADD, w, 1, &w, e));
 		RN_TRY(op2(l, RN_EW_MUL, soft, w, &soft, e));
 	}
 	RN_TRY(op2(l, RN_EW_SUB, rn_elv_num(1), y, &t, e));
 	RN_TRY(op2(l, RN_EW_MUL, t, z, &t, e));
 	RN_TRY(op2(l, RN_EW_ADD, t, soft, &t, e));
-	return row_mean(l, cfg, t, out, e);
+	return binary_mean(l, n, cfg, t, out, e);
 }
 
 /* The value without its gradient. */
@@ -277,7 +431,7 @@ RN_LOWER(lower_bce)
 {
 	struct rn_elv p = a[0], y = a[1], fixed, rest, yes, no, t, slope;
 
-	RN_TRY(check_reduction(l, n, cfg, e));
+	RN_TRY(check_reduction(l, n, cfg + 1, e));
 	RN_TRY(rn_elower_dense(l, &p, e));
 	RN_TRY(rn_elower_dense(l, &y, e));
 	RN_TRY(same_shape(l, n, &p, &y, e));
@@ -298,7 +452,7 @@ RN_LOWER(lower_bce)
 	RN_TRY(op2(l, RN_EW_SUB, p, fixed, &p, e));
 	RN_TRY(op2(l, RN_EW_MUL, slope, p, &p, e));
 	RN_TRY(op2(l, RN_EW_SUB, p, t, &t, e));
-	return row_mean(l, cfg, t, out, e);
+	return binary_mean(l, n, cfg, t, out, e);
 }
 
 /* ---- distances -------------------------------------------------------------------- */
@@ -352,20 +506,24 @@ RN_LOWER(lower_ranking)
 /* ---- the table -------------------------------------------------------------------- */
 
 #define REDUCTION { "reduction", RN_A_STR, false, 0 }
+#define COUNTS { "weight", RN_A_NUMS, false, 0 }, { "ignore_index", RN_A_INT, false, 0 }, REDUCTION
 
 static const struct rn_eargdecl
-	class_cfg[] = { REDUCTION, { "label_smoothing", RN_A_NUM, false, 0 }, { 0 } },
+	class_cfg[] = { COUNTS, { "label_smoothing", RN_A_NUM, false, 0 }, { 0 } },
+	nll_cfg[] = { COUNTS, { 0 } },
 	none_cfg[] = { REDUCTION, { 0 } },
-	logits_cfg[] = { REDUCTION, { "pos_weight", RN_A_NUM, false, 1 }, { 0 } },
+	binary_cfg[] = { { "weight", RN_A_NUMS, false, 0 }, REDUCTION, { 0 } },
+	logits_cfg[] = { { "weight", RN_A_NUMS, false, 0 }, REDUCTION,
+			 { "pos_weight", RN_A_NUMS, false, 0 }, { 0 } },
 	smooth_cfg[] = { REDUCTION, { "beta", RN_A_NUM, false, 1 }, { 0 } },
 	huber_cfg[] = { REDUCTION, { "delta", RN_A_NUM, false, 1 }, { 0 } },
 	margin_cfg[] = { { "margin", RN_A_NUM, false, 0 }, REDUCTION, { 0 } };
 
 const struct rn_efunc rn_efuncs_loss[] = {
-	{ "CrossEntropyLoss", RN_FORM_CURRIED, 2, 2, 0, class_cfg, 1, lower_class_loss },
-	{ "NLLLoss", RN_FORM_CURRIED, 2, 2, 0, none_cfg, 0, lower_class_loss },
+	{ "CrossEntropyLoss", RN_FORM_CURRIED, 2, 2, RN_FN_WEIGHS, class_cfg, 1, lower_class_loss },
+	{ "NLLLoss", RN_FORM_CURRIED, 2, 2, RN_FN_WEIGHS, nll_cfg, 0, lower_class_loss },
 	{ "BCEWithLogitsLoss", RN_FORM_CURRIED, 2, 2, 0, logits_cfg, 0, lower_bce_logits },
-	{ "BCELoss", RN_FORM_CURRIED, 2, 2, 0, none_cfg, 0, lower_bce },
+	{ "BCELoss", RN_FORM_CURRIED, 2, 2, 0, binary_cfg, 0, lower_bce },
 	{ "MSELoss", RN_FORM_CURRIED, 2, 2, 0, none_cfg, MSE, lower_distance },
 	{ "L1Loss", RN_FORM_CURRIED, 2, 2, 0, none_cfg, L1, lower_distance },
 	{ "SmoothL1Loss", RN_FORM_CURRIED, 2, 2, 0, smooth_cfg, SMOOTH_L1, lower_distance },

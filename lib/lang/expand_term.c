@@ -306,6 +306,22 @@ static int expand_splat(struct rn_expander *x, const struct rn_within *w, const 
 	return 0;
 }
 
+/* weight=[1, w]: numbers and constants. */
+static int expand_list(struct rn_expander *x, const struct rn_within *w, const struct rn_term *t,
+		       struct rn_term **out)
+{
+	const struct rn_term *c;
+
+	RN_TRY(rn_term_copy(x, t, t->n, out));
+	for (uint32_t i = 0; i < t->n; i++) {
+		RN_TRY(rn_constant(x, w->env, w->scope, t->arg[i], false, &c));
+		if (c->kind != RN_T_NUM)
+			return rn_diag_error(x->d, t->arg[i]->at, t->arg[i]->end, "expected a number");
+		RN_TRY(rn_literal_at(x, c, t->arg[i], &(*out)->arg[i]));
+	}
+	return 0;
+}
+
 /* f(…) where f is no transform: a function, or a module that is made. */
 static int expand_function(struct rn_expander *x, struct rn_within *w, const struct rn_term *t,
 			   struct rn_term **out)
@@ -344,7 +360,10 @@ static int expand_function(struct rn_expander *x, struct rn_within *w, const str
 			c->arg[to++] = (struct rn_term *)(uintptr_t)a;
 			continue;
 		}
-		RN_TRY(rn_expand_within(x, w, a, &c->arg[to++]));
+		if (fn.lists && a->kind == RN_T_BRACKET)
+			RN_TRY(expand_list(x, w, a, &c->arg[to++]));
+		else
+			RN_TRY(rn_expand_within(x, w, a, &c->arg[to++]));
 	}
 	c->n = to;
 	*out = c;

@@ -8,6 +8,7 @@
 #include "lowering.h"
 
 #include "../expr/emb.h"
+#include "../expr/emb_fn.h"
 
 #include <string.h>
 
@@ -41,6 +42,33 @@ const char *rn_take_aggregate(const struct rn_term *t, const struct rn_term **of
 	return names[how_of(t)];
 }
 
+static bool says_weights(const struct rn_term *made)
+{
+	struct rn_emb_fn fn;
+
+	if (made->kind != RN_T_CALL || made->arg[0]->kind != RN_T_NAME ||
+	    !rn_emb_function(made->arg[0]->str, &fn) || !fn.weighs)
+		return false;
+	for (uint32_t i = 1; i < made->n; i++) {
+		const char *key = made->key ? made->key[i] : NULL;
+
+		if (made->arg[i]->kind != RN_T_NONE &&
+		    (!key || !strcmp(key, fn.weights[0]) || !strcmp(key, fn.weights[1])))
+			return true;
+	}
+	return false;
+}
+
+bool rn_weighs_rows(const struct rn_term *t)
+{
+	if (t->kind == RN_T_CALL && says_weights(t->arg[0]))
+		return true;
+	for (uint32_t i = 0; i < t->n && t->kind != RN_T_NAME && t->kind != RN_T_BRACKET; i++)
+		if (rn_weighs_rows(t->arg[i]))
+			return true;
+	return false;
+}
+
 /* The first aggregate in t; a bracket has columns. */
 static const struct rn_term *first_within(const struct rn_term *t)
 {
@@ -68,6 +96,7 @@ struct splitting {
 	bool row;                     /* a group is a row: no aggregate is one */
 	struct rn_nested *out;
 	const struct rn_term *kinds[COUNT + 1]; /* the first of each */
+	const struct rn_term *weighted; /* a mean of rows that count differently */
 	uint32_t n;
 	struct slot {
 		const struct rn_term *of;
@@ -115,6 +144,8 @@ static int check_term(struct splitting *s, const struct rn_term *t)
 			return rn_diag_error(s->l->d, inner->at, inner->end, "an aggregate within another one: compute it in "
 					     "a rule of its own");
 		s->kinds[how] = s->kinds[how] ? s->kinds[how] : t;
+		if (how == MEAN && rn_weighs_rows(t->arg[1]))
+			s->weighted = t;
 		return 0;
 	}
 	for (uint32_t i = t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_NAME; i < t->n; i++) {
@@ -135,6 +166,9 @@ static int check_kinds(const struct splitting *s)
 	const struct rn_term *max = s->kinds[MAX] ? s->kinds[MAX] : s->kinds[MIN];
 	const struct rn_term *second = sum && max && max->at > sum->at ? max : sum;
 
+	if (s->weighted && (s->kinds[SUM] || s->kinds[COUNT]))
+		return rn_diag_error(s->l->d, s->weighted->at, s->weighted->end, "the mean of a loss whose rows count "
+				     "differently stands with other means alone: compute it in a rule of its own");
 	if (!sum || !max)
 		return 0;
 	return rn_diag_error(s->l->d, second->at, second->end, "a head has sums and means, or maxima and minima, and "

@@ -368,13 +368,18 @@ static bool counts(const struct rn_term *t)
 	return how && *how == 'c';
 }
 
+static bool takes_mean(const struct head *h)
+{
+	return h->agg && !strcmp(h->agg, "mean");
+}
+
 /* Do the grouping attributes hold a unique key, so that every group is one row? */
 static bool is_unique(const struct rn_lowering *l, const struct rn_view *v, const struct head *h)
 {
 	const struct rn_schema *s = rn_lowering_schema(l, v->node);
 
 	if (!s->nkey || h->naggs || (h->emb && has_softmax(h->emb)) || (h->agg && *h->agg == 'c') ||
-	    (h->nested && counts(h->emb)))
+	    (h->nested && counts(h->emb)) || (h->emb && (h->nested || takes_mean(h)) && rn_weighs_rows(h->emb)))
 		return false;
 	for (size_t k = 0; k < s->nkey; k++) {
 		bool there = false;

@@ -6,6 +6,7 @@
 
 #include "../base/json.h"
 #include "../base/opt.h"
+#include "../op/op_table.h"
 #include "../plan/plan_impl.h"
 #include "../train/check.h"
 
@@ -38,6 +39,29 @@ static const char *loss_kind(const char *module)
 	return NULL;
 }
 
+/* A number as one literal, also -1. */
+static bool take_number(const struct rn_term *t, struct rn_term *out)
+{
+	bool negative = t->kind == RN_T_NEG;
+
+	*out = negative ? *t->arg[0] : *t;
+	out->num = negative ? -out->num : out->num;
+	return out->kind == RN_T_NUM;
+}
+
+/* The setting of the stage `loss` that argument i of a module is; NULL: none. */
+static const struct rn_opt *loss_option(const char *kind, const struct rn_term *made, uint32_t i)
+{
+	const char *key = made->key && made->key[i] ? made->key[i] : "weight";
+	bool list = made->arg[i]->kind == RN_T_BRACKET, weight = !strcmp(key, "weight");
+	struct rn_term number;
+
+	if (strcmp(kind, strcmp(key, "pos_weight") ? "cross-entropy" : "bce") || list != weight ||
+	    (!list && !take_number(made->arg[i], &number)))
+		return NULL;
+	return rn_opt_find(rn_op_loss.opts, rn_op_loss.nopts, key);
+}
+
 /* Loss()(prediction, [column]): its parts, or false. */
 static bool is_column_loss(const struct rn_term *t, const char **kind, const struct rn_term **pred,
 			   const struct rn_term **target)
@@ -47,16 +71,38 @@ static bool is_column_loss(const struct rn_term *t, const char **kind, const str
 	if (t->kind != RN_T_CALL || t->n != 3 || t->key || t->arg[0]->kind != RN_T_CALL)
 		return false;
 	made = t->arg[0];
-	if (made->n != 1 || made->arg[0]->kind != RN_T_NAME || !(*kind = loss_kind(made->arg[0]->str)))
+	if (made->arg[0]->kind != RN_T_NAME || !(*kind = loss_kind(made->arg[0]->str)))
 		return false;
+	for (uint32_t i = 1; i < made->n; i++)
+		if (!loss_option(*kind, made, i))
+			return false;
 	*pred = t->arg[1];
 	*target = t->arg[2];
 	return (*target)->kind == RN_T_BRACKET && (*target)->n == 1 &&
 	       (*target)->arg[0]->kind == RN_T_NAME;
 }
 
+/* What the module is configured with, as options; made NULL: nothing. */
+static int loss_options(struct rn_lowering *l, const char *kind, const struct rn_term *made, json_t *opt)
+{
+	for (uint32_t i = 1; made && i < made->n; i++) {
+		const struct rn_opt *o = loss_option(kind, made, i);
+		struct rn_term number;
+		bool one = take_number(made->arg[i], &number);
+		json_t *given = rn_term_json(one ? &number : made->arg[i]), *v;
+		int rc = given ? rn_opt_from_json(o, given, &v, l->e) : rn_lowering_nomem(l);
+
+		json_decref(given);
+		if (!rc)
+			rc = rn_set_option(l, opt, o->name, v);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
 static int loss_node(struct rn_lowering *l, const struct rn_rule_inst *r, const char *kind,
-		     const char *target, struct rn_view *v, uint32_t *out)
+		     const struct rn_term *made, const char *target, struct rn_view *v, uint32_t *out)
 {
 	json_t *opt;
 	int rc;
@@ -65,6 +111,8 @@ static int loss_node(struct rn_lowering *l, const struct rn_rule_inst *r, const 
 	rc = rn_set_option(l, opt, "kind", json_string(kind));
 	if (!rc && target)
 		rc = rn_set_option(l, opt, "target", json_string(target));
+	if (!rc)
+		rc = loss_options(l, kind, made, opt);
 	if (rc) {
 		json_decref(opt);
 		return rc;
@@ -122,7 +170,7 @@ static int value_loss(struct rn_lowering *l, const struct rn_rule_inst *r, const
 			return rn_lowering_nomem(l);
 		RN_TRY(rn_text_node(l, r, "agg", "expr", agg, name, r->emb->at, r->emb->end, NULL, NULL, v));
 	}
-	return loss_node(l, r, "value", NULL, v, out);
+	return loss_node(l, r, "value", NULL, NULL, v, out);
 }
 
 /* Loss(a; expr): the mean over the rows that the rule has. */
@@ -137,7 +185,7 @@ static int keyed_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint3
 	RN_TRY(rn_lower_rule(l, &rows, &v.node));
 	RN_TRY(rn_add_view_emb(l, &v, "z", "z"));
 	RN_TRY(mean_feature(l, r, &v));
-	return loss_node(l, r, "value", NULL, &v, out);
+	return loss_node(l, r, "value", NULL, NULL, &v, out);
 }
 
 /* The mean of what is written over the body's rows, unless it is aggregated otherwise. */
@@ -156,6 +204,8 @@ static int lower_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint3
 	if (r->nattrs || rn_nests_aggregates(emb)) /* one row: what is made of the aggregates */
 		return keyed_loss(l, r, out);
 	agg = rn_loss_agg(emb, &emb);
+	if (!agg && !is_column_loss(emb, &kind, &pred, &target) && rn_weighs_rows(emb))
+		return keyed_loss(l, r, out); /* one row: the group's mean */
 	RN_TRY(rn_lower_body(l, r, &v));
 	if (agg || !is_column_loss(emb, &kind, &pred, &target))
 		return value_loss(l, r, emb, agg, &v, out);
@@ -165,7 +215,7 @@ static int lower_loss(struct rn_lowering *l, const struct rn_rule_inst *r, uint3
 		return rn_diag_error(l->d, target->at, target->end, "no column '%s' in the body",
 				     target->arg[0]->str);
 	rn_schema_col_name(rn_lowering_schema(l, v.node), (size_t)at, &col);
-	rc = col.failed ? rn_lowering_nomem(l) : loss_node(l, r, kind, col.s, &v, out);
+	rc = col.failed ? rn_lowering_nomem(l) : loss_node(l, r, kind, emb->arg[0], col.s, &v, out);
 	rn_str_fini(&col);
 	return rc;
 }

@@ -228,6 +228,9 @@ int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struc
 /* The aggregate that t is, its name for rn-agg ("count": the number of rows), and what it is of;
  * NULL: none, *of is t. */
 const char *rn_take_aggregate(const struct rn_term *t, const struct rn_term **of);
+/* Is a loss in it whose rows count differently, CrossEntropyLoss(weight=[1, 5])?  Its mean is one of a
+ * group then, also where that is one row. */
+bool rn_weighs_rows(const struct rn_term *t);
 /* Does an expression, or an aggregate, stand around aggregates? */
 bool rn_nests_aggregates(const struct rn_term *t);
 

@@ -15,6 +15,11 @@ int64_t rn_node_int(const struct rn_node *n, const char *name)
 	return rn_opt_int(n->opt, n->op->opts, n->op->nopts, name);
 }
 
+double rn_node_number(const struct rn_node *n, const char *name)
+{
+	return rn_opt_number(n->opt, n->op->opts, n->op->nopts, name);
+}
+
 const char *rn_node_string(const struct rn_node *n, const char *name)
 {
 	return rn_opt_string(n->opt, n->op->opts, n->op->nopts, name);

@@ -44,6 +44,7 @@ struct rn_node {
 /* Typed access to a node's options (the name must be in the operator's table). */
 bool rn_node_flag(const struct rn_node *n, const char *name);
 int64_t rn_node_int(const struct rn_node *n, const char *name);
+double rn_node_number(const struct rn_node *n, const char *name);
 const char *rn_node_string(const struct rn_node *n, const char *name);
 const json_t *rn_node_json(const struct rn_node *n, const char *name);
 /* Number of the input that came from option `name`, or -1. */

@@ -425,6 +425,22 @@ out:
 	return rc;
 }
 
+/* The rows of each row's group by the sum of their weights; 0 for rows of no group. */
+static int share_over(void *arg, uint32_t val, uint32_t *out, struct rn_err *e)
+{
+	const struct over *o = arg;
+	const struct rn_groups *g = o->groups;
+	struct rn_prog *p = o->lw->prog;
+	struct rn_lpart sum = { .val = val };
+	uint32_t mean, of;
+
+	RN_TRY(lower_dense(p, g, RN_AGG_MEAN, &sum, e));
+	mean = rn_prog_ew_imm(p, RN_EW_DIV, sum.val, 1, true, e);
+	of = mean == RN_NONE ? RN_NONE : rn_prog_idx(p, rn_buf_ref(g->of), (uint32_t)o->rel->rows, e);
+	*out = of == RN_NONE ? RN_NONE : rn_prog_gather(p, mean, of, e);
+	return *out == RN_NONE ? CODE(e) : 0;
+}
+
 /* ---- reach ------------------------------------------------------------------------ */
 
 /* Rows that a softmax normalises together depend on each other. */
@@ -533,7 +549,8 @@ static int lower(const struct rn_lower *lw, const struct rn_node *n, const void 
 	if (!x)
 		return 0;
 	env.softmax = softmax_over;
-	env.softmax_arg = &over;
+	env.shares = how == RN_AGG_MEAN ? share_over : NULL;
+	env.rows_arg = &over;
 	rc = rn_eexpr_lower(x, &env, &z, e);
 	rn_eexpr_free(x);
 	if (rc)

@@ -8,11 +8,18 @@
  *   bce            one logit, labels 0/1 or bool (binary cross-entropy with logits)
  *   mse, l1        one value, a number
  *   value          the embedding is the loss: made by a map, MSELoss()(z, y); no label
+ *
+ * With --weight a row counts as its class does: its loss times that weight by the mean weight of
+ * all rows, so that the mean is PyTorch's, sum w l / sum w.
  */
 #include "op_table.h"
 #include "util.h"
 
+#include "../base/num.h"
+#include "../base/str.h"
+
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +28,14 @@ static const struct rn_opt opts[] = {
 	  .meta = "KIND", .choices = "cross-entropy|bce|mse|l1|value", .help = "which loss" },
 	{ .name = "target", .letter = 'y', .type = RN_OPT_STRING, .meta = "COL",
 	  .help = "label column (value has none)" },
+	{ .name = "weight", .type = RN_OPT_LIST, .meta = "NUM,...",
+	  .help = "cross-entropy: how much each class counts, in the order of the classes" },
+	{ .name = "ignore-index", .type = RN_OPT_STRING, .meta = "LABEL",
+	  .help = "cross-entropy: leave out the rows with this label" },
+	{ .name = "label-smoothing", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "0",
+	  .help = "cross-entropy: so much of the target is spread over all classes" },
+	{ .name = "pos-weight", .type = RN_OPT_NUMBER, .meta = "X", .dflt = "1",
+	  .help = "bce: how much a row with the label 1 counts" },
 };
 
 static const char *const examples[] = {
@@ -44,12 +59,62 @@ enum rn_loss_kind rn_loss_kind_of(const struct rn_node *n)
 	}
 }
 
+static bool given(const struct rn_node *n, const char *option)
+{
+	return json_object_get(n->opt, option);
+}
+
+/* Options of other kinds, and numbers that make no loss. */
+static int check_options(const struct rn_node *n, struct rn_err *e)
+{
+	static const char *const names[] = { "weight", "ignore-index", "label-smoothing", "pos-weight" };
+	const char *kind = rn_node_string(n, "kind");
+	double smooth = rn_node_number(n, "label-smoothing"), positive = rn_node_number(n, "pos-weight");
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		const char *of = i < 3 ? "cross-entropy" : "bce";
+
+		if (given(n, names[i]) && strcmp(kind, of))
+			return rn_err_set(e, RN_EUSAGE, "%s is for %s, not %s", names[i], of, kind);
+	}
+	if (!(smooth >= 0 && smooth <= 1))
+		return rn_err_set(e, RN_EUSAGE, "label-smoothing is from 0 to 1");
+	if (!(positive >= 0 && isfinite(positive)))
+		return rn_err_set(e, RN_EUSAGE, "pos-weight is 0 or more");
+	return 0;
+}
+
+/* Weight i; as many as classes, 0 or more. */
+static int weight_at(const json_t *list, size_t i, double *out, struct rn_err *e)
+{
+	const char *text = json_string_value(json_array_get(list, i));
+
+	if (rn_float64_parse(text, strlen(text), out) && *out >= 0 && isfinite(*out))
+		return 0;
+	return rn_err_set(e, RN_EUSAGE, "weight wants numbers, 0 or more, not '%s'", text);
+}
+
+static int check_weights(const struct rn_node *n, uint32_t classes, struct rn_err *e)
+{
+	const json_t *list = rn_node_json(n, "weight");
+	double w;
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		RN_TRY(weight_at(list, i, &w, e));
+	if (list && classes != RN_DIM_UNKNOWN && json_array_size(list) != classes)
+		return rn_err_set(e, RN_EUSAGE, "weight has %zu numbers and the logits are %u wide",
+				  json_array_size(list), classes);
+	return 0;
+}
+
 static int check(const struct rn_node *n, bool *learns, struct rn_err *e)
 {
 	const char *kind = rn_node_string(n, "kind");
 	bool target = rn_node_string(n, "target");
 
 	(void)learns;
+	RN_TRY(check_options(n, e));
+	RN_TRY(check_weights(n, RN_DIM_UNKNOWN, e));
 	if (rn_loss_kind_of(n) != RN_LOSS_VALUE)
 		return target ? 0 : rn_err_set(e, RN_EUSAGE, "%s wants a --target column", kind);
 	return target ? rn_err_set(e, RN_EUSAGE, "value takes no --target: the embedding is the "
@@ -110,6 +175,8 @@ static int infer(const struct rn_node *n, const struct rn_schema *const *in, str
 		return rn_err_set(e, RN_EUSAGE, "%s wants %s labels, and column '%s' is %s", kind,
 				  k == RN_LOSS_CE ? "int64, string or bool" :
 				  k == RN_LOSS_BCE ? "bool or 0/1" : "number", target, rn_type_name(t));
+	if (k == RN_LOSS_CE)
+		RN_TRY(check_weights(n, shape->dim[0], e));
 	RN_TRY(rn_op_copy_columns(in[0], out, e));
 	return rn_schema_add_part(out, "loss", &one, false, e);
 }
@@ -222,6 +289,7 @@ struct state {
 	struct rn_buf *values; /* others: float[rows] */
 	struct rn_classes classes;
 	bool has_classes;
+	double scale; /* 1 by the mean weight of the rows */
 };
 
 const struct rn_classes *rn_loss_classes(const void *state)
@@ -231,19 +299,48 @@ const struct rn_classes *rn_loss_classes(const void *state)
 	return st && st->has_classes ? &st->classes : NULL;
 }
 
-/* The rows with a label. */
-static int labelled(const struct rn_column *c, struct state *st, uint64_t *n, struct rn_err *e)
+/* A label that is written down, as a column of one row. */
+static int label_column(const char *text, const char *target, enum rn_type t, struct rn_column **out,
+			struct rn_err *e)
 {
-	uint32_t *m, k = 0;
+	bool yes = !strcmp(text, "true") || !strcmp(text, "1");
+	size_t n = strlen(text);
+	int64_t i = 0;
 
-	*n = c->rows - c->nulls;
-	if (!c->nulls)
+	if (t == RN_INT64 ? !rn_int64_parse(text, n, &i) :
+			    t == RN_BOOL && !yes && strcmp(text, "false") && strcmp(text, "0"))
+		return rn_err_set(e, RN_EUSAGE, "ignore-index '%s' is no %s, and column '%s' is", text,
+				  rn_type_name(t), target);
+	if (t == RN_STRING) {
+		RN_TRY(rn_column_new_string(1, n, out, e));
+		memcpy((*out)->bytes, text, n);
+		(*out)->off[0] = 0;
+		(*out)->off[1] = n;
 		return 0;
-	RN_TRY(rn_buf_new(*n * sizeof *m, "a row map", &st->map, e));
+	}
+	RN_TRY(rn_column_new(t, 1, out, e));
+	if (t == RN_BOOL)
+		(*out)->b[0] = yes;
+	else
+		(*out)->i64[0] = i;
+	return 0;
+}
+
+/* The rows with a label that counts. */
+static int labelled(const struct rn_column *c, const struct rn_column *ignored, struct state *st,
+		    uint64_t *n, struct rn_err *e)
+{
+	uint32_t *m;
+
+	*n = c->rows;
+	if (!c->nulls && !ignored)
+		return 0;
+	*n = 0;
+	RN_TRY(rn_buf_new(c->rows * sizeof *m, "a row map", &st->map, e));
 	m = st->map->data;
 	for (uint64_t i = 0; i < c->rows; i++)
-		if (!c->null[i])
-			m[k++] = (uint32_t)i;
+		if (!rn_column_is_null(c, i) && !(ignored && !compare(c, i, ignored, 0)))
+			m[(*n)++] = (uint32_t)i;
 	return 0;
 }
 
@@ -258,6 +355,28 @@ static int bind_codes(const struct rn_column *labels, const char *target, uint32
 	codes = st->codes->data;
 	for (uint64_t i = 0; i < labels->rows; i++)
 		codes[i] = rn_classes_code(&st->classes, labels, i);
+	return 0;
+}
+
+/* The rows' weights add up to their number. */
+static int bind_scale(const struct rn_node *n, struct state *st, struct rn_err *e)
+{
+	const json_t *list = rn_node_json(n, "weight");
+	const uint32_t *codes = st->codes->data;
+	size_t rows = st->codes->size / sizeof *codes;
+	double sum = 0, w;
+
+	st->scale = 1;
+	if (!list || !rows)
+		return 0;
+	RN_TRY(check_weights(n, st->classes.n, e));
+	for (size_t i = 0; i < rows; i++) {
+		RN_TRY(weight_at(list, codes[i], &w, e));
+		sum += w;
+	}
+	if (!(sum > 0))
+		return rn_err_set(e, RN_EUSAGE, "weight is 0 for every row");
+	st->scale = (double)rows / sum;
 	return 0;
 }
 
@@ -283,16 +402,22 @@ static int bind(const struct rn_ctx *c, const struct rn_node *n,
 		const struct rn_schema *const *schema, const struct rn_rel *const *in, void *state,
 		struct rn_rel **out, struct rn_err *e)
 {
+	const char *target = rn_node_string(n, "target"), *text = rn_node_string(n, "ignore-index");
+	struct rn_column *ignored = NULL;
 	struct state *st = state;
 	uint64_t rows;
 	size_t col;
+	int rc;
 
 	(void)schema;
 	if (rn_loss_kind_of(n) == RN_LOSS_VALUE)
 		return rn_op_content(c->team, in[0], NULL, 0, true, out, e);
-	RN_TRY(rn_schema_find(&in[0]->schema, rn_node_string(n, "target"), &col, e));
-	RN_TRY(labelled(in[0]->cols[col], st, &rows, e));
-	return rn_op_content(c->team, in[0], st->map, rows, true, out, e);
+	RN_TRY(rn_schema_find(&in[0]->schema, target, &col, e));
+	if (text)
+		RN_TRY(label_column(text, target, in[0]->cols[col]->type, &ignored, e));
+	rc = labelled(in[0]->cols[col], ignored, st, &rows, e);
+	rn_column_unref(ignored);
+	return rc ? rc : rn_op_content(c->team, in[0], st->map, rows, true, out, e);
 }
 
 /* Codes depend on how wide the logits are. */
@@ -309,8 +434,10 @@ static int settle(const struct rn_ctx *c, const struct rn_node *n,
 		return 0;
 	RN_TRY(rn_schema_find(&out->schema, target, &col, e));
 	RN_TRY(rn_schema_find_part(schema[0], NULL, &part, e));
-	if (k == RN_LOSS_CE)
-		return bind_codes(out->cols[col], target, schema[0]->parts[part].shape.dim[0], state, e);
+	if (k == RN_LOSS_CE) {
+		RN_TRY(bind_codes(out->cols[col], target, schema[0]->parts[part].shape.dim[0], state, e));
+		return bind_scale(n, state, e);
+	}
 	return bind_values(out->cols[col], target, k == RN_LOSS_BCE, state, e);
 }
 
@@ -360,6 +487,82 @@ static uint32_t elementwise(struct rn_prog *p, enum rn_loss_kind k, uint32_t z, 
 	return k == RN_LOSS_MSE ? f2(p, RN_EW_MUL, d, d, e) : f1(p, RN_EW_ABS, d, e);
 }
 
+/* ---- losses with options: the modules' ---------------------------------------------- */
+
+static bool is_module(const struct rn_node *n)
+{
+	return given(n, "weight") || given(n, "label-smoothing") || given(n, "pos-weight");
+}
+
+/* "1.25 * CrossEntropyLoss(weight=[1, 5], label_smoothing=0.1)(z, [y])" */
+static int module_text(const struct rn_node *n, const struct state *st, struct rn_str *s, struct rn_err *e)
+{
+	const json_t *list = rn_node_json(n, "weight");
+
+	if (!st->has_classes) {
+		rn_str_addf(s, "BCEWithLogitsLoss(pos_weight=%.17g)(z, [y])", rn_node_number(n, "pos-weight"));
+		return rn_str_check(s, e);
+	}
+	rn_str_addf(s, "%.17g * CrossEntropyLoss(label_smoothing=%.17g", st->scale,
+		    rn_node_number(n, "label-smoothing"));
+	for (size_t i = 0; i < json_array_size(list); i++)
+		rn_str_addf(s, "%s%s", i ? ", " : ", weight=[", json_string_value(json_array_get(list, i)));
+	rn_str_addf(s, "%s)(z, [y])", list ? "]" : "");
+	return rn_str_check(s, e);
+}
+
+/* The labels as the column y. */
+static int label_rel(const struct state *st, uint64_t rows, struct rn_rel **out, struct rn_err *e)
+{
+	enum rn_type t = st->has_classes ? RN_INT64 : RN_FLOAT64;
+	struct rn_column *c;
+	int rc;
+
+	RN_TRY(rn_column_new(t, rows, &c, e));
+	for (uint64_t i = 0; i < rows; i++)
+		if (st->has_classes)
+			c->i64[i] = ((const uint32_t *)st->codes->data)[i];
+		else
+			c->f64[i] = ((const float *)st->values->data)[i];
+	rc = rn_rel_new(NULL, rows, out, e);
+	if (rc) {
+		rn_column_unref(c);
+		return rc;
+	}
+	rc = rn_rel_add_col(*out, "y", NULL, c, e);
+	if (rc)
+		rn_rel_unref(*out);
+	return rc;
+}
+
+/* z: the prediction, one row a label. */
+static int lower_module(const struct rn_lower *lw, const struct rn_node *n, const struct state *st,
+			const struct rn_lpart *z, uint64_t rows, uint32_t *loss, struct rn_err *e)
+{
+	char name[] = "z";
+	struct rn_lpart part = *z, made;
+	struct rn_lrel in = { .nparts = 1, .parts = &part };
+	struct rn_str text = RN_STR_INIT;
+	struct rn_eexpr *x = NULL;
+	struct rn_lower_env env;
+	struct rn_rel *rel;
+	int rc;
+
+	part.name = name;
+	RN_TRY(label_rel(st, rows, &rel, e));
+	in.rel = rel;
+	env = rn_op_env(lw, n, &in);
+	RN_GOTO(out, module_text(n, st, &text, e));
+	RN_GOTO(out, rn_eexpr_parse(text.s, &x, e));
+	RN_GOTO(out, rn_eexpr_lower(x, &env, &made, e));
+	*loss = made.val;
+out:
+	rn_eexpr_free(x);
+	rn_str_fini(&text);
+	rn_rel_unref(rel);
+	return rc;
+}
+
 static int lower(const struct rn_lower *lw, const struct rn_node *n, const void *state,
 		 const struct rn_lrel *in, struct rn_lrel *out, struct rn_err *e)
 {
@@ -375,7 +578,11 @@ static int lower(const struct rn_lower *lw, const struct rn_node *n, const void 
 	if (rc)
 		return rc;
 	RN_TRY(rn_lpart_dense(p, &part, &z, e));
-	if (st->has_classes) {
+	if (is_module(n)) {
+		part = (struct rn_lpart){ .shape = part.shape, .base_rows = rows, .val = z, .ptr = RN_NONE,
+					  .col = RN_NONE, .map = RN_NONE };
+		RN_TRY(lower_module(lw, n, st, &part, rows, &loss, e));
+	} else if (st->has_classes) {
 		struct rn_inst ce = rn_inst_init(RN_P_CE);
 
 		ce.nin = 1;

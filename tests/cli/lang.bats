@@ -396,6 +396,102 @@ weights() {
 	[[ $stderr == *"MarginRankingLoss: a row's loss is a mean over its features"* ]]
 }
 
+# entropy SMOOTH GROUP: PyTorch's CrossEntropyLoss(weight=[1, 2, 0.5], ignore_index=-1) of the rows of
+# counts.csv (with that `g`; "": all): sum w l / sum w.
+entropy() {
+	awk -F, -v eps="$1" -v g="$2" 'BEGIN { w[0] = 1; w[1] = 2; w[2] = 0.5 }
+		NR == 1 || $5 < 0 || (g != "" && $6 != g) { next }
+		{ s = log(exp($2) + exp($3) + exp($4)); all = 0
+		  for (c = 0; c < 3; c++) all += w[c] * (s - $(c + 2))
+		  sum += (1 - eps) * w[$5] * (s - $($5 + 2)) + eps / 3 * all
+		  n += w[$5] }
+		END { printf "%.9g\n", sum / n }' counts.csv
+}
+
+# near WHAT GOT WANT: to 1e-6 of it.
+near() {
+	awk -v a="$2" -v b="$3" 'BEGIN { d = a - b; exit !(a != "" && b != "" && d * d <= 1e-12 * b * b) }' ||
+		{ echo "$1: $2, not $3" >&2; return 1; }
+}
+
+# first_loss ARG...: the loss of the first epoch that rn-train gives.
+first_loss() {
+	rn-train "$@" --log log -q -o m.rnm >/dev/null && sed -n '1s/.*"loss":\([^,]*\),.*/\1/p' log
+}
+
+@test "how much rows count in a loss: weight, ignore_index, label_smoothing, in every spelling" {
+	local loss out='Out(i, y, g; [a, b, c] * Tensor(1, 1.0)) :- D(i, a, b, c, y, g) .' pipe
+	printf 'i,a,b,c,y,g\n1,0.5,1,-1,0,1\n2,2,0.1,0.3,2,1\n3,-1,1,0,1,1\n4,0.2,0.2,0.9,-1,2\n5,3,1,1,1,2\n6,0,1,0,0,2\n' >counts.csv
+	# A column: the stage loss.  An expression, or a rule of its own: an aggregate.
+	for loss in 'CrossEntropyLoss(weight=[1, two, 1 / 2], ignore_index=-1, label_smoothing=0.1)(z, [y])' \
+		'mean(CrossEntropyLoss([1, 2, 0.5], ignore_index=-1, label_smoothing=0.1, reduction="mean")(z, [y] + 0))' \
+		'0.25 * CrossEntropyLoss([1, 2, 0.5], ignore_index=-1, label_smoothing=0.1)(z, [y]) * 4' \
+		'NLLLoss(weight=[1, 2, 0.5], ignore_index=-1)(LogSoftmax(z), [y]) * 0 + CrossEntropyLoss([1, 2, 0.5], ignore_index=-1, label_smoothing=0.1)(z, [y])' \
+		'sqrt(mean(CrossEntropyLoss([1, 2, 0.5], ignore_index=-1, label_smoothing=0.1)(z, [y])) ** 2)'; do
+		printf '%s\n' 'two = 2 .' "$out" "?fit <epochs=2, lr=0.1> L(; $loss) :- Out(_, y, _; z) ." '?pred P(i; z) :- Out(i; z) .' >m.relnn
+		near "$loss" "$(first_loss m.relnn --source D=counts.csv)" "$(entropy 0.1 '')"
+		mv P.csv want.csv
+		rn-compile m.relnn --source D=counts.csv -o m.json
+		rn-train m.json -q
+		cmp P.csv want.csv
+		rn-train m.json -q --placement staged
+		cmp P.csv want.csv
+		rn-compile m.json --to relnn -o again.relnn
+		rn-compile again.relnn -o again.json
+		cmp again.json m.json
+	done
+	grep -q '"agg", .*"mean(CrossEntropyLoss(' m.json
+	printf '%s\n' "$out" '?fit <epochs=1> L(; CrossEntropyLoss([1, 2, 0.5], ignore_index=-1)(z, [y])) :- Out(_, y, _; z) .' >m.relnn
+	near column "$(first_loss m.relnn --source D=counts.csv)" "$(entropy 0 '')"
+	rn-compile m.relnn --source D=counts.csv | grep -qF '"kind": "cross-entropy", "target": "y", "weight": ["1", "2", "0.5"], "ignore-index": "-1"'
+	# A pipeline; strings are classes in order of value, and may be left out by name.
+	pipe=$(rn-scan counts.csv --emb a,b,c | rn-map 'z * Tensor(1, 1.0)' |
+		rn-loss cross-entropy --target y --weight 1,2,0.5 --ignore-index=-1 --label-smoothing 0.1 | first_loss --epochs 1)
+	near pipeline "$pipe" "$(entropy 0.1 '')"
+	awk -F, -v OFS=, 'NR > 1 { split("ham spam tuna", c, " "); $5 = $5 < 0 ? "none" : c[$5 + 1] } 1' counts.csv >names.csv
+	pipe=$(rn-scan names.csv --emb a,b,c | rn-map 'z * Tensor(1, 1.0)' |
+		rn-loss cross-entropy --target y --weight 1,2,0.5 --ignore-index none | first_loss --epochs 1)
+	near strings "$pipe" "$(entropy 0 '')"
+	# Each group has a mean of its own, also where the group is one row; a sum adds what rows have.
+	printf '%s\n' '?pred P(g; mean(CrossEntropyLoss([1, 2, 0.5], ignore_index=-1)(z, [y]))) :- Z(_, y, g; z) .' \
+		'?pred Q(i; mean(CrossEntropyLoss([1, 2, 0.5])(z, [y]))) :- Z(i, y, _; z), y >= 0 .' \
+		'?pred R(i; CrossEntropyLoss([1, 2, 0.5], ignore_index=-1)(z, [y])) :- Z(i, y, _; z) .' \
+		'?pred S(; mean(CrossEntropyLoss([1, 2, 0.5], ignore_index=-1, reduction="none")(z, [y]))) :- Z(i, y, _; z) .' \
+		'?source Z = "counts.csv" <key="i", emb="a,b,c"> .' >m.relnn
+	rn-train m.relnn -q
+	near 'group 1' "$(sed -n 's/^1,//p' P.csv)" "$(entropy 0 1)"
+	near 'group 2' "$(sed -n 's/^2,//p' P.csv)" "$(entropy 0 2)"
+	near 'a row, its mean' "$(sed -n 's/^3,//p' Q.csv)" "$(awk 'BEGIN { print log(exp(-1) + exp(1) + 1) - 1 }' OFMT=%.9g)"
+	near 'a row' "$(sed -n 's/^3,//p' R.csv)" "$(awk 'BEGIN { print 2 * (log(exp(-1) + exp(1) + 1) - 1) }' OFMT=%.9g)"
+	grep -qx 4,0 R.csv
+	near 'a mean of rows' "$(sed -n 2p S.csv)" "$(awk -F, 'NR > 1 { s += $2 } END { print s / 6 }' OFMT=%.9g R.csv)"
+}
+
+@test "binary losses: weight and pos_weight of each output" {
+	printf 'a,b,p,q\n0.5,-1,1,0\n-2,3,0,1\n0.1,0.2,1,1\n' >b.csv
+	cat >m.relnn <<-'END'
+		w = 3 .
+		?source B = "b.csv" .
+		Z(p, q; [a, b]) :- B(a, b, p, q) .
+		?pred P(; BCEWithLogitsLoss([2, w], pos_weight=[1.5, 0.5])(z, [p, q])) :- Z(p, q; z) .
+		?pred Q(; BCELoss(weight=[2, 3])(sigmoid(z), [p, q])) :- Z(p, q; z) .
+		?fit <epochs=1> L(; BCEWithLogitsLoss(pos_weight=w)(z * Tensor(1, 1.0), [q])) :- Y(_, q; z) .
+		Y(a, q; [b]) :- B(a, b, _, q) .
+	END
+	rn-train m.relnn -q --log log
+	bce() {
+		awk -F, -v how="$1" 'function l(z, y, w) { return (1 - y) * z + (1 + (w - 1) * y) * log(1 + exp(-z)) }
+			NR > 1 && how == "stage" { s += l($2, $4, 3) }
+			NR > 1 && how == "both" { s += (2 * l($1, $3, 1.5) + 3 * l($2, $4, 0.5)) / 2 }
+			NR > 1 && how == "prob" { s += (2 * l($1, $3, 1) + 3 * l($2, $4, 1)) / 2 }
+			END { printf "%.9g\n", s / 3 }' b.csv
+	}
+	near logits "$(sed -n 2p P.csv)" "$(bce both)"
+	near probabilities "$(sed -n 2p Q.csv)" "$(bce prob)"
+	near 'the stage' "$(sed -n '1s/.*"loss":\([^,]*\),.*/\1/p' log)" "$(bce stage)"
+	rn-compile m.relnn | grep -qF '"kind": "bce", "target": "q", "pos-weight": 3'
+}
+
 @test "parameters: Tensor begins at 0, or at its fill" {
 	local fit='?fit <epochs=1, lr=1e-30> L(; z * z) :- A(n; z) .'
 	gives $'n,z\n2,0' "A(n; [n] * Tensor(1)) :- N(n, 'y') . $fit ?pred P(n; z) :- A(n; z) ."

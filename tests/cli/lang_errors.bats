@@ -217,3 +217,34 @@ says_of() {
 	[ "$(grep -c warning <<<"$stderr")" = 1 ]
 	[[ $stderr == "rn-compile: warning: p.relnn:2:23: 'n' is a variable here and hides the constant of that name"* ]]
 }
+
+@test "how much rows count in a loss: what is refused" {
+	printf 'n,label\n1,0\n2,1\n' >N.csv
+	loss() { # LOSS MESSAGE
+		printf 'Out(n; Linear(1, 3)([n])) :- N(n, _) .\n?fit <epochs=1> L(; %s) :- Out(n; z), N(n, l) .\n' "$1" >p.relnn
+		fails_with 2 rn-train p.relnn --source N=N.csv
+		[[ $stderr == *"$2"* ]] || { echo "$1: $stderr" >&2; return 1; }
+	}
+	loss 'CrossEntropyLoss(weight=[1, 2])(z, [l])' '2:21: weight has 2 numbers and the logits are 3 wide'
+	loss 'CrossEntropyLoss(weight=[1, 2])(z, [l] + 0)' '2:45: CrossEntropyLoss: weight wants a number for each of the 3 classes, not 2'
+	loss 'CrossEntropyLoss(weight=[1, 2, "a"])(z, [l])' '2:52: expected a number'
+	loss 'CrossEntropyLoss(weight=[1, 2, l])(z, [l])' "2:52: 'l' is no constant and no parameter here"
+	loss 'CrossEntropyLoss(weight=[1, 2, -3])(z, [l])' "weight wants numbers, 0 or more, not '-3'"
+	loss 'CrossEntropyLoss(weight=[0, 0, 1])(z, [l])' "loss 'L': weight is 0 for every row"
+	loss 'CrossEntropyLoss(label_smoothing=2)(z, [l])' 'label-smoothing is from 0 to 1'
+	loss 'CrossEntropyLoss(ignore_index="x")(z, [l])' "'ignore_index' of CrossEntropyLoss must be a whole number"
+	loss 'mean(CrossEntropyLoss([1, 1, 1])(z, [l])) + sum(z)' \
+		'2:21: the mean of a loss whose rows count differently stands with other means alone'
+	loss 'BCEWithLogitsLoss(pos_weight=-1)(z, [l])' 'pos-weight is 0 or more'
+	fails_with 2 rn-loss mse --target l --weight 1,2 N.csv
+	[[ $stderr == *'weight is for cross-entropy, not mse'* ]]
+	fails_with 2 rn-loss cross-entropy --target l --pos-weight 2 N.csv
+	[[ $stderr == *'pos-weight is for bce, not cross-entropy'* ]]
+	fails_with 2 rn-loss cross-entropy --target l --weight 1,x N.csv
+	[[ $stderr == *"weight wants numbers, 0 or more, not 'x'"* ]]
+	# Nothing counts: as in PyTorch there is no mean.
+	printf 'Out(n; Linear(1, 3)([n])) :- N(n, _) .\n?fit <epochs=1> L(; 1 * CrossEntropyLoss([0, 0, 1])(z, [l])) :- Out(n; z), N(n, l) .\n' >p.relnn
+	fails_with 5 rn-train p.relnn --source N=N.csv
+	printf 'Out(n; Linear(1, 3)([n])) :- N(n, _) .\n?fit <epochs=1> L(; CrossEntropyLoss(ignore_index=1)(z, [l])) :- Out(n; z), N(n, l), l == 1 .\n' >p.relnn
+	fails_with 2 rn-train p.relnn --source N=N.csv
+}

@@ -53,6 +53,13 @@ static bool keep_label(const struct rn_rel *r, uint64_t i)
 	return !rn_column_is_null(col_of(r, "y"), i);
 }
 
+static bool keep_not_one(const struct rn_rel *r, uint64_t i)
+{
+	double x;
+
+	return truth(r, "y", i, &x) && x != 1;
+}
+
 /* f of the left row is less than f of the right one. */
 static bool pair_less(const struct rn_rel *l, uint64_t i, const struct rn_rel *r, uint64_t j)
 {
@@ -317,6 +324,53 @@ static void emb_ce(const struct trial *t, const uint32_t *rows, double *out)
 	*out = cross_entropy(t, rows, (uint32_t)number(t, rows, "y"));
 }
 
+/* weight=[1, 2, 0.5], label_smoothing=0.1 */
+static const double class_weight[3] = { 1, 2, 0.5 };
+
+static double weighted_entropy(const struct trial *t, const uint32_t *rows, uint32_t label)
+{
+	double sum = 0;
+
+	for (uint32_t c = 0; c < 3; c++)
+		sum += class_weight[c] * cross_entropy(t, rows, c);
+	return 0.9 * class_weight[label] * cross_entropy(t, rows, label) + 0.1 / 3 * sum;
+}
+
+/* The rows that are kept and share column `by` (NULL: all) with the row, by the sum of their weights. */
+static double share_of(const struct trial *t, const uint32_t *rows, bool (*keep)(const struct rn_rel *, uint64_t),
+		       const char *by)
+{
+	const struct rn_column *k = by ? col_of(t->in[0], by) : NULL;
+	double n = 0, sum = 0, y;
+
+	for (uint64_t i = 0; i < t->in[0]->rows; i++) {
+		if (k && k->i64[i] != k->i64[rows[0]])
+			continue;
+		if (keep && !keep(t->in[0], i))
+			continue;
+		n++;
+		sum += class_weight[truth(t->in[0], "y", i, &y) ? (uint32_t)y : 0];
+	}
+	return n / sum;
+}
+
+static void emb_ce_weighted(const struct trial *t, const uint32_t *rows, double *out)
+{
+	*out = weighted_entropy(t, rows, (uint32_t)number(t, rows, "y")) * share_of(t, rows, keep_not_one, NULL);
+}
+
+static void emb_ce_shared(const struct trial *t, const uint32_t *rows, double *out)
+{
+	*out = weighted_entropy(t, rows, (uint32_t)number(t, rows, "y")) * share_of(t, rows, NULL, "j");
+}
+
+static void emb_bce_positive(const struct trial *t, const uint32_t *rows, double *out)
+{
+	double z = at(t, rows, 0, 0, 0), p = 1 / (1 + exp(-z)), y = number(t, rows, "y");
+
+	*out = -(3 * y * log(p) + (1 - y) * log(1 - p));
+}
+
 /* Labels that are not their own code: the number of smaller ones that there are. */
 static void emb_ce_vocabulary(const struct trial *t, const uint32_t *rows, double *out)
 {
@@ -462,6 +516,12 @@ const struct op_case op_cases[] = {
 	{ "agg", "sum weighted by dot products",
 	  "{\"expr\": \"sum(dot(p, q) * p)\", \"by\": \"k\"}", IN("r(k:i; p:3 q:3)"),
 	  .emb = emb_weighted_dot },
+	{ "agg", "mean of rows that count differently",
+	  "{\"expr\": \"mean(CrossEntropyLoss(weight=[1, 2, 0.5], label_smoothing=0.1)(z, [y]))\", \"by\": \"j\"}",
+	  IN("r(j:j y:c; z:3)"), .emb = emb_ce_shared },
+	{ "agg", "mean of known classes by given keys",
+	  "{\"expr\": \"mean(0.5 * CrossEntropyLoss(weight=[1, 2, 3, 4, 5], ignore_index=-1)(z, [n]))\", \"by\": \"k\"}",
+	  IN("r(k:i n:n; z:5)", "--keys g(k:i s:s)") },
 	{ "agg", "softmax over a group", "{\"expr\": \"sum(softmax(a) * h)\", \"by\": \"k\"}",
 	  IN("r(k:i; a:1 h:3)") },
 	{ "agg", "softmax over rows that share a column",
@@ -524,7 +584,15 @@ const struct op_case op_cases[] = {
 	{ MAP("CrossEntropyLoss()(z, [n])", "r(n:n; z:5)") },
 	{ MAP("CrossEntropyLoss(label_smoothing=0.1)(z, Softmax(w)) + NLLLoss()(LogSoftmax(z), relu([n]))",
 	      "r(n:n; z:5 w:5)") },
+	{ MAP("CrossEntropyLoss(weight=[1, 2, 0, 4, 5], ignore_index=3)(z, [n])", "r(n:n; z:5)") },
+	{ MAP("CrossEntropyLoss(weight=[1, 2, 0, 4, 5], ignore_index=3, label_smoothing=0.1)(z, [n])",
+	      "r(n:n; z:5)") },
+	{ MAP("CrossEntropyLoss(weight=[1, 2, 0, 4, 5], label_smoothing=0.1)(z, Softmax(w)) + "
+	      "NLLLoss([1, 2, 3, 4, 5], ignore_index=0)(LogSoftmax(z), relu([n]))", "r(n:n; z:5 w:5)") },
 	{ MAP("BCEWithLogitsLoss(pos_weight=2)(z, sigmoid(w)) + BCELoss()(sigmoid(w), sigmoid(z))",
+	      "r(k:i; z:3 w:3)") },
+	{ MAP("BCEWithLogitsLoss([1, 0, 2], pos_weight=[2, 1, 0.5])(z, sigmoid(w)) + "
+	      "BCELoss(weight=[3, 1, 0])(sigmoid(w), sigmoid(z)) + BCELoss(2)(sigmoid(z), sigmoid(w))",
 	      "r(k:i; z:3 w:3)") },
 	{ MAP("SmoothL1Loss(beta=0.5)(z, w) + HuberLoss(delta=0.5)(z, w) + MSELoss()(z, w) * L1Loss()(z, w)",
 	      "r(k:i; z:3 w:3)") },
@@ -613,6 +681,12 @@ const struct op_case op_cases[] = {
 	  .keep = keep_label },
 	{ "loss", "bce", "{\"kind\": \"bce\", \"target\": \"y\"}", IN("r(y:b; z:1)"),
 	  .keep = keep_label, .emb = emb_bce },
+	{ "loss", "cross-entropy, weighted, smoothed, without a label",
+	  "{\"kind\": \"cross-entropy\", \"target\": \"y\", \"weight\": [1, 2, 0.5], "
+	  "\"label_smoothing\": 0.1, \"ignore_index\": 1}",
+	  IN("r(u:u y:c; z:3)"), .keep = keep_not_one, .emb = emb_ce_weighted },
+	{ "loss", "bce, weighted", "{\"kind\": \"bce\", \"target\": \"y\", \"pos_weight\": 3}",
+	  IN("r(y:b; z:1)"), .keep = keep_label, .emb = emb_bce_positive },
 	{ "loss", "value", "{\"kind\": \"value\"}", IN("r(k:i s:s; z:1)"), .emb = emb_z },
 	{ "loss", "mse", "{\"kind\": \"mse\", \"target\": \"y\"}", IN("r(y:f; z:1)"),
 	  .keep = keep_label, .emb = emb_mse },

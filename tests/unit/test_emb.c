@@ -457,7 +457,11 @@ static const struct {
 	{ "[i, text(5)(s]", "expected ',' or ')'", 13 },
 	{ "[text(5)(i)]", "text wants strings, and column 'i' is int64", 0 },
 	{ "[null(none)]", "no column 'none'", 0 },
-	{ "[1]", "expected the name of a content column, found '1'", 1 },
+	{ "[1]", "expected an embedding, found a list of numbers (Concat makes an embedding of numbers)", 0 },
+	{ "h * [-1, .5]", "expected an embedding, found a list of numbers", 4 },
+	{ "[1, i]", "expected a number: brackets hold columns, or numbers alone", 4 },
+	{ "[1, ]", "expected a number, found ']'", 4 },
+	{ "[i, 1]", "expected the name of a content column, found '1'", 4 },
 	{ "h * Tensor(3, 1)", "mul: shapes [2] and [3,1] do not fit together", 2 },
 	{ "h + view(4)(m)", "add: shapes [2] and [4] do not fit together", 2 },
 	{ "h @ Tensor(3, 2)", "'@' multiplies matrices whose inner sizes agree, not [2] @ [3,2]", 2 },
@@ -473,6 +477,17 @@ static const struct {
 	{ "CrossEntropyLoss()(view(4)(m), h)", "CrossEntropyLoss: the target is a class number, or 4 probabilities, "
 				      "not 2 values", 0 },
 	{ "CrossEntropyLoss(label_smoothing=2)(view(4)(m), [i])", "CrossEntropyLoss: label_smoothing is from 0 to 1", 0 },
+	{ "CrossEntropyLoss(weight=[1, 2])(view(4)(m), [i])", "CrossEntropyLoss: weight wants a number for each of "
+							       "the 4 classes, not 2", 24 },
+	{ "CrossEntropyLoss(weight=4)(view(4)(m), [i])", "CrossEntropyLoss: weight wants a number for each", 24 },
+	{ "CrossEntropyLoss(weight=\"a\")(view(4)(m), [i])", "'weight' of CrossEntropyLoss must be numbers: 2, or "
+							     "[1, 2.5]", 24 },
+	{ "NLLLoss([1, 2, 3, -4])(view(4)(m), [i])", "NLLLoss: a weight is 0 or more", 8 },
+	{ "CrossEntropyLoss(ignore_index=1)(h, h)", "CrossEntropyLoss: ignore_index is a class number, and the "
+						    "target is probabilities", 30 },
+	{ "BCEWithLogitsLoss(pos_weight=[1, 2, 3])(h, h)", "BCEWithLogitsLoss: pos_weight wants a number, or one for "
+							   "each of the 2 values of a row, not 3", 29 },
+	{ "BCELoss(weight=-1)(h, h)", "BCELoss: weight is 0 or more", 15 },
 	{ "MSELoss(reduction=\"sum\")(h, h)", "MSELoss: a row's loss is a mean over its features", 0 },
 	{ "1 + MSELoss()(h, m)", "MSELoss: the prediction has 2 values and the target 4", 4 },
 	{ "HuberLoss(delta=0)(h, h)", "HuberLoss: delta must be above 0", 0 },
@@ -582,6 +597,19 @@ static void test_facts(void)
 	};
 	struct rn_str cols = RN_STR_INIT;
 	struct rn_err e = { 0 };
+	static const struct {
+		const char *text;
+		bool yes;
+	} spans[] = {
+		{ "sum(softmax(h))", true },
+		{ "mean(2 * CrossEntropyLoss(weight=[1, 2])(h, [i]) + 1)", true },
+		{ "avg(NLLLoss([1, 2])(h, [i]))", true },
+		{ "mean(CrossEntropyLoss(ignore_index=-1)(h, [i]))", true },
+		{ "sum(CrossEntropyLoss(weight=[1, 2])(h, [i]))", false },
+		{ "mean(CrossEntropyLoss(label_smoothing=0.1)(h, [i]))", false },
+		{ "mean(CrossEntropyLoss(None, ignore_index=None)(h, [i]))", false },
+		{ "mean(BCELoss(weight=2)(h, [i]))", false },
+	};
 	struct rn_eexpr *x;
 
 	for (size_t k = 0; k < sizeof aggs / sizeof *aggs; k++) {
@@ -593,10 +621,18 @@ static void test_facts(void)
 	T_CALL(rn_eexpr_parse("softmax([s.d] + rowsum([a, b]); t, u) * Dropout(0.5)(h)", &x, &e), &e);
 	rn_eexpr_columns(x, collect, &cols);
 	T_OK(!strcmp(cols.s, "t u s.d a b "), "columns: %s", cols.s);
-	T_OK(rn_eexpr_has_random(x) && !rn_eexpr_has_params(x) && rn_eexpr_has_softmax(x),
+	T_OK(rn_eexpr_has_random(x) && !rn_eexpr_has_params(x) && rn_eexpr_spans_rows(x),
 	     "facts of an expression");
 	rn_eexpr_free(x);
 	rn_str_fini(&cols);
+	for (size_t k = 0; k < sizeof spans / sizeof *spans; k++) {
+		T_CALL(rn_eexpr_parse(spans[k].text, &x, &e), &e);
+		T_OK(rn_eexpr_spans_rows(x) == spans[k].yes, "rows of %s depend on others: %d", spans[k].text,
+		     spans[k].yes);
+		rn_eexpr_take_agg(x);
+		T_OK(rn_eexpr_spans_rows(x) == spans[k].yes, "so do those of what it is of");
+		rn_eexpr_free(x);
+	}
 }
 
 static void test_inits(void)

@@ -663,7 +663,7 @@ static uint32_t expression(struct trial *t, const char *text, bool dropped)
 	struct groups g = { t, 0, 0, 0 };
 	struct rn_lower_env env = { .ctx = &ctx, .prog = &t->p, .training = true, .stage = "st",
 				    .rows = 4, .nparts = 5, .param = as_input, .param_arg = t,
-				    .softmax = group_softmax, .softmax_arg = &g };
+				    .softmax = group_softmax, .rows_arg = &g };
 	char names[5][2] = { "h", "a", "m", "s", "k" };
 	struct rn_lpart part[5], out;
 	struct rn_eexpr *x;

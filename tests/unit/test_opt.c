@@ -160,7 +160,8 @@ static const struct {
 	{ "by", "\"a,b\"", "[\"a\",\"b\"]" },
 	{ "by", "[\"a,b\"]", "[\"a,b\"]" },
 	{ "by", "[]", "[]" },
-	{ "by", "[1]", "wants a list of names, not 1" },
+	{ "by", "[1, 2.5, \"c\"]", "[\"1\",\"2.5\",\"c\"]" },
+	{ "by", "[true]", "wants a list of names, not true" },
 	{ "by", "[\"\"]", "has an empty item" },
 	{ "by", "{}", "wants a list of names, not an object" },
 	{ "cols", "{\"id\": \"id\", \"d\": \"count(*)\"}", "{\"id\":\"id\",\"d\":\"count(*)\"}" },
@@ -313,7 +314,7 @@ static void test_schema(void)
 		"{\"type\":\"string\",\"pattern\":\"^[$][{][^}]+[}]$\"}],\"default\":\"inner\"}",
 		"{\"type\":[\"integer\",\"string\"],\"minimum\":0,\"pattern\":"
 		"\"^([0-9]+([.][0-9]*)?[KMGTkmgt]?|[$][{][^}]+[}])$\",\"default\":1024}",
-		"{\"type\":[\"array\",\"string\"],\"items\":{\"type\":\"string\"}}",
+		"{\"type\":[\"array\",\"string\"],\"items\":{\"type\":[\"string\",\"number\"]}}",
 		"{\"type\":[\"object\",\"array\",\"string\"],\"items\":{\"type\":\"string\"},"
 		"\"additionalProperties\":{\"type\":[\"string\",\"number\"]}}",
 		"{\"type\":\"string\"}",

@@ -14,12 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int has_softmax(const char *text, bool *out, struct rn_err *e)
+static int spans_rows(const char *text, bool *out, struct rn_err *e)
 {
 	struct rn_eexpr *x;
 
 	RN_TRY(rn_eexpr_parse(text, &x, e));
-	*out = rn_eexpr_has_softmax(x);
+	*out = rn_eexpr_spans_rows(x);
 	rn_eexpr_free(x);
 	return 0;
 }
@@ -111,13 +111,13 @@ static int drop(struct rn_rewriting *r, uint32_t i, struct rn_err *e)
 	const char *text = rn_node_string(n, "expr");
 	uint32_t like, map;
 	size_t from, len;
-	bool softmax;
+	bool spans;
 
 	if (n->learns || n->nin != 1 || !text || json_object_size(rn_node_json(n, "cols")) ||
 	    !by_key(n, rn_rewriting_schema(r, n->in[0].node)) || !argument(text, &from, &len))
 		return 0;
-	RN_TRY(has_softmax(text, &softmax, e));
-	if (softmax)
+	RN_TRY(spans_rows(text, &spans, e));
+	if (spans)
 		return 0;
 	RN_TRY(add_map(r, i, text + from, len, &map, e));
 	like = map;
