@@ -25,7 +25,8 @@ enum rn_term_kind {
 	RN_T_NAME,    /* z, hidden, K<i>, Linear: str, and its template arguments in arg[] */
 	RN_T_CALL,    /* f(args): f is arg[0] (a name or again a call), arg[1…] what stands in ( ),
 			 key[i] the keyword of arg[i] or NULL; ";" for what stands behind the
-			 semicolon of softmax(a; s, t) */
+			 semicolon of softmax(a; s, t); "distinct" and "by" for count(distinct x)
+			 and first(x by t) */
 	RN_T_NEG,     /* -x */
 	RN_T_BIN,     /* x op y */
 	RN_T_BRACKET, /* [a, Enc()(b)]: columns into an embedding; in a ?pred head the other way */

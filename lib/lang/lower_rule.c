@@ -198,6 +198,11 @@ struct head {
 	const char *agg;              /* of the embedding, NULL: none was written */
 	const struct rn_term *emb;    /* without it; NULL: no embedding */
 	bool nested;                  /* an expression stands around its aggregates */
+	/* The columns of the relation, in the order of the head, of those behind the grouping. */
+	uint32_t nouts;
+	const char **out_names;
+	const struct rn_term **outs;
+	bool finish;                  /* these are others than those, or in another order */
 };
 
 static const char *attr_name(struct rn_lowering *l, const struct rn_attr *a, uint32_t i)
@@ -249,39 +254,116 @@ static const char *unique(struct rn_lowering *l, const char *name, unsigned k,
 	return try;
 }
 
-static int sort_attrs(struct rn_lowering *l, const struct rn_rule_inst *r, struct head *h)
+/* Attribute `name` is what the grouping calls so. */
+static int add_out(struct rn_lowering *l, struct head *h, const struct rn_attr *a, const char *name,
+		   const struct rn_term *t)
+{
+	struct rn_term *made = rn_lowering_alloc(l, sizeof *made);
+
+	if (!made)
+		return rn_lowering_nomem(l);
+	*made = (struct rn_term){ .kind = RN_T_NAME, .str = name, .at = a->term->at, .end = a->term->end };
+	h->out_names[h->nouts] = name;
+	h->outs[h->nouts++] = t ? t : made;
+	return 0;
+}
+
+/* A name of its own for attribute i, NULL where it is none of the relation's (it is decoded). */
+static int name_attr(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t i, struct name_set *raw,
+		     struct name_set *all, const char **out)
+{
+	const struct rn_attr *a = &r->attrs[i];
+	struct name_count *met;
+
+	*out = NULL;
+	if (r->rule->attrs[i].term->kind == RN_T_BRACKET)
+		return 0;
+	*out = attr_name(l, a, i);
+	if (!*out)
+		return rn_lowering_nomem(l);
+	if (a->name && find_name(all, *out)->name)
+		return rn_diag_error(l->d, a->at, 0, "two columns are called '%s'", *out);
+	met = find_name(raw, *out);
+	met->name = *out;
+	*out = unique(l, *out, ++met->n, all);
+	if (!*out)
+		return rn_lowering_nomem(l);
+	find_name(all, *out)->name = *out;
+	return 0;
+}
+
+/* The column of an aggregate within an expression: one for equal ones. */
+struct inner {
+	struct rn_lowering *l;
+	struct head *h;
+	struct name_set *all;
+};
+
+static const char *inner_agg(void *arg, const struct rn_term *t)
+{
+	struct inner *in = arg;
+	struct head *h = in->h;
+	const char *name;
+
+	for (uint32_t i = 0; i < h->naggs; i++)
+		if (rn_terms_equal(h->aggs[i], t))
+			return h->agg_names[i];
+	name = unique(in->l, t->arg[0]->str, 1, in->all);
+	if (!name)
+		return NULL;
+	find_name(in->all, name)->name = name;
+	h->agg_names[h->naggs] = name;
+	h->aggs[h->naggs++] = t;
+	return name;
+}
+
+/* What is computed of aggregates: when all columns have names. */
+static int split_attrs(struct rn_lowering *l, struct head *h, struct name_set *all)
+{
+	struct inner in = { l, h, all };
+	struct rn_attr_split s = { .l = l, .nby = h->n, .by = h->terms, .names = h->names, .agg = inner_agg,
+				   .arg = &in };
+
+	for (uint32_t i = 0; i < h->nouts; i++) {
+		struct rn_term *t;
+
+		if (h->outs[i]->kind == RN_T_NAME)
+			continue;
+		RN_TRY(rn_split_attr(&s, h->outs[i], &t));
+		h->outs[i] = t;
+		h->finish = true;
+	}
+	return 0;
+}
+
+static int sort_attrs(struct rn_lowering *l, const struct rn_rule_inst *r, struct head *h, uint32_t room)
 {
 	struct name_set raw, all; /* as they are written, and as they are then called */
 
-	if (!open_names(l, r->nattrs + 1, &raw) || !open_names(l, r->nattrs + 1, &all))
+	if (!open_names(l, room + 1, &raw) || !open_names(l, room + 1, &all))
 		return rn_lowering_nomem(l);
 	for (uint32_t i = 0; i < r->nattrs; i++) {
 		const struct rn_attr *a = &r->attrs[i];
-		struct name_count *met;
 		const char *name;
 
-		if (r->rule->attrs[i].term->kind == RN_T_BRACKET)
-			continue; /* decoded: the run's matter */
-		name = attr_name(l, a, i);
+		RN_TRY(name_attr(l, r, i, &raw, &all, &name));
 		if (!name)
-			return rn_lowering_nomem(l);
-		if (a->name && find_name(&all, name)->name)
-			return rn_diag_error(l->d, a->at, 0, "two columns are called '%s'", name);
-		met = find_name(&raw, name);
-		met->name = name;
-		name = unique(l, name, ++met->n, &all);
-		if (!name)
-			return rn_lowering_nomem(l);
-		find_name(&all, name)->name = name;
+			continue;
 		if (rn_is_content_agg(a->term)) {
+			RN_TRY(rn_check_content_agg(l, a->term));
+			RN_TRY(add_out(l, h, a, name, NULL));
 			h->agg_names[h->naggs] = name;
 			h->aggs[h->naggs++] = a->term;
+		} else if (rn_count_content_aggs(a->term)) {
+			RN_TRY(add_out(l, h, a, name, a->term));
 		} else {
+			h->finish = h->finish || h->nouts > h->n;
+			RN_TRY(add_out(l, h, a, name, NULL));
 			h->names[h->n] = name;
 			h->terms[h->n++] = a->term;
 		}
 	}
-	return 0;
+	return split_attrs(l, h, &all);
 }
 
 /* What the expression and the aggregates read beside the attributes. */
@@ -332,18 +414,22 @@ static uint32_t count_names(const struct rn_term *t)
 
 static int sort_head(struct rn_lowering *l, const struct rn_rule_inst *r, struct head *h)
 {
-	uint32_t room = r->nattrs;
+	uint32_t room = r->nattrs, naggs = 1; /* one: lower_nested */
 
-	for (uint32_t i = 0; i < r->nattrs; i++)
+	for (uint32_t i = 0; i < r->nattrs; i++) {
 		room += count_names(r->attrs[i].term);
+		naggs += rn_count_content_aggs(r->attrs[i].term);
+	}
 	if (r->emb)
 		room += count_names(r->emb);
 	*h = (struct head){ 0 };
 	h->names = rn_lowering_alloc(l, room * sizeof *h->names);
 	h->terms = rn_lowering_alloc(l, room * sizeof *h->terms);
-	h->agg_names = rn_lowering_alloc(l, (r->nattrs + 1) * sizeof *h->agg_names); /* one: lower_nested */
-	h->aggs = rn_lowering_alloc(l, (r->nattrs + 1) * sizeof *h->aggs);
-	if (!h->names || !h->terms || !h->agg_names || !h->aggs)
+	h->agg_names = rn_lowering_alloc(l, naggs * sizeof *h->agg_names);
+	h->aggs = rn_lowering_alloc(l, naggs * sizeof *h->aggs);
+	h->out_names = rn_lowering_alloc(l, (r->nattrs + 1) * sizeof *h->out_names);
+	h->outs = rn_lowering_alloc(l, (r->nattrs + 1) * sizeof *h->outs);
+	if (!h->names || !h->terms || !h->agg_names || !h->aggs || !h->out_names || !h->outs)
 		return rn_lowering_nomem(l);
 	if (r->emb)
 		h->agg = rn_take_aggregate(r->emb, &h->emb);
@@ -352,7 +438,7 @@ static int sort_head(struct rn_lowering *l, const struct rn_rule_inst *r, struct
 		h->agg = NULL;
 		h->emb = r->emb;
 	}
-	RN_TRY(sort_attrs(l, r, h));
+	RN_TRY(sort_attrs(l, r, h, room));
 	return add_extras(l, h, room);
 }
 
@@ -571,29 +657,17 @@ static int view_groups(struct rn_lowering *l, const struct head *h, const struct
 	return x->expr ? rn_add_view_emb(l, v, x->part, "z") : 0;
 }
 
-/* Without the number of rows; a relation of one row and no columns is a sum. */
-static int drop_count(struct rn_lowering *l, const struct rn_rule_inst *r, const struct head *h,
-		      struct rn_view *v)
+/* The columns of the head, in its order; a relation of one row and no columns is a sum. */
+static int finish_head(struct rn_lowering *l, const struct rn_rule_inst *r, const struct head *h,
+		       struct rn_view *v)
 {
-	uint32_t n = h->n + h->naggs - 1;
-	const char **names = rn_lowering_alloc(l, (n + 1) * sizeof *names);
-	const struct rn_term **terms = rn_lowering_alloc(l, (n + 1) * sizeof(struct rn_term *));
-	struct rn_term *t = rn_lowering_alloc(l, (n + 1) * sizeof *t);
-
-	if (!names || !terms || !t)
-		return rn_lowering_nomem(l);
-	if (!n)
+	if (!h->nouts)
 		return rn_text_node(l, r, "agg", "expr", "sum(z)", r->name, r->emb->at, r->emb->end, NULL, NULL, v);
 	v->vars = NULL;
 	v->nvars = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		names[i] = i < h->n ? h->names[i] : h->agg_names[i - h->n];
-		t[i] = (struct rn_term){ .kind = RN_T_NAME, .str = names[i], .at = r->rule->name_at,
-					 .end = rn_rule_name_end(r) };
-		terms[i] = &t[i];
-		RN_TRY(rn_add_view_var(l, v, names[i], i));
-	}
-	return rn_lower_keep(l, r, v, n, names, terms, r->name);
+	for (uint32_t i = 0; i < h->n + h->naggs; i++)
+		RN_TRY(rn_add_view_var(l, v, i < h->n ? h->names[i] : h->agg_names[i - h->n], i));
+	return rn_lower_keep(l, r, v, h->nouts, h->out_names, h->outs, r->name);
 }
 
 /* An expression around aggregates: they are a stage before it. */
@@ -623,18 +697,51 @@ static int lower_nested(struct rn_lowering *l, const struct rn_rule_inst *r, str
 	RN_TRY(rn_lowering_node(l, "agg", name, opt, 1, &v->node, NULL, r, r->emb->at, r->emb->end, &x.map,
 				&v->node));
 	RN_TRY(view_groups(l, h, &x, v));
-	RN_TRY(rn_lower_map(l, r, v, x.rest, x.counts ? NULL : r->name));
-	return x.counts ? drop_count(l, r, h, v) : 0;
+	h->finish = h->finish || x.counts;
+	RN_TRY(rn_lower_map(l, r, v, x.rest, h->finish ? NULL : r->name));
+	return h->finish ? finish_head(l, r, h, v) : 0;
+}
+
+/* One aggregate, and what is computed of its columns. */
+static int lower_agg(struct rn_lowering *l, const struct rn_rule_inst *r, const struct head *h,
+		     struct rn_view *v, uint32_t *out)
+{
+	const char *name = h->finish ? rn_stage_name(l, r, "agg") : r->name;
+	const char *param = h->finish ? r->prefix : own_param(r);
+	struct rn_text_map map = { 0 };
+	json_t *opt;
+	int rc;
+
+	if (!name)
+		return rn_lowering_nomem(l);
+	RN_TRY(rn_new_options(l, &opt));
+	rc = h->emb ? agg_expr(l, r, h, v, opt, &map) : 0;
+	if (!rc && h->emb && param)
+		rc = rn_set_option(l, opt, "param", json_string(param));
+	if (!rc)
+		rc = agg_columns(l, h, v, opt);
+	if (rc) {
+		json_decref(opt);
+		return rc;
+	}
+	RN_TRY(rn_lowering_node(l, "agg", name, opt, 1, &v->node, NULL, r,
+				r->emb ? r->emb->at : r->rule->name_at, r->emb ? r->emb->end : rn_rule_name_end(r), &map,
+				out));
+	if (!h->finish)
+		return 0;
+	*v = (struct rn_view){ .node = *out };
+	if (h->emb)
+		RN_TRY(rn_add_view_emb(l, v, "z", "z"));
+	RN_TRY(finish_head(l, r, h, v));
+	*out = v->node;
+	return 0;
 }
 
 int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t *out)
 {
-	struct rn_text_map map = { 0 };
 	struct rn_nested nested;
 	struct rn_view v;
 	struct head h;
-	json_t *opt;
-	int rc;
 
 	RN_TRY(rn_lower_body(l, r, &v));
 	RN_TRY(sort_head(l, r, &h));
@@ -659,17 +766,5 @@ int rn_lower_rule(struct rn_lowering *l, const struct rn_rule_inst *r, uint32_t 
 		*out = v.node;
 		return 0;
 	}
-	RN_TRY(rn_new_options(l, &opt));
-	rc = h.emb ? agg_expr(l, r, &h, &v, opt, &map) : 0;
-	if (!rc && h.emb && own_param(r))
-		rc = rn_set_option(l, opt, "param", json_string(own_param(r)));
-	if (!rc)
-		rc = agg_columns(l, &h, &v, opt);
-	if (rc) {
-		json_decref(opt);
-		return rc;
-	}
-	return rn_lowering_node(l, "agg", r->name, opt, 1, &v.node, NULL, r,
-				r->emb ? r->emb->at : r->rule->name_at, r->emb ? r->emb->end : rn_rule_name_end(r), &map,
-				out);
+	return lower_agg(l, r, &h, &v, out);
 }

@@ -46,7 +46,7 @@ static bool reserved(const char *s)
 {
 	static const char *const words[] = { "and", "or", "not", "is", "null", "in", "like", "between",
 					     "case", "when", "then", "else", "end", "cast", "true",
-					     "false", "as", "escape" };
+					     "false", "as", "escape", "by", "distinct" };
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (!strcasecmp(s, words[i]))
@@ -295,19 +295,6 @@ static int null_test(struct rn_lowering *l, const struct rn_view *v, const struc
 	return 0;
 }
 
-bool rn_is_content_agg(const struct rn_term *t)
-{
-	static const char *const names[] = { "count", "sum", "avg", "min", "max", "first", "last", "median",
-					     "quantile", "var", "stddev" };
-
-	if (t->kind != RN_T_CALL || t->arg[0]->kind != RN_T_NAME)
-		return false;
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(t->arg[0]->str, names[i]))
-			return true;
-	return false;
-}
-
 /* cast(x, "int64"): the language of columns has a word there. */
 static bool is_cast(const struct rn_term *t)
 {
@@ -331,7 +318,12 @@ static int content_call(struct rn_lowering *l, const struct rn_view *v, const st
 		return 0;
 	}
 	for (uint32_t i = 1; i < t->n; i++) {
-		rn_str_add(out, i > 1 ? ", " : "");
+		const char *key = t->key ? t->key[i] : NULL;
+
+		if (key && !rn_is_agg_word(key))
+			return rn_diag_error(l->d, t->arg[i]->at, t->arg[i]->end, "a function of columns has no "
+					     "argument '%s'", key);
+		rn_str_addf(out, "%s%s%s", i == 1 ? "" : key ? " " : ", ", key ? key : "", key ? " " : "");
 		RN_TRY(content(l, v, t->arg[i], 0, out));
 	}
 	rn_str_addc(out, ')');
@@ -362,8 +354,8 @@ static int content(struct rn_lowering *l, const struct rn_view *v, const struct 
 		if (t->arg[0]->kind != RN_T_NAME)
 			return rn_diag_error(l->d, t->at, t->end, "this cannot stand in an expression over columns");
 		if (rn_is_content_agg(t))
-			return rn_diag_error(l->d, t->at, t->end, "an aggregate of columns is an attribute alone: name it in "
-					     "a head, as in P(x, n: %s(...)), and compute with n in the next rule",
+			return rn_diag_error(l->d, t->at, t->end, "an aggregate of columns stands in a head: name it there, "
+					     "as in P(x, n: %s(...)), and compute with n in the next rule",
 					     t->arg[0]->str);
 		RN_TRY(content_call(l, v, t, out));
 		break;

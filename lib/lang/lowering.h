@@ -201,8 +201,7 @@ int rn_text_encoders(struct rn_lowering *l, const struct rn_view *v, const struc
 /* A content expression in the spelling of rn-filter, over the view's columns. */
 int rn_text_content(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
 		    struct rn_str *out);
-/* A call that aggregates content: count(*), sum(amount); and its text, for rn-agg. */
-bool rn_is_content_agg(const struct rn_term *t);
+/* An aggregate of content (rn_is_content_agg), for rn-agg. */
 int rn_text_aggregate(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
 		      struct rn_str *out);
 /* A column as both spellings write it. */
@@ -222,6 +221,27 @@ json_t *rn_term_json(const struct rn_term *t);
  * bracket's value for rn_text_emb. */
 int rn_lower_encoders(struct rn_lowering *l, const struct rn_rule_inst *r, struct rn_view *v,
 		      const struct rn_term *t);
+
+/* ---- lower_attr.c ------------------------------------------------------------------------------ */
+
+/* A call that aggregates content: count(*), sum(amount). */
+bool rn_is_content_agg(const struct rn_term *t);
+/* How many are in t, the outermost. */
+uint32_t rn_count_content_aggs(const struct rn_term *t);
+/* None within an aggregate, or an error. */
+int rn_check_content_agg(struct rn_lowering *l, const struct rn_term *agg);
+/* sum(w) / count(*) as an expression over the columns behind the grouping: attributes by[i], which
+ * are called names[i] there, and what agg(arg, t) calls the column of an aggregate (NULL: out of
+ * memory).  Any other variable is an error. */
+struct rn_attr_split {
+	struct rn_lowering *l;
+	uint32_t nby;
+	const struct rn_term *const *by;
+	const char *const *names;
+	const char *(*agg)(void *arg, const struct rn_term *t);
+	void *arg;
+};
+int rn_split_attr(struct rn_attr_split *s, const struct rn_term *t, struct rn_term **out);
 
 /* ---- lower_agg.c ------------------------------------------------------------------------------- */
 

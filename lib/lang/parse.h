@@ -29,5 +29,7 @@ bool rn_tests_null(const struct rn_term *t);
 const char *rn_term_sign(enum rn_term_op op);
 /* A term as text in the language, at the end of out: what a parse of it gives is equal. */
 void rn_term_print(const struct rn_term *t, struct rn_str *out);
+/* The key of count(distinct x), of t in first(x by t)? */
+bool rn_is_agg_word(const char *key);
 
 #endif

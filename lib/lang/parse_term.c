@@ -387,6 +387,29 @@ static struct rn_term *parse_atom(struct rn_parser *p)
 
 static struct rn_term *parse_call(struct rn_parser *p);
 
+/* count(distinct x): the word, which is a name elsewhere. */
+static bool take_distinct(struct rn_parser *p)
+{
+	struct rn_tok next;
+
+	if (!rn_at_word(p, "distinct"))
+		return false;
+	next = rn_peek(p);
+	if (next.kind != RN_TOK_NAME && next.kind != RN_TOK_NUM && next.kind != RN_TOK_STR)
+		return false;
+	rn_next(p);
+	return true;
+}
+
+/* first(x by t): the word behind an argument. */
+static bool take_by(struct rn_parser *p)
+{
+	if (!rn_at_word(p, "by"))
+		return false;
+	rn_next(p);
+	return true;
+}
+
 /* *z, *ReLU(z): for each embedding z_1 … z_n of a bounded join; and the * of count(*). */
 static struct rn_term *parse_arg(struct rn_parser *p, bool call)
 {
@@ -408,10 +431,10 @@ static struct rn_term *parse_arg(struct rn_parser *p, bool call)
 static bool parse_args(struct rn_parser *p, struct rn_term *t, char close, bool call)
 {
 	uint32_t nkeys = t->n; /* a call has its function before its arguments */
-	const char **key, *rows = NULL;
+	const char **key, *rows = NULL, *by = NULL;
 
-	while (!rn_at(p, close)) {
-		const char *name = rows;
+	while (by || !rn_at(p, close)) {
+		const char *name = by ? by : rows;
 
 		if (call && p->t.kind == RN_TOK_NAME) {
 			struct rn_tok eq = rn_peek(p);
@@ -421,8 +444,11 @@ static bool parse_args(struct rn_parser *p, struct rn_term *t, char close, bool 
 				rn_next(p);
 			}
 		}
+		if (call && !name && take_distinct(p))
+			name = "distinct";
 		if (!add_arg(p, t, parse_arg(p, call)))
 			return false;
+		by = NULL;
 		if (name && !t->key) { /* entries for what stands before */
 			for (nkeys = 0; nkeys + 1 < t->n;)
 				if (!rn_parser_push(p, &t->key, &nkeys, sizeof *t->key))
@@ -434,7 +460,9 @@ static bool parse_args(struct rn_parser *p, struct rn_term *t, char close, bool 
 				return false;
 			*key = name;
 		}
-		if (call && !rows && rn_take(p, ';'))
+		if (call && take_by(p))
+			by = "by";
+		else if (call && !rows && rn_take(p, ';'))
 			rows = ";";
 		else if (!rn_take(p, ','))
 			break;
@@ -610,15 +638,22 @@ static bool plain_name(const char *s)
 	       strcmp(s, "False") && strcmp(s, "true") && strcmp(s, "false") && strcmp(s, "None");
 }
 
+bool rn_is_agg_word(const char *key)
+{
+	return !strcmp(key, "distinct") || !strcmp(key, "by");
+}
+
 static void print_list(const struct rn_term *t, uint32_t from, struct rn_str *out)
 {
 	for (uint32_t i = from; i < t->n; i++) {
 		const char *key = t->key ? t->key[i] : NULL;
 		bool rows = key && *key == ';';
 
-		rn_str_add(out, i == from ? "" : rows && !t->key[i - 1] ? "; " : ", ");
+		bool word = key && t->kind == RN_T_CALL && rn_is_agg_word(key);
+
+		rn_str_add(out, i == from ? "" : rows && !t->key[i - 1] ? "; " : word ? " " : ", ");
 		if (key && !rows)
-			rn_str_addf(out, t->kind == RN_T_MAP ? "\"%s\": " : "%s=", key);
+			rn_str_addf(out, t->kind == RN_T_MAP ? "\"%s\": " : word ? "%s " : "%s=", key);
 		rn_term_print(t->arg[i], out);
 	}
 }

@@ -492,6 +492,40 @@ first_loss() {
 	rn-compile m.relnn | grep -qF '"kind": "bce", "target": "q", "pos-weight": 3'
 }
 
+@test "content aggregates: distinct values, orders, and expressions around aggregates" {
+	printf 'n,w,t,s\n1,2,5,a\n1,3,4,b\n2,5,1,a\n2,,0,a\n' >w.csv
+	group() { # ROWS ATTRIBUTES...: the rows of P(ATTRIBUTES), in every spelling
+		printf '?source W = "w.csv" .\n?pred P(%s) :- W(n, w, t, s) .\n' "$2" >p.relnn
+		rn-train p.relnn -q
+		[ "$(tail -n +2 P.csv)" = "$1" ] || { cat P.csv >&2; return 1; }
+		mv P.csv want.csv
+		rn-compile p.relnn -o p.json
+		rn-train p.json -q
+		cmp P.csv want.csv
+		rn-compile p.json --to relnn -o again.relnn
+		rn-compile again.relnn | cmp - p.json
+		rn-compile p.relnn --to sh -o p.sh
+		rm P.csv
+		bash p.sh >/dev/null 2>&1
+		cmp P.csv want.csv
+	}
+	group $'1,2,b,3,2\n2,1,a,5,2' 'n, d: count(distinct s), f: first(s by t), l: last(w by -t), count(*)'
+	group $'1,2\n2,1' 'n, count(distinct upper(s))'
+	group $'2.5,1,3.5,5\n2.5,2,7,5' 'r: sum(w) / count(*), n, m: round(avg(w) + n, 1), sum(w)'
+	group 3.3333333333333335 'sum(w) / count(w)'
+	group $'4,1,1.5\n4,2,2.5' 'c: count(*) * 2, n; max([w]) / count([w])'
+	group $'4,1,2.5\n4,2,2.5' 'c: count(*) * 2, n; mean([w])'
+	group $'2,1,3\n2,2,5' 'count(*), m: n; max([w])'
+	# An attribute stands where it is written, whatever stands before it.
+	gives $'a,b\n1,1\n1,2\n1,3\n1,4' 'R(c: count(*), n) :- N(n, _) .
+?pred P(a, b) :- R(a, b) .'
+	# Columns that are called like the words.
+	printf 'by,distinct\n1,2\n1,3\n' >w.csv
+	printf '?pred P(c: count(distinct distinct), d: first(by by by), e: count(distinct)) :- W(by, distinct) .\n' >p.relnn
+	rn-train p.relnn --source W=w.csv -q
+	[ "$(tail -n 1 P.csv)" = 2,1,2 ]
+}
+
 @test "parameters: Tensor begins at 0, or at its fill" {
 	local fit='?fit <epochs=1, lr=1e-30> L(; z * z) :- A(n; z) .'
 	gives $'n,z\n2,0' "A(n; [n] * Tensor(1)) :- N(n, 'y') . $fit ?pred P(n; z) :- A(n; z) ."

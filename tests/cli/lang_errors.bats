@@ -55,7 +55,7 @@ check() {
 }
 
 @test "types, shapes and settings" {
-	check types.txt 73
+	check types.txt 72
 }
 
 @test "runs: metrics, predictions and losses against what they are of" {
@@ -247,4 +247,19 @@ says_of() {
 	fails_with 5 rn-train p.relnn --source N=N.csv
 	printf 'Out(n; Linear(1, 3)([n])) :- N(n, _) .\n?fit <epochs=1> L(; CrossEntropyLoss(ignore_index=1)(z, [l])) :- Out(n; z), N(n, l), l == 1 .\n' >p.relnn
 	fails_with 2 rn-train p.relnn --source N=N.csv
+}
+
+@test "content aggregates: what is refused" {
+	printf 'n,w\n1,2\n' >N.csv
+	says() { # ATTRIBUTE MESSAGE
+		printf '?pred P(n, c: %s) :- N(n, w) .\n' "$1" >p.relnn
+		fails_with 2 rn-compile p.relnn --source N=N.csv
+		[[ $stderr == *"$2"* ]] || { echo "$1: $stderr" >&2; return 1; }
+	}
+	says 'sum(w) + w' "1:24: 'w' stands outside the aggregates and is no attribute of the head"
+	says 'sum(count(w))' '1:19: an aggregate within another one'
+	says '1 + sum(count(w))' '1:23: an aggregate within another one'
+	says 'sum(distinct w)' "'sum(distinct w)': only count takes distinct"
+	says 'first(w by)' '1:25: expected an expression'
+	says 'upper(x=w)' "1:23: a function of columns has no argument 'x'"
 }

@@ -16,7 +16,9 @@ syntax match relnnSet /\<\(Join\|Union\)\s*(\s*Set\>/
 syntax match relnnMark /[?!]\ze\h/
 syntax match relnnIf /:-\|->/
 syntax match relnnEnd /\.\ze\s*\($\|#\)/
-syntax keyword relnnAggregate sum add mean avg max min count softmax
+syntax keyword relnnAggregate sum add mean avg max min count softmax median quantile stddev
+syntax match relnnAggregate /\<\(first\|last\|var\)\ze\s*(/
+syntax match relnnAggregate /\<count\s*(\s*\zsdistinct\>/
 syntax keyword relnnModule Linear Bilinear Embedding NodeLookup LayerNorm BatchNorm1d Dropout Tensor Concat ArgMax HashBucketTextEncoder HashBucket
 syntax keyword relnnModule ReLU LeakyReLU ELU GELU SiLU Tanh Sigmoid Softplus Softmax LogSoftmax Identity
 syntax keyword relnnModule CrossEntropyLoss NLLLoss BCELoss BCEWithLogitsLoss MSELoss L1Loss SmoothL1Loss
