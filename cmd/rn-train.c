@@ -36,6 +36,8 @@ static const struct rn_opt opts[] = {
 	  .help = "column of the query that hits@k, mrr and map@k rank within" },
 	{ .name = "to", .type = RN_OPT_LIST, .flags = OF_RUNS | RN_CLI_BRIEF, .meta = "[RUN=]FILE",
 	  .help = "write a prediction there: .csv, .tsv, .jsonl or .er" },
+	{ .name = "format", .type = RN_OPT_LIST, .flags = OF_RUNS | RN_CLI_BRIEF, .meta = "[RUN=]FORMAT",
+	  .help = "write a prediction as csv, tsv, jsonl or er (a stream)" },
 	{ .name = "decode", .type = RN_OPT_LIST, .flags = OF_RUNS | RN_CLI_BRIEF, .meta = "[RUN=]HOW",
 	  .help = "column of a prediction: auto, class, value, label, none" },
 	{ .name = "as", .type = RN_OPT_LIST, .flags = OF_RUNS | RN_CLI_BRIEF, .meta = "[RUN=]COL",
@@ -387,16 +389,16 @@ static void summary(const struct rn_plan *p, const json_t *r, struct rn_str *out
 		    json_string_value(json_object_get(r, "bits")));
 }
 
-/* Is a prediction on standard output? */
-static bool pred_there(const struct rn_plan *p)
+/* The prediction on standard output, or NULL. */
+static const struct rn_run *pred_there(const struct rn_plan *p)
 {
 	for (uint32_t i = 0; i < p->nruns; i++) {
 		const char *to = p->runs[i].kind == RN_RUN_PRED ? rn_run_string(&p->runs[i], "to") : NULL;
 
 		if (to && !strcmp(to, "-"))
-			return true;
+			return &p->runs[i];
 	}
-	return false;
+	return NULL;
 }
 
 static int print_result(const struct rn_cli *c, const struct rn_plan *p, const json_t *result,
@@ -638,8 +640,13 @@ static int check_val(const struct rn_cli *c, const struct rn_plan *p, struct rn_
 /* Standard output is for one thing. */
 static int check_stdout(const struct rn_cli *c, const struct rn_plan *p, struct rn_err *e)
 {
-	if (!pred_there(p))
+	const struct rn_run *pred = pred_there(p);
+
+	if (!pred)
 		return 0;
+	if (!strcmp(rn_pred_format(pred), "er") && isatty(STDOUT_FILENO) && !c->force)
+		return rn_err_set(e, RN_EUSAGE, "pred '%s' is binary, and standard output is a terminal: give it a "
+				  "file (to), pipe it into rn-cat, or insist with -f", rn_run_string(pred, "name"));
 	if (rn_cli_flag(c, "json"))
 		return rn_err_set(e, RN_EUSAGE, "a prediction to \"-\" and --json both write to standard output");
 	if (json_object_get(c->common, "output") && !strcmp(c->output, "-"))

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Settings that are given to several runs in one command, each with its own. */
-static const char *const settings[] = { "metric", "target", "group", "to", "decode", "as", "embedding" };
+static const char *const settings[] = { "metric", "target", "group", "to", "format", "decode", "as", "embedding" };
 enum { NSETTINGS = sizeof settings / sizeof *settings };
 
 enum rn_run_kind rn_sink_kind(const struct rn_operand *in)

@@ -260,7 +260,7 @@ static const struct setting {
 	const char *name;
 	bool pred; /* of predictions; else of metrics */
 } settings[] = { { "metric", false }, { "target", false }, { "group", false }, { "decode", true },
-		 { "as", true },      { "embedding", true } };
+		 { "format", true }, { "as", true },      { "embedding", true } };
 enum { NSETTINGS = sizeof settings / sizeof *settings };
 
 static bool has_setting(const struct setting *t, const char *kind)
@@ -359,9 +359,9 @@ static int put_queries(const struct shell *s)
 	size_t i;
 
 	json_array_foreach(s->runs, i, r) {
-		const char *kind, *file;
+		const char *kind, *file, *format;
 		const json_t *opt = run_of(r, &kind);
-		bool stream;
+		bool stream, there;
 
 		file = json_string_value(json_object_get(opt, "to"));
 		rn_str_clear(&to);
@@ -369,15 +369,21 @@ static int put_queries(const struct shell *s)
 			rn_str_add(&to, file);
 		else
 			rn_str_addf(&to, "%s.csv", json_string_value(json_object_get(opt, "name")));
-		stream = ends_in(to.s, ".er");
-		rn_str_add(s->out, stream ? "cp " : "rn-cat ");
+		format = json_string_value(json_object_get(opt, "format"));
+		if (!format || !strcmp(format, "auto"))
+			format = ends_in(to.s, ".er") ? "er" : ends_in(to.s, ".tsv") ? "tsv" :
+				 ends_in(to.s, ".jsonl") ? "jsonl" : "csv";
+		stream = !strcmp(format, "er");
+		there = stream && !strcmp(to.s, "-");
+		rn_str_add(s->out, there ? "cat " : stream ? "cp " : "rn-cat ");
 		put_file(s, find(s, run_node(kind, opt)), s->out);
 		if (!stream && json_is_false(json_object_get(opt, "embedding")))
 			rn_str_add(s->out, " --no-embedding");
-		if (!stream && !ends_in(to.s, ".tsv") && !ends_in(to.s, ".jsonl"))
-			rn_str_add(s->out, " --format csv");
-		rn_str_add(s->out, stream ? " " : " -o ");
-		quote(to.s, s->out);
+		if (!stream && !(ends_in(to.s, format) && to.len > strlen(format) && strcmp(format, "csv")))
+			rn_str_addf(s->out, " --format %s", format);
+		rn_str_add(s->out, there ? "" : stream ? " " : " -o ");
+		if (!there)
+			quote(to.s, s->out);
 		rn_str_addc(s->out, '\n');
 	}
 	rn_str_fini(&to);

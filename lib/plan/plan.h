@@ -29,6 +29,8 @@ bool rn_run_flag(const struct rn_run *r, const char *name);
 int64_t rn_run_int(const struct rn_run *r, const char *name);
 double rn_run_number(const struct rn_run *r, const char *name);
 const char *rn_run_string(const struct rn_run *r, const char *name);
+/* What a pred is written as: "csv", "tsv", "jsonl" or "er". */
+const char *rn_pred_format(const struct rn_run *r);
 const json_t *rn_run_json(const struct rn_run *r, const char *name);
 
 struct rn_plan {

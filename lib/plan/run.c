@@ -87,6 +87,9 @@ static const struct rn_opt pred_opts[] = {
 	  .help = "relation to predict" },
 	{ .name = "to", .type = RN_OPT_STRING, .meta = "FILE",
 	  .help = "file that predictions are written to" },
+	{ .name = "format", .type = RN_OPT_CHOICE, .meta = "FORMAT", .dflt = "auto",
+	  .choices = "auto|csv|tsv|jsonl|er",
+	  .help = "as text, or a stream; auto: as the file's name ends, else csv" },
 	{ .name = "decode", .type = RN_OPT_CHOICE, .meta = "HOW", .dflt = "auto",
 	  .choices = "auto|class|value|label|none",
 	  .help = "the embedding as a column: what the loss says, the largest logit's class, "
@@ -272,4 +275,18 @@ int rn_run_check(const struct rn_run *r, const char **setting, struct rn_err *e)
 	default:
 		return 0;
 	}
+}
+
+const char *rn_pred_format(const struct rn_run *r)
+{
+	static const char *const names[] = { "tsv", "jsonl", "er" };
+	const char *to = rn_run_string(r, "to"), *format = rn_run_string(r, "format");
+	const char *end = to ? strrchr(to, '.') : NULL;
+
+	if (strcmp(format, "auto"))
+		return format;
+	for (size_t i = 0; i < sizeof names / sizeof *names && end; i++)
+		if (!strcmp(end + 1, names[i]))
+			return names[i];
+	return "csv";
 }

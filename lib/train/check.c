@@ -426,20 +426,13 @@ int rn_run_decoded(const struct rn_run *r, const char *node, const struct rn_sch
 	return check_names(s, node, rn_run_string(r, "as"), *out == RN_DECODED_BINARY, e);
 }
 
-static bool ends_in(const char *path, const char *end)
-{
-	size_t n = path ? strlen(path) : 0, k = strlen(end);
-
-	return n >= k && !strcmp(path + n - k, end);
-}
-
 static int check_text(const struct rn_run *r, const struct rn_schema *s, struct rn_err *e)
 {
-	const char *to = rn_run_string(r, "to");
+	const char *format = rn_pred_format(r);
 
-	if (!rn_run_flag(r, "embedding") || ends_in(to, ".er"))
+	if (!rn_run_flag(r, "embedding") || !strcmp(format, "er"))
 		return 0;
-	return rn_text_check_names(s, ends_in(to, ".jsonl"), "embedding=false", e);
+	return rn_text_check_names(s, !strcmp(format, "jsonl"), "embedding=false", e);
 }
 
 /* ---- decoded columns -------------------------------------------------------------------- */

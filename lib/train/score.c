@@ -433,13 +433,6 @@ int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struc
 	return rc;
 }
 
-static bool ends_in(const char *s, const char *end)
-{
-	size_t n = strlen(s), m = strlen(end);
-
-	return n >= m && !strcmp(s + n - m, end);
-}
-
 static int save_text(const struct rn_rel *r, const char *path, enum rn_text_kind kind,
 		     struct rn_err *e)
 {
@@ -513,13 +506,14 @@ out:
 	return rc;
 }
 
-int rn_rel_save(const struct rn_ctx *c, const struct rn_rel *r, const char *path, struct rn_err *e)
+int rn_rel_save(const struct rn_ctx *c, const struct rn_rel *r, const char *path, const char *format,
+		struct rn_err *e)
 {
-	if (ends_in(path, ".er"))
+	if (!strcmp(format, "er"))
 		return save_container(c, r, path, e);
 	return save_text(r, path,
-			 ends_in(path, ".tsv")     ? RN_TEXT_TSV
-			 : ends_in(path, ".jsonl") ? RN_TEXT_JSONL
-						   : RN_TEXT_CSV,
+			 !strcmp(format, "tsv")     ? RN_TEXT_TSV
+			 : !strcmp(format, "jsonl") ? RN_TEXT_JSONL
+						    : RN_TEXT_CSV,
 			 e);
 }

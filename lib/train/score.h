@@ -95,9 +95,8 @@ RN_MUST_CHECK int rn_predict_run(struct rn_binding *x, const struct rn_plan *pla
 				 const struct rn_task *task, struct rn_rel **out,
 				 struct rn_err *e);
 
-/* Write a relation to a file; the form is that of its extension: .csv, .tsv, .jsonl, .er
- * (.csv for any other). */
+/* Write a relation to a file as "csv", "tsv", "jsonl" or "er". */
 RN_MUST_CHECK int rn_rel_save(const struct rn_ctx *c, const struct rn_rel *r, const char *path,
-			      struct rn_err *e);
+			      const char *format, struct rn_err *e);
 
 #endif

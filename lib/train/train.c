@@ -540,7 +540,7 @@ static int write_prediction(struct rn_session *s, const struct rn_run *r, struct
 	s->rows_out += rel->rows;
 	rc = prediction_path(s, r, &path, e);
 	if (!rc)
-		rc = rn_rel_save(&s->ctx, rel, path.s, e);
+		rc = rn_rel_save(&s->ctx, rel, path.s, rn_pred_format(r), e);
 	rn_rel_unref(rel);
 	rn_str_fini(&path);
 	return rc;

@@ -315,7 +315,7 @@ R<1>(n) :- N(n, _), n % 2 == 1 .
 	gives $'a,z\n1,1\n2,0\n3,0\n4,0' '?pred P(a; max([w]) - min([w])) :- E(a, _, w) .'
 	gives $'a,z\n1,-0.5\n2,-1\n3,-3\n4,0' '?pred P(a; 1 - max([w])) :- E(a, _, w) .'
 	gives $'z\n1.8' '?pred P(; sum([w]) / count([w])) :- E(_, _, w) .'
-	gives $'a,n,z\n1,2,4\n2,1,3\n3,1,5\n4,1,2' '?pred P(n: count(*), a; sum([w]) + count([w])) :- E(a, _, w) .'
+	gives $'n,a,z\n2,1,4\n1,2,3\n1,3,5\n1,4,2' '?pred P(n: count(*), a; sum([w]) + count([w])) :- E(a, _, w) .'
 	gives $'a,z0,z1,z2,z3,z4,z5,z6\n1,2,5,1,2.5,2,2,5\n2,2,3,2,3,1,2,3\n3,4,3,4,3,1,4,3\n4,1,0,1,0,1,1,0' \
 		'?pred P(a; Concat(sum([w, b]), mean([w, b]), count([w]), sum([w, b]))) :- E(a, b, w) .'
 	gives $'x,s,z\n2,1.5,2.5\n3,2,4\n4,4,16\n5,1,1' '?pred P(x: a + 1, s: max(w); mean([w] ** 2) * count([w])) :- E(a, _, w) .'
@@ -490,6 +490,42 @@ first_loss() {
 	near probabilities "$(sed -n 2p Q.csv)" "$(bce prob)"
 	near 'the stage' "$(sed -n '1s/.*"loss":\([^,]*\),.*/\1/p' log)" "$(bce stage)"
 	rn-compile m.relnn | grep -qF '"kind": "bce", "target": "q", "pos-weight": 3'
+}
+
+@test "?pred on standard output: as a stream, or as any text, in every spelling" {
+	graph
+	cat >m.relnn <<-'END'
+		?source N = "n.csv" .
+		Out(n; Linear(1, 2)([n] / 4)) :- N(n, _) .
+		?fit <epochs=2> L(; MSELoss()(rowsum(z), [n])) :- Out(n; z) .
+		?pred A(n; z) :- Out(n; z) .
+		?pred <to="-", format="er"> P(n; z) :- Out(n; z) .
+	END
+	rn-train m.relnn -q | rn-head -n 2 >p.er
+	[ "$(rn-cat p.er --format csv)" = "$(head -n 3 A.csv)" ]
+	rn-compile m.relnn -o m.json
+	rn-train m.json -q | rn-cat | cmp - A.csv
+	rn-compile m.json --to relnn | grep -F 'name="P", to="-", format="er"'
+	rn-compile m.relnn --to sh -o m.sh
+	grep -F -- '--format P=er' m.sh
+	bash m.sh | rn-cat | cmp - A.csv
+	# The command line has the last word, of any program.
+	rn-train m.relnn -q --format P=csv | cmp - A.csv
+	rn-train m.relnn -q --to P=P.csv --to A=- --format A=jsonl --format P=tsv >a.jsonl
+	[ "$(head -n 1 a.jsonl | jq -c '[.n, (.z | length)]')" = '[1,2]' ]
+	tr '\t' , <P.csv | cmp - A.csv
+	# What learns nothing is a pipeline without rn-train.
+	printf '?pred <to="-", format="%s"> P(n) :- N(n, "x") .\n' er >q.relnn
+	rn-train q.relnn --source N=n.csv -q | rn-cat >want
+	[ "$(cat want)" = $'n\n1\n3' ]
+	rn-compile q.relnn --source N=n.csv --to sh | bash | rn-cat | cmp - want
+	sed 's/er"/tsv"/; s/"-"/"out"/' q.relnn >r.relnn
+	rn-compile r.relnn --source N=n.csv --to sh | bash
+	cmp out want
+	fails_with 2 rn-train q.relnn --source N=n.csv --format parquet
+	[[ $stderr == *"--format wants auto, csv, tsv, jsonl or er, not 'parquet'"* ]]
+	run script -qec 'rn-train q.relnn --source N=n.csv -q' /dev/null
+	[[ $output == *"pred 'P' is binary, and standard output is a terminal"* ]]
 }
 
 @test "content aggregates: distinct values, orders, and expressions around aggregates" {

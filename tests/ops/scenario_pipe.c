@@ -99,7 +99,7 @@ static void make_input(const char *file, const char *what, uint64_t seed)
 	char path[200];
 
 	snprintf(path, sizeof path, "%s/%s", tmp_dir, file);
-	must(rn_rel_save(&quiet, rel, path, &e), &e, path);
+	must(rn_rel_save(&quiet, rel, path, "er", &e), &e, path);
 	rn_rel_unref(rel);
 }
 
