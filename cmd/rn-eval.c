@@ -67,8 +67,8 @@ static int score(const struct rn_applied *a, uint32_t run, struct rn_store *stor
 	int rc;
 
 	RN_TRY(rn_applied_task(a, r, rn_binding_schema(a->binding, r->node), a->before[run], &task, &knows, e));
-	if (!knows)
-		return rn_err_set(e, RN_EDATA, "the model knows no loss");
+	if (!knows) /* nothing was trained */
+		task = (struct rn_task){ .kind = RN_LOSS_VALUE };
 	rc = rn_score_new(a->binding, a->backend, a->planned.plan, r, &task, params, &s, e);
 	if (!rc)
 		rc = rn_score_run(&s, a->backend, store, value, why, e);

@@ -45,7 +45,7 @@ static const struct rn_opt opts[] = {
 	{ .name = "embedding", .type = RN_OPT_FLAG, .flags = RN_CLI_NAMED | RN_CLI_BRIEF, .dflt = "true",
 	  .meta = "RUN", .help = "predictions have the embedding, too" },
 	{ .name = "untrained", .type = RN_OPT_FLAG, .flags = RN_CLI_BRIEF | RN_CLI_ALONE,
-	  .help = "without a loss: --pred of initial weights, or of --weights-in" },
+	  .help = "without a loss: --pred, --eval of initial weights, or --weights-in" },
 	{ .name = "patience", .type = RN_OPT_INT, .meta = "N",
 	  .help = "stop after N validations without a better one" },
 	{ .name = "val-every", .type = RN_OPT_INT, .meta = "N", .help = "validate every N epochs" },
@@ -229,7 +229,7 @@ static int plan_spec(const struct rn_cli *c, const struct rn_plan_set *s, struct
 	return override_runs(c, p->plan, e);
 }
 
-/* A pipeline that only predicts has streams of --pred and no other. */
+/* A pipeline that trains nothing has streams of --pred and --eval and no other. */
 static int check_untrained(const struct rn_cli *c, struct rn_err *e)
 {
 	const char *fit = json_object_iter_key(json_object_iter(c->more));
@@ -237,10 +237,10 @@ static int check_untrained(const struct rn_cli *c, struct rn_err *e)
 	if (fit)
 		return rn_err_set(e, RN_EUSAGE, "--%s is about a fit, and --untrained has none", fit);
 	for (size_t i = 0; i < c->nin; i++)
-		if (rn_sink_kind(&c->in[i]) != RN_RUN_PRED)
+		if (rn_sink_kind(&c->in[i]) != RN_RUN_PRED && rn_sink_kind(&c->in[i]) != RN_RUN_EVAL)
 			return rn_err_set(e, RN_EUSAGE, "--%s wants a fit, and --untrained has none",
 					  c->in[i].opt);
-	return c->nin ? 0 : rn_err_set(e, RN_EUSAGE, "--untrained wants --pred NAME=STREAM");
+	return c->nin ? 0 : rn_err_set(e, RN_EUSAGE, "--untrained wants --pred NAME=STREAM or --eval NAME=STREAM");
 }
 
 static int load_plan(const struct rn_cli *c, struct rn_planned *p, struct rn_err *e)
@@ -367,16 +367,20 @@ static void add_metric(const json_t *result, const char *name, struct rn_str *ou
 		rn_str_addf(out, "%s undefined, ", name);
 }
 
-/* "test 0.8150, val 0.7920; 200 epochs (best 143), 0.95 ms each; 0.4 s; bits …" */
+/* "test 0.8150, val 0.7920, 200 epochs (best 143), 0.95 ms each, 0.4 s, bits …"; of what trains
+ * nothing its metrics alone. */
 static void summary(const struct rn_plan *p, const json_t *r, struct rn_str *out)
 {
 	long long runs = json_integer_value(json_object_get(r, "runs"));
 
-	if (!json_object_get(r, "epochs")) /* only predictions were asked for */
-		return;
 	for (uint32_t i = 0; i < p->nruns; i++)
 		if (p->runs[i].kind == RN_RUN_EVAL)
 			add_metric(r, rn_run_string(&p->runs[i], "name"), out);
+	if (!json_object_get(r, "epochs")) {
+		if (out->len)
+			rn_str_addf(out, "%.3g s\n", json_number_value(json_object_get(r, "seconds_total")));
+		return;
+	}
 	if (json_object_get(r, "val"))
 		add_metric(r, "val", out);
 	if (runs > 1)

@@ -268,7 +268,7 @@ static bool has_setting(const struct setting *t, const char *kind)
 	return t->pred ? !strcmp(kind, "pred") : !strcmp(kind, "val") || !strcmp(kind, "eval");
 }
 
-/* Does the relation of a run hold parameters, or what becomes of it a column? */
+/* Are all runs predictions, of relations that hold no parameters and become no column? */
 static int is_query(const struct rn_plan *p, bool *out, struct rn_err *e)
 {
 	bool *waits;
@@ -280,7 +280,7 @@ static int is_query(const struct rn_plan *p, bool *out, struct rn_err *e)
 		const struct rn_run *r = &p->runs[i];
 		const char *how = r->kind == RN_RUN_PRED ? rn_run_string(r, "decode") : "";
 
-		*out = *out && !waits[r->node] &&
+		*out = *out && r->kind == RN_RUN_PRED && !waits[r->node] &&
 		       (!strcmp(how, "auto") || !strcmp(how, "none") || !strcmp(how, "label"));
 	}
 	free(waits);
@@ -316,7 +316,7 @@ static int check_name(const json_t *opt, struct rn_err *e)
 /* One fit, and after it what it has learned is tried: that is what an rn-train does. */
 static int check_runs(const struct shell *s)
 {
-	unsigned fits = 0, vals = 0, scores = 0;
+	unsigned fits = 0, vals = 0;
 	const char *kind, *early = NULL;
 	const json_t *opt;
 	json_t *r;
@@ -329,12 +329,11 @@ static int check_runs(const struct shell *s)
 			early = kind;
 		fits += !strcmp(kind, "fit");
 		vals += !strcmp(kind, "val");
-		scores += !strcmp(kind, "val") || !strcmp(kind, "eval");
 	}
 	if (!i)
 		return rn_err_set(s->e, RN_EUSAGE, "a pipeline ends in a run, and this plan has none: add a ?pred");
-	if (!fits && scores)
-		return rn_err_set(s->e, RN_EUSAGE, "a pipeline has metrics behind a fit, and this plan has no fit");
+	if (!fits && vals)
+		return rn_err_set(s->e, RN_EUSAGE, "a pipeline has a validation behind a fit, and this plan has no fit");
 	if (early && fits)
 		return rn_err_set(s->e, RN_EUSAGE, "in a pipeline all evals and predictions come after the fit, and "
 				  "this plan has one before it (%s): %s", early, advice);

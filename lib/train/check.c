@@ -251,7 +251,9 @@ static int check_rows(const struct rn_checking *c, uint32_t run, enum rn_metric 
 	const struct rn_run *r = &c->plan->runs[run];
 	const char *name = c->plan->nodes[r->node].name, *target = rn_run_string(r, "target");
 	const struct rn_schema *s = c->schemas[run];
-	const struct rn_loss_facts *l = &c->losses[rn_run_loss(c, run)];
+	const struct rn_loss_facts none = { .kind = RN_LOSS_VALUE, .classes = RN_DIM_UNKNOWN, .labels = RN_INT64 };
+	uint32_t loss = rn_run_loss(c, run);
+	const struct rn_loss_facts *l = loss == RN_NONE ? &none : &c->losses[loss];
 	struct rn_metric_facts f = { .kind = l->kind, .classes = l->classes, .labels = l->labels,
 				     .target_name = target };
 	size_t col;
@@ -287,8 +289,8 @@ static int check_score(const struct rn_checking *c, uint32_t run, const char **s
 	if (c->schemas && target)
 		RN_TRY(rn_schema_find(c->schemas[run], target, &col, e));
 	*setting = NULL;
-	if (!c->before[p->nruns])
-		return rn_err_set(e, RN_EUSAGE, "there is nothing to train: the plan has no fit run");
+	if (r->kind == RN_RUN_VAL && !c->before[p->nruns])
+		return rn_err_set(e, RN_EUSAGE, "there is nothing to train: the plan has no fit run, which a val run is of");
 	other = r->kind == RN_RUN_VAL ? other_val(c, run) : NULL;
 	if (other)
 		return rn_err_set(e, RN_EUSAGE, "a fit has two val runs: '%s' and '%s'",
@@ -299,7 +301,7 @@ static int check_score(const struct rn_checking *c, uint32_t run, const char **s
 	RN_TRY(check_group(r, m, c->schemas ? c->schemas[run] : NULL, setting, e));
 	if (c->schemas)
 		RN_TRY(check_rows(c, run, m, setting, e));
-	return check_trained(c, r, e);
+	return c->before[p->nruns] ? check_trained(c, r, e) : 0; /* without any fit it has initial values */
 }
 
 /* ---- predictions ---------------------------------------------------------------------- */

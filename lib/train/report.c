@@ -181,6 +181,31 @@ static void run_bits(const struct rn_session *s, char hex[17])
 	snprintf(hex, 17, "%016llx", (unsigned long long)XXH64_digest(&h));
 }
 
+/* Every eval under its name. */
+static int add_evals(const struct rn_session *s, const double *evals, json_t *o, struct rn_err *e)
+{
+	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++)
+		if (s->plan->runs[i].kind == RN_RUN_EVAL)
+			RN_TRY(rn_json_set(o, rn_run_string(&s->plan->runs[i], "name"), real(evals[k++]), e));
+	return 0;
+}
+
+int rn_report_query(const struct rn_session *s, json_t **out, struct rn_err *e)
+{
+	json_t *o;
+	int rc;
+
+	RN_TRY(rn_json_object(&o, e));
+	RN_GOTO(fail, add_evals(s, s->state.marks.evals, o, e));
+	RN_GOTO(fail, rn_json_set(o, "seconds_bind", json_real(rn_binding_seconds(s->binding)), e));
+	RN_GOTO(fail, rn_json_set(o, "seconds_total", json_real(rn_now() - s->start), e));
+	*out = o;
+	return 0;
+fail:
+	json_decref(o);
+	return rc;
+}
+
 int rn_report_run(struct rn_session *s, const double *evals, json_t **out, struct rn_err *e)
 {
 	const struct rn_state *st = &s->state;
@@ -197,10 +222,7 @@ int rn_report_run(struct rn_session *s, const double *evals, json_t **out, struc
 									   : st->epoch)), e));
 	if (s->val_runs[last])
 		RN_GOTO(fail, rn_json_set(o, "val", real(st->best_val), e));
-	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++)
-		if (s->plan->runs[i].kind == RN_RUN_EVAL)
-			RN_GOTO(fail, rn_json_set(o, rn_run_string(&s->plan->runs[i], "name"),
-						  real(evals[k++]), e));
+	RN_GOTO(fail, add_evals(s, evals, o, e));
 	run_bits(s, bits);
 	RN_GOTO(fail, rn_json_set_text(o, "bits", bits, e));
 	*out = o;

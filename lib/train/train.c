@@ -87,6 +87,23 @@ static const struct rn_task *task_of(const struct rn_session *s, const struct rn
 	return loss == RN_NONE ? NULL : &s->tasks[loss];
 }
 
+static int build_evals(struct rn_session *s, struct rn_err *e)
+{
+	const struct rn_task none = { .kind = RN_LOSS_VALUE };
+
+	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++) {
+		const struct rn_run *r = &s->plan->runs[i];
+		const struct rn_task *task;
+
+		if (r->kind != RN_RUN_EVAL)
+			continue;
+		task = task_of(s, r);
+		RN_TRY(rn_score_new(s->binding, s->backend, s->plan, r, task ? task : &none, &s->params,
+				    &s->evals[k++], e));
+	}
+	return 0;
+}
+
 static int build_fits(struct rn_session *s, struct rn_err *e)
 {
 	struct rn_device_map map = { s->conf->device_map, s->conf->ndevice_map };
@@ -114,14 +131,7 @@ static int build_scores(struct rn_session *s, struct rn_err *e)
 		if (s->val_runs[i])
 			RN_TRY(rn_score_new(s->binding, s->backend, s->plan, s->val_runs[i],
 					    &s->tasks[i], &s->params, &s->vals[i], e));
-	for (uint32_t i = 0, k = 0; i < s->plan->nruns; i++) {
-		const struct rn_run *r = &s->plan->runs[i];
-
-		if (r->kind == RN_RUN_EVAL)
-			RN_TRY(rn_score_new(s->binding, s->backend, s->plan, r, task_of(s, r),
-					    &s->params, &s->evals[k++], e));
-	}
-	return 0;
+	return build_evals(s, e);
 }
 
 /* Ask for the parameters of a prediction: those that are not there are added, or refused. */
@@ -665,14 +675,25 @@ static int make_params(struct rn_session *s, struct rn_err *e)
 	return 0;
 }
 
-/* A plan that only predicts: a query, or a network as it is before training. */
+/* The metrics of a plan that trains nothing. */
+static int evaluate(struct rn_session *s, struct rn_err *e)
+{
+	if (!s->nevals)
+		return 0;
+	RN_TRY(build_evals(s, e));
+	RN_TRY(make_store(s, e));
+	RN_TRY(rn_params_to_store(&s->params, s->store, e));
+	RN_TRY(rn_marks_new(s, e));
+	return rn_marks_reach(s, 0, e);
+}
+
+/* A plan that only predicts and evaluates: a query, or a network as it is before training. */
 static int run_query(struct rn_session *s, struct rn_train_result *out, struct rn_err *e)
 {
 	RN_TRY(make_params(s, e));
+	RN_TRY(evaluate(s, e));
 	RN_TRY(write_outputs(s, e));
-	out->json = json_pack("{s:f,s:f}", "seconds_bind", rn_binding_seconds(s->binding), "seconds_total",
-			      rn_now() - s->start);
-	return out->json ? 0 : rn_err_nomem(e, 0, "the result");
+	return rn_report_query(s, &out->json, e);
 }
 
 /* Back to where this run can go on from: the last checkpoint of it, else the one that the

@@ -1210,6 +1210,46 @@ bits() {
 	done
 }
 
+@test "?eval without a ?fit: metrics of a query, and of a network with other weights, in every spelling" {
+	awk 'BEGIN { print "i,g,s,y"; for (i = 0; i < 40; i++) print i "," i % 4 "," (i * 7) % 11 "," (i % 3 == 0) }' >s.csv
+	printf '%s\n' '?source T = "s.csv" .' 'S(i, g, y; [s]) :- T(i, g, s, y) .' \
+		'N(i, y; Linear(4, 1)(ReLU(Linear(1, 4)(z)))) :- S(i, _, y; z) .' >rules
+	evals='?eval <name="auc", metric="roc_auc", target="y"> (S) .
+		?eval <name="mrr", metric="mrr", target="y", group="g"> (S) .
+		?eval <name="mae", metric="mae", target="s"> M(i, s; [s] + 1) :- T(i, s: s) .
+		?eval <name="none", metric="r2", target="k"> K(i, k: 1; [s]) :- T(i, s: s) .'
+	(cat rules && echo "$evals") >e.relnn
+	run -0 --separate-stderr rn-train e.relnn
+	[[ $output =~ ^auc\ 0\.[0-9]{4},\ mrr\ 0\.[0-9]{4},\ mae\ 1\.0000,\ none\ undefined,\ [0-9.e-]+\ s$ ]]
+	[[ $stderr == *"eval of 'K': r2 is not defined"* ]]
+	metrics() { # auc and mrr of a JSON object
+		echo "$(member auc <"$1") $(member mrr <"$1")"
+	}
+	rn-train e.relnn -q --json -o e.rnm >one.json
+	# The area is that of all pairs, ties count a half.
+	area=$(awk -F, 'NR > 1 { s[NR] = $3; y[NR] = $4 } END { for (a in s) for (b in s) if (y[a] && !y[b]) {
+		n++; w += s[a] > s[b] ? 1 : s[a] == s[b] ? 0.5 : 0 } printf "%.4f", w / n }' s.csv)
+	[ "$(printf '%.4f' "$(member auc <one.json)")" = "$area" ]
+	rn-compile e.relnn -o e.json
+	rn-train e.json -q --json >two.json
+	rn-compile e.relnn --to sh -o e.sh
+	bash e.sh -q --json >three.json
+	rn-train e.relnn -q --json --placement staged -t 2 >four.json
+	rn-eval e.rnm -q --json >five.json
+	for other in two three four five; do
+		[ "$(metrics $other.json)" = "$(metrics one.json)" ]
+	done
+	# A network: what was trained elsewhere, or initial values, with a word.
+	(cat rules && echo '?fit <epochs=9> L(; BCEWithLogitsLoss()(z, [y])) :- N(i, y; z) .') >fit.relnn
+	(cat rules && echo '?eval <name="auc", metric="roc_auc", target="y"> (N) .') >n.relnn
+	(cat fit.relnn n.relnn | awk '!seen[$0]++') >both.relnn
+	rn-train both.relnn -q --json -o n.rnm >both.json
+	rn-train n.relnn -q --json --weights-in n.rnm >n.json
+	[ "$(member auc <n.json)" = "$(member auc <both.json)" ]
+	run -0 --separate-stderr rn-train n.relnn
+	[[ $stderr == *"nothing trains 'N"*"' and the other parameters: predictions are made with initial values"* ]]
+}
+
 @test "inputs of a stage, some with a name and some without, in every spelling" {
 	graph
 	printf '%s\n' '?source N = "n.csv" .' '?stage J = join <on={"n": "n"}, and="n < 3"> (left=N, N) .' \

@@ -142,9 +142,9 @@ network() {
 	fails_with 2 rn-compile m.relnn --to sh
 	says "rn-compile: a pipeline ends in a run, and this plan has none: add a ?pred"
 	printf '%s\n' '{"rn": 1, "sources": {"p": {"from": "points.csv"}}, "stages": [{"name": "x", "op": "encode", "in": "p", "expr": "raw(a)"}],' \
-		'"run": [{"eval": {"name": "e", "in": "x", "metric": "mae", "target": "a"}}]}' >e.json
+		'"run": [{"val": {"in": "x", "metric": "mae", "target": "a"}}]}' >e.json
 	fails_with 2 rn-compile e.json --to sh
-	says "rn-compile: a pipeline has metrics behind a fit, and this plan has no fit"
+	says "rn-compile: a pipeline has a validation behind a fit, and this plan has no fit"
 }
 
 # ---- options -----------------------------------------------------------------------------------
@@ -214,14 +214,16 @@ streams() {
 	[[ $stderr == "rn-train: pred: --decode wants auto, class, value, label or none, not 'best'" ]]
 }
 
-@test "--untrained has predictions, and nothing about a fit" {
+@test "--untrained has predictions and metrics, and nothing about a fit" {
 	streams
 	rn-train --untrained --pred p=out.er -q
 	[ "$(wc -l <p.csv)" = 91 ]
 	fails_with 2 rn-train --untrained
-	says "rn-train: --untrained wants --pred NAME=STREAM"
-	fails_with 2 rn-train --untrained --pred p=out.er --eval a=test.er --metric mae --target y
-	says "rn-train: --eval wants a fit, and --untrained has none"
+	says "rn-train: --untrained wants --pred NAME=STREAM or --eval NAME=STREAM"
+	rn-train --untrained --eval a=test.er --metric accuracy --target y -q >metrics
+	grep -Eq '^a [01]\.[0-9]{4}, [0-9.e-]+ s$' metrics
+	fails_with 2 rn-train --untrained --pred p=out.er --val test.er --metric accuracy --target y
+	says "rn-train: --val wants a fit, and --untrained has none"
 	fails_with 2 rn-train --untrained --pred p=out.er --epochs 3
 	says "rn-train: --epochs is about a fit, and --untrained has none"
 	fails_with 2 rn-train --untrained model.json

@@ -409,7 +409,7 @@ static void test_refused(void)
 		const char *spec, *want;
 	} row[] = {
 		{ SPEC("{\"fit\": {\"loss\": \"empty\"}}"), "error -2: the loss 'empty' has no rows" },
-		{ SPEC(EVAL), "nothing to train: the plan has no fit run" },
+		{ SPEC(VAL("")), "nothing to train: the plan has no fit run, which a val run is of" },
 		{ SPEC("{\"fit\": {\"loss\": \"train\"}}"), "cannot fit 'train': it is a filter, not a loss" },
 		{ SPEC(FIT(", \"decay\": {\"h9*\": 1}")), "--decay 'h9*' matches no parameter" },
 		{ SPEC(FIT("") ", " VAL("") ", " VAL("")), "a fit has two val runs" },
