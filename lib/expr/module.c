@@ -113,6 +113,9 @@ static int bad_arg(const struct rn_eexpr *x, const struct rn_enode *call,
 			return rn_eexpr_fail(x, arg, e, "'%s' of %s must be %s, and less than 2147483648%s",
 					     d->name, call->fn->name, what[d->type], value);
 	}
+	if (arg->kind == RN_E_STR)
+		return rn_eexpr_fail(x, arg, e, "'%s' of %s must be %s, not '%s'", d->name, call->fn->name,
+				     what[d->type], arg->str);
 	return rn_eexpr_fail(x, arg, e, "'%s' of %s must be %s%s", d->name, call->fn->name,
 			     what[d->type], value);
 }

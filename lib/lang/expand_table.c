@@ -333,7 +333,10 @@ static int set_constant(struct rn_expander *x, const char *text)
 	if (!name || !t || !s)
 		return rn_expand_nomem(x);
 	def = rn_named_find(x->defs, x->ndefs, name, &n);
-	if (!def || n > 1 || def->stmt->ntparams) {
+	if (def && def->stmt->ntparams)
+		return rn_err_set(x->e, RN_EUSAGE, "--set %s: '%s' is a template in %s, and --set is for constants without "
+				  "arguments", text, name, x->d->file);
+	if (!def || n > 1) {
 		struct rn_near near;
 		char hint[128];
 

@@ -964,6 +964,11 @@ W='W<i>(n; [n] * i) :- N(n, _) .'
 	says "rn-train: --set nam=y: q.relnn has no constant 'nam'; did you mean 'name'?"
 	fails_with 2 rn-train q.relnn --source N=n.csv --set name
 	says "rn-train: --set wants NAME=VALUE, not 'name'"
+	echo 'w<"x"> = 3 . h = 2 . ?pred P(n; Linear(1, h)([n])) :- N(n, l) .' >q.relnn
+	fails_with 2 rn-train q.relnn --source N=n.csv --set w=4
+	says "rn-train: --set w=4: 'w' is a template in q.relnn, and --set is for constants without arguments"
+	fails_with 2 rn-train q.relnn --source N=n.csv --set h=two
+	[[ $stderr == *"'out_features' of Linear must be a whole number, 1 or more, not 'two'"* ]]
 }
 
 @test "?source: a path beside the program, settings of rn-scan, and --source overrides" {
