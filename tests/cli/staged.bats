@@ -372,6 +372,16 @@ slow() {
 	find_stages
 }
 
+# goes_on: another epoch is logged.  Until then who is lost may have gone with what was lost before.
+goes_on() {
+	local last line=
+	last=$(tail -n 1 log)
+	until [ -n "$line" ] && [ "$line" != "$last" ]; do
+		sleep 0.02
+		line=$(tail -n 1 log)
+	done
+}
+
 # ended N: the training ended with that status within 5 s, and none of its stages runs.
 ended() {
 	local begin=$SECONDS rc=0 pid
@@ -564,6 +574,7 @@ no_memory() {
 	kill -STOP "${stages[3]}"
 	until grep -q "process ${stages[3]}) has been stopped for 1 s.*; it is started again, too$" err; do sleep 0.02; done
 	until [ ! -e "/proc/${before[3]}" ]; do sleep 0.02; done
+	goes_on
 	find_stages
 	kill -9 "${stages[1]}"
 	ended 1
@@ -571,6 +582,7 @@ no_memory() {
 	slow --retry 1
 	kill -9 "${stages[1]}"
 	until grep -q 'trying again after epoch 0 (1 of 1)$' err; do sleep 0.02; done
+	goes_on
 	find_stages
 	kill -9 "${stages[1]}"
 	ended 1
