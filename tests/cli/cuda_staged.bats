@@ -235,7 +235,8 @@ slow() {
 ended() {
 	local begin=$SECONDS rc=0 pid
 	wait "$child" || rc=$?
-	[ $rc = "$1" ] && [ $((SECONDS - begin)) -le 5 ]
+	[ $rc = "$1" ]
+	[ $((SECONDS - begin)) -le 5 ]
 	for pid in "${stages[@]}"; do
 		for _ in $(seq 200); do
 			[ -e "/proc/$pid" ] || break

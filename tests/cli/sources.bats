@@ -789,7 +789,8 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	done
 	fails_with 2 rn-cat a.csv -o 'postgresql://me:secret@host/db?table=t'
 	says "rn-cat: 'postgresql://me@host/db?table=t' is a table of a database and no file: rn-cat --to writes it"
-	[ ! -e 'sqlite:d.db?table=t' ] && [ ! -e d.db ]
+	[ ! -e 'sqlite:d.db?table=t' ]
+	[ ! -e d.db ]
 	# Before anything is trained.
 	printf 'x,y\n1,2\n2,4\n' >p.csv
 	printf '%s\n' '?source P = "p.csv" <emb="x"> .' '?fit <epochs=2> Loss(; MSELoss()(Linear(1, 1)(z), [y])) :- P(y; z) .' \
@@ -797,7 +798,8 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 	for dir in . out; do
 		fails_with 2 rn-train m.relnn --output-dir $dir --json --log log.jsonl
 		says "rn-train: 'sqlite:d.db?table=t' is a table of a database and no file: rn-cat --to writes it"
-		[ -z "$output" ] && [ ! -s log.jsonl ]
+		[ -z "$output" ]
+		[ ! -s log.jsonl ]
 	done
 }
 
@@ -873,7 +875,8 @@ rn-scan: warning: '$PWD/x.jsonl': 2 of 4 rows passed over"
 		tail -c +186 s.npz
 	} >wrong.npz
 	fails_with 3 rn-scan x.csv --emb wrong.npz:k -o x.er
-	[ ! -e x.er ] && [ "$size" -gt 150 ]
+	[ ! -e x.er ]
+	[ "$size" -gt 150 ]
 }
 
 @test "a schema in a file" {

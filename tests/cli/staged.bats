@@ -386,7 +386,8 @@ goes_on() {
 ended() {
 	local begin=$SECONDS rc=0 pid
 	wait "$child" || rc=$?
-	[ $rc = "$1" ] && [ $((SECONDS - begin)) -le 5 ]
+	[ $rc = "$1" ]
+	[ $((SECONDS - begin)) -le 5 ]
 	for pid in "${stages[@]}"; do
 		for _ in $(seq 100); do
 			[ -e "/proc/$pid" ] || break

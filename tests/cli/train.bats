@@ -25,7 +25,8 @@ bits() {
 	[[ $output == *'"n": 90'* ]]
 	[ "${#lines[@]}" = 1 ]
 	run -0 --separate-stderr rn-train model.json -q # quiet is about messages, not about the result
-	[ -z "$stderr" ] && [[ $output == "test 0."* ]]
+	[ -z "$stderr" ]
+	[[ $output == "test 0."* ]]
 }
 
 @test "pipeline and JSON train to the same bits, and each becomes the other" {
