@@ -161,8 +161,8 @@ check-asan:
 	@UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) check VARIANT=asan
 check-ubsan:
 	@UBSAN_OPTIONS=print_stacktrace=1 $(MAKE) check VARIANT=ubsan
-check-tsan: # which is ten times as slow
-	@TEST_TIMEOUT=$${TEST_TIMEOUT:-5400} $(MAKE) check VARIANT=tsan
+check-tsan: # which is ten times as slow; what is fuzzed has no threads
+	@TEST_TIMEOUT=$${TEST_TIMEOUT:-5400} RN_FUZZ_SECONDS=$${RN_FUZZ_SECONDS:-2} $(MAKE) check VARIANT=tsan
 
 check-valgrind: $(UNIT)
 	@for t in $(UNIT); do \

@@ -161,6 +161,7 @@ spellings_agree() {
 
 @test "dhn-csl: three signatures with walks of 4 steps" {
 	needs csl
+	! too_many dhn-csl || skip "too many graphs for ThreadSanitizer"
 	example dhn-csl csl 25610
 	[ "$(rn-train dhn-csl/model.relnn --set most=4 --epochs 30 --threads 1 --output-dir . --json -q |
 		member train)" = 0.3 ]
@@ -170,6 +171,7 @@ spellings_agree() {
 }
 
 @test "dhn-exp" {
+	! too_many dhn-exp || skip "too many graphs for ThreadSanitizer"
 	example dhn-exp exp 13402
 }
 

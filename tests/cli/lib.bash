@@ -55,6 +55,13 @@ limit() {
 	[ "${RN_VARIANT:-release}" != release ] || ulimit -v "$1"
 }
 
+# too_many EXAMPLE: ThreadSanitizer takes tens of minutes over what this one counts before it trains;
+# dhn-sr25 is the same program over fewer graphs.
+too_many() {
+	[ "${RN_VARIANT:-release}" = tsan ] && [[ $1 == dhn-csl || $1 == dhn-exp ]] || return 1
+	echo "# not under ThreadSanitizer: $1" >&3
+}
+
 # prints 'TEXT' COMMAND...: exits 0 and writes exactly this text (a last newline apart).
 prints() {
 	local want=$1

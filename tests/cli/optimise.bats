@@ -116,6 +116,7 @@ examples() {
 	while read -r name data more; do
 		# shellcheck disable=SC2053,SC2086 # a pattern, and words
 		[[ $name == $1 ]] || continue
+		! too_many "$name" || continue
 		[ "$data" = . ] || [ -e "$DATA/$data" ] || missing="$DATA/$data"
 		# shellcheck disable=SC2086
 		agree "$name" "$data" $more

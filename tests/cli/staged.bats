@@ -287,6 +287,7 @@ example_is_same() {
 	ln -s "$(realpath -m "$DATA")" shared/data
 	for example in main/examples/*/model.json; do
 		example=$(basename "$(dirname "$example")")
+		! too_many "$example" || continue
 		data=$(data_of "$example")
 		if [ -n "$data" ] && [ ! -e "$DATA/$data" ]; then
 			skipped+=" $example"
