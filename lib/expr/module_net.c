@@ -591,11 +591,26 @@ bool rn_elower_known(const struct rn_prog *p, uint32_t val, uint32_t i, float *o
 	return i == UINT32_MAX || rn_elower_known(p, in->in[0].val, i, out);
 }
 
+/* padding_idx of an Embedding, also from the end: a row that is 0 and stays so; RN_NO_ROW: none. */
+static int padding(const struct rn_enode *n, const struct rn_earg *cfg, uint32_t num, uint32_t *out,
+		   struct rn_err *e)
+{
+	double at = cfg->num < 0 ? cfg->num + num : cfg->num;
+
+	*out = RN_NO_ROW;
+	if (n->fn->how || !cfg->given)
+		return 0;
+	if (at < 0 || at >= num)
+		return rn_err_set(e, RN_EUSAGE, "Embedding: padding_idx %g is no row of a table of %u", cfg->num, num);
+	*out = (uint32_t)at;
+	return 0;
+}
+
 /* Embedding, NodeLookup: rows of a table, by an index that is known at bind. */
 RN_LOWER(lower_lookup)
 {
 	uint32_t num = (uint32_t)cfg[0].num, dim[2] = { num, (uint32_t)cfg[1].num };
-	uint32_t rows = l->p->vals[a->val].rows, map, w, *idx;
+	uint32_t rows = l->p->vals[a->val].rows, map, w, pad, *idx;
 	bool as_linear = n->fn->how && cfg[2].num != 0;
 	enum rn_init init = as_linear ? RN_INIT_DEFAULT : RN_INIT_NORMAL;
 	double arg = as_linear ? 0 : 1;
@@ -609,13 +624,14 @@ RN_LOWER(lower_lookup)
 		return rn_err_set(e, RN_EUSAGE, "%s: at most %u rows, which is where float32 stops "
 						"counting: use rn-embed", n->fn->name, 1u << 24);
 	RN_TRY(initialiser(&cfg[n->fn->how ? 3 : 2], &init, &arg, e));
+	RN_TRY(padding(n, &cfg[4], num, &pad, e));
 	RN_TRY(rn_buf_new((size_t)rows * sizeof *idx, "a lookup", &b, e));
 	idx = b->data;
 	for (uint32_t i = 0; i < rows; i++) {
 		bool known = rn_elower_known(l->p, a->val, i, &x);
 
 		if (known && x >= 0 && x < num && (float)(uint32_t)x == x) {
-			idx[i] = (uint32_t)x;
+			idx[i] = (uint32_t)x == pad ? RN_NO_ROW : (uint32_t)x;
 			continue;
 		}
 		rn_buf_unref(b);
@@ -668,7 +684,8 @@ static const struct rn_eargdecl
 			 { "init", RN_A_STR, false, 0 }, { "name", RN_A_STR, false, 0 }, { 0 } },
 	embedding_cfg[] = { { "num_embeddings", RN_A_SIZE, true, 0 },
 			    { "embedding_dim", RN_A_SIZE, true, 0 },
-			    { "init", RN_A_STR, false, 0 }, { "name", RN_A_STR, false, 0 }, { 0 } },
+			    { "init", RN_A_STR, false, 0 }, { "name", RN_A_STR, false, 0 },
+			    { "padding_idx", RN_A_INT, false, 0 }, { 0 } },
 	lookup_cfg[] = { { "num_embeddings", RN_A_SIZE, true, 0 },
 			 { "embedding_dim", RN_A_SIZE, true, 0 },
 			 { "linear_init", RN_A_FLAG, false, 0 },

@@ -467,6 +467,21 @@ first_loss() {
 	near 'a mean of rows' "$(sed -n 2p S.csv)" "$(awk -F, 'NR > 1 { s += $2 } END { print s / 6 }' OFMT=%.9g R.csv)"
 }
 
+@test "Embedding's padding_idx: a row that is 0, and learns nothing" {
+	printf 'i,k,y\n1,0,1\n2,1,2\n3,2,3\n' >e.csv
+	for at in 1 -2; do
+		printf '%s\n' "Out(i; Embedding(3, 2, padding_idx=$at, name=\"E\")([k])) :- E(i, k, _) ." \
+			'?fit <epochs=3, lr=0.1, weight_decay=0.1> L(; MSELoss()(rowsum(z), [y])) :- Out(i; z), E(i, _, y) .' \
+			'?pred P(i; z) :- Out(i; z) .' >m.relnn
+		rn-train m.relnn --source E=e.csv -q
+		[ "$(grep -c ',0,0$' P.csv)" = 1 ]
+		grep -qx 2,0,0 P.csv
+	done
+	sed -i 's/padding_idx=-2/padding_idx=3/' m.relnn
+	fails_with 2 rn-train m.relnn --source E=e.csv
+	[[ $stderr == *'1:8: Embedding: padding_idx 3 is no row of a table of 3'* ]]
+}
+
 @test "binary losses: weight and pos_weight of each output" {
 	printf 'a,b,p,q\n0.5,-1,1,0\n-2,3,0,1\n0.1,0.2,1,1\n' >b.csv
 	cat >m.relnn <<-'END'

@@ -571,6 +571,7 @@ const struct op_case op_cases[] = {
 	{ MAP("Bilinear(2, 3, 2)(p, q)", "r(k:i; p:2 q:3)") },
 	{ MAP("Tensor(2, 3) * z + Tensor(2, name='t')", "r(k:i; z:2x3)") },
 	{ MAP("Embedding(5, 3)([n]) * z", "r(n:n; z:3)") },
+	{ MAP("Embedding(5, 3, padding_idx=-2)([n]) * z", "r(n:n; z:3)") },
 	{ MAP("[index(5)(n), null(f)] * 2", "r(n:n f:f)") },
 	{ MAP("Linear(9, 2)([text(4)(s), cyclic(t, hour), numeric(f, scale=none, null=true), b])",
 	      "r(s:s t:t f:f b:b)") },
