@@ -132,6 +132,17 @@ static int add_run(const struct rn_cli *c, struct rn_plan *p, enum rn_run_kind k
 	return rc ? rn_err_prefix(e, rc, "%s", rn_run_types[kind].name) : 0;
 }
 
+/* An option of fits, where there is none. */
+static int check_fits(const struct rn_cli *c, const struct rn_plan *p, struct rn_err *e)
+{
+	const char *fit = json_object_iter_key(json_object_iter(c->more));
+
+	for (uint32_t i = 0; fit && i < p->nruns; i++)
+		if (p->runs[i].kind == RN_RUN_FIT)
+			return 0;
+	return !fit ? 0 : rn_err_set(e, RN_EUSAGE, "--%s is about a fit, and '%s' has none", fit, c->in[0].file);
+}
+
 /* The runs of a spec once more, with what the command line says. */
 static int override_runs(const struct rn_cli *c, struct rn_plan *p, struct rn_err *e)
 {
@@ -226,6 +237,7 @@ static int plan_spec(const struct rn_cli *c, const struct rn_plan_set *s, struct
 				  c->in[1].opt);
 	RN_TRY(rn_planned_spec(&c->ctx, &c->in[0], s, p, e));
 	RN_TRY(rn_settings_check(c, p->plan, e));
+	RN_TRY(check_fits(c, p->plan, e));
 	return override_runs(c, p->plan, e);
 }
 

@@ -1259,6 +1259,8 @@ bits() {
 	for other in two three four five; do
 		[ "$(metrics $other.json)" = "$(metrics one.json)" ]
 	done
+	fails_with 2 rn-train e.relnn --epochs 3
+	says "rn-train: --epochs is about a fit, and 'e.relnn' has none"
 	# A network: what was trained elsewhere, or initial values, with a word.
 	(cat rules && echo '?fit <epochs=9> L(; BCEWithLogitsLoss()(z, [y])) :- N(i, y; z) .') >fit.relnn
 	(cat rules && echo '?eval <name="auc", metric="roc_auc", target="y"> (N) .') >n.relnn
