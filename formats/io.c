@@ -26,6 +26,7 @@
 enum {
 	PIPE_BYTES = 1 << 20,      /* what is asked of the kernel for a pipe */
 	MAX_TRANSFER = 1 << 30,    /* per system call, below SSIZE_MAX and the kernel's limit */
+	BEHIND = 8 << 20,          /* bytes written after which the disk is to begin with them */
 	TEMP_TRIES = 100,
 	TEMP_BASE = NAME_MAX - 40, /* bytes of the name kept in the temporary name */
 	TEMP_MORE = 32,            /* and those that it has more */
@@ -38,6 +39,7 @@ struct fd_io {
 	int fd;
 	bool borrowed; /* standard input and output stay open */
 	off_t start;   /* of an input: where reading began */
+	off_t written, begun; /* of an output that is synced: bytes, and those sent to the disk */
 	char *temp;    /* room for the temporary name, or NULL: written in place */
 	bool unnamed;  /* it has no temporary name, or none any more */
 	char *target;  /* what it becomes */
@@ -99,6 +101,38 @@ static int fd_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn
 	return 0;
 }
 
+static int fd_read_at(struct rn_io *io, void *buf, size_t n, uint64_t at, size_t *got,
+		      struct rn_err *e)
+{
+	struct fd_io *f = (struct fd_io *)io;
+
+	*got = 0;
+	while (*got < n) {
+		size_t want = n - *got < MAX_TRANSFER ? n - *got : MAX_TRANSFER;
+		ssize_t k = pread(f->fd, (char *)buf + *got, want, f->start + (off_t)(at + *got));
+
+		if (k == 0)
+			break;
+		if (k > 0)
+			*got += (size_t)k;
+		else if (errno != EINTR)
+			return rn_err_errno(e, "cannot read '%s'", io->name);
+	}
+	return 0;
+}
+
+/* What is written is to be on disk when the file gets its name: the disk begins now, while the
+ * rest is made, and fsync finds little left to wait for. */
+static void write_behind(struct fd_io *f, size_t n)
+{
+	f->written += (off_t)n;
+	if (f->written - f->begun < BEHIND)
+		return;
+	/* Errors come again, from fsync. */
+	(void)sync_file_range(f->fd, f->begun, f->written - f->begun, SYNC_FILE_RANGE_WRITE);
+	f->begun = f->written;
+}
+
 static int fd_write(struct rn_io *io, const void *buf, size_t n, struct rn_err *e)
 {
 	struct fd_io *f = (struct fd_io *)io;
@@ -110,6 +144,8 @@ static int fd_write(struct rn_io *io, const void *buf, size_t n, struct rn_err *
 		if (k >= 0) {
 			p += k;
 			n -= (size_t)k;
+			if (f->temp)
+				write_behind(f, (size_t)k);
 		} else if (!try_again(f->fd, POLLOUT)) {
 			return rn_err_errno(e, "cannot write '%s'", io->name);
 		}
@@ -249,6 +285,7 @@ static int fd_number(const struct rn_io *io)
 static const struct rn_io_ops fd_ops = {
 	.fd = fd_number,
 	.read = fd_read,
+	.read_at = fd_read_at,
 	.write = fd_write,
 	.flush = fd_flush,
 	.close = fd_close,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Transports: where the bytes of a stream go to and come from.  Six calls,
+ * Transports: where the bytes of a stream go to and come from.  A few calls,
  * each defined by its POSIX twin; nothing above sees what is beneath.
  */
 #ifndef RN_IO_H
@@ -29,6 +29,10 @@ struct rn_io_ops {
 	/* What read would copy, where it lies: the next bytes, at most n, valid until close.
 	 * NULL where the input is not in memory. */
 	const void *(*view)(struct rn_io *io, size_t n, size_t *got);
+	/* pread(2): as read, from `at` bytes behind where reading began on, and moving nothing.  From
+	 * any thread.  It works for inputs of kind RN_IO_FILE; NULL where there are none. */
+	int (*read_at)(struct rn_io *io, void *buf, size_t n, uint64_t at, size_t *got,
+		       struct rn_err *e);
 	/* The descriptor beneath, to look at; writes to a pipe may go around the io (shm.h).  NULL
 	 * where there is none. */
 	int (*fd)(const struct rn_io *io);

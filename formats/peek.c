@@ -30,6 +30,14 @@ static int peek_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct 
 	return 0;
 }
 
+static int peek_read_at(struct rn_io *io, void *buf, size_t n, uint64_t at, size_t *got,
+			struct rn_err *e)
+{
+	struct rn_io *from = ((struct peek_io *)io)->from;
+
+	return from->ops->read_at(from, buf, n, at, got, e);
+}
+
 static void peek_abort(struct rn_io *io)
 {
 	struct peek_io *p = (struct peek_io *)io;
@@ -62,6 +70,15 @@ static const struct rn_io_ops peek_ops = {
 	.rewind = peek_rewind,
 };
 
+/* Of what can be read anywhere. */
+static const struct rn_io_ops peek_at_ops = {
+	.fd = peek_fd,
+	.read = peek_read,
+	.read_at = peek_read_at,
+	.abort = peek_abort,
+	.rewind = peek_rewind,
+};
+
 int rn_io_peek(struct rn_io **io, void *bytes, size_t *n, struct rn_err *e)
 {
 	struct peek_io *p = NULL;
@@ -76,7 +93,8 @@ int rn_io_peek(struct rn_io **io, void *bytes, size_t *n, struct rn_err *e)
 		return rc;
 	}
 	p->from = *io;
-	p->io = (struct rn_io){ .ops = &peek_ops, .kind = p->from->kind, .name = p->from->name,
+	p->io = (struct rn_io){ .ops = p->from->ops->read_at ? &peek_at_ops : &peek_ops,
+				.kind = p->from->kind, .name = p->from->name,
 				.size = p->from->size };
 	memcpy(bytes, p->first, p->len);
 	*n = p->len;

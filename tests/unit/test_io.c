@@ -99,6 +99,61 @@ static void test_files(void)
 	T_CALL(io->ops->close(io, &e), &e);
 }
 
+/* What is read at a place is counted from where reading began, and moves nothing. */
+static void test_read_at(void)
+{
+	int in = dup(STDIN_FILENO), fd;
+	struct rn_io *io = NULL;
+	struct rn_err e;
+	char buf[20];
+	size_t got;
+
+	put_file("digits", "0123456789", 0600);
+	T_CALL(rn_io_open_read(in_dir("digits"), &io, &e), &e);
+	T_OK(!io->ops->read(io, buf, 3, &got, &e) && got == 3, "read 3");
+	T_OK(!io->ops->read_at(io, buf, 4, 5, &got, &e) && got == 4 && !memcmp(buf, "5678", 4), "4 at 5");
+	T_OK(!io->ops->read_at(io, buf, 4, 8, &got, &e) && got == 2 && !memcmp(buf, "89", 2),
+	     "at 8, up to the end");
+	T_OK(!io->ops->read_at(io, buf, 4, 80, &got, &e) && !got, "past the end there is nothing");
+	T_OK(!io->ops->read(io, buf, 2, &got, &e) && !memcmp(buf, "34", 2), "read goes on");
+	io->ops->abort(io);
+	fd = open(in_dir("digits"), O_RDONLY);
+	(void)!lseek(fd, 2, SEEK_SET);
+	dup2(fd, STDIN_FILENO);
+	T_CALL(rn_io_open_read("-", &io, &e), &e);
+	T_OK(!io->ops->read_at(io, buf, 4, 5, &got, &e) && got == 3 && !memcmp(buf, "789", 3),
+	     "standard input begins where it stands");
+	io->ops->abort(io);
+	close(fd);
+	dup2(in, STDIN_FILENO);
+	close(in);
+}
+
+/* The disk begins before all is written. */
+static void test_large(void)
+{
+	enum { N = 3 << 20, TIMES = 7 };
+	char *p = malloc(N), *q = malloc(N);
+	struct rn_io *io = NULL;
+	struct rn_err e;
+	bool same = true;
+	size_t got;
+
+	for (size_t i = 0; i < N; i++)
+		p[i] = (char)(i % 251);
+	T_CALL(rn_io_open_write(in_dir("large"), &io, &e), &e);
+	for (int i = 0; i < TIMES; i++)
+		T_CALL(io->ops->write(io, p, N, &e), &e);
+	T_CALL(io->ops->close(io, &e), &e);
+	T_CALL(rn_io_open_read(in_dir("large"), &io, &e), &e);
+	for (int i = 0; i < TIMES; i++)
+		same &= !io->ops->read(io, q, N, &got, &e) && got == N && !memcmp(p, q, N);
+	T_OK(same && io->size == (uint64_t)N * TIMES, "a large file is written whole");
+	io->ops->abort(io);
+	free(p);
+	free(q);
+}
+
 static void test_links(void)
 {
 	struct rn_io *io = NULL;
@@ -331,6 +386,8 @@ int main(void)
 		return 1;
 	test_memory();
 	test_files();
+	test_read_at();
+	test_large();
 	test_links();
 	test_stale();
 	test_failures();
