@@ -35,13 +35,29 @@ static int truncated(const struct rn_input *in, struct rn_err *e)
 			  in->io->name, in->offset);
 }
 
+static int some(struct rn_input *in, void *p, size_t n, size_t *got, struct rn_err *e)
+{
+	return in->anywhere ? in->io->ops->read_at(in->io, p, n, in->offset, got, e) :
+			      in->io->ops->read(in->io, p, n, got, e);
+}
+
 int rn_input_read(struct rn_input *in, void *p, size_t n, struct rn_err *e)
 {
 	size_t got;
 
-	RN_TRY(in->io->ops->read(in->io, p, n, &got, e));
+	RN_TRY(some(in, p, n, &got, e));
 	in->offset += got;
 	return got < n ? truncated(in, e) : 0;
+}
+
+int rn_input_ended(struct rn_input *in, bool *ended, struct rn_err *e)
+{
+	uint8_t extra;
+	size_t got;
+
+	RN_TRY(some(in, &extra, 1, &got, e));
+	*ended = !got;
+	return 0;
 }
 
 void rn_input_payload(struct rn_input *in, uint64_t n)
@@ -138,4 +154,19 @@ int rn_input_copy(struct rn_input *in, size_t n, void *to, struct rn_err *e)
 int rn_input_load(struct rn_input *in, struct rn_err *e)
 {
 	return !in->left ? 0 : in->io->ops->view ? look(in, e) : fill(in, in->left, e);
+}
+
+int rn_input_split(struct rn_input *in, struct rn_input *part, struct rn_err *e)
+{
+	uint64_t n = in->left;
+
+	part->io = in->io;
+	part->offset = in->offset;
+	part->anywhere = in->anywhere;
+	rn_input_payload(part, n);
+	if (in->io->ops->view)
+		RN_TRY(look(part, e));
+	in->offset += n;
+	rn_input_payload(in, 0);
+	return 0;
 }

@@ -578,6 +578,8 @@ int rn_block_decode(struct rn_block_reader *b, struct rn_input *in, const struct
 	struct rn_rel *r;
 	int rc;
 
+	if (!b->pool && rn_pool_new(b->pool_bytes, &b->pool, NULL))
+		b->pool = NULL; /* the memory is malloc's then */
 	b->encodings = encodings;
 	b->rows = f->rows;
 	b->raw_left = f->raw;
@@ -596,6 +598,7 @@ int rn_block_decode(struct rn_block_reader *b, struct rn_input *in, const struct
 void rn_block_reader_fini(struct rn_block_reader *b)
 {
 	ZSTD_freeDCtx(b->zstd);
+	rn_pool_unref(b->pool);
 	free(b->chunks);
 	free(b->plain.p);
 	free(b->ints.p);

@@ -4,9 +4,11 @@
  * asked for and not before, so that what has arrived is handed on at once.  The
  * first error stays: every later call returns it again.
  *
- * Where nobody has to be waited for, compressed blocks are read ahead of their time: a
- * bank of them is decoded while the next bank is loaded.  They are handed on, and
- * errors are met, in the order of the stream all the same.
+ * Where nobody has to be waited for, compressed blocks are read ahead of their time.  On
+ * several threads each takes the next block, reads and decodes it: its bytes, the codec's
+ * output and the values stay in one core's cache.  On one thread a bank of blocks is decoded
+ * while a helper loads the next bank.  Blocks are handed on, and errors are met, in the
+ * order of the stream all the same.
  */
 #include "container.h"
 
@@ -17,6 +19,7 @@
 #include "shm.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,22 +29,23 @@ struct section_count {
 
 enum {
 	BANK_BYTES = 16 << 20, /* payload after which a bank takes no more */
-	POOL_BYTES = 64 << 20, /* of values that nobody uses any more */
+	POOL_BYTES = 64 << 20, /* of values that nobody uses any more, of all threads */
 	NBANKS = 2,
 };
 
 /* A block that was read ahead. */
 struct slot {
 	struct rn_frame frame;
-	struct rn_input in; /* all of its payload */
+	struct rn_input in; /* all of its payload, where a helper loads it */
 	uint32_t encodings[RN_NENC];
 	struct rn_rel *rel; /* decoded; owned */
 	struct rn_err err;  /* or why it could not be */
 };
 
 struct bank {
-	struct slot *slots; /* room for reader.depth */
-	size_t n, next;     /* loaded; the next to hand on */
+	struct slot *slots; /* room for reader.lanes.n */
+	size_t n, next;     /* claimed; the next to hand on */
+	uint64_t bytes;     /* of their payloads */
 	struct rn_err err;  /* what ended it: met after its blocks.  Code 0: nothing */
 };
 
@@ -65,15 +69,15 @@ struct rn_reader {
 	struct section_count *sections;
 	size_t nsections, sections_cap;
 	struct rn_section_stats stats;
-	struct rn_pool *pool;
 	struct rn_block_reader block[RN_MAX_LANES];
 	struct rn_err failed; /* code 0: nothing failed */
-	/* bank[take] is decoded and handed on; the other one is loaded. */
+	/* bank[take] is decoded and handed on; with a helper the other one is loaded. */
 	struct rn_lanes lanes;
-	size_t depth; /* blocks of a bank; 0: nothing is read ahead */
-	bool awake;   /* the team was entered: a turn is short beside what it takes to wake it */
+	bool ahead; /* blocks are read ahead */
 	struct bank bank[NBANKS];
 	unsigned take;
+	pthread_mutex_t claiming; /* over all that claim() uses */
+	struct rn_input lane_in[RN_MAX_LANES]; /* what a thread decodes; a helper fills the slots' */
 };
 
 /* ---- header ------------------------------------------------------------------ */
@@ -265,8 +269,7 @@ static int read_end(struct rn_reader *r, struct rn_err *e)
 {
 	uint64_t at = r->in.offset;
 	const uint8_t *p;
-	uint8_t extra;
-	size_t got;
+	bool ended;
 
 	RN_TRY(read_payload(r, &p, e));
 	if (rn_get64(p) != r->before)
@@ -279,8 +282,8 @@ static int read_end(struct rn_reader *r, struct rn_err *e)
 			return rn_input_bad(&r->in, at, e,
 					    "section %zu has another number of rows", i);
 	at = r->in.offset;
-	RN_TRY(r->in.io->ops->read(r->in.io, &extra, 1, &got, e));
-	if (got)
+	RN_TRY(rn_input_ended(&r->in, &ended, e));
+	if (!ended)
 		return rn_input_bad(&r->in, at, e, "there is more after the end of the stream");
 	r->ended = true;
 	return 0;
@@ -390,47 +393,70 @@ static int read_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *e
 
 /* ---- reading ahead ----------------------------------------------------------- */
 
-/* The payload of r->next, a block, to s; the window goes with it. */
-static int load_slot(struct rn_reader *r, struct slot *s, struct rn_err *e)
+/* Is it to be read ahead?  Values that are merely copied are best read where they belong, by
+ * read_block. */
+static bool is_ahead(const struct rn_frame *f)
 {
-	struct rn_input *in = &s->in;
-	int rc;
+	return f->type == RN_FRAME_BLOCK && f->length <= f->raw / 16 * 15;
+}
 
+/* The next block of the section becomes the bank's next slot, its payload that of `in`.  NULL:
+ * the bank is full, the section ends or something is wrong. */
+static struct slot *claim(struct rn_reader *r, struct bank *b, struct rn_input *in)
+{
+	struct slot *s;
+
+	if (b->err.code || b->n == r->lanes.n || b->bytes >= BANK_BYTES)
+		return NULL;
+	b->err.code = need_frame(r, &b->err);
+	if (b->err.code || !is_ahead(&r->next))
+		return NULL;
+	b->err.code = rn_input_split(&r->in, in, &b->err);
+	if (b->err.code)
+		return NULL;
+	s = &b->slots[b->n++];
 	s->frame = r->next;
 	memset(s->encodings, 0, sizeof s->encodings);
 	s->err.code = 0;
-	in->io = r->in.io;
-	in->offset = r->in.offset;
-	rn_input_payload(in, r->next.length);
-	rc = rn_input_load(in, e);
-	r->in.offset = in->offset;
-	if (!rc)
-		pass_block(r);
-	return rc;
+	b->bytes += s->frame.length;
+	pass_block(r);
+	return s;
 }
 
-/* Values that are merely copied are best read where they belong, by read_block. */
-static bool is_plain(const struct rn_frame *f)
+static void decode_slot(struct rn_reader *r, struct slot *s, struct rn_input *in, uint32_t lane)
 {
-	return f->length > f->raw / 16 * 15;
+	s->err.code = rn_block_decode(&r->block[lane], in, &s->frame, &r->schema, s->encodings,
+				      &s->rel, &s->err);
 }
 
-/* Load blocks until the bank is full, the section ends or something is wrong. */
-static void load_bank(struct rn_reader *r, struct bank *b)
+/* Threads of a team: each takes a block, reads it and decodes it, while it is in its cache. */
+static void block_item(void *arg, size_t i, uint32_t lane)
 {
-	uint64_t bytes = 0;
+	struct rn_reader *r = arg;
+	struct rn_input *in = &r->lane_in[lane];
+	struct slot *s;
 
-	b->n = b->next = 0;
-	b->err.code = 0;
-	while (b->n < r->depth && bytes < BANK_BYTES) {
-		b->err.code = need_frame(r, &b->err);
-		if (b->err.code || r->next.type != RN_FRAME_BLOCK || is_plain(&r->next))
-			return;
-		b->err.code = load_slot(r, &b->slots[b->n], &b->err);
-		if (b->err.code)
-			return;
-		bytes += b->slots[b->n++].frame.length;
-	}
+	(void)i;
+	pthread_mutex_lock(&r->claiming);
+	s = claim(r, &r->bank[0], in);
+	pthread_mutex_unlock(&r->claiming);
+	if (!s)
+		return;
+	s->err.code = rn_input_load(in, &s->err);
+	if (!s->err.code)
+		decode_slot(r, s, in, lane);
+}
+
+/* A helper: it loads one bank while the other one is decoded. */
+static void load_step(void *arg, size_t i)
+{
+	struct rn_reader *r = arg;
+	struct bank *b = &r->bank[!r->take];
+	struct slot *s = claim(r, b, &b->slots[b->n].in);
+
+	(void)i;
+	if (s)
+		s->err.code = rn_input_load(&s->in, &s->err);
 }
 
 static void decode_item(void *arg, size_t i, uint32_t lane)
@@ -438,34 +464,42 @@ static void decode_item(void *arg, size_t i, uint32_t lane)
 	struct rn_reader *r = arg;
 	struct slot *s = &r->bank[r->take].slots[i];
 
-	s->err.code = rn_block_decode(&r->block[lane], &s->in, &s->frame, &r->schema, s->encodings,
-				      &s->rel, &s->err);
+	if (!s->err.code)
+		decode_slot(r, s, &s->in, lane);
 }
 
-static void load_other(void *arg)
+static void bank_clear(struct bank *b)
 {
-	struct rn_reader *r = arg;
-
-	load_bank(r, &r->bank[!r->take]);
+	b->n = b->next = 0;
+	b->bytes = 0;
+	b->err.code = 0;
 }
 
-/* bank[take] is used up: decode the other one while it is loaded again. */
-static void turn(struct rn_reader *r)
+/* bank[take] is used up.  Threads: the next blocks to it. */
+static void turn_lanes(struct rn_reader *r)
 {
-	struct bank *old = &r->bank[r->take], *next = &r->bank[!r->take];
-	struct rn_turn t = { .item = decode_item, .arg = r };
+	struct bank *b = &r->bank[r->take];
+	struct rn_turn t = { .item = block_item, .arg = r, .n = r->lanes.n };
 
-	old->n = old->next = 0;
-	if (!next->n && !next->err.code)
-		load_bank(r, next);
+	bank_clear(b);
+	b->err.code = need_frame(r, &b->err);
+	if (!b->err.code && is_ahead(&r->next))
+		rn_lanes_run(&r->lanes, &t);
+}
+
+/* A helper: decode the other one while it is loaded again. */
+static void turn_helper(struct rn_reader *r)
+{
+	struct bank *next = &r->bank[!r->take];
+	struct rn_turn t = { .io = load_step, .item = decode_item, .arg = r };
+	bool empty = !next->n;
+
+	for (size_t i = 0; empty && i < r->lanes.n; i++)
+		load_step(r, i);
+	bank_clear(&r->bank[r->take]);
 	r->take = !r->take;
 	t.n = next->n;
-	if (!r->awake && !r->lanes.helper) {
-		rn_team_enter(r->lanes.team);
-		r->awake = true;
-	}
-	if (next->n && !next->err.code && !r->have_next)
-		t.io = load_other;
+	t.nio = next->err.code || r->have_next ? 0 : r->lanes.n;
 	rn_lanes_run(&r->lanes, &t);
 }
 
@@ -477,7 +511,10 @@ static int ahead_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *
 	struct slot *s;
 
 	if (b->next == b->n && !b->err.code) {
-		turn(r);
+		if (r->lanes.helper)
+			turn_helper(r);
+		else
+			turn_lanes(r);
 		b = &r->bank[r->take];
 	}
 	if (b->next == b->n)
@@ -494,7 +531,7 @@ static int ahead_block(struct rn_reader *r, struct rn_rel **out, struct rn_err *
 static void free_banks(struct rn_reader *r)
 {
 	for (unsigned i = 0; i < NBANKS; i++) {
-		for (size_t k = 0; r->bank[i].slots && k < r->depth; k++) {
+		for (size_t k = 0; r->bank[i].slots && k < r->lanes.n; k++) {
 			rn_rel_unref(r->bank[i].slots[k].rel);
 			free(r->bank[i].slots[k].in.p);
 		}
@@ -505,17 +542,17 @@ static void free_banks(struct rn_reader *r)
 /* Room to read ahead; without it blocks are read one by one, which is no error. */
 static bool need_banks(struct rn_reader *r)
 {
-	if (r->bank[1].slots || !r->depth)
-		return r->depth;
+	if (r->bank[1].slots || !r->ahead)
+		return r->ahead;
 	for (unsigned i = 0; i < NBANKS; i++)
-		if (rn_calloc(r->depth, sizeof *r->bank[i].slots, "a reader", &r->bank[i].slots,
+		if (rn_calloc(r->lanes.n, sizeof *r->bank[i].slots, "a reader", &r->bank[i].slots,
 			      NULL)) {
 			free(r->bank[0].slots);
 			r->bank[0].slots = NULL;
-			r->depth = 0;
+			r->ahead = false;
 			break;
 		}
-	return r->depth;
+	return r->ahead;
 }
 
 /* ---- interface --------------------------------------------------------------- */
@@ -546,11 +583,8 @@ int rn_reader_open(struct rn_io *io, struct rn_reader **out, struct rn_err *e)
 		return rc;
 	}
 	r->in.io = io;
-	rc = rn_pool_new(POOL_BYTES, &r->pool, e);
-	for (unsigned i = 0; i < RN_MAX_LANES; i++)
-		r->block[i].pool = r->pool;
-	if (!rc)
-		rc = read_header(r, e);
+	pthread_mutex_init(&r->claiming, NULL);
+	rc = read_header(r, e);
 	if (rc) {
 		rn_reader_close(r);
 		return rc;
@@ -571,9 +605,10 @@ void rn_reader_set_team(struct rn_reader *r, struct rn_team *team)
 		return;
 	rn_lanes_fini(&r->lanes);
 	rn_lanes_init(&r->lanes, team, r->in.io->kind == RN_IO_FILE);
-	/* A block a thread: the more are decoded at once, the fewer of them are in a cache, where
-	 * the next ones go and where their user wants them (twice as many cost 20 %). */
-	r->depth = r->lanes.helper ? rn_lanes_depth(&r->lanes) : r->lanes.n > 1 ? r->lanes.n : 0;
+	r->in.anywhere = r->in.io->kind == RN_IO_FILE && r->in.io->ops->read_at;
+	r->ahead = r->lanes.n > 1 && (r->in.anywhere || r->in.io->ops->view);
+	for (unsigned i = 0; i < RN_MAX_LANES; i++)
+		r->block[i].pool_bytes = r->lanes.helper ? POOL_BYTES : POOL_BYTES / r->lanes.n;
 }
 
 /* The next block of the section, or NULL at its end; END is checked when it is met. */
@@ -674,13 +709,13 @@ void rn_reader_close(struct rn_reader *r)
 	if (!r)
 		return;
 	r->in.io->ops->abort(r->in.io);
-	for (unsigned i = 0; i < RN_MAX_LANES; i++)
+	for (unsigned i = 0; i < RN_MAX_LANES; i++) {
 		rn_block_reader_fini(&r->block[i]);
+		free(r->lane_in[i].p);
+	}
 	free_banks(r);
-	if (r->awake)
-		rn_team_leave(r->lanes.team);
 	rn_lanes_fini(&r->lanes);
-	rn_pool_unref(r->pool);
+	pthread_mutex_destroy(&r->claiming);
 	rn_schema_fini(&r->schema);
 	rn_shm_reader_free(r->shm);
 	free(r->shared.p);

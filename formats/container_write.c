@@ -5,7 +5,7 @@
  * it is full or its section ends.
  *
  * With lanes, blocks wait in a bank until there are enough; while one bank is encoded
- * the bank before it is written, in order.  What a block becomes depends
+ * the bank before it is written, in order, by whoever is free.  What a block becomes depends
  * on its rows alone, so that the bytes are the same for every number of threads.
  */
 #include "container.h"
@@ -45,7 +45,7 @@ struct slot {
 };
 
 struct bank {
-	struct slot *slots; /* room for w->depth */
+	struct slot *slots; /* room for w->lanes.n */
 	size_t n;
 };
 
@@ -66,9 +66,9 @@ struct rn_writer {
 	size_t npending, pending_cap;
 	uint64_t pending_rows, pending_raw;
 	uint64_t least_raw; /* bytes that every row of the section takes */
-	/* bank[fill] takes blocks; the other one is empty, or encoded and to be written. */
+	/* bank[fill] takes blocks; the other one is empty, or encoded and to be written (which
+	 * is done at once where there is one lane only). */
 	struct rn_lanes lanes;
-	size_t depth; /* blocks of a bank; 1: no bank waits to be written */
 	struct bank bank[NBANKS];
 	unsigned fill;
 	struct rn_block_scratch scratch[RN_MAX_LANES];
@@ -339,18 +339,14 @@ static int slot_encode(const struct rn_writer *w, struct slot *s, struct rn_bloc
 	return rn_block_encode(&s->block, scratch, s->whole, e);
 }
 
-/* Write an encoded bank; the first error, in the order of the blocks, stays. */
-static void bank_write(struct rn_writer *w, struct bank *b)
+/* Write an encoded block; the first error, in the order of the blocks, stays. */
+static void slot_write(struct rn_writer *w, struct slot *s)
 {
-	for (size_t i = 0; i < b->n && !w->failed.code; i++) {
-		struct slot *s = &b->slots[i];
-
-		if (s->err.code)
-			w->failed = s->err;
-		else
-			w->failed.code = put_block(w, &s->block, s->whole->rows, &w->failed);
-	}
-	bank_clear(b);
+	if (!w->failed.code && s->err.code)
+		w->failed = s->err;
+	else if (!w->failed.code)
+		w->failed.code = put_block(w, &s->block, s->whole->rows, &w->failed);
+	slot_clear(s);
 }
 
 static void encode_item(void *arg, size_t i, uint32_t lane)
@@ -361,28 +357,31 @@ static void encode_item(void *arg, size_t i, uint32_t lane)
 	s->err.code = slot_encode(w, s, &w->scratch[lane], &s->err);
 }
 
-static void write_other(void *arg)
+static void write_step(void *arg, size_t i)
 {
 	struct rn_writer *w = arg;
 
-	bank_write(w, &w->bank[!w->fill]);
+	slot_write(w, &w->bank[!w->fill].slots[i]);
 }
 
 /* Encode what has gathered, and write what was encoded before. */
 static int turn(struct rn_writer *w, struct rn_err *e)
 {
+	struct bank *b = &w->bank[w->fill], *other = &w->bank[!w->fill];
 	struct rn_turn t = {
-		.io = w->bank[!w->fill].n ? write_other : NULL,
+		.io = write_step,
 		.item = encode_item,
 		.arg = w,
-		.n = w->bank[w->fill].n,
+		.nio = other->n,
+		.n = b->n,
 	};
 
 	rn_lanes_run(&w->lanes, &t);
-	if (w->depth > 1)
+	other->n = 0;
+	if (w->lanes.n > 1)
 		w->fill = !w->fill;
-	else
-		bank_write(w, &w->bank[w->fill]);
+	else if (b->n)
+		slot_write(w, &b->slots[--b->n]);
 	return w->failed.code ? rn_err_set(e, w->failed.code, "%s", w->failed.msg) : 0;
 }
 
@@ -442,7 +441,7 @@ static int cut_block(struct rn_writer *w, uint64_t rows, struct rn_err *e)
 	for (size_t i = 0; i < w->npending; i++)
 		w->pending_raw += rn_block_raw(w->pending[i], 0, w->pending[i]->rows);
 	b->n++;
-	return b->n == w->depth ? turn(w, e) : 0;
+	return b->n == w->lanes.n ? turn(w, e) : 0;
 }
 
 static int flush_pending(struct rn_writer *w, struct rn_err *e)
@@ -537,7 +536,7 @@ static void writer_free(struct rn_writer *w)
 	drop_pending(w);
 	for (unsigned i = 0; i < NBANKS; i++) {
 		bank_clear(&w->bank[i]);
-		for (size_t k = 0; w->bank[i].slots && k < w->depth; k++) {
+		for (size_t k = 0; w->bank[i].slots && k < w->lanes.n; k++) {
 			rn_block_fini(&w->bank[i].slots[k].block);
 			free(w->bank[i].slots[k].rels);
 		}
@@ -569,9 +568,8 @@ static int writer_init(struct rn_writer *w, const struct rn_writer_opt *opt, str
 	w->block_rows = opt->block_rows && opt->block_rows < RN_ER_MAX_ROWS ? opt->block_rows :
 									      RN_ER_MAX_ROWS;
 	rn_lanes_init(&w->lanes, opt->team, w->level && w->io->kind == RN_IO_FILE);
-	w->depth = rn_lanes_depth(&w->lanes);
 	for (unsigned i = 0; i < NBANKS; i++)
-		RN_TRY(rn_calloc(w->depth, sizeof *w->bank[i].slots, "a writer",
+		RN_TRY(rn_calloc(w->lanes.n, sizeof *w->bank[i].slots, "a writer",
 				 &w->bank[i].slots, e));
 	return 0;
 }

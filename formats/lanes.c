@@ -25,38 +25,45 @@ void rn_lanes_fini(struct rn_lanes *l)
 	*l = (struct rn_lanes){ 0 };
 }
 
-size_t rn_lanes_depth(const struct rn_lanes *l)
+/* The next step, if nobody is at one and there is one left. */
+static bool io_step(struct rn_turn *t)
 {
-	return l->helper ? 2 : l->n > 1 ? 2 * (size_t)l->n : 1;
-}
+	bool did;
 
-static void do_io(struct rn_turn *t)
-{
-	if (t->io && !atomic_exchange(&t->io_taken, true))
-		t->io(t->arg);
+	if (atomic_exchange(&t->io_busy, true))
+		return false;
+	did = t->io_next < t->nio;
+	if (did)
+		t->io(t->arg, t->io_next++);
+	atomic_store(&t->io_busy, false);
+	return did;
 }
 
 static void lane(void *arg, uint32_t number)
 {
 	struct rn_turn *t = arg;
+	bool io = !t->helper || number, items = !t->helper || !number;
 	size_t i;
 
-	if (!t->helper || number)
-		do_io(t);
-	if (t->helper && number)
-		return;
-	while ((i = atomic_fetch_add(&t->next, 1)) < t->n)
+	for (size_t k = 0; io && k < t->io_share && io_step(t); k++)
+		;
+	while (items && (i = atomic_fetch_add(&t->next, 1)) < t->n)
 		t->item(t->arg, i, number);
-	do_io(t); /* the helper may have come late, or not at all */
+	while (io_step(t)) /* the helper may have come late, or not at all */
+		;
 }
 
 void rn_lanes_run(const struct rn_lanes *l, struct rn_turn *t)
 {
 	atomic_init(&t->next, 0);
-	atomic_init(&t->io_taken, false);
+	atomic_init(&t->io_busy, false);
+	t->io_next = 0;
 	t->helper = l->helper;
-	if (l->helper && (!t->io || !t->n))
+	t->io_share = l->helper ? t->nio : (t->nio + l->n - 1) / l->n;
+	if (l->helper && (!t->nio || !t->n))
 		lane(t, 0); /* nothing to do side by side: wake nobody */
+	else if (l->helper)
+		rn_team_run(l->team, l->n, lane, t); /* it is done long before: let it sleep */
 	else
-		rn_team_run(l->team, l->n, lane, t);
+		rn_team_run_long(l->team, l->n, lane, t);
 }

@@ -18,26 +18,27 @@ enum { RN_MAX_LANES = 8 };
 struct rn_lanes {
 	struct rn_team *team; /* borrowed, or own */
 	struct rn_team *own;
-	uint32_t n;           /* threads; 1: everything is done in turn */
+	/* Threads, and the blocks of a turn: enough for all to have work, and no more than their
+	 * caches hold.  1: everything is done in turn. */
+	uint32_t n;
 	bool helper;          /* of two threads one does nothing but input or output */
 };
 
 /* team NULL or of one thread: a helper if that is wanted, else alone. */
 void rn_lanes_init(struct rn_lanes *l, struct rn_team *team, bool helper);
 void rn_lanes_fini(struct rn_lanes *l);
-/* Blocks of one turn: enough for all to have work, as few as that takes. */
-size_t rn_lanes_depth(const struct rn_lanes *l);
-
-/* io(arg) once and item(arg, i, lane) for all i below n, in any order and on several
- * threads; at most one item of a lane (below RN_MAX_LANES) at a time.  io may be NULL. */
+/* io(arg, i) for i = 0 … nio - 1, in this order and one at a time; and item(arg, i, lane) for
+ * all i below n, in any order and on several threads: at most one item of a lane (below
+ * RN_MAX_LANES) at a time, and lane 0 is the caller's. */
 struct rn_turn {
-	void (*io)(void *arg);
+	void (*io)(void *arg, size_t i);
 	void (*item)(void *arg, size_t i, uint32_t lane);
 	void *arg;
-	size_t n;
+	size_t nio, n;
 	/* The rest is rn_lanes_run's. */
 	atomic_size_t next;
-	atomic_bool io_taken;
+	atomic_bool io_busy;
+	size_t io_next, io_share; /* under io_busy; steps that a lane takes before its items */
 	bool helper;
 };
 

@@ -9,6 +9,7 @@
 #include "container_gen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <unistd.h>
@@ -422,17 +423,61 @@ static void small_stream(enum rn_compress compress, void **data, size_t *len)
 		rn_rel_unref(rs[i]);
 }
 
-/* A team finds the same fault as one thread does: first in the order of the stream. */
-static bool is_same_error(struct rn_team *team, const void *data, size_t len,
-			  const struct rn_err *want)
+/* A fault is the same one for a team and for a helper, in memory and in a file: the first in
+ * the order of the stream. */
+struct elsewhere {
+	struct rn_team *team;
+	char path[4096];
+	int fd; /* of the file at `path` */
+	unsigned n; /* faults so far: each eighth is looked for in a file as well */
+};
+
+static void elsewhere_init(struct elsewhere *w)
+{
+	const char *tmp = getenv("TMPDIR");
+	struct rn_err e;
+
+	snprintf(w->path, sizeof w->path, "%s/test_damage.%ld.er", tmp ? tmp : "/tmp", (long)getpid());
+	w->fd = open(w->path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	w->n = 0;
+	T_CALL(rn_team_new(3, &w->team, &e), &e);
+}
+
+static void elsewhere_fini(struct elsewhere *w)
+{
+	unlink(w->path);
+	close(w->fd);
+	rn_team_free(w->team);
+}
+
+static bool is_error(struct rn_io *io, struct rn_team *team, const struct rn_err *want)
 {
 	struct rn_err e = { 0 };
+	bool same;
+
+	return read_from(io, team, NULL, 3, &same, 0, &e) == RN_EDATA &&
+	       strcmp(e.msg, want->msg) == 0;
+}
+
+static bool is_same_error(struct elsewhere *w, const void *data, size_t len,
+			  const struct rn_err *want)
+{
 	struct rn_io *io = NULL;
+	struct rn_err e;
 	bool same;
 
 	T_CALL(rn_io_from_memory(data, len, "input", &io, &e), &e);
-	return read_from(io, team, NULL, 3, &same, 0, &e) == RN_EDATA &&
-	       strcmp(e.msg, want->msg) == 0;
+	same = is_error(io, w->team, want);
+	if (w->n++ % 8)
+		return same;
+	same &= !ftruncate(w->fd, 0) && pwrite(w->fd, data, len, 0) == (ssize_t)len;
+	for (unsigned i = 0; i < 2; i++) {
+		T_CALL(rn_io_open_read(w->path, &io, &e), &e);
+		free(io->name);
+		io->name = strdup("input");
+		same &= is_error(io, i ? w->team : NULL, want);
+	}
+	return same;
 }
 
 static bool is_found(const void *data, size_t len, struct rn_err *e)
@@ -449,13 +494,13 @@ static void test_damage(enum rn_compress compress)
 {
 	const char *name = compress == RN_COMPRESS_ZSTD ? "zstd" : "none";
 	size_t len, missed = 0, other = 0;
-	struct rn_team *team = NULL;
+	struct elsewhere there;
 	struct rn_err e;
 	uint8_t *p, *cut;
 	void *data;
 	bool same;
 
-	T_CALL(rn_team_new(3, &team, &e), &e);
+	elsewhere_init(&there);
 	small_stream(compress, &data, &len);
 	p = data;
 	T_OK(!read_back(p, len, NULL, 3, &same, 0, &e), "the small stream (%s, %zu bytes) is good",
@@ -465,7 +510,7 @@ static void test_damage(enum rn_compress compress)
 		memcpy(cut, p, i);
 		if (!is_found(cut, i, &e) && missed++ < 5)
 			printf("# cut at %zu: %d %s\n", i, e.code, e.msg);
-		other += i % 3 == 0 && !is_same_error(team, cut, i, &e);
+		other += i % 3 == 0 && !is_same_error(&there, cut, i, &e);
 		free(cut);
 	}
 	T_OK(!missed, "%s: every truncation is found", name);
@@ -474,12 +519,12 @@ static void test_damage(enum rn_compress compress)
 		p[i / 8] ^= (uint8_t)(1 << i % 8);
 		if (!is_found(p, len, &e) && missed++ < 5)
 			printf("# bit %zu of byte %zu: %d %s\n", i % 8, i / 8, e.code, e.msg);
-		other += i % 7 == 0 && !is_same_error(team, p, len, &e);
+		other += i % 7 == 0 && !is_same_error(&there, p, len, &e);
 		p[i / 8] ^= (uint8_t)(1 << i % 8);
 	}
 	T_OK(!missed, "%s: every flipped bit is found", name);
-	T_OK(!other, "%s: a team reports the same faults", name);
-	rn_team_free(team);
+	T_OK(!other, "%s: a team and a helper report the same faults, of memory and of a file", name);
+	elsewhere_fini(&there);
 	p = realloc(p, len + 1);
 	p[len] = 0;
 	T_OK(is_found(p, len + 1, &e) && strstr(e.msg, "after the end"), "%s: trailing byte: %s",
