@@ -128,8 +128,24 @@ static int place_stored(struct rn_machine *m, uint32_t i, struct rn_err *e)
 	return 0;
 }
 
+static int place_idx(struct rn_machine *m, uint32_t i, struct rn_err *e)
+{
+	const struct rn_prog *p = m->prog;
+	size_t bytes = p->idx[i].n * sizeof(uint32_t);
+
+	if (m->backend->host) {
+		m->idx[i] = p->idx[i].data->data;
+		m->bytes += bytes;
+		return 0;
+	}
+	RN_TRY(own_memory(m, (size_t)p->nvals + i, bytes, e));
+	m->idx[i] = m->own[p->nvals + i];
+	return m->backend->copy_in(m->backend, m->own[p->nvals + i], p->idx[i].data->data, bytes, e);
+}
+
 /* Values that no instruction makes, index arrays, and values with given memory. */
-static int place_fixed(struct rn_machine *m, void *const *mem, struct rn_err *e)
+static int place_fixed(struct rn_machine *m, void *const *mem, const uint32_t *const *idx,
+		       struct rn_err *e)
 {
 	const struct rn_prog *p = m->prog;
 
@@ -142,17 +158,10 @@ static int place_fixed(struct rn_machine *m, void *const *mem, struct rn_err *e)
 			RN_TRY(place_stored(m, i, e));
 	}
 	for (uint32_t i = 0; i < p->nidx; i++) {
-		size_t bytes = p->idx[i].n * sizeof(uint32_t);
-
-		if (m->backend->host) {
-			m->idx[i] = p->idx[i].data->data;
-			m->bytes += bytes;
-			continue;
-		}
-		RN_TRY(own_memory(m, (size_t)p->nvals + i, bytes, e));
-		m->idx[i] = m->own[p->nvals + i];
-		RN_TRY(m->backend->copy_in(m->backend, m->own[p->nvals + i],
-					   p->idx[i].data->data, bytes, e));
+		if (idx && idx[i])
+			m->idx[i] = idx[i];
+		else
+			RN_TRY(place_idx(m, i, e));
 	}
 	return 0;
 }
@@ -372,6 +381,13 @@ int rn_machine_new(const struct rn_prog *p, struct rn_backend *b, enum rn_dtype 
 		   struct rn_store *params, struct rn_store *states, void *const *mem,
 		   struct rn_machine **out, struct rn_err *e)
 {
+	return rn_machine_new_over(p, b, t, params, states, mem, NULL, out, e);
+}
+
+int rn_machine_new_over(const struct rn_prog *p, struct rn_backend *b, enum rn_dtype t,
+			struct rn_store *params, struct rn_store *states, void *const *mem,
+			const uint32_t *const *idx, struct rn_machine **out, struct rn_err *e)
+{
 	static const char what[] = "a machine";
 	struct rn_machine *m;
 	int rc;
@@ -388,7 +404,7 @@ int rn_machine_new(const struct rn_prog *p, struct rn_backend *b, enum rn_dtype 
 	for (uint32_t k = 0; k < p->ninsts; k++)
 		memcpy(m->f[k], p->insts[k].f, sizeof m->f[k]);
 	RN_GOTO(fail, check_supported(m, e));
-	RN_GOTO(fail, place_fixed(m, mem, e));
+	RN_GOTO(fail, place_fixed(m, mem, idx, e));
 	RN_GOTO(fail, place_results(m, mem, e));
 	RN_GOTO(fail, place_scratch(m, e));
 	if (b->list_new)

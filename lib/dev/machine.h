@@ -61,6 +61,12 @@ struct rn_machine;
 RN_MUST_CHECK int rn_machine_new(const struct rn_prog *p, struct rn_backend *b, enum rn_dtype t,
 				 struct rn_store *params, struct rn_store *states,
 				 void *const *mem, struct rn_machine **out, struct rn_err *e);
+/* The same; `idx`: NULL, or memory for each index array that has an entry other than NULL there, in which
+ * the array is when the machine runs.  Likewise constants that `mem` has. */
+RN_MUST_CHECK int rn_machine_new_over(const struct rn_prog *p, struct rn_backend *b, enum rn_dtype t,
+				      struct rn_store *params, struct rn_store *states,
+				      void *const *mem, const uint32_t *const *idx,
+				      struct rn_machine **out, struct rn_err *e);
 void rn_machine_free(struct rn_machine *m);
 
 /* Run instructions from … to-1 in order. */

@@ -160,12 +160,21 @@ static int hear_opened(struct rn_child *c, struct rn_msg_opened *out, struct rn_
 	return 0;
 }
 
+struct rn_msg_memory rn_devices_memory(const struct rn_region *values,
+				       const struct rn_region *constants)
+{
+	return (struct rn_msg_memory){ .values = values->handle, .arrays = constants->handle,
+				       .has_arrays = constants->by == RN_BY_DEVICE };
+}
+
 int rn_devices_open(struct rn_devices *d, struct rn_children *c, const struct rn_region *params,
-		    const struct rn_region *values, struct rn_err *e)
+		    const struct rn_region *values, const struct rn_region *constants,
+		    struct rn_err *e)
 {
 	const struct rn_backend *b = params->backend;
 	bool all = params->by == RN_BY_DEVICE && values->by == RN_BY_DEVICE, before = d->imported;
-	struct rn_msg_device ask = { .params = params->handle, .values = values->handle };
+	struct rn_msg_device ask = { .params = params->handle,
+				     .fit = rn_devices_memory(values, constants) };
 	struct rn_msg m = { .type = RN_MSG_DEVICE, .from = c->ctx->threads, .payload = sizeof ask };
 
 	if (all)

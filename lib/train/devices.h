@@ -3,9 +3,10 @@
  * Which devices the stages of a staged placement run on, and how what they share travels.
  *
  * Each stage process opens its own device.  Where all of them and the coordinator are on one,
- * parameters and values lie in memory of that device, which the coordinator allocates and the
- * stages import.  Where that cannot be exported or imported, or where their devices differ, they
- * lie in the host's memory, which devices then read and write themselves.
+ * parameters, values and large constants lie in memory of that device, which the coordinator allocates
+ * and the stages import.  Where that cannot be exported or imported, or where their devices differ, they
+ * lie in the host's memory, which devices then read and write themselves; of constants each stage then
+ * has copies.
  */
 #ifndef RN_DEVICES_H
 #define RN_DEVICES_H
@@ -33,17 +34,21 @@ struct rn_devices {
 	} *items;       /* of each stage */
 	bool any;       /* some stage, or the coordinator, has one that is not the host's */
 	bool asked;     /* they were opened before, so that what was imported then has to be now */
-	bool imported;  /* all of them take parameters and values by handles */
+	bool imported;  /* all of them take parameters, values and constants by handles */
 };
 /* For the parts of a cut; the coordinator's is that of b, and the one of whom m does not name.
  * RN_EUSAGE where m gives one part two. */
 RN_MUST_CHECK int rn_devices_choose(struct rn_devices *d, const struct rn_device_map *m,
 				    const struct rn_plan *plan, const struct rn_cut *cut,
 				    const struct rn_backend *b, struct rn_err *e);
-/* All stages open theirs.  Regions stay what they are; see `imported`. */
+/* All stages open theirs.  Regions stay what they are; see `imported`.  constants: zeroed where there
+ * are none to share. */
 RN_MUST_CHECK int rn_devices_open(struct rn_devices *d, struct rn_children *c,
 				  const struct rn_region *params, const struct rn_region *values,
-				  struct rn_err *e);
+				  const struct rn_region *constants, struct rn_err *e);
+/* What a stage is told of the memory of a program. */
+struct rn_msg_memory rn_devices_memory(const struct rn_region *values,
+				       const struct rn_region *constants);
 /* What each stage is told of the others: peers[n]. */
 void rn_devices_peers(const struct rn_devices *d, struct rn_msg_peer *peers);
 /* How stage q has what they share. */

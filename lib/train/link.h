@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RN_MSG_MAGIC 0x33474d53u /* "SMG3" */
+#define RN_MSG_MAGIC 0x34474d53u /* "SMG4" */
 
 enum rn_msg_type {
 	/* coordinator -> stage */
@@ -29,8 +29,8 @@ enum rn_msg_type {
 		       * with it the fds of image, parameters, values, agenda, arrays.  epoch 1:
 		       * what was imported is used, and not the files.  Payload: nothing, or a
 		       * struct rn_msg_peer for each stage.  Answer: `inst` 1: it has their events */
-	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise; epoch 1: payload: the
-			 * handle of its values */
+	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise; epoch 1: payload: struct
+			 * rn_msg_memory */
 	RN_MSG_FIND,  /* run instructions from … to-1 of the first program, of epoch, one by one:
 		       * `inst` that gave a value that is not finite */
 	RN_MSG_SAVE,  /* payload of the answer: all optimizer slots */
@@ -54,17 +54,23 @@ struct rn_msg {
 };
 _Static_assert(sizeof(struct rn_msg) == 64, "a message has 64 bytes");
 
-/* The device to open, and memory there to import. */
+/* Memory of a program on a device: its values, and its large constants and index arrays, if it has any. */
+struct rn_msg_memory {
+	struct rn_handle values, arrays;
+	uint32_t has_arrays, zero;
+};
+/* The device to open, and memory there to import: the parameters', and that of the first program. */
 struct rn_msg_device {
 	char device[16];  /* "cpu", "cuda:0" */
 	char sharing[16]; /* the device that the memory is of; "": there is none */
 	uint32_t math, zero;
-	struct rn_handle params, values;
+	struct rn_handle params;
+	struct rn_msg_memory fit;
 };
 /* What became of that. */
 struct rn_msg_opened {
 	char device[16];             /* as it calls itself */
-	uint32_t host, imported;     /* its memory is the host's; both were imported */
+	uint32_t host, imported;     /* its memory is the host's; all of it was imported */
 	uint32_t has_event, zero;
 	struct rn_handle event;      /* that it records */
 };

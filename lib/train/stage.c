@@ -3,6 +3,7 @@
  * A stage process: `rn-train --stage FD`.  It runs the instructions of its
  * image when the coordinator says so, and ends when the coordinator does.
  */
+#include "arrays.h"
 #include "child.h"
 #include "waits.h"
 #include "session.h"
@@ -22,6 +23,7 @@ struct program {
 	struct rn_image image;
 	struct rn_shared *values, *agenda, *arrays; /* arrays: NULL if all are in the image */
 	struct rn_region region; /* of the values */
+	struct rn_region constants; /* of what is in arrays, if it is on the device; else zeroed */
 	struct rn_waits waits;
 	struct rn_store *store, *states;
 	struct rn_machine *machine; /* NULL: this stage has no part in it */
@@ -35,7 +37,7 @@ struct stage {
 	struct rn_backend *backend;
 	struct rn_shared *params;
 	struct rn_region region; /* of the parameters */
-	struct rn_region early;  /* of the values of the fit, until its program is there */
+	struct rn_region early, early_constants; /* of the fit, until its program is there */
 	struct rn_event *event;  /* NULL: none */
 	struct rn_peers peers;
 	bool behind; /* segments have ended that may still have to be computed */
@@ -44,8 +46,16 @@ struct stage {
 };
 enum { MAX_PROGRAMS = 1 << 20 };
 
-/* What is shared of the values, made here or elsewhere, as the machine is given it. */
-static void find_shared(const struct program *p, void **mem)
+/* Where data that came in the arrays is on the device; NULL: nowhere. */
+static void *constant_at(const struct program *p, const void *data)
+{
+	uint64_t at = p->constants.base ? rn_arrays_find(p->arrays, data) : RN_UNSHARED;
+
+	return at == RN_UNSHARED ? NULL : (char *)p->constants.base + at;
+}
+
+/* What is shared of the values, made here or elsewhere, and of constants, as the machine is given it. */
+static void find_shared(const struct program *p, void **mem, const uint32_t **idx)
 {
 	const struct rn_image *im = &p->image;
 	const char *file = p->values->base;
@@ -59,26 +69,34 @@ static void find_shared(const struct program *p, void **mem)
 			mem[i] = (char *)p->region.base + im->shared[i];
 		else if (!p->region.backend->host && at < p->values->size)
 			mem[i] = (char *)p->region.base + at;
+		else if (v->kind == RN_V_CONST)
+			mem[i] = constant_at(p, v->data->data);
 	}
+	for (uint32_t i = 0; i < im->prog.nidx; i++)
+		idx[i] = constant_at(p, im->prog.idx[i].data->data);
 }
 
 /* Optimizer slots are the stage's own; values that others read are shared. */
 static int make_machine(struct stage *s, struct program *p, struct rn_err *e)
 {
 	struct rn_image *im = &p->image;
+	const uint32_t **idx = NULL;
+	void **mem = NULL;
 	uint32_t number;
-	void **mem;
 	int rc;
 
 	RN_TRY(rn_shared_store(&s->region, im->nparams, im->counts, &p->store, e));
 	RN_TRY(rn_store_new(s->backend, RN_F32, &p->states, e));
 	for (uint32_t i = 0; i < im->nstates; i++)
 		RN_TRY(rn_store_add(p->states, im->counts[im->nparams + i], &number, e));
-	RN_TRY(rn_calloc(im->prog.nvals, sizeof *mem, "a stage", &mem, e));
-	find_shared(p, mem);
-	rc = rn_machine_new(&im->prog, s->backend, RN_F32, p->store, p->states, mem, &p->machine,
-			    e);
+	RN_GOTO(out, rn_calloc(im->prog.nvals, sizeof *mem, "a stage", &mem, e));
+	RN_GOTO(out, rn_calloc(im->prog.nidx, sizeof *idx, "a stage", &idx, e));
+	find_shared(p, mem, idx);
+	rc = rn_machine_new_over(&im->prog, s->backend, RN_F32, p->store, p->states, mem, idx,
+				 &p->machine, e);
+out:
 	free(mem);
+	free(idx);
 	return rc;
 }
 
@@ -92,6 +110,7 @@ static void program_free(struct program *p)
 	rn_waits_fini(&p->waits);
 	rn_image_fini(&p->image);
 	rn_region_fini(&p->region);
+	rn_region_fini(&p->constants);
 	rn_shared_free(p->values);
 	rn_shared_free(p->agenda);
 	rn_shared_free(p->arrays);
@@ -144,32 +163,66 @@ static int map_all(struct stage *s, struct program *p, int *fds, struct rn_share
 	return map_fd(&fds[0], false, image, e);
 }
 
-/* Memory as this stage's device sees it.  imported: for program 0 what is there already, for
- * others values by their handle, which is the payload. */
-static int take_regions(struct stage *s, struct program *p, uint32_t number, bool imported,
-			struct rn_err *e)
+/* Memory of a program on the device, by its handles; files are told later. */
+static int take_memory(struct stage *s, const struct rn_msg_memory *m, struct rn_region *values,
+		       struct rn_region *constants, struct rn_err *e)
 {
-	struct rn_handle h;
+	int rc;
 
-	if (number && imported) {
-		RN_TRY(s->link->ops->read(s->link, &h, sizeof h, e));
-		return rn_region_take(p->values, s->backend, &h, &p->region, e);
-	}
-	if (number)
-		return rn_region_take(p->values, s->backend, NULL, &p->region, e);
-	if (!imported) {
-		rn_region_fini(&s->region);
-		rn_region_fini(&s->early);
-		RN_TRY(rn_region_take(s->params, s->backend, NULL, &s->region, e));
-		return rn_region_take(p->values, s->backend, NULL, &p->region, e);
-	}
+	RN_TRY(rn_region_take(NULL, s->backend, &m->values, values, e));
+	rc = m->has_arrays ? rn_region_take(NULL, s->backend, &m->arrays, constants, e) : 0;
+	if (rc)
+		rn_region_fini(values);
+	return rc;
+}
+
+/* The first program has what was imported when the device was opened. */
+static int take_early(struct stage *s, struct program *p, struct rn_err *e)
+{
 	if (s->region.by != RN_BY_DEVICE || s->early.by != RN_BY_DEVICE)
 		return rn_err_set(e, RN_EBUG, "told to use memory that was not imported");
 	s->region.file = s->params;
 	p->region = s->early;
-	p->region.file = p->values;
+	p->constants = s->early_constants;
 	memset(&s->early, 0, sizeof s->early);
+	memset(&s->early_constants, 0, sizeof s->early_constants);
 	return 0;
+}
+
+static int take_imported(struct stage *s, struct program *p, uint32_t number, struct rn_err *e)
+{
+	struct rn_msg_memory m;
+
+	if (!number) {
+		RN_TRY(take_early(s, p, e));
+	} else {
+		RN_TRY(s->link->ops->read(s->link, &m, sizeof m, e));
+		RN_TRY(take_memory(s, &m, &p->region, &p->constants, e));
+	}
+	p->region.file = p->values;
+	p->constants.file = p->arrays;
+	return 0;
+}
+
+static void drop_imported(struct stage *s)
+{
+	rn_region_fini(&s->region);
+	rn_region_fini(&s->early);
+	rn_region_fini(&s->early_constants);
+}
+
+/* Memory as this stage's device sees it.  imported: for program 0 what is there already, for
+ * others what their payload tells. */
+static int take_regions(struct stage *s, struct program *p, uint32_t number, bool imported,
+			struct rn_err *e)
+{
+	if (imported)
+		return take_imported(s, p, number, e);
+	if (!number) {
+		drop_imported(s);
+		RN_TRY(rn_region_take(s->params, s->backend, NULL, &s->region, e));
+	}
+	return rn_region_take(p->values, s->backend, NULL, &p->region, e);
 }
 
 /* Takes the fds. */
@@ -208,7 +261,7 @@ static bool import(struct stage *s, const struct rn_msg_device *m)
 		return false;
 	if (rn_region_take(NULL, s->backend, &m->params, &s->region, NULL))
 		return false;
-	if (!rn_region_take(NULL, s->backend, &m->values, &s->early, NULL))
+	if (!take_memory(s, &m->fit, &s->early, &s->early_constants, NULL))
 		return true;
 	rn_region_fini(&s->region);
 	return false;
@@ -565,8 +618,7 @@ int rn_stage_main(int fd)
 		program_free(s.programs[i]);
 	free(s.programs);
 	rn_peers_fini(&s.peers);
-	rn_region_fini(&s.region);
-	rn_region_fini(&s.early);
+	drop_imported(&s);
 	rn_shared_free(s.params);
 	if (s.event)
 		s.backend->event_free(s.backend, s.event);

@@ -124,12 +124,28 @@ static int find_region(struct staged *s, struct rn_work *w, struct rn_err *e)
 		       : rn_region_take(w->values, b, NULL, &w->region, e);
 }
 
+/* Where values are on a device that all have, large constants are, once for all. */
+static int share_constants(struct rn_work *w, struct rn_err *e)
+{
+	struct rn_shared *file = rn_arrays_file(w->arrays);
+	struct rn_backend *b = w->region.backend;
+
+	if (w->region.by != RN_BY_DEVICE || w->constants.file || !file->size)
+		return 0;
+	RN_TRY(rn_region_new(file, b, &w->constants, e));
+	RN_TRY(b->copy_in(b, w->constants.base, file->base, file->size, e));
+	return b->sync(b, e);
+}
+
 /* All processes open their devices; then it is known where what they share can lie. */
 static int open_devices(struct staged *s, struct rn_err *e)
 {
-	RN_TRY(rn_devices_open(&s->devices, &s->children, s->conf.params, &s->fit.region, e));
+	RN_TRY(share_constants(&s->fit, e));
+	RN_TRY(rn_devices_open(&s->devices, &s->children, s->conf.params, &s->fit.region, &s->fit.constants,
+			       e));
 	if (s->devices.imported)
 		return 0;
+	rn_region_fini(&s->fit.constants);
 	RN_TRY(move_params(s, e));
 	if (s->fit.region.by == RN_BY_DEVICE)
 		rn_region_fini(&s->fit.region);
@@ -338,13 +354,14 @@ static int give_program(struct staged *s, uint32_t number, struct rn_work *w, ui
 			struct rn_shared *image, struct rn_err *e)
 {
 	bool imported = s->devices.imported;
+	struct rn_msg_memory memory = rn_devices_memory(&w->region, &w->constants);
 	struct rn_msg answer, m = { .type = RN_MSG_PROGRAM, .inst = number, .epoch = imported,
-				    .payload = imported ? sizeof w->region.handle : 0 };
+				    .payload = imported ? sizeof memory : 0 };
 	struct rn_child *c = &s->children.items[q];
 	int fds[RN_MSG_FDS];
 
 	list_fds(s, w, image, fds);
-	RN_TRY(rn_child_ask(c, "the start of a validation", &m, &w->region.handle, fds, e));
+	RN_TRY(rn_child_ask(c, "the start of a validation", &m, &memory, fds, e));
 	RN_TRY(rn_child_hear(c, &answer, e));
 	w->images[q].bytes = answer.t;
 	return 0;
@@ -359,6 +376,7 @@ static int hand_out(struct staged *s, struct rn_work *w, struct rn_shared **imag
 			RN_TRY(rn_work_image(w, q, s->conf.store, &images[q], e));
 	RN_TRY(order_work(s, w, e));
 	RN_TRY(find_region(s, w, e));
+	RN_TRY(share_constants(w, e));
 	for (uint32_t q = 0; q < s->children.n; q++)
 		if (images[q])
 			RN_TRY(give_program(s, s->nvalidations, w, q, images[q], e));

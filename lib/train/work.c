@@ -28,6 +28,7 @@ void rn_work_fini(struct rn_work *w)
 	free(w->images);
 	rn_cut_fini(&w->cut);
 	rn_region_fini(&w->region);
+	rn_region_fini(&w->constants);
 	rn_shared_free(w->values);
 	rn_buf_unref(w->arrays);
 	rn_shared_free(w->shared_agenda);

@@ -34,6 +34,8 @@ struct rn_work {
 	struct rn_shared *values; /* in which its values cross the cut */
 	struct rn_region region;  /* and where they are for the coordinator; rn_region_new */
 	struct rn_buf *arrays;    /* its large constants (arrays.h); NULL: they are in the images */
+	struct rn_region constants; /* their copy on a device that all processes have; zeroed: there
+				     * is none */
 	struct rn_shared *shared_agenda;
 	struct rn_agenda *agenda; /* in it; NULL until rn_work_order */
 	bool small; /* the work of a segment is less than to hand it over */

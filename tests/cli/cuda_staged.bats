@@ -80,6 +80,35 @@ graph() {
 	same_staged 'none export' m.relnn
 }
 
+# Bytes of the device that all stages have for themselves at most, in a run with this option.
+own_bytes() {
+	emulated rn-train m.relnn --device cuda --placement staged --epochs 2 -q --stats=json 2>&1 >/dev/null |
+		grep -o '"peak_device_bytes":[0-9]*}' | tr -dc '0-9\n' | awk '{ n += $1 } END { print n + 0 }'
+}
+
+@test "large constants are on the device once, and not once for each stage that reads them" {
+	local shared copied
+	awk 'BEGIN {
+		srand(5); print "id,a,y,split" >"node.csv"; print "src,dst" >"edge.csv"
+		for (i = 0; i < 300; i++) print i "," int(rand() * 100) / 100 "," i % 3 "," (i % 4 ? "train" : "val") >"node.csv"
+		for (i = 0; i < 40000; i++) print int(rand() * 300) "," int(rand() * 300) >"edge.csv"
+	}'
+	printf '%s\n' '?source Node = "node.csv" <key="id"> .' '?source Edge = "edge.csv" .' \
+		'H(n; Embedding(300, 4)([n])) :- Node(n, a, y, s) .' 'G(d; mean(z)) :- Edge(s, d), H(s; z) .' \
+		'K(n; tanh(Linear(4, 4)(z))) :- G(n; z) .' 'M(d; mean(z)) :- Edge(s, d), K(s; z) .' \
+		'Out(n; Linear(4, 3)(z)) :- M(n; z) .' \
+		'?fit <epochs=2, lr=0.05> Loss(; CrossEntropyLoss()(z, [y])) :- Out(n; z), Node(n, a, y, "train") .' \
+		'?val <metric="accuracy", target="y"> Val(n, y; z) :- Out(n; z), Node(n, a, y, "val") .' >m.relnn
+	same_staged 'none import' m.relnn --no-rewrite all
+	same_staged 'none all' m.relnn
+	shared=$(own_bytes)
+	copied=$(RN_EMULATE_IPC=all own_bytes)
+	echo "$shared of its own where constants are shared, $copied where they are not"
+	[ "$shared" -gt 0 ]
+	# Of two stages, in the fit and in the validation: index arrays of 40,000 edges, 160,000 bytes each.
+	[ $((copied - shared)) -ge 1200000 ]
+}
+
 @test "several fits, and metrics of before, between and behind them" {
 	graph 'E(n; Embedding(40, 4)([n])) :- Node(n, a, y, s) .' 'Out(d; mean(Linear(4, 3)(z))) :- Edge(s, d), E(s; z) .' \
 		'Y(n; Linear(4, 1)(z)) :- E(n; z) .' \
