@@ -79,7 +79,7 @@ def peer(args, script, data, epochs, more):
     return json.loads(p.stdout.splitlines()[-1])
 
 
-def compare(args, results, name, program, data, peers, options=()):
+def compare(args, results, name, program, data, peers, options=(), runs=None):
     """A model on the device, beside its peers ({name: (arguments, epochs)})."""
     got = {}
 
@@ -95,7 +95,7 @@ def compare(args, results, name, program, data, peers, options=()):
         works["RN, tf32"] = lambda: note("RN, tf32", train(args, program, "--epochs", epochs, "--math", "tf32", *options))
     for who, (arguments, count) in peers.items():
         works[who] = lambda w=who, a=arguments, n=count: note(w, peer(args, a[0], data, n, a[1:]))
-    interleaved(args.runs, works)
+    interleaved(runs or args.runs, works)
     ms, fit, peak = {}, {}, {}
     target = TARGETS.get(name, {})
     for who, runs in got.items():
@@ -111,7 +111,7 @@ def compare(args, results, name, program, data, peers, options=()):
         if peak.get(who) and peak["RN"]:
             results.add(f"{name}, peak memory of the device", f"RN / {who}", peak["RN"] / peak[who], "x",
                         most=target.get("memory"))
-    results.show()
+    keep(args, results)
 
 
 def n_epochs(r, epochs, peers, who):
@@ -205,34 +205,44 @@ def graphs(args, results):
     for name, size in TINY if args.self_check else GRAPHS:
         out = make_graph(args, size)
         peers = {"PyTorch": (["gcn_large.py", "torch"], 20), "PyG": (["gcn_large.py", "pyg"], 20)} if args.python else {}
-        compare(args, results, name, out / "model.relnn", out, peers)
+        # each process reads the tables first: of large ones once is enough, its epochs are many
+        compare(args, results, name, out / "model.relnn", out, peers, runs=1 if size and size[1] > 10_000_000 else None)
 
 
 def nvcc():
     return shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 
 
-def built(args, name, compiler, *libs):
+def built(args, name, *command):
     """A program of bench/."""
     tool = pathlib.Path(args.tmp) / pathlib.Path(name).stem
-    common.run([*compiler, "-O2", "-o", tool, ROOT / "bench" / name, *common.FLAGS, *libs])
+    common.run([command[0], "-O2", "-o", tool, ROOT / "bench" / name, *command[1:]])
     return tool
+
+
+def beside_kernels(args, sizes):
+    """What NVIDIA's libraries need for the same, as device_cuda.cu prints it; nothing where it cannot be had."""
+    if args.self_check:
+        return []
+    if not nvcc():
+        print("skipped: cuSPARSE, cuBLAS: no nvcc")
+        return []
+    libraries = pathlib.Path(nvcc()).resolve().parent.parent / "lib64"
+    try:
+        tool = built(args, "device_cuda.cu", nvcc(), f"-L{libraries}", "-Xlinker", f"-rpath={libraries}", "-lcusparse", "-lcublas")
+        return json_lines([tool, *sizes])
+    except subprocess.CalledProcessError as e:
+        print(f"skipped: cuSPARSE, cuBLAS: {e} {(e.stderr or '').strip()[-200:]}")
+        return []
 
 
 def kernels(args, results):
     n, m, runs = (300, 2000, 2) if args.self_check else (*PRODUCTS[1][:2], 20)
-    tool = built(args, "device.c", ["cc", "-D_GNU_SOURCE"], BIN.parent / "librn.a", "-lzstd", "-ljansson", "-lz", "-lm",
-                 "-ldl", "-pthread", f"-Wl,-rpath,{BIN.parent / 'lib'}")
+    # RN_BENCH_FLAGS: where its libraries are, if the compiler does not know
+    tool = built(args, "device.c", "cc", "-D_GNU_SOURCE", *common.FLAGS, BIN.parent / "librn.a",
+                 "-lzstd", "-ljansson", "-lz", "-lm", "-ldl", "-pthread", f"-Wl,-rpath,{BIN.parent / 'lib'}")
     mine = json_lines([tool, args.device, n, m, runs])
-    theirs = {}
-    if args.self_check:
-        pass
-    elif not nvcc():
-        print("skipped: cuSPARSE, cuBLAS: no nvcc")
-    else:
-        tool = built(args, "device_cuda.cu", [nvcc()], "-lcusparse", "-lcublas")
-        for r in json_lines([tool, n, m, runs]):
-            theirs[r["work"], r.get("width"), r.get("k"), r.get("m")] = r
+    theirs = {(r["work"], r.get("width"), r.get("k"), r.get("m")): r for r in beside_kernels(args, (n, m, runs))}
     copy = theirs.get(("copy", None, None, None), {}).get("gb_per_s")
     results.add("copy of memory", "the device", copy, "GB/s")
     for r in mine:
@@ -269,7 +279,7 @@ def by_placement(args, results, name, program, epochs, options=(), most=None):
         results.add(f"{name}, epoch, by placement", placement, value, "ms")
     if ms["staged"] and ms["fused"]:
         results.add(f"{name}, epoch, by placement", "staged / fused", ms["staged"] / ms["fused"], "x", most=most)
-    results.show()
+    keep(args, results)
 
 
 def staged(args, results):
@@ -356,6 +366,13 @@ def in_memory():
     return shm if os.path.isdir(shm) and shutil.disk_usage(shm).free > ROOM else None
 
 
+def keep(args, results):
+    """What is measured is shown, and written where it shall be, whatever becomes of what follows."""
+    results.show()
+    if args.save is not None:
+        args.written = save(args, results.rows)
+
+
 def main():
     args = options()
     if not (BIN / "rn-train").exists():
@@ -368,15 +385,13 @@ def main():
     if not args.python and not args.self_check:
         print("skipped: PyTorch and PyTorch Geometric (not installed with CUDA)")
     results = common.Results()
-    written = None
+    args.written = None
     with tempfile.TemporaryDirectory(dir=in_memory()) as args.tmp:
         for part in args.only:
             PARTS[part](args, results)
-            results.show()
-            if args.save is not None:  # what is measured is kept, whatever becomes of the next part
-                written = save(args, results.rows)
-    if written:
-        print(f"written to {written}")
+            keep(args, results)
+    if args.written:
+        print(f"written to {args.written}")
 
 
 main()

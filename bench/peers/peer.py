@@ -5,6 +5,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -28,13 +29,22 @@ def settle():
         torch.cuda.synchronize()
 
 
+def unpacked(path):
+    """The text of a .zst file: by the program, or on a machine that lacks it by Arrow."""
+    if shutil.which("zstd"):
+        return subprocess.run(["zstd", "-dcq", path], check=True, capture_output=True).stdout.decode()
+    import pyarrow
+
+    return pyarrow.input_stream(path, compression="zstd").read().decode()
+
+
 def table(folder, name):
     """The columns of NAME.csv or NAME.csv.zst, as lists of text."""
     path = os.path.join(folder, name + ".csv")
     if os.path.exists(path):
         text = open(path).read()
     else:
-        text = subprocess.run(["zstd", "-dcq", path + ".zst"], check=True, capture_output=True).stdout.decode()
+        text = unpacked(path + ".zst")
     rows = list(csv.reader(io.StringIO(text)))
     return dict(zip(rows[0], zip(*rows[1:])))
 

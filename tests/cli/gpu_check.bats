@@ -16,7 +16,7 @@ setup() {
 		cat table.txt
 		false
 	}
-	grep '^karate  *ok  *[0-9.]* ms on the CPU, [0-9.]* on CUDA' table.txt
+	grep '^karate  *ok  *[0-9.]* ms on the CPU, [0-9.]* on CUDA; accuracy [0-9.]*, [0-9.]*$' table.txt
 	grep -E '^memcheck +(ok|skip) ' table.txt
 	! grep -E '^(gcn-cora|test_cuda|bench) ' table.txt
 	grep '^{"device": "emulated", .*"checks": \[{"check": "karate", "result": "ok", .*}\]}$' first.json
