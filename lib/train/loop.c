@@ -394,7 +394,7 @@ static int count_epoch(struct loop *l, struct span *w, uint32_t k, struct rn_err
 	l->s->steps.seconds[l->s->steps.n++] = w->step;
 	RN_TRY(see_val(l, w, k, &val, e));
 	RN_TRY(log_epoch(l, loss, val, w->step, e));
-	if (k + 1 == w->done && w->done)
+	if (k + 1 == w->done)
 		tell(l, loss, val, w->step);
 	return 0;
 }

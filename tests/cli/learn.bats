@@ -186,6 +186,15 @@ line() {
 	[ ! -e q.csv ]
 }
 
+@test "a label that is none is told before the first epoch" {
+	points
+	sed -i 's/,[01],val/,2,val/' points.csv
+	sed -i 's/"out": 2}/"out": 1}/; s/"kind": "cross-entropy"/"kind": "bce"/; /"eval"/d' model.json
+	fails_with 3 rn-train model.json --log log -q
+	[[ $stderr == *"val of 'val': column 'y' has 2 in row "*", but a binary label is 0 or 1" ]]
+	[ ! -s log ]
+}
+
 @test "r2 is what scikit-learn defines" {
 	line '?fit <epochs=40, lr=0.05> L(; MSELoss()(z, [y])) :- H(id, y; z) .' \
 		'?eval <name="all", metric="r2", target="y"> E(id, y; z) :- H(id, y; z) .' \
