@@ -35,6 +35,7 @@ struct text {
 	struct rn_str keys; /* JSON: the members' names, as ", \"NAME\": " one after another; */
 	size_t *ends;       /* where each ends */
 	char delimiter;
+	bool inside;        /* it may stand in a number, a time or a sparse row: quote_plain */
 	uint64_t fixed;     /* bytes of a row at most, without strings and sparse values */
 };
 
@@ -204,30 +205,52 @@ static const char *string_end(const struct rn_column *c)
 
 /* ---- separated ------------------------------------------------------------------------ */
 
-static char *put_value(char *p, const struct rn_column *c, uint64_t i, char delim)
+/* A field, not of a string, that was written from `from` to p: quotes around it where the
+ * delimiter stands in it.  It has no quotes of its own. */
+static char *quote_plain(char *from, char *p, char delim)
 {
+	size_t n = (size_t)(p - from);
+
+	if (!memchr(from, delim, n))
+		return p;
+	memmove(from + 1, from, n);
+	*from = p[1] = '"';
+	return p + 2;
+}
+
+static char *put_value(char *p, const struct rn_column *c, uint64_t i, char delim, bool inside)
+{
+	char *from = p;
+
 	if (rn_column_is_null(c, i))
 		return p;
 	if (c->type == RN_STRING)
 		return put_field(p, c->bytes + c->off[i], c->off[i + 1] - c->off[i], string_end(c),
 				 delim);
-	return put_plain(p, c, i);
+	p = put_plain(p, c, i);
+	return inside ? quote_plain(from, p, delim) : p;
 }
 
 /* Both end with a delimiter. */
-static char *put_dense(char *p, const struct rn_tensor *z, uint64_t i, char delim)
+static char *put_dense(char *p, const struct rn_tensor *z, uint64_t i, char delim, bool inside)
 {
 	uint32_t width = rn_shape_width(&z->shape);
 
 	for (uint32_t j = 0; j < width; j++) {
+		char *from = p;
+
 		p += rn_float32_format(z->data[i * width + j], p);
+		if (inside)
+			p = quote_plain(from, p, delim);
 		*p++ = delim;
 	}
 	return p;
 }
 
-static char *put_sparse(char *p, const struct rn_tensor *z, uint64_t i, char delim)
+static char *put_sparse(char *p, const struct rn_tensor *z, uint64_t i, char delim, bool inside)
 {
+	char *from = p;
+
 	for (uint64_t j = z->ptr[i]; j < z->ptr[i + 1]; j++) {
 		if (j > z->ptr[i])
 			*p++ = ' ';
@@ -235,21 +258,24 @@ static char *put_sparse(char *p, const struct rn_tensor *z, uint64_t i, char del
 		*p++ = ':';
 		p += rn_float32_format(z->data[j], p);
 	}
+	if (inside)
+		p = quote_plain(from, p, delim);
 	*p++ = delim;
 	return p;
 }
 
 static char *put_row(const struct text *t, char *p, uint64_t i)
 {
-	const char *start = p;
+	const char *start = p, delim = t->delimiter;
+	const bool inside = t->inside;
 
 	for (size_t c = 0; c < t->rel->schema.ncols; c++) {
-		p = put_value(p, t->rel->cols[c], i, t->delimiter);
-		*p++ = t->delimiter;
+		p = put_value(p, t->rel->cols[c], i, delim, inside);
+		*p++ = delim;
 	}
 	for (size_t k = 0; k < t->nparts; k++)
-		p = t->parts[k]->sparse ? put_sparse(p, t->parts[k], i, t->delimiter)
-					: put_dense(p, t->parts[k], i, t->delimiter);
+		p = t->parts[k]->sparse ? put_sparse(p, t->parts[k], i, delim, inside)
+					: put_dense(p, t->parts[k], i, delim, inside);
 	p -= p > start; /* the last delimiter */
 	*p++ = '\n';
 	return p;
@@ -554,7 +580,7 @@ static uint64_t fixed_bytes(const struct text *t)
 		n += longest(s->cols[c].type) + 3; /* quotes, delimiter */
 	for (size_t k = 0; k < t->nparts; k++)
 		n += t->parts[k]->sparse ? 3 :
-					   rn_shape_width(&t->parts[k]->shape) * (NUMBER + 2ull) +
+					   rn_shape_width(&t->parts[k]->shape) * (NUMBER + 3ull) +
 						   brackets(&t->parts[k]->shape);
 	return n;
 }
@@ -699,6 +725,7 @@ int rn_text_write_rows(struct rn_io *io, const struct rn_rel *r, const struct rn
 {
 	struct text t = { .io = io, .rel = r, .opt = *opt, .keys = RN_STR_INIT,
 			  .delimiter = delimiter(opt) };
+	const char *inside = "+-.0123456789:TZaefilnrstu "; /* what is no string is made of */
 	size_t nparts = opt->no_embedding ? 0 : r->schema.nparts;
 	int rc;
 
@@ -709,6 +736,7 @@ int rn_text_write_rows(struct rn_io *io, const struct rn_rel *r, const struct rn
 		RN_GOTO(out, json_keys(&t, e));
 	if (opt->kind == RN_TEXT_JSONL && opt->no_number && r->rows)
 		*opt->no_number += count_no_number(&t);
+	t.inside = strchr(inside, t.delimiter);
 	t.fixed = fixed_bytes(&t);
 	rc = 0;
 	for (uint64_t row = 0; row < r->rows && !rc;)

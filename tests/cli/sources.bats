@@ -26,6 +26,20 @@ load lib
 	[ ! -e x.er ]
 }
 
+@test "CSV: a delimiter that numbers, times and sparse rows have in them stands in quotes" {
+	local d
+	printf 't,b,f,i\n2024-01-01T12:00:00Z,true,1.5e-10,-12\n,,,7\n' >t.csv
+	prints $'t:b:f:i\n"2024-01-01T12:00:00Z":true:1.5e-10:-12\n:::7' rn-cat t.csv --delimiter :
+	for d in : T Z - . e t 1 0 u; do
+		prints "$(cat t.csv)" pipeline "rn-cat t.csv --delimiter $d | rn-scan - --delimiter $d | rn-cat"
+	done
+	printf 'x,y\n-1.5,2e10\n' >d.csv
+	prints $'x-y\n"-1.5"-20000000000' rn-cat d.csv --delimiter -
+	prints $'z0-z1\n"-1.5"-20000000000' pipeline 'rn-scan d.csv --emb x,y | rn-cat --delimiter -'
+	prints $'k z\n1 "3:1 5:1"' pipeline \
+		"printf 'k,w\n1,3\n1,5\n' | rn-scan | rn-encode 'index(w,9)' | rn-agg 'sum(z)' --by k | rn-cat --delimiter ' '"
+}
+
 @test "CSV: bad rows are passed over only where that is asked for, and are counted" {
 	printf 'a,b\n1,x\n2\n3,"y"z\n4,\xff\n5,w\n6,1\r7\n8,v\n' >x.csv
 	fails_with 3 rn-scan x.csv -o x.er
