@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -79,6 +80,18 @@ static int wait_or_stop(const struct fd_io *f, struct rn_err *e)
 	return p[1].revents ? rn_err_set(e, RN_EIO, "'%s' is not needed any more", f->io.name) : 0;
 }
 
+/* At the end of an input: is it that of the file that was opened?  Rows that went while it was
+ * read would be missed without a word. */
+static int check_end(const struct fd_io *f, struct rn_err *e)
+{
+	struct stat st;
+
+	if (!f->io.size || fstat(f->fd, &st) < 0 || (uint64_t)st.st_size >= f->io.size)
+		return 0;
+	return rn_err_set(e, RN_EIO, "'%s' became shorter while it was read: from %" PRIu64 " bytes to %" PRIu64,
+			  f->io.name, f->io.size, (uint64_t)st.st_size);
+}
+
 static int fd_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn_err *e)
 {
 	struct fd_io *f = (struct fd_io *)io;
@@ -92,7 +105,7 @@ static int fd_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn
 			RN_TRY(wait_or_stop(f, e));
 		k = read(f->fd, (char *)buf + *got, want);
 		if (k == 0)
-			break;
+			return check_end(f, e);
 		if (k > 0)
 			*got += (size_t)k;
 		else if (!try_again(f->fd, POLLIN))

@@ -14,7 +14,8 @@
 struct rn_io;
 
 struct rn_io_ops {
-	/* read(2) until `n` bytes or the end of input; *got says how many. */
+	/* read(2) until `n` bytes or the end of input; *got says how many.  A regular file that
+	 * ends before the size that it had is an error. */
 	int (*read)(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn_err *e);
 	/* write(2) until all n bytes are taken. */
 	int (*write)(struct rn_io *io, const void *buf, size_t n, struct rn_err *e);

@@ -96,6 +96,13 @@ static void test_files(void)
 	T_OK(!io->ops->read(io, buf, 9, &got, &e) && got == 2, "read up to the end");
 	T_OK(!io->ops->rewind(io, &e) && !io->ops->read(io, buf, 9, &got, &e) && got == 5,
 	     "rewind");
+	T_OK(!truncate(in_dir("new"), 4) && !io->ops->rewind(io, &e) &&
+		     io->ops->read(io, buf, 9, &got, &e) == RN_EIO &&
+		     strstr(e.msg, "became shorter while it was read: from 5 bytes to 4"),
+	     "a file that became shorter is an error: %s", e.msg);
+	put_file("new", "three and more", 0604);
+	T_OK(!io->ops->rewind(io, &e) && !io->ops->read(io, buf, 9, &got, &e) && got == 9,
+	     "one that became longer is none");
 	T_CALL(io->ops->close(io, &e), &e);
 }
 
