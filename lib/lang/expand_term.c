@@ -345,6 +345,10 @@ static int expand_function(struct rn_expander *x, struct rn_within *w, const str
 	for (uint32_t i = 1; i < t->n; i++) {
 		const struct rn_term *a = t->arg[i];
 
+		if (a->kind == RN_T_STAR && name && !strcmp(name, "count")) { /* of rows */
+			c->arg[to++] = (struct rn_term *)(uintptr_t)a;
+			continue;
+		}
 		if (a->kind == RN_T_SPLAT) {
 			RN_TRY(expand_splat(x, w, a, c->arg + to));
 			to += names->nsplat;

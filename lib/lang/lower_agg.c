@@ -218,7 +218,7 @@ static bool is_negated(const struct splitting *s, enum how how)
 static int check_operand(const struct splitting *s, const struct rn_term *t)
 {
 	struct rn_str text = RN_STR_INIT;
-	int rc = rn_text_emb(s->l, s->v, t, &text, NULL);
+	int rc = t->kind == RN_T_STAR ? 0 : rn_text_emb(s->l, s->v, t, &text, NULL);
 
 	rn_str_fini(&text);
 	return rc;

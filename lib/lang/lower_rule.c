@@ -564,7 +564,7 @@ static int agg_expr(struct rn_lowering *l, const struct rn_rule_inst *r, const s
 	int rc;
 
 	if (*how == 'c') { /* of an embedding that is there */
-		rc = rn_text_emb(l, v, h->emb, &text, NULL);
+		rc = h->emb->kind == RN_T_STAR ? 0 : rn_text_emb(l, v, h->emb, &text, NULL);
 		rn_str_clear(&text);
 		rn_str_add(&text, "sum(1)");
 	} else {

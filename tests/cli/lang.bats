@@ -315,6 +315,8 @@ R<1>(n) :- N(n, _), n % 2 == 1 .
 	gives $'a,z\n1,1\n2,0\n3,0\n4,0' '?pred P(a; max([w]) - min([w])) :- E(a, _, w) .'
 	gives $'a,z\n1,-0.5\n2,-1\n3,-3\n4,0' '?pred P(a; 1 - max([w])) :- E(a, _, w) .'
 	gives $'z\n1.8' '?pred P(; sum([w]) / count([w])) :- E(_, _, w) .'
+	gives $'z\n1.8' '?pred P(; sum([w]) / count(*)) :- E(_, _, w) .'
+	gives $'z\n5' '?pred P(; count(*)) :- E(_, _, _) .'
 	gives $'n,a,z\n2,1,4\n1,2,3\n1,3,5\n1,4,2' '?pred P(n: count(*), a; sum([w]) + count([w])) :- E(a, _, w) .'
 	gives $'a,z0,z1,z2,z3,z4,z5,z6\n1,2,5,1,2.5,2,2,5\n2,2,3,2,3,1,2,3\n3,4,3,4,3,1,4,3\n4,1,0,1,0,1,1,0' \
 		'?pred P(a; Concat(sum([w, b]), mean([w, b]), count([w]), sum([w, b]))) :- E(a, b, w) .'

@@ -261,5 +261,11 @@ says_of() {
 	says '1 + sum(count(w))' '1:23: an aggregate within another one'
 	says 'sum(distinct w)' "'sum(distinct w)': only count takes distinct"
 	says 'first(w by)' '1:25: expected an expression'
+	printf '?pred P(n) :- N(n, w), count(*) > 1 .\n' >p.relnn
+	fails_with 2 rn-compile p.relnn --source N=N.csv
+	[[ $stderr == *"1:24: 'count' is of a group's rows: rn-agg, or the head of a rule"* ]]
+	printf '?pred P(n; sqrt(*)) :- N(n, w) .\n' >p.relnn
+	fails_with 2 rn-compile p.relnn --source N=N.csv
+	[[ $stderr == *'1:17: this cannot stand in an embedding expression'* ]]
 	says 'upper(x=w)' "1:23: a function of columns has no argument 'x'"
 }
