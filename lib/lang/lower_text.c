@@ -371,7 +371,8 @@ static int content(struct rn_lowering *l, const struct rn_view *v, const struct 
 			break;
 		}
 		rn_str_add(out, power ? "power(" : "");
-		RN_TRY(content(l, v, t->arg[0], power ? 0 : mine, out));
+		/* Comparisons, level 0, do not chain there: one within another stands in parentheses. */
+		RN_TRY(content(l, v, t->arg[0], power ? 0 : mine ? mine : 1, out));
 		rn_str_add(out, power ? ", " : rn_term_sign(t->op));
 		RN_TRY(content(l, v, t->arg[1], power ? 0 : mine + 1, out));
 		rn_str_add(out, power ? ")" : "");

@@ -95,6 +95,8 @@ gives() {
 	gives $'a\n4' '?pred P(a) :- E(a, b, _), a + b == None .'
 	gives $'a\n4' 'F<p>(a) :- E(a, b, _), b == p .
 		?pred P(a) :- F<None>(a) .'
+	gives $'a\n4' '?pred P(a) :- E(a, b, _), (b == None) == True .'
+	gives $'a,same\n1,true\n1,false\n2,true\n3,true' '?pred P(a, same: (a > 1) == (b > 2)) :- E(a, b, _), b != None .'
 	gives $'a,none\n1,false\n2,false\n3,false\n4,true' '?pred P(a, none: b == None) :- E(a, b, _) .'
 }
 
