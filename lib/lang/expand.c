@@ -664,6 +664,21 @@ static int instantiate(struct rn_expander *x, const struct rn_stmt *s, const str
 	return rc;
 }
 
+/* A rule, or a ?pred, that is called so: its relation has the name. */
+static bool is_relation(const struct rn_expander *x, const char *name)
+{
+	const struct rn_named *others;
+	uint32_t n;
+
+	if (rn_named_find(x->rules, x->nrules, name, &n))
+		return true;
+	others = rn_named_find(x->others, x->nothers, name, &n);
+	for (uint32_t i = 0; i < n; i++)
+		if (others[i].stmt->kind == RN_S_PRED)
+			return true;
+	return false;
+}
+
 /* A run's own relation: "Loss", and "Loss/2" for the next run that calls it so, whose modules are
  * those of "Loss" all the same. */
 static int run_name(struct rn_expander *x, const char *name, const char **out)
@@ -671,7 +686,7 @@ static int run_name(struct rn_expander *x, const char *name, const char **out)
 	uint32_t *slot, n;
 	bool fresh;
 
-	for (n = 1;; n++) {
+	for (n = is_relation(x, name) ? 2 : 1;; n++) {
 		*out = n > 1 ? rn_expand_printf(x, "%s/%u", name, n) : name;
 		if (!*out)
 			return rn_expand_nomem(x);

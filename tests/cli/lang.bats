@@ -547,6 +547,21 @@ first_loss() {
 	[[ $output == *"pred 'P' is binary, and standard output is a terminal"* ]]
 }
 
+@test "a fit may be called as a rule or a prediction is" {
+	local out='Out(n; Linear(1, 1)([n])) :- N(n, _) .' fit='?fit <epochs=2> %s(; MSELoss()(z, [n])) :- Out(n; z) .' f
+	graph
+	printf "$out\n$fit\n?pred P(n; z) :- Out(n; z) .\n" L >m.relnn
+	rn-train m.relnn --source N=n.csv -q
+	mv P.csv want.csv
+	for f in '?pred P(n; z) :- Out(n; z) .' '?pred P(n; z) :- R(n; z) .
+R(n; z) :- Out(n; z) .'; do
+		printf "$out\n$fit\n$f\n" "$([[ $f == *R* ]] && echo R || echo P)" >m.relnn
+		rm -f P.csv
+		rn-train m.relnn --source N=n.csv -q
+		cmp P.csv want.csv
+	done
+}
+
 @test "content aggregates: distinct values, orders, and expressions around aggregates" {
 	printf 'n,w,t,s\n1,2,5,a\n1,3,4,b\n2,5,1,a\n2,,0,a\n' >w.csv
 	group() { # ROWS ATTRIBUTES...: the rows of P(ATTRIBUTES), in every spelling
