@@ -11,6 +11,10 @@ setup() {
 	export BUILD=$RN_BIN/..
 }
 
+teardown() {
+	rm -rf "$BATS_TEST_DIRNAME"/../../build/{first,second,third,fourth}-logs
+}
+
 @test "gpu-check: an example on the device, as a table, as JSON, and with its logs" {
 	"$check" --emulated -p examples,sanitizer -x karate -e 3 -o "$PWD/first.json" >table.txt || {
 		cat table.txt
