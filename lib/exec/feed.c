@@ -4,7 +4,6 @@
 #include "../base/json.h"
 #include "stream.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,22 +285,12 @@ static int failed(const struct rn_feed *f, struct rn_err *e)
 	return f->rc;
 }
 
-/* Not there: that is told before anybody waits for another input, whose writer may never come. */
-static int check(const struct rn_operand *in, struct rn_err *e)
-{
-	if (!strcmp(in->file, "-") || rn_is_text_table(in->file) ||
-	    !faccessat(AT_FDCWD, in->file, R_OK, AT_EACCESS))
-		return 0;
-	return rn_err_errno(e, "cannot open '%s'", in->file);
-}
-
 /* Start the threads and wait until each has its header. */
 static int start(struct rn_feeds *a, struct rn_err *e)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < a->n; i++)
-		RN_TRY(check(a->feeds[i].in, e));
+	RN_TRY(rn_streams_check(a->feeds[0].in, a->n, e));
 	for (size_t i = 0; i < a->n; i++) {
 		struct rn_feed *f = &a->feeds[i];
 

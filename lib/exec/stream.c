@@ -9,6 +9,7 @@
 #include "../base/json.h"
 #include "../base/uri.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,12 +290,22 @@ static void *run_job(void *arg)
 	return NULL;
 }
 
+int rn_streams_check(const struct rn_operand *in, size_t n, struct rn_err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(in[i].file, "-") && !rn_is_text_table(in[i].file) &&
+		    faccessat(AT_FDCWD, in[i].file, R_OK, AT_EACCESS))
+			return rn_err_errno(e, "cannot open '%s'", in[i].file);
+	return 0;
+}
+
 int rn_streams_read(const struct rn_ctx *c, const struct rn_operand *in, size_t n,
 		    struct rn_stream *out, struct rn_err *e)
 {
 	struct job *jobs;
 	int rc = 0;
 
+	RN_TRY(rn_streams_check(in, n, e));
 	RN_TRY(rn_calloc(n, sizeof *jobs, "inputs", &jobs, e));
 	for (size_t i = 0; i < n; i++) {
 		jobs[i].ctx = c;

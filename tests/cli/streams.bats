@@ -180,6 +180,8 @@ big() {
 		says "rn-join: cannot open 'missing.er': No such file or directory"
 	done
 	fails_with 3 timeout 60 rn-union bad.er f
+	fails_with 1 timeout 60 rn-train f --val missing.er --metric accuracy --target y
+	says "rn-train: cannot open 'missing.er': No such file or directory"
 	# Nor is a FIFO at its end before somebody has written to it.
 	seq 3 | rn-scan --no-header --name t -o t.er
 	(
