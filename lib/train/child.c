@@ -231,8 +231,8 @@ static struct rn_child *longer(struct rn_child *a, struct rn_child *b)
 	return !a || (b && b->idle > a->idle) ? b : a;
 }
 
-/* One has owed something for too long: give it up, or who is stopped, as it may wait for that one.
- * What waits for a device looks like one that hangs: so nobody hurries it when the training is to
+/* One owes something: give it up where it has been idle for too long, or who has been stopped for as
+ * long, as it may wait for that one (and use a processor for it, or some library in it does).  What waits for a device looks like one that hangs: so nobody hurries it when the training is to
  * end. */
 static int watch_late(struct rn_child *late, struct rn_child *stopped, struct rn_err *e)
 {
@@ -244,7 +244,7 @@ static int watch_late(struct rn_child *late, struct rn_child *stopped, struct rn
 	struct rn_child *c = stopped ? stopped : late;
 	char how[64];
 
-	if (!most || late->idle < most || c->idle < most)
+	if (!most || c->idle < most)
 		return 0;
 	snprintf(how, sizeof how, "%s for %g s", stopped ? "has been stopped" : "has not answered",
 		 most);

@@ -66,6 +66,8 @@ static int act(const char *how)
 	struct rn_msg m = { .magic = RN_MSG_MAGIC, .type = 99 };
 	char noise[64];
 
+	while (!strcmp(how, "spin"))
+		;
 	if (recv(3, &m, sizeof m, MSG_WAITALL) != (ssize_t)sizeof m)
 		return 1;
 	if (strchr(how, '+') && write(2, "first words\nlast words\n", 23) != 23)
@@ -239,6 +241,13 @@ static void test_hangs(void)
 				      "s during the forward pass of epoch 3 (--stage-timeout)") &&
 		     runs(0) && !runs(1),
 	     "on a device it may wait for who is stopped: %s", err.msg);
+	rn_children_fini(&children);
+
+	begin("spin", true, 0.2);
+	kill(children.items[1].pid, SIGSTOP);
+	T_OK(pass() == RN_EIO && says(1, "stage 'out' (linear, process %d) has been stopped for 0.2 "
+				      "s during the forward pass of epoch 3 (--stage-timeout)"),
+	     "also where the wait keeps a processor busy: %s", err.msg);
 	rn_children_fini(&children);
 
 	begin("sleep", true, 0.2);
