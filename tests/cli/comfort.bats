@@ -301,10 +301,11 @@ completes() {
 }
 
 @test "make install brings programs, pages and completion, and uninstall takes all of it" {
-	local share=d/usr/share p
+	local share=d/usr/share p cuda=0
+	[ ! -e "$RN_BIN/../lib/librn_cuda.so" ] || cuda=1
 	# What is built is installed: `-o all` keeps make from building it anew.
 	in_tree() {
-		MAKEFLAGS='' make -s -C "$RN_ROOT" -o all "$1" BUILD="$(dirname "$RN_BIN")" DESTDIR="$PWD/d" PREFIX=/usr
+		MAKEFLAGS='' make -s -C "$RN_ROOT" -o all "$1" CUDA=$cuda BUILD="$(dirname "$RN_BIN")" DESTDIR="$PWD/d" PREFIX=/usr
 	}
 
 	in_tree install
