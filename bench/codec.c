@@ -11,8 +11,10 @@
  * values in memory per second: the median of RUNS, 9 unless given), min, max, and ratio
  * (of raw to stored bytes).  `what` is codec-compress or codec-decompress, the loop;
  * write or read, the container in memory; with -d also file-write and file-read, through
- * a file in DIR that is removed.  A file of compressed blocks has a helper that waits for
- * it, also at 1 thread.  NAMEs choose data by a part of their name; "packed" and "plain"
+ * a file in DIR that is removed, and codec-file-write and codec-file-read, the loop that
+ * writes each block to a file there (with one fsync, as the container has) and reads it
+ * from there.  A file of compressed blocks has a helper that waits for it, also at 1
+ * thread; the loop has none.  NAMEs choose data by a part of their name; "packed" and "plain"
  * ones have no codec in the container, and the same loop beside it.
  */
 #include "../formats/container.h"
@@ -28,6 +30,7 @@
 #include <zstd.h>
 
 enum { RAW = 64 << 20, BLOCK = 1 << 20, BLOCKS = RAW / BLOCK, WIDTH = 64, MAX_RUNS = 101 };
+enum { PLACE = ZSTD_COMPRESSBOUND(BLOCK) }; /* what a block may take when compressed */
 
 static int runs = 9;
 static const char *dir;
@@ -201,12 +204,13 @@ struct loop {
 	bool back;
 	uint8_t *packed[BLOCKS]; /* per block */
 	size_t len[BLOCKS];
+	int fd; /* of a file with a place for each block, or -1 */
 	/* Per thread's turn: blocks are dealt out in as many lanes as there are threads. */
 	uint32_t lanes;
 	struct {
 		ZSTD_CCtx *c;
 		ZSTD_DCtx *d;
-		uint8_t *plain, *out;
+		uint8_t *plain, *out, *window;
 	} lane[8];
 };
 
@@ -239,14 +243,21 @@ static void pack_block(struct loop *l, uint32_t lane, uint64_t b)
 	}
 	l->len[b] = ZSTD_compressCCtx(l->lane[lane].c, l->packed[b], ZSTD_compressBound(BLOCK),
 				      l->transform ? plain : p, n, 1);
+	if (l->fd >= 0 &&
+	    pwrite(l->fd, l->packed[b], l->len[b], (off_t)(b * PLACE)) != (ssize_t)l->len[b])
+		exit(1);
 }
 
 static void unpack_block(struct loop *l, uint32_t lane, uint64_t b)
 {
 	uint64_t n = l->n - b * BLOCK < BLOCK ? l->n - b * BLOCK : BLOCK;
 	uint8_t *plain = l->lane[lane].plain, *out = l->lane[lane].out;
+	const uint8_t *packed = l->fd < 0 ? l->packed[b] : l->lane[lane].window;
 
-	if (ZSTD_decompressDCtx(l->lane[lane].d, plain, n, l->packed[b], l->len[b]) != n)
+	if (l->fd >= 0 && pread(l->fd, l->lane[lane].window, l->len[b], (off_t)(b * PLACE)) !=
+				  (ssize_t)l->len[b])
+		exit(1);
+	if (ZSTD_decompressDCtx(l->lane[lane].d, plain, n, packed, l->len[b]) != n)
 		exit(1);
 	if (l->transform == SHUFFLE4)
 		rn_unshuffle(plain, n / 4, 4, out);
@@ -269,7 +280,7 @@ static void one_lane(void *arg, uint32_t lane)
 
 static void loop_init(struct loop *l, const struct data *d, const uint8_t *bytes, uint64_t n)
 {
-	*l = (struct loop){ .bytes = bytes, .n = n < RAW ? n : RAW, .transform = d->transform };
+	*l = (struct loop){ .bytes = bytes, .n = n < RAW ? n : RAW, .transform = d->transform, .fd = -1 };
 	for (int i = 0; i < BLOCKS; i++)
 		l->packed[i] = must(malloc(ZSTD_compressBound(BLOCK)));
 	for (int i = 0; i < 8; i++) {
@@ -277,6 +288,7 @@ static void loop_init(struct loop *l, const struct data *d, const uint8_t *bytes
 		l->lane[i].d = must(ZSTD_createDCtx());
 		l->lane[i].plain = must(malloc(BLOCK));
 		l->lane[i].out = must(malloc(BLOCK));
+		l->lane[i].window = must(malloc(PLACE));
 	}
 }
 
@@ -289,6 +301,7 @@ static void loop_fini(struct loop *l)
 		ZSTD_freeDCtx(l->lane[i].d);
 		free(l->lane[i].plain);
 		free(l->lane[i].out);
+		free(l->lane[i].window);
 	}
 }
 
@@ -299,7 +312,27 @@ static double run_loop(struct loop *l, struct rn_team *team, bool back)
 	l->back = back;
 	l->lanes = rn_team_threads(team);
 	rn_team_run(team, l->lanes, one_lane, l);
+	if (l->fd >= 0 && !back && fsync(l->fd))
+		exit(1);
 	return (double)l->n / (now() - start) / 1e9;
+}
+
+/* The loop through a file of its own. */
+static void run_file_loop(struct loop *l, struct rn_team *team, double *wrote, double *read)
+{
+	char path[4096];
+
+	snprintf(path, sizeof path, "%s/codec.XXXXXX", dir);
+	l->fd = mkstemp(path);
+	if (l->fd < 0) {
+		perror(path);
+		exit(1);
+	}
+	unlink(path);
+	*wrote = run_loop(l, team, false);
+	*read = run_loop(l, team, true);
+	close(l->fd);
+	l->fd = -1;
 }
 
 /* ---- the container ----------------------------------------------------------- */
@@ -381,7 +414,23 @@ static double read_rel(struct rn_io *io, struct rn_team *team)
 
 /* ---- measuring --------------------------------------------------------------- */
 
-enum what { COMPRESS, DECOMPRESS, WRITE, READ, FILE_WRITE, FILE_READ, NWHAT };
+enum what {
+	COMPRESS,
+	DECOMPRESS,
+	WRITE,
+	READ,
+	FILE_WRITE,
+	FILE_READ,
+	FILE_COMPRESS,
+	FILE_DECOMPRESS,
+	NWHAT
+};
+
+/* Is it the codec's loop? */
+static bool is_loop(enum what w)
+{
+	return w < WRITE || w >= FILE_COMPRESS;
+}
 
 static int compare(const void *a, const void *b)
 {
@@ -394,7 +443,8 @@ static void report(const struct data *d, enum what what, unsigned threads, doubl
 		   double ratio)
 {
 	static const char *const names[] = { "codec-compress", "codec-decompress", "write", "read",
-					     "file-write", "file-read" };
+					     "file-write", "file-read", "codec-file-write",
+					     "codec-file-read" };
 
 	qsort(gbs, (size_t)runs, sizeof *gbs, compare);
 	printf("{\"name\": \"%s\", \"what\": \"%s\", \"threads\": %u, \"gbs\": %.3f, "
@@ -447,15 +497,17 @@ static void measure(const struct data *d, struct rn_team *team)
 		gbs[WRITE][k] = (double)st.raw_bytes / seconds / 1e9;
 		check(rn_io_from_memory(stream, len, "stream", &io, &e), &e);
 		gbs[READ][k] = (double)st.raw_bytes / read_rel(io, team) / 1e9;
-		if (dir)
-			through_file(d, r, team, &gbs[FILE_WRITE][k], &gbs[FILE_READ][k]);
+		if (!dir)
+			continue;
+		through_file(d, r, team, &gbs[FILE_WRITE][k], &gbs[FILE_READ][k]);
+		run_file_loop(&l, team, &gbs[FILE_COMPRESS][k], &gbs[FILE_DECOMPRESS][k]);
 	}
 	for (uint64_t b = 0; b * BLOCK < l.n; b++)
 		packed += l.len[b];
 	for (enum what w = 0; w < (dir ? NWHAT : FILE_WRITE); w++)
 		report(d, w, threads, gbs[w],
-		       w < WRITE ? (double)l.n / (double)packed :
-				   (double)st.raw_bytes / (double)st.written_bytes);
+		       is_loop(w) ? (double)l.n / (double)packed :
+				    (double)st.raw_bytes / (double)st.written_bytes);
 	loop_fini(&l);
 	free(stream);
 	rn_rel_unref(r);

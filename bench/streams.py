@@ -32,5 +32,8 @@ def one(results, got, name, way, codec):
         results.add(work, f"zstd alone, {threads(t)}", alone, "GB/s")
         results.ratio(work, f"RN / zstd alone, {threads(t)}", memory, alone, 0.9)
         results.ratio(work, f"RN, a file on disk, cached / zstd alone, {threads(t)}", file, alone, 0.9 if t == 1 else None)
+        through = got[name, f"codec-file-{way}", t]
+        results.add(work, f"zstd alone, through such a file, {threads(t)}", through, "GB/s")
+        results.ratio(work, f"RN / zstd alone, both through a file, {threads(t)}", file, through)
     results.ratio(work, "RN, 2 threads / 1", got[name, way, 2], got[name, way, 1],
                   1.6 if name.startswith("f32") else None)
