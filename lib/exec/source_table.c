@@ -346,9 +346,30 @@ static int check_text_options(const struct rn_node *n, const char *path, bool js
 	return 0;
 }
 
-/* What has no name that says its format, as standard input: is it a stream?  A matrix is
- * no table, but what --emb reads. */
-static int sniff(struct rn_io **io, const char *path, enum format *format, struct rn_err *e)
+/* Does text begin with a JSON object, or an array of them, and no option say that it is CSV? */
+static bool begins_as_json(const struct rn_node *node, const char *p, size_t n)
+{
+	static const char *const separated[] = { "delimiter", "comment", "columns", "null", "header" };
+	const char *end = p + n;
+
+	for (size_t i = 0; i < sizeof separated / sizeof *separated; i++)
+		if (json_object_get(node->opt, separated[i]))
+			return false;
+	if (n > 3 && !memcmp(p, "\xEF\xBB\xBF", 3))
+		p += 3;
+	if (p < end && *p == '[')
+		return end - p > 1 && p[1] == '{';
+	if (p == end || *p++ != '{')
+		return false;
+	while (p < end && *p == ' ')
+		p++;
+	return p < end && (*p == '"' || *p == '}');
+}
+
+/* What has no name that says its format, as standard input: is it a stream, or JSON?  A matrix
+ * is no table, but what --emb reads. */
+static int sniff(const struct rn_node *node, struct rn_io **io, const char *path, enum format *format,
+		 struct rn_err *e)
 {
 	char magic[8];
 	size_t n = sizeof magic;
@@ -356,6 +377,8 @@ static int sniff(struct rn_io **io, const char *path, enum format *format, struc
 	RN_TRY(rn_io_peek(io, magic, &n, e));
 	if (n == sizeof magic && rn_container_magic(magic, n))
 		*format = ER;
+	else if (begins_as_json(node, magic, n))
+		*format = JSONL;
 	if (!rn_npy_magic(magic, n))
 		return 0;
 	(*io)->ops->abort(*io);
@@ -390,7 +413,7 @@ int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *p
 		types = (json_t *)rn_node_json(n, "types");
 	RN_TRY(rn_io_open_read(path, &io, e));
 	if (unnamed)
-		RN_TRY(sniff(&io, path, &format, e));
+		RN_TRY(sniff(n, &io, path, &format, e));
 	if (unnamed && format == ER) {
 		int rc = check_text_options(n, path, false, e);
 

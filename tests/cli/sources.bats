@@ -265,6 +265,22 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	[ ! -e y.er ]
 }
 
+@test "JSON lines without a name that says so are told by how they begin" {
+	printf '{"a":1}\n{"a":2}\n' >x.json
+	prints $'a\n1\n2' pipeline 'rn-scan x.json | rn-cat'
+	prints $'a\n1\n2' pipeline 'rn-scan <x.json | rn-cat'
+	prints $'a,b\n1,' pipeline "printf '\xef\xbb\xbf{  \"a\":1,\"b\":null}\n' | rn-scan | rn-cat"
+	prints $'a\n\n1' pipeline "printf '{}\n{\"a\":1}\n' | rn-scan | rn-cat"
+	# CSV where something says so, and what only looks alike.
+	prints $'c0\n"{""a"":1}"\n"{""a"":2}"' pipeline 'rn-scan --no-header x.json | rn-cat'
+	prints $'"{""a"":1}"\n"{""a"":2}"' pipeline 'rn-scan --format csv x.json | rn-cat'
+	prints $'{a},b\n1,2' pipeline "printf '{a},b\n1,2\n' | rn-scan | rn-cat"
+	prints $'[a,b\n1,2' pipeline "printf '[a,b\n1,2\n' | rn-scan | rn-cat"
+	printf '[{"a":1},{"a":2}]' >y.json
+	fails_with 3 rn-scan y.json -o y.er
+	says "rn-scan: $PWD/y.json:1:1: a line is an object, {…} (of an array, 'jq -c .[]' makes lines)"
+}
+
 @test "an embedding of columns that have no value" {
 	printf 'a,b\n' >x.csv
 	rn-scan x.csv --emb b -o x.er
