@@ -72,6 +72,23 @@ static bool wants_grid(const struct rn_cli *c)
 	return !strcmp(c->output, "-") && !rn_cli_string(c, "delimiter") && isatty(STDOUT_FILENO);
 }
 
+/* Options of CSV for what is none, and names that promise what is not written. */
+static int check_form(const struct rn_cli *c, enum rn_form form, const char *delimiter, bool no_header,
+		      struct rn_err *e)
+{
+	static const char *const others[] = { ".json", ".parquet", ".arrow", ".xlsx", ".bz2", ".xz", ".lz4", ".zip" };
+	bool separated = form == RN_FORM_CSV || form == RN_FORM_TSV;
+
+	if (!separated && (delimiter || no_header))
+		return rn_err_set(e, RN_EUSAGE, "--%s is for CSV and TSV", delimiter ? "delimiter" : "no-header");
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (!strcmp(rn_cli_string(c, "format"), "auto") && ends_with(c->output, others[i]))
+			return rn_err_set(e, RN_EUSAGE, "'%s' would be plain CSV, which no %s is: name another file "
+					  "(.jsonl and .csv.gz are written), or say --format csv", c->output,
+					  others[i]);
+	return 0;
+}
+
 static int run(const struct rn_cli *c, struct rn_err *e)
 {
 	const char *delimiter = rn_cli_string(c, "delimiter"), *to = rn_cli_string(c, "to");
@@ -108,6 +125,7 @@ static int run(const struct rn_cli *c, struct rn_err *e)
 				  "'%s' would be an archive of matrices, which is not written: name "
 				  "an .npy file",
 				  c->output);
+	RN_TRY(check_form(c, form, delimiter, text.no_header, e));
 	if (form == RN_FORM_NPY && text.no_embedding)
 		return rn_err_set(e, RN_EUSAGE,
 				  "an .npy file holds the embedding and nothing else: "

@@ -281,6 +281,22 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	says "rn-scan: $PWD/y.json:1:1: a line is an object, {…} (of an array, 'jq -c .[]' makes lines)"
 }
 
+@test "rn-cat writes nothing under a name that promises another format, and no option is for nothing" {
+	local n
+	printf 'a\n1\n' >t.csv
+	for n in x.json x.parquet x.csv.bz2 x.csv.xz x.zip; do
+		fails_with 2 rn-cat t.csv -o "$n"
+		says "rn-cat: '$n' would be plain CSV, which no .${n##*.} is: name another file (.jsonl and .csv.gz are written), or say --format csv"
+		[ ! -e "$n" ]
+	done
+	rn-cat t.csv --format jsonl -o x.json
+	prints '{"a": 1}' cat x.json
+	fails_with 2 rn-cat t.csv --format jsonl --no-header
+	says 'rn-cat: --no-header is for CSV and TSV'
+	fails_with 2 rn-cat t.csv -o x.jsonl --delimiter ';'
+	says 'rn-cat: --delimiter is for CSV and TSV'
+}
+
 @test "an embedding of columns that have no value" {
 	printf 'a,b\n' >x.csv
 	rn-scan x.csv --emb b -o x.er
