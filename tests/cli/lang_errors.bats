@@ -263,7 +263,7 @@ says_of() {
 	says 'first(w by)' '1:25: expected an expression'
 	printf '?pred P(n) :- N(n, w), count(*) > 1 .\n' >p.relnn
 	fails_with 2 rn-compile p.relnn --source N=N.csv
-	[[ $stderr == *"1:24: 'count' is of a group's rows: rn-agg, or the head of a rule"* ]]
+	[[ $stderr == *'1:24: an aggregate of columns stands in a head'* ]]
 	printf '?pred P(n; sqrt(*)) :- N(n, w) .\n' >p.relnn
 	fails_with 2 rn-compile p.relnn --source N=N.csv
 	[[ $stderr == *'1:17: this cannot stand in an embedding expression'* ]]

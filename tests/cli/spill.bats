@@ -508,10 +508,11 @@ random_table() {
 		run --separate-stderr bash -c "ulimit -f 300; rn-join a=big.er b=big.er --on k --how $how --mem 512K -o y.er"
 		[ "$status" = 1 ]
 		[[ $stderr == *" are there, and more than "*" are needed "* ]]
-		# More than both inputs as rows of a sort, less than all that is written on the way.
+		# More than one input as rows of a sort (nothing of the other may have been read yet), less
+		# than all that is written on the way; and the files are less than that.
 		sed 's/.* more than \([0-9.]*\) \([KM]\)B are needed.*/\1 \2/' <<<"$stderr" | awk -v one="$one" -v all="$all" '{
-			told = $1 * ($2 == "M" ? 1e6 : 1e3); print one, told, all; exit !(told > 1.8 * one && told < all) }'
-		((4 * $(stat -c %s big.er) < 2 * one))
+			told = $1 * ($2 == "M" ? 1e6 : 1e3); print one, told, all; exit !(told > one && told < all) }'
+		((2 * $(stat -c %s big.er) < one))
 	done
 	[ ! -e y.er ]
 	[ -z "$(ls -A "$TMPDIR")" ]
