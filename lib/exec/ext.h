@@ -77,6 +77,8 @@ RN_MUST_CHECK int rn_pile_new(struct rn_ext *x, const struct rn_schema *s, struc
 void rn_pile_free(struct rn_pile *r); /* NULL is fine */
 /* Rows, which are cut and joined to blocks of their own size. */
 RN_MUST_CHECK int rn_pile_add(struct rn_pile *r, const struct rn_rel *rel, struct rn_err *e);
+/* … for what emits: arg is the pile. */
+RN_MUST_CHECK int rn_pile_emit(void *arg, const struct rn_rel *rel, struct rn_err *e);
 /* After the last: the spool (borrowed). */
 RN_MUST_CHECK int rn_pile_end(struct rn_pile *r, struct rn_spool **out, struct rn_err *e);
 

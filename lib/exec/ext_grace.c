@@ -6,9 +6,9 @@
  * that are still too large are cut again, by other bits of the hash.  Partition by
  * partition the right rows are indexed and the left ones stream past them.  One key whose
  * right rows alone are too many is joined in chunks of them: the left rows pass once for
- * each chunk, and those that met none once more; of an as-of join's partners, one from
- * each chunk, the latest stays.  Each output is in the order of the row
- * numbers, by which all are merged at last.
+ * each chunk, and those that met none once more; but as of a time one pass will do
+ * (ext_asof.c).  Each output is in the order of the row numbers, by which all are merged at
+ * last.
  */
 #include "ext_join.h"
 
@@ -283,113 +283,6 @@ fail:
 	return rc;
 }
 
-/* ---- as of a time, from the partners in all chunks ------------------------------------------ */
-
-static bool is_asof(const struct grace *g)
-{
-	return json_object_size(rn_node_json(g->x->node, "asof")) > 0;
-}
-
-struct latest {
-	struct grace *g;
-	size_t time;         /* the right time's column; SIZE_MAX: it is a key, and so the same */
-	struct rn_rel *last; /* a row that the next may replace */
-	struct rn_pile *out;
-};
-
-/* The left row, its partners' times, and of equal ones the right rows. */
-static int latest_keys(void *arg, const struct rn_rel *block, struct rn_column **cols,
-		       struct rn_err *e)
-{
-	const struct latest *l = arg;
-	size_t n = 0;
-
-	(void)e;
-	cols[n++] = rn_column_ref(block->cols[l->g->left.ncols - 1]);
-	if (l->time != SIZE_MAX)
-		cols[n++] = rn_column_ref(block->cols[l->time]);
-	cols[n] = rn_column_ref(block->cols[block->schema.ncols - 1]);
-	return 0;
-}
-
-static int put_last(struct latest *l, struct rn_err *e)
-{
-	int rc = l->last ? rn_pile_add(l->out, l->last, e) : 0;
-
-	rn_rel_unref(l->last);
-	l->last = NULL;
-	return rc;
-}
-
-/* Of the rows of one left row only the last is wanted. */
-static int put_latest(void *arg, const struct rn_rel *r, struct rn_err *e)
-{
-	struct latest *l = arg;
-	size_t col = l->g->left.ncols - 1;
-	const int64_t *left = r->cols[col]->i64;
-	struct rn_rel *some;
-	uint32_t *map;
-	uint64_t n = 0;
-	int rc;
-
-	if (!r->rows)
-		return 0;
-	if (!l->last || l->last->cols[col]->i64[0] != left[0])
-		RN_TRY(put_last(l, e));
-	rn_rel_unref(l->last);
-	l->last = NULL;
-	RN_TRY(rn_calloc(r->rows, sizeof *map, "a row map", &map, e));
-	for (uint64_t i = 0; i + 1 < r->rows; i++)
-		if (left[i] != left[i + 1])
-			map[n++] = (uint32_t)i;
-	RN_GOTO(out, rn_rel_gather(r, map, n, &some, e));
-	rc = rn_pile_add(l->out, some, e);
-	rn_rel_unref(some);
-	map[0] = (uint32_t)r->rows - 1;
-	if (!rc)
-		rc = rn_rel_gather(r, map, 1, &l->last, e);
-out:
-	free(map);
-	return rc;
-}
-
-/* The outputs of the chunks, from `had` on, become one. */
-static int take_latest(struct grace *g, size_t had, struct rn_err *e)
-{
-	struct latest l = { .g = g, .time = SIZE_MAX };
-	struct rn_merge m = { .keys = latest_keys, .arg = &l, .n = 3 };
-	size_t n = g->nout - had, lt, rt, col = g->left.ncols;
-	struct rn_pile **piles = g->out + had;
-	struct rn_spool *done;
-	bool key = false;
-	int rc;
-
-	if (n < 2)
-		return 0;
-	RN_TRY(rn_join_asof_columns(g->x->node, g->schema[0], g->schema[1], &lt, &rt, e));
-	for (size_t c = 0; c <= rt; c++) {
-		key = false;
-		for (size_t q = 0; q < g->keys.n; q++)
-			key = key || g->keys.right[q] == c;
-		col += !key && c < rt;
-	}
-	m.n = key ? 2 : 3;
-	l.time = key ? SIZE_MAX : col;
-	RN_TRY(rn_pile_end(piles[0], &done, e));
-	RN_TRY(rn_pile_new(g->x, rn_spool_schema(done), &l.out, e));
-	rc = rn_ext_merge(g->x, &m, piles, n, put_latest, &l, e);
-	if (!rc)
-		rc = put_last(&l, e);
-	if (!rc)
-		rc = rn_pile_end(l.out, &done, e);
-	rn_rel_unref(l.last);
-	for (size_t i = 0; i < n; i++)
-		rn_pile_free(piles[i]);
-	piles[0] = l.out;
-	g->nout = had + 1;
-	return rc;
-}
-
 /* ---- the chunks ------------------------------------------------------------------------------ */
 
 static int join_chunk(struct grace *g, const struct rn_node *node, struct rn_spool *left,
@@ -409,7 +302,7 @@ static int join_chunks(struct grace *g, struct rn_pile *left, struct rn_pile *ri
 	struct rn_node inner = { 0 }, alone = { 0 };
 	struct rn_spool *l, *r;
 	struct rn_rel *chunk;
-	size_t at = 0, had = g->nout;
+	size_t at = 0;
 	int rc;
 
 	RN_GOTO(out, other_kind(g->x->node, pairs ? "inner" : "semi", &inner, e));
@@ -429,7 +322,6 @@ static int join_chunks(struct grace *g, struct rn_pile *left, struct rn_pile *ri
 		if (rc)
 			goto out;
 	}
-	RN_GOTO(out, is_asof(g) ? take_latest(g, had, e) : 0);
 	g->count[1].left_unmatched += rn_spool_rows(l) - count_bits(lbits, g->nleft / 8 + 1);
 	if (g->kind != RN_JOIN_INNER)
 		rc = put_alone(g, &alone, l, lbits, g->kind == RN_JOIN_SEMI, e);
@@ -439,6 +331,24 @@ out:
 	free(lbits);
 	free(rbits);
 	return rc;
+}
+
+static bool is_asof(const struct grace *g)
+{
+	return json_object_size(rn_node_json(g->x->node, "asof")) > 0;
+}
+
+/* Also where few of the rows have one key: dividing them again is faster only where --mem is a
+ * hundredth of them. */
+static int join_asof(struct grace *g, struct rn_pile **left, struct rn_pile **right,
+		     struct rn_err *e)
+{
+	struct sink s = { .g = g, .keep = true };
+	struct rn_spool *done;
+
+	RN_TRY(rn_ext_asof(g->x, g->schema, &g->keys, left, right, put, &s,
+			   &g->count[1].left_unmatched, e));
+	return s.pile ? rn_pile_end(s.pile, &done, e) : 0;
 }
 
 /* ---- partitions ------------------------------------------------------------------------------ */
@@ -500,6 +410,8 @@ static int join_pair(struct grace *g, struct rn_pile **left, struct rn_pile **ri
 		need = rn_probe_bytes(rn_spool_bytes(rs), rows);
 		if (need <= rn_probe_room(g->x->ctx)) {
 			RN_TRY(join_whole(g, *left, *right, e));
+		} else if (is_asof(g)) {
+			RN_TRY(join_asof(g, left, right, e));
 		} else if (stuck(g, level, rows, above)) {
 			RN_TRY(join_chunks(g, *left, *right, e));
 		} else {

@@ -44,4 +44,13 @@ uint64_t rn_probe_bytes(uint64_t bytes, uint64_t rows);
 /* Two inputs, the right one too large for memory (ext_grace.c). */
 RN_MUST_CHECK int rn_ext_grace(struct rn_ext *x, struct rn_spool *right, struct rn_err *e);
 
+/* Join rows as of a time, however many one key has (ext_asof.c): two piles, which are replaced
+ * by ones in order.  The last column of schema[0] is the number of the left row; what is
+ * emitted is in its order.  Left rows without a partner are added to *unmatched. */
+RN_MUST_CHECK int rn_ext_asof(struct rn_ext *x, const struct rn_schema *const *schema,
+			      const struct rn_join_keys *keys, struct rn_pile **left,
+			      struct rn_pile **right,
+			      int (*emit)(void *arg, const struct rn_rel *r, struct rn_err *e),
+			      void *arg, uint64_t *unmatched, struct rn_err *e);
+
 #endif

@@ -303,11 +303,6 @@ out:
 	return rc;
 }
 
-static int add_to_pile(void *arg, const struct rn_rel *r, struct rn_err *e)
-{
-	return rn_pile_add(arg, r, e);
-}
-
 /* n neighbours become the first of them. */
 static int merge_neighbours(struct rn_ext *x, const struct rn_merge *m, struct rn_pile **piles,
 			    size_t n, struct rn_err *e)
@@ -318,7 +313,7 @@ static int merge_neighbours(struct rn_ext *x, const struct rn_merge *m, struct r
 
 	RN_TRY(rn_pile_end(piles[0], &s, e));
 	RN_TRY(rn_pile_new(x, rn_spool_schema(s), &one, e));
-	rc = merge_once(x, m, piles, n, add_to_pile, one, e);
+	rc = merge_once(x, m, piles, n, rn_pile_emit, one, e);
 	for (size_t i = 0; i < n; i++) {
 		rn_pile_free(piles[i]);
 		piles[i] = NULL;

@@ -237,6 +237,11 @@ int rn_pile_add(struct rn_pile *r, const struct rn_rel *rel, struct rn_err *e)
 	return 0;
 }
 
+int rn_pile_emit(void *arg, const struct rn_rel *rel, struct rn_err *e)
+{
+	return rn_pile_add(arg, rel, e);
+}
+
 int rn_pile_end(struct rn_pile *r, struct rn_spool **out, struct rn_err *e)
 {
 	RN_TRY(flush_pile(r, e));

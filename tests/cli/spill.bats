@@ -256,6 +256,38 @@ below() {
 	cmp said.1M said.1G
 }
 
+# times ROWS: so many right rows far.er at times of their own, and left ones near.er between them,
+# both in no order; with few values u and s.
+times() {
+	awk -v n="$1" 'BEGIN { srand(9); print "t,u,s"; for (i = 0; i < n; i++) printf "%d,%d,s%d\n", i * 7919 % n * 10 + 3, rand() * 4, rand() * 2 }' |
+		rn-scan - --name far -q -o far.er
+	awk -v n="$1" 'BEGIN { srand(3); print "t,u,s"; for (i = 0; i < 2 * n; i++) printf "%d,%.1f,s%d\n", rand() * n * 10, rand() * 4, rand() * 2 }' |
+		rn-scan - --name near -q -o near.er
+}
+
+@test "the rows of an as-of join that does not fit are passed once" {
+	sides
+	times 10000
+	for how in inner left; do
+		for more in '' --asof-equal; do
+			for by in '--asof t' '--asof u' '--asof u=t' '--on s --asof t' '--on s,u --asof t' '--on u --asof t'; do
+				# shellcheck disable=SC2086
+				rn-join near.er far.er $by --how $how $more --no-history -q -o whole.er
+				# shellcheck disable=SC2086
+				same_bytes whole.er rn-join near.er far.er $by --how $how $more --mem 64K
+			done
+		done
+	done
+	spilled() {
+		rn-join near.er far.er --asof t --mem 64K --stats=json -q -o x.er 2>&1 | sed 's/.*"spilled_bytes":\([0-9]*\).*/\1/'
+	}
+	once=$(spilled)
+	times 40000
+	four=$(spilled)
+	echo "$once $four"
+	((once > 0 && four < 7 * once))
+}
+
 @test "first rows that do not fit are chosen in temporary files, and are the same rows in the same order" {
 	sides
 	seq 300000 | rn-scan --no-header --emb c0 --row-id i -o n.er -q
