@@ -2,7 +2,6 @@
 #include "arrays.h"
 #include "image.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -168,9 +167,9 @@ static int fill(const struct list *l, struct rn_shared *file, struct rn_err *e)
 {
 	for (size_t i = 0; i < l->n; i++)
 		memcpy((char *)file->base + l->items[i].offset, l->items[i].data, l->items[i].bytes);
-	if (fcntl(file->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) ||
-	    (file->size && mprotect(file->base, file->size, PROT_READ)))
-		return rn_err_errno(e, "cannot seal shared memory");
+	RN_TRY(rn_shared_seal(file, e));
+	if (file->size && mprotect(file->base, file->size, PROT_READ))
+		return rn_err_errno(e, "cannot protect shared memory");
 	return 0;
 }
 

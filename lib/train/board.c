@@ -88,13 +88,13 @@ static void count_running(struct rn_board *b, uint32_t more)
 		;
 }
 
-void rn_board_begin(struct rn_board *b, struct rn_agenda *o, enum rn_pass pass)
+void rn_board_begin(struct rn_board *b, const struct rn_agenda *o, _Atomic uint32_t *missing,
+		    enum rn_pass pass)
 {
 	uint32_t from = o->pass[pass], to = o->pass[pass + 1], first = 0, call;
 
 	for (uint32_t i = from; i < to; i++) {
-		atomic_store_explicit(&o->segments[i].missing, o->segments[i].needs,
-				      memory_order_relaxed);
+		atomic_store_explicit(&missing[i], o->segments[i].needs, memory_order_relaxed);
 		first += !o->segments[i].needs;
 	}
 	atomic_store(&b->left, to - from);
@@ -159,7 +159,8 @@ void rn_board_rest(struct rn_board *b, uint32_t part)
 	atomic_fetch_sub(&b->active, 1);
 }
 
-void rn_board_end(struct rn_board *b, struct rn_agenda *o, uint32_t segment, uint32_t call)
+void rn_board_end(struct rn_board *b, const struct rn_agenda *o, _Atomic uint32_t *missing,
+		  uint32_t segment, uint32_t call)
 {
 	const struct rn_segment *g = &o->segments[segment];
 	const uint32_t *next = rn_agenda_next(o) + g->first;
@@ -167,7 +168,7 @@ void rn_board_end(struct rn_board *b, struct rn_agenda *o, uint32_t segment, uin
 
 	atomic_fetch_sub(&b->running, 1);
 	for (uint32_t i = 0; i < g->nnext; i++) {
-		if (atomic_fetch_sub(&o->segments[next[i]].missing, 1) != 1)
+		if (atomic_fetch_sub(&missing[next[i]], 1) != 1)
 			continue;
 		count_running(b, 1);
 		give(b, o, next[i], call);

@@ -14,8 +14,12 @@
  * both; on one, who hands over makes room for who comes next.
  *
  * There are no locks, so nobody can die with one.  Waits end after a tick, in which who
- * waits sees whether the others are still there.  Everything is bounds-checked where a
- * number is used: a stage that has gone wild may spoil the results, and no more.
+ * waits sees whether the others are still there.
+ *
+ * A stage that has gone wild may spoil the results, and no more.  Who comes after whom, and what
+ * each is to run, is in agendas, which are sealed: stages cannot write to them.  What they can
+ * write, the board and the counts beside an agenda, is checked where it is an index; where it says
+ * what cannot be, so that a pass would never end, that is told (child.h).
  */
 #ifndef RN_BOARD_H
 #define RN_BOARD_H
@@ -57,9 +61,9 @@ struct rn_board {
 	_Atomic uint32_t most;    /* the most of them at once, ever */
 	_Atomic uint32_t failed;  /* 1 + stage that could not do its part; its link says why */
 	_Atomic uint32_t active;  /* stages that are at work */
-	/* Of the pass; written between passes only. */
-	uint32_t program, epoch;
-	uint64_t t; /* t > 0: optimizer steps are number t */
+	/* Of the pass; written between passes only, unless somebody has gone wild. */
+	_Atomic uint32_t program, epoch;
+	_Atomic uint64_t t; /* t > 0: optimizer steps are number t */
 	/* Hand-over: how long in all a pass was under way and nobody was at work, and since when. */
 	_Atomic uint64_t idle_ns, since;
 	struct rn_stage_status stages[];
@@ -69,12 +73,13 @@ _Static_assert(sizeof(struct rn_board) == 64, "a board's head is a cache line");
 struct rn_segment {
 	uint32_t part, from, to;  /* instructions of the part's image */
 	uint32_t needs;           /* how many segments of its pass must end first */
-	_Atomic uint32_t missing; /* of these, in this pass */
 	uint32_t first, nnext;    /* those that need it: next[first …] */
-	uint32_t zero;
+	uint32_t zero[2];
 };
 
-/* The segments of a program, in its order. */
+/* The segments of a program, in its order.  The coordinator made it, and alone can write to it.
+ * Beside it is missing[nsegments]: how many of those that a segment needs have not ended in this
+ * pass. */
 struct rn_agenda {
 	uint32_t nsegments, nnext;
 	uint32_t pass[RN_NPASSES + 1]; /* segments of pass p: pass[p] … pass[p + 1] - 1 */
@@ -96,7 +101,8 @@ bool rn_agenda_check(const struct rn_agenda *o, uint64_t size, uint32_t nparts, 
 		    uint32_t ninsts);
 
 /* Begin a pass, whose program, epoch and t are set.  It has some segments. */
-void rn_board_begin(struct rn_board *b, struct rn_agenda *o, enum rn_pass pass);
+void rn_board_begin(struct rn_board *b, const struct rn_agenda *o, _Atomic uint32_t *missing,
+		    enum rn_pass pass);
 /* The coordinator has seen its end. */
 void rn_board_finish(struct rn_board *b);
 /* Forget the pass: whoever is still at work for it hands out nothing more that is run. */
@@ -108,7 +114,8 @@ uint32_t rn_board_take(struct rn_board *b, uint32_t part, uint32_t *call);
 void rn_board_work(struct rn_board *b, uint32_t part);
 void rn_board_rest(struct rn_board *b, uint32_t part);
 /* It ended: hand out those that needed it. */
-void rn_board_end(struct rn_board *b, struct rn_agenda *o, uint32_t segment, uint32_t call);
+void rn_board_end(struct rn_board *b, const struct rn_agenda *o, _Atomic uint32_t *missing,
+		  uint32_t segment, uint32_t call);
 /* It failed, and the link says so. */
 void rn_board_fail(struct rn_board *b, uint32_t part);
 

@@ -19,15 +19,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RN_MSG_MAGIC 0x34474d53u /* "SMG4" */
+#define RN_MSG_MAGIC 0x35474d53u /* "SMG5" */
 
 enum rn_msg_type {
 	/* coordinator -> stage */
 	RN_MSG_DEVICE, /* where any stage has a device, first of all: threads in `from`; payload:
 			* struct rn_msg_device.  That of the answer: struct rn_msg_opened */
 	RN_MSG_HELLO, /* threads in `from`, the stage's number in `to`, how many there are in `inst`;
-		       * with it the fds of image, parameters, values, agenda, arrays.  epoch 1:
-		       * what was imported is used, and not the files.  Payload: nothing, or a
+		       * with it the fds of image, parameters, values, agenda, arrays, counts.
+		       * epoch 1: what was imported is used, and not the files.  Payload: nothing, or a
 		       * struct rn_msg_peer for each stage.  Answer: `inst` 1: it has their events */
 	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise; epoch 1: payload: struct
 			 * rn_msg_memory */
@@ -41,7 +41,7 @@ enum rn_msg_type {
 			* device */
 	RN_MSG_FAILED, /* code in `from`; payload: the message */
 };
-enum { RN_MSG_FDS = 5 };
+enum { RN_MSG_FDS = 6 };
 
 struct rn_msg {
 	uint32_t magic, type;

@@ -134,6 +134,13 @@ fail:
 	return rc;
 }
 
+int rn_shared_seal(struct rn_shared *s, struct rn_err *e)
+{
+	if (fcntl(s->fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL))
+		return rn_err_errno(e, "cannot seal shared memory");
+	return 0;
+}
+
 void rn_shared_free(struct rn_shared *s)
 {
 	if (!s)

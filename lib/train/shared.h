@@ -20,6 +20,8 @@ RN_MUST_CHECK int rn_shared_new(const char *name, size_t size, struct rn_shared 
 				struct rn_err *e);
 /* Map another process's; takes fd, also on failure. */
 RN_MUST_CHECK int rn_shared_map(int fd, bool writable, struct rn_shared **out, struct rn_err *e);
+/* Nobody can map it for writing from now on; who made it can still write to its own mapping. */
+RN_MUST_CHECK int rn_shared_seal(struct rn_shared *s, struct rn_err *e);
 void rn_shared_free(struct rn_shared *s); /* NULL is fine */
 
 /* Offsets of n items of counts[i] floats, each aligned; *size: of all of them. */

@@ -21,7 +21,7 @@
 /* A program: the fit's is number 0, others are those that it validates by. */
 struct program {
 	struct rn_image image;
-	struct rn_shared *values, *agenda, *arrays; /* arrays: NULL if all are in the image */
+	struct rn_shared *values, *agenda, *arrays, *counts;
 	struct rn_region region; /* of the values */
 	struct rn_region constants; /* of what is in arrays, if it is on the device; else zeroed */
 	struct rn_waits waits;
@@ -114,6 +114,7 @@ static void program_free(struct program *p)
 	rn_shared_free(p->values);
 	rn_shared_free(p->agenda);
 	rn_shared_free(p->arrays);
+	rn_shared_free(p->counts);
 	free(p);
 }
 
@@ -142,6 +143,14 @@ static void close_fds(int *fds)
 			close(fds[i]);
 }
 
+static bool came_all(const int *fds)
+{
+	for (int i = 0; i < RN_MSG_FDS; i++)
+		if (fds[i] < 0)
+			return false;
+	return true;
+}
+
 /* An fd that came; it is taken. */
 static int map_fd(int *fd, bool writable, struct rn_shared **out, struct rn_err *e)
 {
@@ -156,8 +165,9 @@ static int map_all(struct stage *s, struct program *p, int *fds, struct rn_share
 		   struct rn_err *e)
 {
 	RN_TRY(map_fd(&fds[2], true, &p->values, e));
-	RN_TRY(map_fd(&fds[3], true, &p->agenda, e));
+	RN_TRY(map_fd(&fds[3], false, &p->agenda, e));
 	RN_TRY(map_fd(&fds[4], false, &p->arrays, e));
+	RN_TRY(map_fd(&fds[5], true, &p->counts, e));
 	if (!s->params)
 		RN_TRY(map_fd(&fds[1], true, &s->params, e));
 	return map_fd(&fds[0], false, image, e);
@@ -225,6 +235,14 @@ static int take_regions(struct stage *s, struct program *p, uint32_t number, boo
 	return rn_region_take(p->values, s->backend, NULL, &p->region, e);
 }
 
+static bool fits(const struct program *p, uint32_t nparts, uint32_t part)
+{
+	const struct rn_agenda *o = p->agenda->base;
+
+	return rn_agenda_check(o, p->agenda->size, nparts, part, p->image.prog.ninsts) &&
+	       p->counts->size == o->nsegments * sizeof(uint32_t);
+}
+
 /* Takes the fds. */
 static int add_program(struct stage *s, uint32_t number, uint32_t nparts, bool imported, int *fds,
 		       struct rn_err *e)
@@ -233,7 +251,7 @@ static int add_program(struct stage *s, uint32_t number, uint32_t nparts, bool i
 	struct program *p;
 	int rc;
 
-	if (fds[0] < 0 || fds[1] < 0 || fds[2] < 0 || fds[3] < 0 || fds[4] < 0)
+	if (!came_all(fds))
 		rc = rn_err_set(e, RN_EBUG, "a program without image and memory");
 	else
 		rc = new_program(s, number, &p, e);
@@ -248,7 +266,7 @@ static int add_program(struct stage *s, uint32_t number, uint32_t nparts, bool i
 	if (rc)
 		return rc;
 	RN_TRY(rn_image_read(image, p->values, p->arrays, &p->image, e));
-	if (!rn_agenda_check(p->agenda->base, p->agenda->size, nparts, s->part, p->image.prog.ninsts))
+	if (!fits(p, nparts, s->part))
 		return rn_err_set(e, RN_EBUG, "the agenda of program %u does not fit", number);
 	RN_TRY(rn_waits_make(&s->peers, p->agenda->base, &p->waits, e));
 	return make_machine(s, p, e);
@@ -388,15 +406,15 @@ static int run_insts(struct stage *s, struct program *p, uint32_t from, uint32_t
 
 static int run_segment(struct stage *s, uint32_t number, uint32_t call, struct rn_err *e)
 {
-	struct program *p = s->board->program < s->nprograms ? s->programs[s->board->program] : NULL;
-	struct rn_agenda *o = p ? p->agenda->base : NULL;
+	uint32_t program = atomic_load(&s->board->program); /* once: a stage gone wild may change it */
+	struct program *p = program < s->nprograms ? s->programs[program] : NULL;
+	const struct rn_agenda *o = p ? p->agenda->base : NULL;
 	uint64_t t = s->board->t;
 	double f[RN_STEP_F];
 	int rc;
 
 	if (!p || !p->machine || number >= o->nsegments || o->segments[number].part != s->part)
-		return rn_err_set(e, RN_EBUG, "told to run segment %u of program %u", number,
-				  s->board->program);
+		return rn_err_set(e, RN_EBUG, "told to run segment %u of program %u", number, program);
 	for (uint32_t i = o->segments[number].from; t && i < o->segments[number].to; i++) {
 		if (!rn_optim_is_step(&p->image.prog.insts[i]))
 			continue;
@@ -415,7 +433,7 @@ static int run_segment(struct stage *s, uint32_t number, uint32_t call, struct r
 		atomic_store(&status(s)->at, 0);
 	rn_board_rest(s->board, s->part);
 	if (!rc)
-		rn_board_end(s->board, o, number, call);
+		rn_board_end(s->board, o, p->counts->base, number, call);
 	return rc;
 }
 

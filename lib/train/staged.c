@@ -53,6 +53,7 @@ static void list_fds(const struct staged *s, const struct rn_work *w, const stru
 	fds[2] = w->values->fd;
 	fds[3] = w->shared_agenda->fd;
 	fds[4] = rn_arrays_file(w->arrays)->fd;
+	fds[5] = w->counts->fd;
 }
 
 static const char *transport(const struct staged *s, uint32_t q)
@@ -270,7 +271,7 @@ static int run_pass(struct staged *s, struct rn_work *w, uint32_t number, enum r
 	/* Where this thread is.  It stays there until the fit is over, or all of it takes long. */
 	atomic_store(&w->agenda->cpu, w->small ? (uint32_t)sched_getcpu() + 1 : 0);
 	rn_stay_on(&s->stay, atomic_load(&w->agenda->cpu));
-	rn_board_begin(b, w->agenda, pass);
+	rn_board_begin(b, w->agenda, w->missing, pass);
 	rc = wait_pass(s, e);
 	if (rc)
 		rn_stay_on(&s->stay, 0);

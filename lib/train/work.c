@@ -32,6 +32,7 @@ void rn_work_fini(struct rn_work *w)
 	rn_shared_free(w->values);
 	rn_buf_unref(w->arrays);
 	rn_shared_free(w->shared_agenda);
+	rn_shared_free(w->counts);
 	memset(w, 0, sizeof *w);
 }
 
@@ -250,16 +251,27 @@ static int make_graph(struct graph *g, uint32_t nparams, struct rn_err *e)
 	return link_all(g, nparams, e);
 }
 
+/* Memory for an agenda, which only this process can write to, and for its counts. */
+static int new_agenda(struct rn_work *w, uint32_t nsegments, uint32_t nedges, struct rn_err *e)
+{
+	rn_shared_free(w->shared_agenda);
+	rn_shared_free(w->counts);
+	w->shared_agenda = w->counts = NULL;
+	RN_TRY(rn_shared_new("rn-agenda", rn_agenda_size(nsegments, nedges), &w->shared_agenda, e));
+	RN_TRY(rn_shared_new("rn-counts", nsegments * sizeof *w->missing, &w->counts, e));
+	w->agenda = w->shared_agenda->base;
+	w->missing = w->counts->base;
+	return rn_shared_seal(w->shared_agenda, e);
+}
+
 /* The graph into memory that is shared. */
 static int share_graph(struct rn_work *w, const struct graph *g, struct rn_err *e)
 {
 	uint32_t nsegments = (uint32_t)g->nsegments, nedges = (uint32_t)g->nedges, n = 0, *next;
 	struct rn_agenda *o;
 
-	rn_shared_free(w->shared_agenda);
-	w->shared_agenda = NULL;
-	RN_TRY(rn_shared_new("rn-agenda", rn_agenda_size(nsegments, nedges), &w->shared_agenda, e));
-	o = w->agenda = w->shared_agenda->base;
+	RN_TRY(new_agenda(w, nsegments, nedges, e));
+	o = w->agenda;
 	o->nsegments = nsegments;
 	o->nnext = nedges;
 	memcpy(o->pass, g->pass, sizeof o->pass);

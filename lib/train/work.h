@@ -36,8 +36,9 @@ struct rn_work {
 	struct rn_buf *arrays;    /* its large constants (arrays.h); NULL: they are in the images */
 	struct rn_region constants; /* their copy on a device that all processes have; zeroed: there
 				     * is none */
-	struct rn_shared *shared_agenda;
-	struct rn_agenda *agenda; /* in it; NULL until rn_work_order */
+	struct rn_shared *shared_agenda, *counts;
+	struct rn_agenda *agenda; /* in them; NULL until rn_work_order */
+	_Atomic uint32_t *missing;
 	bool small; /* the work of a segment is less than to hand it over */
 	struct rn_work_image *images; /* [cut.nparts] */
 };

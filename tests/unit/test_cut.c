@@ -336,6 +336,7 @@ static void test_pass(void)
 {
 	uint32_t ends[RN_NPASSES], got[4], call = 0, stale;
 	struct rn_node nodes[4];
+	_Atomic uint32_t *missing;
 	struct rn_agenda *o;
 	struct rn_board *b;
 	struct rn_plan plan;
@@ -346,6 +347,7 @@ static void test_pass(void)
 	ends[0] = ends[1] = f.prog.ninsts;
 	make_work(&f, &plan, &w, ends);
 	o = w.agenda;
+	missing = w.missing;
 	b = w.values->base;
 	T_OK(o->nsegments == 4 && o->pass[1] == 4 && o->pass[2] == 4, "a segment of each node");
 	T_OK(w.small, "with next to nothing to do");
@@ -355,40 +357,79 @@ static void test_pass(void)
 		     !rn_agenda_check(o, w.shared_agenda->size, 4, 3, 1),
 	     "an agenda that does not fit is found out");
 	for (int round = 0; round < 2; round++) {
-		rn_board_begin(b, o, RN_PASS_FORWARD);
+		rn_board_begin(b, o, missing, RN_PASS_FORWARD);
 		for (uint32_t q = 1; q < 4; q++)
 			got[q] = rn_board_take(b, q, &call);
 		got[0] = rn_board_take(b, 0, &call);
 		T_OK(got[0] == 0 && got[1] == RN_BOARD_NOTHING && got[2] == RN_BOARD_NOTHING &&
 			     got[3] == RN_BOARD_NOTHING && b->running == 1, "the first node alone");
-		rn_board_end(b, o, got[0], call);
+		rn_board_end(b, o, missing, got[0], call);
 		got[1] = rn_board_take(b, 1, &call);
 		got[2] = rn_board_take(b, 2, &call);
 		T_OK(got[1] == 1 && got[2] == 2 && b->running == 2 && b->most == 2,
 		     "then both branches at once");
-		rn_board_end(b, o, got[2], call);
+		rn_board_end(b, o, missing, got[2], call);
 		T_OK(rn_board_take(b, 3, &call) == RN_BOARD_NOTHING && b->running == 1,
 		     "the last waits for both");
-		rn_board_end(b, o, got[1], call);
+		rn_board_end(b, o, missing, got[1], call);
 		T_OK(b->left == 1 && (int)b->bell.rings == round, "the coordinator is not rung yet");
 		got[3] = rn_board_take(b, 3, &call);
-		rn_board_end(b, o, got[3], call);
+		rn_board_end(b, o, missing, got[3], call);
 		T_OK(!b->left && !b->running && (int)b->bell.rings == round + 1, "it is at the end");
 	}
-	rn_board_begin(b, o, RN_PASS_FORWARD);
+	rn_board_begin(b, o, missing, RN_PASS_FORWARD);
 	got[0] = rn_board_take(b, 0, &stale);
 	rn_board_abort(b);
-	rn_board_end(b, o, got[0], stale);
+	rn_board_end(b, o, missing, got[0], stale);
 	T_OK(rn_board_take(b, 1, &call) == RN_BOARD_NOTHING &&
 		     rn_board_take(b, 2, &call) == RN_BOARD_NOTHING,
 	     "what an aborted pass hands out is not run");
-	rn_board_begin(b, o, RN_PASS_FORWARD);
+	rn_board_begin(b, o, missing, RN_PASS_FORWARD);
 	T_OK(rn_board_take(b, 0, &call) == 0 && call == stale + 2, "the next pass begins anew");
 	T_OK(b->stages[0].ready, "who has taken something owes it until it ended");
 	rn_board_fail(b, 0);
 	T_OK(b->failed == 1 && (int)b->bell.rings == 3 && !b->stages[0].ready &&
 		     rn_board_take(b, 0, &call) == RN_BOARD_NOTHING,
 	     "who fails tells the coordinator, and does not try again");
+	rn_work_fini(&w);
+	rn_prog_fini(&f.prog);
+}
+
+static bool can_map(const struct rn_shared *s, bool writable)
+{
+	struct rn_shared *other;
+
+	if (rn_shared_map(fcntl(s->fd, F_DUPFD_CLOEXEC, 3), writable, &other, &err))
+		return false;
+	rn_shared_free(other);
+	return true;
+}
+
+/* What stages can write to is no matter to the coordinator, whatever is there. */
+static void test_wild(void)
+{
+	uint32_t ends[RN_NPASSES], call = 0;
+	struct rn_node nodes[4];
+	struct rn_board *b;
+	struct rn_plan plan;
+	struct rn_work w;
+	struct rn_fit f;
+
+	make_diamond(&f, &plan, nodes);
+	ends[0] = ends[1] = f.prog.ninsts;
+	make_work(&f, &plan, &w, ends);
+	T_OK(can_map(w.shared_agenda, false) && !can_map(w.shared_agenda, true) &&
+		     can_map(w.counts, true) && can_map(w.values, true),
+	     "stages can write to the board and the counts, and not to the agenda");
+	memset(w.values->base, 0xa5, w.values->size);
+	memset(w.counts->base, 0xa5, w.counts->size);
+	b = w.values->base;
+	atomic_store(&w.agenda->cpu, 1);
+	rn_board_begin(b, w.agenda, w.missing, RN_PASS_FORWARD);
+	T_OK(w.agenda->cpu == 1 && b->left == 4 && rn_board_take(b, 0, &call) == 0,
+	     "a pass begins over anything that was written there");
+	rn_board_end(b, w.agenda, w.missing, 0, call);
+	T_OK(rn_board_take(b, 1, &call) == 1 && rn_board_take(b, 2, &call) == 2, "and goes on");
 	rn_work_fini(&w);
 	rn_prog_fini(&f.prog);
 }
@@ -658,6 +699,7 @@ static void test_huge(void)
 int main(void)
 {
 	test_pass();
+	test_wild();
 	test_step();
 	test_places();
 	test_bell();
