@@ -251,6 +251,28 @@ static int watch_late(struct rn_child *late, struct rn_child *stopped, struct rn
 	return give_up(c, how, hurried ? " (the training is to end)" : " (--stage-timeout)", e);
 }
 
+/* The board says `what`, which cannot be. */
+static int spoiled(const struct rn_children *c, const char *what, struct rn_err *e)
+{
+	char epoch[32] = "";
+
+	if (c->items[0].epoch)
+		snprintf(epoch, sizeof epoch, " of epoch %u", c->items[0].epoch);
+	return rn_err_set(e, RN_EBUG,
+			  "%s%s: %s: some stage has written over the board that all of them share; "
+			  "train with --placement fused", c->items[0].doing, epoch, what);
+}
+
+/* Nobody owes anything.  Work that was handed over while this looked at one after the other may have
+ * been missed, but not tick after tick. */
+static int watch_nobody(struct rn_children *all, struct rn_err *e)
+{
+	all->nobody += RN_TICK;
+	if (all->nobody < END_MS * 1e-3)
+		return 0;
+	return spoiled(all, "it has not ended, and no stage has work", e);
+}
+
 /* A tick has gone by.  asked: who is to answer; NULL: those that the board has work for. */
 static int watch(struct rn_children *all, const struct rn_child *asked, struct rn_err *e)
 {
@@ -267,7 +289,10 @@ static int watch(struct rn_children *all, const struct rn_child *asked, struct r
 		if (is_stopped(c->state))
 			stopped = longer(stopped, c);
 	}
-	return late ? watch_late(late, stopped, e) : 0;
+	if (!late)
+		return watch_nobody(all, e);
+	all->nobody = 0;
+	return watch_late(late, stopped, e);
 }
 
 /* A tick has passed without an answer of this one. */
@@ -280,6 +305,7 @@ static int patience(void *arg, struct rn_err *e)
 
 void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch)
 {
+	c->nobody = 0;
 	for (uint32_t i = 0; i < c->n; i++) {
 		c->items[i].doing = doing;
 		c->items[i].epoch = epoch;
@@ -358,6 +384,21 @@ int rn_child_hear(struct rn_child *c, struct rn_msg *answer, struct rn_err *e)
 	c->doing = NULL;
 	c->talking = answer->payload != 0;
 	return 0;
+}
+
+/* What is on its link was sent before the board was told. */
+int rn_children_failed(struct rn_children *c, uint32_t q, struct rn_err *e)
+{
+	struct rn_child *p = q < c->n ? &c->items[q] : NULL;
+	const char *doing = p ? p->doing : NULL;
+	struct rn_msg answer;
+
+	if (!p)
+		return spoiled(c, "a stage is said to have failed that there is not", e);
+	if (p->link->ops->waits(p->link))
+		RN_TRY(rn_child_hear(p, &answer, e));
+	p->doing = doing;
+	return spoiled(c, "a stage is said to have failed that has not", e);
 }
 
 int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e)

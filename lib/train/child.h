@@ -11,6 +11,9 @@
  * them is stopped, that one is lost.  So is one that answers in no known way, or has no memory.
  * A wait notices within a tick (board.h) whichever of them was lost.
  *
+ * Where what they share says what cannot be, some process has written where it must not.  Which
+ * one did cannot be told: that is RN_EBUG, and nobody is lost.
+ *
  * A process that ignores SIGCHLD (rn-train does not) has one that ended noticed, too, but not how
  * it ended.
  */
@@ -53,6 +56,7 @@ struct rn_children {
 	const volatile sig_atomic_t *stop; /* set: the training is to end; NULL: it never is */
 	bool devices;                /* they may wait for a device, and use no processor */
 	bool lost;                   /* some child was */
+	double nobody;               /* seconds of the pass in which none had anything to do */
 	uint32_t n;
 	struct rn_child *items;
 };
@@ -76,7 +80,10 @@ RN_MUST_CHECK int rn_child_read(struct rn_child *c, void *payload, size_t n, str
 
 /* A pass on the board begins: all of them are `doing` this (static) from now on. */
 void rn_children_begin(struct rn_children *c, const char *doing, uint32_t epoch);
-/* A tick of the pass has gone by: was one lost? */
+/* A tick of the pass, which has not ended, has gone by: was one lost?  Somebody must have something
+ * to do: that nobody has for 2 s cannot be. */
 RN_MUST_CHECK int rn_children_watch(struct rn_children *c, struct rn_err *e);
+/* The board says that stage q failed in the pass, and its link says why: the error. */
+RN_MUST_CHECK int rn_children_failed(struct rn_children *c, uint32_t q, struct rn_err *e);
 
 #endif

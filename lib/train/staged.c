@@ -232,15 +232,12 @@ static int start(struct staged *s, struct rn_err *e)
 static int wait_pass(struct staged *s, struct rn_err *e)
 {
 	struct rn_board *b = s->board;
-	struct rn_msg answer;
 
 	for (;;) {
 		uint32_t seen = atomic_load(&b->bell.rings), failed = atomic_load(&b->failed);
 
 		if (failed)
-			return failed > s->children.n
-				       ? rn_err_set(e, RN_EBUG, "there is no stage %u", failed)
-				       : rn_child_hear(&s->children.items[failed - 1], &answer, e);
+			return rn_children_failed(&s->children, failed - 1, e);
 		if (!atomic_load(&b->left))
 			return 0;
 		if (rn_bell_wait(&b->bell, seen))

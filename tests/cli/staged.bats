@@ -419,6 +419,57 @@ ended() {
 	says "rn-train: --stage-timeout must not be below 0"
 }
 
+# memory NAME: what the coordinator shares with its stages for the fit under that name, which it made
+# before others of that name; fails once the coordinator is gone.
+memory() {
+	local fd
+	for fd in $(printf '%s\n' "/proc/$child/fd/"* | sort -V); do
+		[ "$(readlink "$fd")" != "/memfd:rn-$1 (deleted)" ] || { echo "$fd"; return; }
+	done
+	return 1
+}
+
+# scribble NAME OFFSET BYTES: as a stage gone wild might; BYTES are as of printf.
+scribble() {
+	local at
+	at=$(memory "$1")
+	# shellcheck disable=SC2059
+	printf "$3" | dd of="$at" oflag=seek_bytes seek="$2" conv=notrunc status=none
+}
+
+# scribble_on ...: again and again until the training ends; it is killed where it does not.
+scribble_on() {
+	for _ in $(seq 150); do
+		scribble "$@" 2>/dev/null || return 0
+		sleep 0.1
+	done
+	kill -9 $child
+}
+
+@test "a stage that writes over what all of them share: that is told, and nobody crashes or waits for ever" {
+	local where pass='\(the [a-z]* pass\|a validation\) of epoch [0-9]*'
+	local over='some stage has written over the board that all of them share; train with --placement fused'
+	slow --stage-timeout 0
+	run ! scribble agenda 0 '\377'
+	[[ $output == *'Operation not permitted' ]]
+	# How many segments have not ended: in a pass, or between two, where that is no matter.
+	scribble_on values 12 '\377\377\377\377'
+	ended 70
+	grep -q "^rn-train: $pass: it has not ended, and no stage has work: $over$" err
+	# How many segments a segment waits for.
+	slow --stage-timeout 0
+	scribble_on counts 0 '\377\377\377\377\377\377\377\377\377\377\377\377'
+	ended 70
+	grep -q "^rn-train: $pass: it has not ended, and no stage has work: $over$" err
+	# Who failed.
+	for where in '\377\377\377\377 there is not' '\2\0\0\0 has not'; do
+		slow --stage-timeout 0
+		scribble values 24 "${where%% *}"
+		ended 70
+		grep -q "^rn-train: $pass: a stage is said to have failed that ${where#* }: $over$" err
+	done
+}
+
 @test "a stage that is killed is noticed where SIGCHLD is ignored, too" {
 	# shellcheck disable=SC2317 # slow calls it
 	rn-train() { exec perl -e '$SIG{CHLD} = "IGNORE"; exec @ARGV' "$RN_BIN/rn-train" "$@"; }

@@ -204,19 +204,24 @@ static void test_words_of_others(void)
 	     "what one wrote that is ended with others is told");
 }
 
-/* A pass in which stage 0 has work, until somebody is lost. */
-static int pass(void)
+/* A pass in which stage 0 has that work, until somebody is lost. */
+static int pass_with(uint64_t ready)
 {
 	struct timespec tick = { .tv_nsec = (long)(RN_TICK * 1e9) };
 	int rc = 0;
 
 	rn_children_begin(&children, "the forward pass", 3);
-	lines[0].ready = 1;
+	lines[0].ready = ready;
 	for (int i = 0; i < 400 && !rc; i++) {
 		nanosleep(&tick, NULL);
 		rc = rn_children_watch(&children, &err);
 	}
 	return rc;
+}
+
+static int pass(void)
+{
+	return pass_with(1);
 }
 
 /* Both sleep; who is to blame that stage 0 does not end its work? */
@@ -302,6 +307,30 @@ static void test_failed_pass(void)
 	T_OK(!b->failed, "until the pass is given up");
 }
 
+#define SPOILED ": some stage has written over the board that all of them share; train with " \
+		"--placement fused"
+
+/* Somebody wrote over the board: that is told, without a limit on who does not answer, too. */
+static void test_wild(void)
+{
+	begin("unknown", false, 0);
+	T_OK(pass_with(0) == RN_EBUG && !children.lost &&
+		     says(0, "the forward pass of epoch 3: it has not ended, and no stage has work" SPOILED),
+	     "nobody has work, and the pass has not ended: %s", err.msg);
+	rn_children_begin(&children, "a validation", 0);
+	T_OK(rn_children_failed(&children, UINT32_MAX - 1, &err) == RN_EBUG &&
+		     says(0, "a validation: a stage is said to have failed that there is not" SPOILED),
+	     "none of them failed: %s", err.msg);
+	T_OK(rn_children_failed(&children, 0, &err) == RN_EBUG &&
+		     says(0, "a validation: a stage is said to have failed that has not" SPOILED),
+	     "one failed that has nothing to say: %s", err.msg);
+	memset(lines, 0xa5, sizeof lines);
+	rn_children_begin(&children, "the forward pass", 3);
+	T_OK(!rn_children_watch(&children, &err) && runs(0) && runs(1),
+	     "lines that were written over are no matter");
+	rn_children_fini(&children);
+}
+
 int main(int argc, char **argv)
 {
 	const char *how = getenv("RN_CHILD");
@@ -313,5 +342,6 @@ int main(int argc, char **argv)
 	test_hangs();
 	test_end();
 	test_failed_pass();
+	test_wild();
 	return t_done();
 }
