@@ -71,6 +71,8 @@ static int score(const struct rn_applied *a, uint32_t run, struct rn_store *stor
 		task = (struct rn_task){ .kind = RN_LOSS_VALUE };
 	rc = rn_score_new(a->binding, a->backend, a->planned.plan, r, &task, params, &s, e);
 	if (!rc)
+		rc = rn_score_check_mem(&s, rn_run_types[r->kind].name, a->binding, a->backend, e);
+	if (!rc)
 		rc = rn_score_run(&s, a->backend, store, value, why, e);
 	rn_score_fini(&s);
 	return rc;

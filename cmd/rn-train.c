@@ -132,10 +132,22 @@ static int add_run(const struct rn_cli *c, struct rn_plan *p, enum rn_run_kind k
 	return rc ? rn_err_prefix(e, rc, "%s", rn_run_types[kind].name) : 0;
 }
 
-/* An option of fits, where there is none. */
+/* An option that is about fits, or NULL. */
+static const char *fit_option(const struct rn_cli *c)
+{
+	static const char *const names[] = { "runs", "checkpoint", "log", "log-every", "resume", "retry" };
+	const char *fit = json_object_iter_key(json_object_iter(c->more));
+
+	for (size_t i = 0; !fit && i < sizeof names / sizeof names[0]; i++)
+		if (json_object_get(c->opt, names[i]))
+			fit = names[i];
+	return fit;
+}
+
+/* An option of fits would silently do nothing where there is none. */
 static int check_fits(const struct rn_cli *c, const struct rn_plan *p, struct rn_err *e)
 {
-	const char *fit = json_object_iter_key(json_object_iter(c->more));
+	const char *fit = fit_option(c);
 
 	for (uint32_t i = 0; fit && i < p->nruns; i++)
 		if (p->runs[i].kind == RN_RUN_FIT)
@@ -244,7 +256,7 @@ static int plan_spec(const struct rn_cli *c, const struct rn_plan_set *s, struct
 /* A pipeline that trains nothing has streams of --pred and --eval and no other. */
 static int check_untrained(const struct rn_cli *c, struct rn_err *e)
 {
-	const char *fit = json_object_iter_key(json_object_iter(c->more));
+	const char *fit = fit_option(c);
 
 	if (fit)
 		return rn_err_set(e, RN_EUSAGE, "--%s is about a fit, and --untrained has none", fit);

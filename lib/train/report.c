@@ -190,6 +190,16 @@ static int add_evals(const struct rn_session *s, const double *evals, json_t *o,
 	return 0;
 }
 
+static int add_tags(const struct rn_session *s, json_t *o, struct rn_err *e)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)s->conf->tags, key, v)
+		RN_TRY(rn_json_set(o, key, json_incref(v), e));
+	return 0;
+}
+
 int rn_report_query(const struct rn_session *s, json_t **out, struct rn_err *e)
 {
 	json_t *o;
@@ -199,6 +209,7 @@ int rn_report_query(const struct rn_session *s, json_t **out, struct rn_err *e)
 	RN_GOTO(fail, add_evals(s, s->state.marks.evals, o, e));
 	RN_GOTO(fail, rn_json_set(o, "seconds_bind", json_real(rn_binding_seconds(s->binding)), e));
 	RN_GOTO(fail, rn_json_set(o, "seconds_total", json_real(rn_now() - s->start), e));
+	RN_GOTO(fail, add_tags(s, o, e));
 	*out = o;
 	return 0;
 fail:
@@ -361,8 +372,6 @@ static json_t *seconds(double t)
 static int fill(struct rn_session *s, json_t *o, struct rn_err *e)
 {
 	double ms = round(median(s->steps.seconds, s->steps.n) * 1e6) / 1e3;
-	const char *key;
-	json_t *v;
 
 	RN_TRY(add_runs(s, o, e));
 	RN_TRY(rn_json_set(o, "ms_per_epoch", json_real(ms), e));
@@ -378,9 +387,7 @@ static int fill(struct rn_session *s, json_t *o, struct rn_err *e)
 	RN_TRY(rn_json_set_text(o, "device", s->backend->name, e));
 	RN_TRY(rn_json_set_text(o, "math", rn_math_name(rn_backend_math(s->backend, &s->ctx)), e));
 	RN_TRY(all_bits(s, o, e));
-	json_object_foreach((json_t *)s->conf->tags, key, v)
-		RN_TRY(rn_json_set(o, key, json_incref(v), e));
-	return 0;
+	return add_tags(s, o, e);
 }
 
 /* The run whose model is kept gives the members that a single run has. */

@@ -207,6 +207,31 @@ struct rn_need rn_score_need(struct rn_score *s, const char *what)
 	return (struct rn_need){ what, s->node, p, p->ninsts, p->ninsts };
 }
 
+int rn_score_check_mem(struct rn_score *s, const char *what, struct rn_binding *x, struct rn_backend *b,
+		       struct rn_err *e)
+{
+	const struct rn_need need = rn_score_need(s, what);
+	const struct rn_forward *f = &s->forward;
+	const struct rn_ctx *ctx = rn_binding_ctx(x);
+	struct rn_prog_fixed fixed;
+	struct rn_need_here n;
+
+	if (!ctx->mem_limit || b->memory)
+		return 0;
+	RN_TRY(rn_prog_fixed(&f->prog, &fixed, e));
+	n = (struct rn_need_here){
+		.constants = fixed.constants,
+		.indices = fixed.indices,
+		.stored = 2 * fixed.stored, /* of the model, and in the store */
+		.others = f->rows * f->width * sizeof *f->out + rn_gauge_bytes(&s->gauge),
+	};
+	RN_TRY(rn_machine_slab(&f->prog, RN_F32, NULL, &n.results, e));
+	n.results += rn_need_scratch(&f->prog, b, NULL, 0);
+	if (n.results + n.constants + n.indices + n.stored + n.others <= ctx->mem_limit)
+		return 0;
+	return rn_need_refuse(&need, &n, ctx, rn_binding_plan(x), e);
+}
+
 int rn_score_explain(struct rn_score *s, const char *what, int rc, struct rn_binding *x,
 		     struct rn_backend *b, struct rn_err *e)
 {

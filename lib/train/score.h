@@ -51,6 +51,10 @@ RN_MUST_CHECK int rn_score_new(struct rn_binding *x, struct rn_backend *b,
 			       const struct rn_plan *plan, const struct rn_run *run,
 			       const struct rn_task *task, struct rn_params *params,
 			       struct rn_score *s, struct rn_err *e);
+/* Alone, where nothing else is run.  RN_ENOMEM: on the host it needs more than --mem.  what: "val",
+ * "eval". */
+RN_MUST_CHECK int rn_score_check_mem(struct rn_score *s, const char *what, struct rn_binding *x,
+				     struct rn_backend *b, struct rn_err *e);
 /* NaN where the metric is not defined (*why, may be NULL: a static text).  Starts the machine
  * when that was not done yet. */
 RN_MUST_CHECK int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *store,

@@ -168,7 +168,7 @@ RN_MUST_CHECK int rn_report_run(struct rn_session *s, const double *evals, json_
 				struct rn_err *e);
 /* The object of --json from the results of all runs. */
 RN_MUST_CHECK int rn_report(struct rn_session *s, json_t **out, struct rn_err *e);
-/* The same of a session without a fit: its metrics and seconds. */
+/* The same of a session without a fit: its metrics, seconds and tags. */
 RN_MUST_CHECK int rn_report_query(const struct rn_session *s, json_t **out, struct rn_err *e);
 /* What --stats tells. */
 RN_MUST_CHECK int rn_report_stats(struct rn_session *s, json_t **out, struct rn_err *e);

@@ -669,9 +669,11 @@ static int make_params(struct rn_session *s, struct rn_err *e)
 	if (s->conf->weights)
 		return load_weights(s, e);
 	if (s->params.n)
-		rn_log(&s->ctx, RN_LOG_WARN, "nothing trains '%s'%s: predictions are made with initial values "
-		       "(--weights-in has others)", s->params.items[0].name,
-		       s->params.n > 1 ? " and the other parameters" : "");
+		rn_log(&s->ctx, RN_LOG_WARN, "nothing trains '%s'%s: %s with initial values (--weights-in has others)",
+		       s->params.items[0].name, s->params.n > 1 ? " and the other parameters" : "",
+		       !s->nevals		   ? "predictions are made" :
+		       s->nevals < s->plan->nruns ? "predictions and metrics are made" :
+						     "metrics are computed");
 	return 0;
 }
 
@@ -681,10 +683,14 @@ static int evaluate(struct rn_session *s, struct rn_err *e)
 	if (!s->nevals)
 		return 0;
 	RN_TRY(build_evals(s, e));
+	RN_TRY(rn_budget_check(s, e));
 	RN_TRY(make_store(s, e));
 	RN_TRY(rn_params_to_store(&s->params, s->store, e));
 	RN_TRY(rn_marks_new(s, e));
-	return rn_marks_reach(s, 0, e);
+	RN_TRY(rn_marks_reach(s, 0, e));
+	free_programs(s);
+	rn_budget_release(s);
+	return 0;
 }
 
 /* A plan that only predicts and evaluates: a query, or a network as it is before training. */

@@ -1288,7 +1288,7 @@ bits() {
 	rn-train n.relnn -q --json --weights-in n.rnm >n.json
 	[ "$(member auc <n.json)" = "$(member auc <both.json)" ]
 	run -0 --separate-stderr rn-train n.relnn
-	[[ $stderr == *"nothing trains 'N"*"' and the other parameters: predictions are made with initial values"* ]]
+	[[ $stderr == *"nothing trains 'N"*"' and the other parameters: metrics are computed with initial values"* ]]
 }
 
 @test "inputs of a stage, some with a name and some without, in every spelling" {

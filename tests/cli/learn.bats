@@ -269,6 +269,29 @@ line() {
 	run ! grep -q epoch log
 }
 
+@test "without a fit tags are reported, and options about fits refused" {
+	local run='?eval <name="e", metric="mae", target="y"> (H) .'
+	line "$run" '?pred P(id; z) :- H(id, y; z) .'
+	rn-train l.relnn --json --tag a=b --tag n=2 >out 2>err
+	grep -q '"a": "b"' out
+	grep -q '"n": 2' out
+	[[ $(<err) == *": predictions and metrics are made with initial values"* ]]
+	line "$run"
+	rn-train l.relnn >out 2>err
+	[[ $(<err) == *": metrics are computed with initial values"* ]]
+	fails_with 2 rn-train l.relnn --tag e=1
+	says "rn-train: an eval cannot be called 'e': the report has that member already"
+	for option in '--runs 2' '--checkpoint c.rnm' '--log log' '--log-every 2' '--resume c.rnm' '--retry 1 --placement staged'; do
+		fails_with 2 rn-train l.relnn $option
+		option=${option%% *}
+		says "rn-train: $option is about a fit, and 'l.relnn' has none"
+	done
+	[ ! -e log ]
+	[ ! -e c.rnm ]
+	fails_with 2 rn-train --untrained --log log --pred p=none.er
+	says "rn-train: --log is about a fit, and --untrained has none"
+}
+
 @test "a prediction on standard output is alone there" {
 	line '?fit <epochs=2> L(; MSELoss()(z, [y])) :- H(id, y; z) .' '?pred <to="-"> P(id; z) :- H(id, y; z) .'
 	rn-train l.relnn --output-dir o >got

@@ -143,6 +143,23 @@ PRED='?pred P(v; z) :- O(v; z) .'
 	[ -s p.csv ]
 }
 
+@test "metrics without a fit, and those of a model, that need more than --mem are refused" {
+	large_and_small "$EVAL"
+	sed -i '/^?fit/d' m.relnn
+	fails_with 4 rn-train -q m.relnn --mem 120M
+	[[ $stderr == "rn-train: eval 'E' needs "*"M, more than --mem 120M: "*"'B' (map) 98M"*"; it wants --mem "*"M, or "* ]]
+	rn-train -q m.relnn --mem "$(wanted)" --json -o m.rnm >out
+	fails_with 4 rn-eval m.rnm --mem 120M
+	[[ $stderr == "rn-eval: eval 'E' needs "*"M, more than --mem 120M: "*"'B' (map) 98M"*"; it wants --mem "*"M, or "* ]]
+	[ "$(rn-eval m.rnm --mem "$(wanted)" --json | member e)" = "$(member e <out)" ]
+	# What is predicted beside them is sized, too, and made when they are gone.
+	printf '%s\n' "$PRED" >>m.relnn
+	fails_with 4 rn-train -q m.relnn --mem 120M
+	rn-train -q m.relnn --mem "$(wanted)" --json >again
+	[ "$(member e <again)" = "$(member e <out)" ]
+	[ -s P.csv ]
+}
+
 @test "a second fit that needs more than --mem is refused before the first one" {
 	large_and_small '?fit <epochs=2> L2(; CrossEntropyLoss()(z, [label])) :- O(v; z), T(v, x, label) .'
 	refused "fit 'L2'" 290
