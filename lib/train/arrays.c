@@ -186,6 +186,7 @@ static int move(const struct list *l, uint64_t size, struct rn_prog *p, struct r
 		b->release = release_file;
 		b->data = rn_arrays_file(b)->base;
 		b->size = size;
+		rn_shared_use_huge(b->owner);
 		rc = fill(l, b->owner, e);
 	}
 	if (!rc)

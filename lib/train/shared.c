@@ -12,6 +12,9 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 enum { HUGE_PAGE = 2 << 20, AT_ONCE = 16 * HUGE_PAGE };
 
@@ -56,9 +59,9 @@ static bool make_huge(char *at, size_t bytes)
 	return !madvise(at, bytes, MADV_COLLAPSE) && !madvise(at, bytes, MADV_DONTNEED);
 }
 
-/* Make it of huge pages, as far as they can be had; nobody has written to it.  The kernel gives files
- * in memory none by itself unless it was told to (shmem_enabled), but where they are asked for. */
-static void use_huge_pages(const struct rn_shared *s)
+/* The kernel gives files in memory no huge pages by itself unless it was told to (shmem_enabled), but
+ * where they are asked for. */
+void rn_shared_use_huge(const struct rn_shared *s)
 {
 	size_t end = s->size / HUGE_PAGE * HUGE_PAGE, n;
 
@@ -101,7 +104,6 @@ int rn_shared_new(const char *name, size_t size, struct rn_shared **out, struct 
 		goto fail;
 	}
 	RN_GOTO(fail, map(s, true, e));
-	use_huge_pages(s);
 	*out = s;
 	return 0;
 fail:
@@ -187,6 +189,8 @@ static int use_file(struct rn_region *r, struct rn_err *e)
 
 	r->by = b->host ? RN_BY_FILE : RN_BY_PINNED;
 	r->base = r->file->base;
+	if (b->host && !r->imported)
+		rn_shared_use_huge(r->file);
 	if (b->host || !r->file->size)
 		return 0;
 	if (!b->map_host)

@@ -15,7 +15,8 @@ struct rn_shared {
 	size_t size;
 	void *base;
 };
-/* `name` shows up in /proc.  *out owned.  RN_ENOMEM: more than the limit on the size of files. */
+/* Zeroed, and not there before somebody writes to it.  `name` shows up in /proc.  *out owned.
+ * RN_ENOMEM: more than the limit on the size of files. */
 RN_MUST_CHECK int rn_shared_new(const char *name, size_t size, struct rn_shared **out,
 				struct rn_err *e);
 /* Map another process's; takes fd, also on failure. */
@@ -23,6 +24,9 @@ RN_MUST_CHECK int rn_shared_map(int fd, bool writable, struct rn_shared **out, s
 /* Nobody can map it for writing from now on; who made it can still write to its own mapping. */
 RN_MUST_CHECK int rn_shared_seal(struct rn_shared *s, struct rn_err *e);
 void rn_shared_free(struct rn_shared *s); /* NULL is fine */
+/* The host is about to use it: where it is large, of huge pages, as far as they can be had.  All of it
+ * is there then; what was in it stays. */
+void rn_shared_use_huge(const struct rn_shared *s);
 
 /* Offsets of n items of counts[i] floats, each aligned; *size: of all of them. */
 RN_MUST_CHECK int rn_shared_layout(uint32_t n, const size_t *counts, uint64_t *offsets,

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef MADV_COLLAPSE
@@ -663,36 +664,72 @@ static bool has_huge_pages(void)
 	return can;
 }
 
-/* Large memory is mapped by huge pages in each process, zeroed, and resident only where it is used. */
+/* Bytes of the file that are there. */
+static uint64_t resident(const struct rn_shared *s)
+{
+	struct stat st;
+
+	T_OK(!fstat(s->fd, &st), "it is a file");
+	return (uint64_t)st.st_blocks * 512;
+}
+
+static int map_host(struct rn_backend *b, void *at, size_t n, void **out, struct rn_err *e)
+{
+	(void)b, (void)n, (void)e;
+	*out = at;
+	return 0;
+}
+
+static void unmap_host(struct rn_backend *b, void *at)
+{
+	(void)b, (void)at;
+}
+
+/* Large memory is mapped by huge pages in each process that computes there, zeroed, and not there where
+ * only a device might have come to it. */
 static void test_huge(void)
 {
 	const size_t size = 4 * HUGE_PAGE + 5000;
+	struct rn_backend host = { .name = "host", .host = true };
+	struct rn_backend device = { .name = "device", .map_host = map_host, .unmap_host = unmap_host };
 	struct rn_shared *s, *other;
+	struct rn_region region;
 	bool can = has_huge_pages();
 	size_t bad = 0;
 
 	T_CALL(rn_shared_new("t", size, &s, &err), &err);
+	T_OK(!resident(s), "nothing of it is there before it is used");
+	T_CALL(rn_region_new(s, &device, &region, &err), &err);
+	T_OK(!resident(s), "nor where a device could come to it: %" PRIu64 " bytes", resident(s));
+	rn_region_fini(&region);
+	T_CALL(rn_region_take(s, &host, NULL, &region, &err), &err);
+	T_OK(!resident(s), "nor where another process has made it");
+	rn_region_fini(&region);
+	T_CALL(rn_region_new(s, &host, &region, &err), &err);
 	T_CALL(rn_shared_map(dup(s->fd), false, &other, &err), &err);
 	T_OK((uintptr_t)s->base % HUGE_PAGE == 0 && (uintptr_t)other->base % HUGE_PAGE == 0,
 	     "it begins with a huge page");
-	T_OK(huge_bytes(s->base) == 0, "no huge page of it is resident before it is used");
 	for (size_t i = 0; i < size; i++)
 		bad += ((char *)s->base)[i] != 0;
 	T_OK(!bad, "it is zeroed");
 	for (size_t i = 0; i < size; i++)
 		((char *)s->base)[i] = (char)(i * 7 + i / 4096);
+	rn_shared_use_huge(s);
 	for (size_t i = 0; i < size; i++)
-		bad += ((char *)other->base)[i] != (char)(i * 7 + i / 4096);
-	T_OK(!bad, "another mapping has what was written");
+		bad += ((char *)other->base)[i] != (char)(i * 7 + i / 4096) ||
+		       ((char *)s->base)[i] != ((char *)other->base)[i];
+	T_OK(!bad, "what was written stays, and another mapping has it");
 	if (can) {
 		T_OK(huge_bytes(s->base) > 0, "it is in huge pages: %" PRIu64 " bytes",
 		     huge_bytes(s->base));
 		T_OK(huge_bytes(other->base) > 0, "also where it is mapped again");
 	}
+	rn_region_fini(&region);
 	rn_shared_free(other);
 	rn_shared_free(s);
 	T_CALL(rn_shared_new("t", 5000, &s, &err), &err);
-	T_OK(!huge_bytes(s->base), "what is small has small pages");
+	rn_shared_use_huge(s);
+	T_OK(!huge_bytes(s->base) && !resident(s), "what is small has small pages");
 	rn_shared_free(s);
 }
 
