@@ -241,13 +241,16 @@ static int watch_late(struct rn_child *late, struct rn_child *stopped, struct rn
 	bool hurried = all->stop && *all->stop && (!all->devices || stopped) &&
 		       (!all->timeout || all->timeout > end);
 	double most = hurried ? end : all->timeout;
-	struct rn_child *c = stopped ? stopped : late;
+	/* Who is late may have been so for a while when the other was stopped: the longer wait is then not
+	 * that one's fault.  Before, both may have begun at once. */
+	bool alone = !stopped || late->idle >= 2 * most;
+	struct rn_child *c = stopped && (!alone || stopped->idle >= most) ? stopped : late;
 	char how[64];
 
 	if (!most || c->idle < most)
 		return 0;
-	snprintf(how, sizeof how, "%s for %g s", stopped ? "has been stopped" : "has not answered",
-		 most);
+	snprintf(how, sizeof how, "%s for %g s", c == stopped ? "has been stopped" : "has not answered",
+		 c == stopped || !stopped ? most : 2 * most);
 	return give_up(c, how, hurried ? " (the training is to end)" : " (--stage-timeout)", e);
 }
 

@@ -101,7 +101,7 @@ static int act(const char *how)
 static struct rn_plan plan;
 static struct rn_children children;
 
-/* Two processes that do so: one of two nodes, and one of one. */
+/* Two processes that do so: one of two nodes, and one of one.  "this, that": not both the same. */
 static void begin(const char *how, bool devices, double timeout)
 {
 	static char called[3][8] = { "h", "drop", "out" };
@@ -119,9 +119,9 @@ static void begin(const char *how, bool devices, double timeout)
 					 .stop = &stop, .devices = devices };
 	memset(lines, 0, sizeof lines);
 	*said = '\0';
-	setenv("RN_CHILD", how, 1);
 	T_CALL(rn_children_init(&children, &cut, &err), &err);
 	for (uint32_t q = 0; q < 2; q++) {
+		setenv("RN_CHILD", q && strstr(how, ", ") ? strstr(how, ", ") + 2 : how, 1);
 		T_CALL(rn_child_start(&children.items[q], "/proc/self/exe", &err), &err);
 		children.items[q].status = &lines[q];
 	}
@@ -224,6 +224,24 @@ static int pass(void)
 	return pass_with(1);
 }
 
+/* A pass in which stage 0 hangs and the other is stopped for most of each tick, computing in between. */
+static int pass_stopping(void)
+{
+	struct timespec tick = { .tv_nsec = (long)(RN_TICK * 1e9) }, some = { .tv_nsec = 2000000 };
+	int rc = 0;
+
+	rn_children_begin(&children, "the forward pass", 3);
+	lines[0].ready = 1;
+	for (int i = 0; i < 400 && !rc; i++) {
+		kill(children.items[1].pid, SIGCONT);
+		nanosleep(&some, NULL);
+		kill(children.items[1].pid, SIGSTOP);
+		nanosleep(&tick, NULL);
+		rc = rn_children_watch(&children, &err);
+	}
+	return rc;
+}
+
 /* Both sleep; who is to blame that stage 0 does not end its work? */
 static void test_hangs(void)
 {
@@ -260,6 +278,12 @@ static void test_hangs(void)
 	T_OK(ask(0) == RN_EIO && says(1, "stage 'out' (linear, process %d) has been stopped for 0.2 "
 				      "s (--stage-timeout)") && runs(0),
 	     "and where it is asked: %s", err.msg);
+	rn_children_fini(&children);
+
+	begin("sleep, spin", true, 0.2);
+	T_OK(pass_stopping() == RN_EIO && says(0, WHO "has not answered for 0.4 s during the forward pass of "
+					       "epoch 3 (--stage-timeout)") && !runs(0) && runs(1),
+	     "one that is stopped again and again hides nobody: %s", err.msg);
 	rn_children_fini(&children);
 
 	begin("sleep+", false, 0.2);
