@@ -134,6 +134,10 @@ static int share_constants(struct rn_work *w, struct rn_err *e)
 	if (w->region.by != RN_BY_DEVICE || w->constants.file || !file->size)
 		return 0;
 	RN_TRY(rn_region_new(file, b, &w->constants, e));
+	if (w->constants.by != RN_BY_DEVICE) { /* each stage has copies then */
+		rn_region_fini(&w->constants);
+		return 0;
+	}
 	RN_TRY(b->copy_in(b, w->constants.base, file->base, file->size, e));
 	return b->sync(b, e);
 }
