@@ -240,13 +240,21 @@ static bool is_watched(const struct rn_window *w, uint32_t k)
 	return w->watch && (epoch % w->watch->every == 0 || epoch == w->watch->last);
 }
 
+/* Did the list halt for a loss that is not finite?  Else by patience, or not at all. */
+static bool diverged(const struct rn_window *w, const struct rn_cuda_window *now)
+{
+	const struct rn_watch *v = w->watch;
+
+	return now->made < w->n && !(v && v->patience && now->stale >= v->patience);
+}
+
 static int receive(struct rn_list *l, struct rn_window *w, struct rn_err *e)
 {
 	struct rn_backend *b = &l->c->backend;
 	struct rn_cuda_window now;
 
 	RN_TRY(b->copy_out(b, &now, l->window->live, sizeof now, e));
-	for (uint32_t k = 0; k < w->n && k <= now.made; k++)
+	for (uint32_t k = 0; k < now.made + diverged(w, &now); k++)
 		w->loss[k] = now.loss[k];
 	for (uint32_t k = 0; w->watch && k < w->n; k++)
 		w->watch->val[k] = is_watched(w, k) && k < now.made ? now.val[k] : (double)NAN;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { WIDTH = 300, EPOCHS = 24, SCALARS = 8 };
+#define UNTOLD (-12345.0) /* the loss of an epoch that was not run */
 
 /* The loss is a sum of exponentials under dropout; the step goes down, or, to diverge, up. */
 struct descent {
@@ -127,8 +128,10 @@ static void open_side(struct side *s, struct rn_backend *b, const struct descent
 	uint32_t k;
 
 	*s = (struct side){ .best = NAN };
-	for (uint32_t t = 0; t < EPOCHS; t++)
+	for (uint32_t t = 0; t < EPOCHS; t++) {
 		s->val[t] = NAN;
+		s->loss[t] = UNTOLD;
+	}
 	for (uint32_t i = 0; i < WIDTH; i++)
 		start[i] = (double)(i % 17) / 16 - 0.5;
 	gen_must(rn_store_new(b, RN_F32, &s->params, &e), &e, "a store");
@@ -343,7 +346,7 @@ const char *window_check(struct rn_backend *b, const struct window_case *c)
 		snprintf(why, sizeof why, "the case is no good: it ends after %u epochs", one.done);
 	else if (!same)
 		snprintf(why, sizeof why, "%u epochs instead of %u", many.done, one.done);
-	else if (memcmp(one.loss, many.loss, (one.done + !whole) * sizeof *one.loss))
+	else if (memcmp(one.loss, many.loss, sizeof one.loss))
 		snprintf(why, sizeof why, "the losses differ");
 	else if (memcmp(one.val, many.val, sizeof one.val) || memcmp(&one.best, &many.best, sizeof one.best))
 		snprintf(why, sizeof why, "what was looked at differs: %.17g, %.17g", one.best, many.best);
