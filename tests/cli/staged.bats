@@ -369,8 +369,16 @@ slow() {
 	rm -f log
 	rn-train model.json --placement staged --log log "$@" >out 2>err </dev/null &
 	child=$!
-	until [ -s log ]; do sleep 0.02; done
+	until [ -s log ]; do
+		runs
+		sleep 0.02
+	done
 	find_stages
+}
+
+# runs: the training does; where it has ended, what it said.
+runs() {
+	kill -0 "$child" 2>/dev/null || { cat err && return 1; }
 }
 
 # goes_on: another epoch is logged.  Until then who is lost may have gone with what was lost before.
@@ -378,6 +386,7 @@ goes_on() {
 	local last line=
 	last=$(tail -n 1 log)
 	until [ -n "$line" ] && [ "$line" != "$last" ]; do
+		runs
 		sleep 0.02
 		line=$(tail -n 1 log)
 	done
@@ -616,7 +625,7 @@ no_memory() {
 	# What takes several at once is one loss, also where one of them is only found to be stopped later.
 	slow --retry 1 --stage-timeout 1
 	kill -9 "${stages[@]}"
-	until grep -q 'trying again after epoch 0 (1 of 1)$' err; do sleep 0.02; done
+	until grep -q 'trying again after epoch 0 (1 of 1)$' err; do runs; sleep 0.02; done
 	for pid in "${stages[@]}"; do until [ ! -e "/proc/$pid" ]; do sleep 0.02; done; done
 	find_stages
 	kill -9 "${stages[1]}"
@@ -625,7 +634,7 @@ no_memory() {
 	before=("${stages[@]}")
 	kill -9 "${stages[0]}"
 	kill -STOP "${stages[3]}"
-	until grep -q "process ${stages[3]}) has been stopped for 1 s.*; it is started again, too$" err; do sleep 0.02; done
+	until grep -q "process ${stages[3]}) has been stopped for 1 s.*; it is started again, too$" err; do runs; sleep 0.02; done
 	until [ ! -e "/proc/${before[3]}" ]; do sleep 0.02; done
 	goes_on
 	find_stages
@@ -634,7 +643,7 @@ no_memory() {
 	# Without a checkpoint it begins again.
 	slow --retry 1
 	kill -9 "${stages[1]}"
-	until grep -q 'trying again after epoch 0 (1 of 1)$' err; do sleep 0.02; done
+	until grep -q 'trying again after epoch 0 (1 of 1)$' err; do runs; sleep 0.02; done
 	goes_on
 	find_stages
 	kill -9 "${stages[1]}"

@@ -125,6 +125,11 @@ bits() {
 	rn-train model.json -q --resume c.rnm --allow-changed
 }
 
+# runs: the training does; where it has ended, what it said.
+runs() {
+	kill -0 "$child" 2>/dev/null || { cat err && return 1; }
+}
+
 # A training that takes long enough to be stopped, in the background: $child.  A shell
 # has its background jobs ignore SIGINT, which env undoes.
 slow() {
@@ -132,7 +137,10 @@ slow() {
 	rm -f log
 	env --default-signal=INT rn-train model.json --log log "$@" >out 2>err </dev/null &
 	child=$!
-	until [ -s log ]; do sleep 0.05; done
+	until [ -s log ]; do
+		runs
+		sleep 0.05
+	done
 }
 
 @test "SIGTERM and SIGINT: a checkpoint at the epoch's end, the signal's status, exact resume" {
@@ -156,7 +164,7 @@ slow() {
 @test "killed at any time and resumed: the same bits" {
 	points
 	slow --checkpoint c.rnm --checkpoint-every 20
-	until [ -s c.rnm ]; do sleep 0.05; done
+	until [ -s c.rnm ]; do runs; sleep 0.05; done
 	kill -9 $child
 	wait $child || true
 	n=$(wc -l <log)
