@@ -47,7 +47,8 @@ RN_MUST_CHECK int rn_check_run(const struct rn_checking *c, uint32_t run,
 
 /* The fit (number among the fits) that says what a val, eval or pred run's predictions mean: a
  * val run's own; else the last before it whose width is the relation's, else the last of those
- * behind it; RN_NONE: no fit does.  For an eval run that is the last of all. */
+ * behind it; RN_NONE: no fit does.  For an eval run that is the last of all, and
+ * RN_NONE only where there is no fit at all. */
 uint32_t rn_run_loss(const struct rn_checking *c, uint32_t run);
 /* The same of a run that has left its plan: s is its relation's, losses are those of all fits,
  * and `before` of them stood before it. */
