@@ -124,6 +124,15 @@ void rn_marks_choose(struct rn_session *s);
 /* Exchange the parameters with those kept there; a second time: back. */
 void rn_marks_swap(struct rn_session *s, uint32_t fits);
 
+/* ---- outputs.c: files that are written at the end -------------------------------------- */
+
+/* Where a prediction is written to. */
+RN_MUST_CHECK int rn_outputs_path(const struct rn_session *s, const struct rn_run *r, struct rn_str *path,
+				  struct rn_err *e);
+/* What is written at the end must not fail for want of a folder then (they are made), and no two
+ * outputs may be one file. */
+RN_MUST_CHECK int rn_outputs_check(const struct rn_session *s, struct rn_err *e);
+
 /* ---- checkpoint.c ---------------------------------------------------------------------- */
 
 struct rn_checkpoint {
