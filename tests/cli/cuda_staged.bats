@@ -99,7 +99,7 @@ own_bytes() {
 		'Out(n; Linear(4, 3)(z)) :- M(n; z) .' \
 		'?fit <epochs=2, lr=0.05> Loss(; CrossEntropyLoss()(z, [y])) :- Out(n; z), Node(n, a, y, "train") .' \
 		'?val <metric="accuracy", target="y"> Val(n, y; z) :- Out(n; z), Node(n, a, y, "val") .' >m.relnn
-	same_staged 'none import' m.relnn --no-rewrite all
+	same_staged 'none import third' m.relnn --no-rewrite all
 	same_staged 'none all' m.relnn
 	shared=$(own_bytes)
 	copied=$(RN_EMULATE_IPC=all own_bytes)

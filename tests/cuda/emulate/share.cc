@@ -302,7 +302,9 @@ cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *h, void *p)
 	locked l;
 	handle x = { MEMORY, getpid(), -1, 0, 0 };
 
-	if (may_not("export"))
+	static unsigned exported;
+
+	if (may_not("export") || (may_not("third") && ++exported == 3))
 		return rn_emulate_failed(cudaErrorNotSupported);
 	if (!rn_emulate_block(p, &x.file, &x.offset, &x.size))
 		return rn_emulate_failed(cudaErrorInvalidValue);
