@@ -31,7 +31,7 @@ static int map_check(const struct rn_node *n, bool *learns, struct rn_err *e)
 
 	RN_TRY(parse(n, &x, e));
 	*learns = rn_eexpr_has_params(x) || rn_eexpr_has_random(x);
-	if (rn_eexpr_spans_rows(x))
+	if (rn_eexpr_spans_rows(x) && rn_eexpr_take_agg(x) == RN_AGG_NONE) /* infer refuses an aggregate */
 		rc = rn_err_set(e, RN_EUSAGE, "softmax over rows needs the groups of an aggregate: write it in "
 				"rn-agg, or Softmax()(z) for the features of each row");
 	rn_eexpr_free(x);

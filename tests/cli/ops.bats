@@ -150,6 +150,11 @@ load lib
 	prints $'id,a,b,z\n1,3,4,3:2\n2,0,1,0:2' pipeline "rn-encode 'index(a, 5)' x.csv | rn-map 'z * 2' | rn-cat"
 	fails_with 3 rn-encode 'index(b, 3)' x.csv -o y.er
 	[ ! -e y.er ]
+	rn-encode 'raw(a, b)' x.csv -o y.er
+	fails_with 2 rn-map 'mean(CrossEntropyLoss(weight=[1, 5])(z, [id]))' y.er
+	[[ $stderr == *"mean(…) is an aggregate: it belongs outermost, in rn-agg or a rule's head"* ]]
+	fails_with 2 rn-map 'softmax(z; id)' y.er
+	[[ $stderr == *'softmax over rows needs the groups of an aggregate'* ]]
 }
 
 @test "linear, embed: deferred without a model, a filter with one" {
