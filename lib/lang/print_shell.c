@@ -368,10 +368,7 @@ static int put_queries(const struct shell *s)
 			rn_str_add(&to, file);
 		else
 			rn_str_addf(&to, "%s.csv", json_string_value(json_object_get(opt, "name")));
-		format = json_string_value(json_object_get(opt, "format"));
-		if (!format || !strcmp(format, "auto"))
-			format = ends_in(to.s, ".er") ? "er" : ends_in(to.s, ".tsv") ? "tsv" :
-				 ends_in(to.s, ".jsonl") ? "jsonl" : "csv";
+		format = rn_format_of(file, json_string_value(json_object_get(opt, "format")));
 		stream = !strcmp(format, "er");
 		there = stream && !strcmp(to.s, "-");
 		rn_str_add(s->out, there ? "cat " : stream ? "cp " : "rn-cat ");

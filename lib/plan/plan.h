@@ -29,7 +29,10 @@ bool rn_run_flag(const struct rn_run *r, const char *name);
 int64_t rn_run_int(const struct rn_run *r, const char *name);
 double rn_run_number(const struct rn_run *r, const char *name);
 const char *rn_run_string(const struct rn_run *r, const char *name);
-/* What a pred is written as: "csv", "tsv", "jsonl" or "er". */
+/* What a pred with these settings is written as: "csv", "tsv", "jsonl" or "er".  NULL: it has no such
+ * setting. */
+const char *rn_format_of(const char *to, const char *format);
+/* … and by this run. */
 const char *rn_pred_format(const struct rn_run *r);
 const json_t *rn_run_json(const struct rn_run *r, const char *name);
 

@@ -277,16 +277,20 @@ int rn_run_check(const struct rn_run *r, const char **setting, struct rn_err *e)
 	}
 }
 
-const char *rn_pred_format(const struct rn_run *r)
+const char *rn_format_of(const char *to, const char *format)
 {
 	static const char *const names[] = { "tsv", "jsonl", "er" };
-	const char *to = rn_run_string(r, "to"), *format = rn_run_string(r, "format");
 	const char *end = to ? strrchr(to, '.') : NULL;
 
-	if (strcmp(format, "auto"))
+	if (format && strcmp(format, "auto"))
 		return format;
 	for (size_t i = 0; i < sizeof names / sizeof *names && end; i++)
 		if (!strcmp(end + 1, names[i]))
 			return names[i];
 	return "csv";
+}
+
+const char *rn_pred_format(const struct rn_run *r)
+{
+	return rn_format_of(rn_run_string(r, "to"), rn_run_string(r, "format"));
 }

@@ -541,6 +541,9 @@ first_loss() {
 	sed 's/er"/tsv"/; s/"-"/"out"/' q.relnn >r.relnn
 	rn-compile r.relnn --source N=n.csv --to sh | bash
 	cmp out want
+	printf '?pred <to="out.jsonl"> P(n) :- N(n, "x") .\n' >r.relnn
+	rn-compile r.relnn --source N=n.csv --to sh | bash
+	[ "$(cat out.jsonl)" = $'{"n": 1}\n{"n": 3}' ]
 	fails_with 2 rn-train q.relnn --source N=n.csv --format parquet
 	[[ $stderr == *"--format wants auto, csv, tsv, jsonl or er, not 'parquet'"* ]]
 	run script -qec 'rn-train q.relnn --source N=n.csv -q' /dev/null
