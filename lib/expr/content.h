@@ -24,6 +24,9 @@
 
 struct rn_cexpr;
 
+/* Is `name`, in letters of any case, an aggregate, sum or count: of a group's rows, and so no function here? */
+bool rn_cexpr_is_aggregate(const char *name);
+
 /* Parse and check against a schema; *out owned, keeps nothing of `s`. */
 RN_MUST_CHECK int rn_cexpr_parse(const char *text, const struct rn_schema *s,
 				 struct rn_cexpr **out, struct rn_err *e);

@@ -130,17 +130,25 @@ static int find_column(struct rn_cx_parser *p, const char *name, size_t pos,
 	return 0;
 }
 
+bool rn_cexpr_is_aggregate(const char *name)
+{
+	static const char *const names[] = { "count", "sum", "avg", "mean", "min", "max", "first", "last",
+					     "median", "quantile", "var", "stddev" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcasecmp(name, names[i]))
+			return true;
+	return false;
+}
+
 static int no_function(struct rn_cx_parser *p, const char *name, size_t pos)
 {
-	static const char *const aggregates[] = { "count", "sum", "avg", "mean", "min", "max", "first", "last",
-						  "median", "quantile", "var", "stddev" };
 	char hint[RN_NEAR_MAX + 32];
 	struct rn_near near;
 
-	for (size_t i = 0; i < sizeof aggregates / sizeof *aggregates; i++)
-		if (!strcasecmp(name, aggregates[i]))
-			return rn_cx_fail(p->e, RN_EUSAGE, p->text, pos, "'%s' is of a group's rows: rn-agg, or the head "
-					  "of a rule, makes a column of it, which can be compared then", name);
+	if (rn_cexpr_is_aggregate(name))
+		return rn_cx_fail(p->e, RN_EUSAGE, p->text, pos, "'%s' is of a group's rows: rn-agg, or the head "
+				  "of a rule, makes a column of it, which can be compared then", name);
 	rn_near_init(&near, name);
 	for (enum rn_cx_op op = RN_CX_YEAR; op < RN_CX_NOPS; op++)
 		rn_near_add(&near, rn_cx_table[op].symbol);

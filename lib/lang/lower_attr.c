@@ -5,19 +5,13 @@
  */
 #include "lowering.h"
 
+#include "../expr/content.h"
+
 #include <string.h>
 
 bool rn_is_content_agg(const struct rn_term *t)
 {
-	static const char *const names[] = { "count", "sum", "avg", "min", "max", "first", "last", "median",
-					     "quantile", "var", "stddev" };
-
-	if (t->kind != RN_T_CALL || t->arg[0]->kind != RN_T_NAME)
-		return false;
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(t->arg[0]->str, names[i]))
-			return true;
-	return false;
+	return t->kind == RN_T_CALL && t->arg[0]->kind == RN_T_NAME && rn_cexpr_is_aggregate(t->arg[0]->str);
 }
 
 /* The first aggregate in t, or NULL. */

@@ -4,6 +4,7 @@
  * written down row by row, for every number of threads: the same bits.
  */
 #include "../../lib/base/team.h"
+#include "../../lib/expr/content.h"
 #include "../../lib/op/aggregate.h"
 #include "t.h"
 
@@ -421,6 +422,21 @@ static void test_many(struct rn_rel *r)
 	rn_rel_unref(empty);
 }
 
+/* What rn-agg computes is no function of a row, whatever the case of its letters. */
+static void test_names(void)
+{
+	static const char *const names[] = { "count", "Sum", "avg", "MEAN", "min", "max", "first", "last",
+					     "median", "quantile", "var", "stddev" };
+	struct rn_cagg_text made;
+	char text[32];
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(text, sizeof text, "%s(x, 0.5)", names[i]);
+		T_OK(!rn_cagg_parse(text, &made, NULL) && rn_cexpr_is_aggregate(names[i]), "%s", names[i]);
+	}
+	T_OK(!rn_cexpr_is_aggregate("upper") && !rn_cexpr_is_aggregate("count_if"), "others are functions");
+}
+
 int main(void)
 {
 	static const unsigned threads[TEAMS] = { 1, 2, 3, 7 };
@@ -435,6 +451,7 @@ int main(void)
 	test_by(full, "no NULLs");
 	test_by(holes, "NULLs");
 	test_windows();
+	test_names();
 	test_many(holes);
 	test_overflow(full);
 	for (int t = 0; t < TEAMS; t++)
