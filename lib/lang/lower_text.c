@@ -8,6 +8,7 @@
 #include "parse.h"
 
 #include <string.h>
+#include <strings.h>
 
 const struct rn_schema *rn_view_schema(const struct rn_lowering *l, const struct rn_view *v)
 {
@@ -300,29 +301,58 @@ static bool is_cast(const struct rn_term *t)
 {
 	const char *name = t->arg[0]->str;
 
-	return (!strcmp(name, "cast") || !strcmp(name, "try_cast")) && t->n == 3 && t->arg[2]->kind == RN_T_STR;
+	return !strcmp(name, "cast") || !strcmp(name, "try_cast");
+}
+
+static int cast_call(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
+		     struct rn_str *out)
+{
+	const struct rn_term *to = t->n == 3 && !t->key ? t->arg[2] : NULL;
+	const char *name = t->arg[0]->str;
+	enum rn_type type;
+
+	if (!to || to->kind != RN_T_STR)
+		return rn_diag_error(l->d, t->at, t->end, "write %s(x, \"int64\"): a value, and the name of a type", name);
+	if (rn_type_parse(to->str, &type))
+		return rn_diag_error(l->d, to->at, to->end, "there is no type '%s': int64, float64, bool, string, "
+				     "timestamp", to->str);
+	rn_str_addf(out, "%s(", name);
+	RN_TRY(content(l, v, t->arg[1], 0, out));
+	rn_str_addf(out, " as %s)", to->str);
+	return 0;
+}
+
+/* The words: distinct of count alone, by of first and last, behind which nothing stands. */
+static int check_word(struct rn_lowering *l, const struct rn_term *t, uint32_t i)
+{
+	const char *name = t->arg[0]->str, *key = t->key ? t->key[i] : NULL;
+	const char *before = t->key ? t->key[i - 1] : NULL;
+	const struct rn_term *arg = t->arg[i];
+
+	if (!key && before && !strcmp(before, "by"))
+		return rn_diag_error(l->d, arg->at, arg->end, "%s is ordered by one expression: nothing stands behind it",
+				     name);
+	if (!key)
+		return 0;
+	if (!rn_is_agg_word(key))
+		return rn_diag_error(l->d, arg->at, arg->end, "a function of columns has no argument '%s'", key);
+	if (!strcmp(key, "distinct") && strcasecmp(name, "count"))
+		return rn_diag_error(l->d, arg->at, arg->end, "only count takes distinct");
+	if (!strcmp(key, "by") && strcasecmp(name, "first") && strcasecmp(name, "last"))
+		return rn_diag_error(l->d, arg->at, arg->end, "only first and last take by");
+	return 0;
 }
 
 static int content_call(struct rn_lowering *l, const struct rn_view *v, const struct rn_term *t,
 			struct rn_str *out)
 {
-	enum rn_type type;
-
+	if (is_cast(t))
+		return cast_call(l, v, t, out);
 	rn_str_addf(out, "%s(", t->arg[0]->str);
-	if (is_cast(t)) {
-		if (rn_type_parse(t->arg[2]->str, &type))
-			return rn_diag_error(l->d, t->arg[2]->at, t->arg[2]->end, "there is no type '%s': int64, float64, "
-					     "bool, string, timestamp", t->arg[2]->str);
-		RN_TRY(content(l, v, t->arg[1], 0, out));
-		rn_str_addf(out, " as %s)", t->arg[2]->str);
-		return 0;
-	}
 	for (uint32_t i = 1; i < t->n; i++) {
 		const char *key = t->key ? t->key[i] : NULL;
 
-		if (key && !rn_is_agg_word(key))
-			return rn_diag_error(l->d, t->arg[i]->at, t->arg[i]->end, "a function of columns has no "
-					     "argument '%s'", key);
+		RN_TRY(check_word(l, t, i));
 		rn_str_addf(out, "%s%s%s", i == 1 ? "" : key ? " " : ", ", key ? key : "", key ? " " : "");
 		RN_TRY(content(l, v, t->arg[i], 0, out));
 	}

@@ -41,7 +41,7 @@ const char *rn_foreign(const struct rn_parser *p)
 		{ "not", "; there is no 'not': write the opposite comparison, or !R(...) for a relation" },
 		{ "is", "; x == None and x != None test for NULL" },
 		{ "in", "; for 'in' join a relation of the values, or write if(x == 1, True, x == 2) == True" },
-		{ "between", "; write 1 <= x <= 4" },
+		{ "between", "; write 1 <= x <= 4, or within an expression if(1 <= x, x <= 4, False)" },
 		{ "like", "; write regexp_matches(x, 'pattern') == True" },
 		{ "when", "; for 'case' write if(condition, x, y)" },
 	};
@@ -387,18 +387,40 @@ static struct rn_term *parse_atom(struct rn_parser *p)
 
 static struct rn_term *parse_call(struct rn_parser *p);
 
-/* count(distinct x): the word, which is a name elsewhere. */
-static bool take_distinct(struct rn_parser *p)
+static bool calls(const struct rn_term *call, const char *function)
+{
+	return call->kind == RN_T_CALL && call->arg[0]->kind == RN_T_NAME && !strcmp(call->arg[0]->str, function);
+}
+
+/* count(distinct x): the word, which is a name elsewhere; count(distinct -x), too. */
+static bool take_distinct(struct rn_parser *p, const struct rn_term *call)
 {
 	struct rn_tok next;
 
 	if (!rn_at_word(p, "distinct"))
 		return false;
 	next = rn_peek(p);
-	if (next.kind != RN_TOK_NAME && next.kind != RN_TOK_NUM && next.kind != RN_TOK_STR)
+	if (next.kind != RN_TOK_NAME && next.kind != RN_TOK_NUM && next.kind != RN_TOK_STR &&
+	    !(next.kind == RN_TOK_PUNCT && strchr("-(", next.ch) && calls(call, "count")))
 		return false;
 	rn_next(p);
 	return true;
+}
+
+/* The keyword before a '='. */
+static const char *take_keyword(struct rn_parser *p, const struct rn_term *call)
+{
+	uint32_t at = p->t.at, end = p->t.end;
+	const char *name = rn_take_name(p, "a keyword", NULL);
+
+	if (name && (!strcmp(name, "distinct") ? calls(call, "count") :
+		     !strcmp(name, "by") && (calls(call, "first") || calls(call, "last")))) {
+		rn_diag_error(p->d, at, end, "'%s' stands there without '=': %s", name,
+			      *name == 'd' ? "count(distinct x)" : "first(x by t)");
+		return NULL;
+	}
+	rn_next(p);
+	return name;
 }
 
 /* first(x by t): the word behind an argument. */
@@ -440,11 +462,12 @@ static bool parse_args(struct rn_parser *p, struct rn_term *t, char close, bool 
 			struct rn_tok eq = rn_peek(p);
 
 			if (eq.kind == RN_TOK_PUNCT && eq.ch == '=') {
-				name = rn_take_name(p, "a keyword", NULL);
-				rn_next(p);
+				name = take_keyword(p, t);
+				if (!name)
+					return false;
 			}
 		}
-		if (call && !name && take_distinct(p))
+		if (call && !name && take_distinct(p, t))
 			name = "distinct";
 		if (!add_arg(p, t, parse_arg(p, call)))
 			return false;
@@ -563,7 +586,7 @@ static bool comparison(const struct rn_parser *p, enum rn_term_op *op)
 	return true;
 }
 
-struct rn_term *rn_parse_term(struct rn_parser *p)
+struct rn_term *rn_parse_chain(struct rn_parser *p)
 {
 	struct rn_term *t = rn_parse_additive(p);
 	enum rn_term_op op;
@@ -573,6 +596,22 @@ struct rn_term *rn_parse_term(struct rn_parser *p)
 		t = binary(p, op, t, rn_parse_additive(p));
 	}
 	return t;
+}
+
+struct rn_term *rn_parse_term(struct rn_parser *p)
+{
+	struct rn_term *t = rn_parse_additive(p);
+	enum rn_term_op op;
+
+	if (!t || !comparison(p, &op))
+		return t;
+	rn_next(p);
+	t = binary(p, op, t, rn_parse_additive(p));
+	if (!t || !comparison(p, &op))
+		return t;
+	rn_diag_error(p->d, p->t.at, p->t.end, "a chain of comparisons stands among the conditions of a body only: within an "
+		      "expression write if(1 <= x, x <= 4, False)");
+	return NULL;
 }
 
 bool rn_tests_null(const struct rn_term *t)
@@ -662,7 +701,7 @@ static void print_binary(const struct rn_term *t, struct rn_str *out)
 {
 	int l = rn_term_level(t);
 
-	print_at(t->arg[0], t->op == RN_TOP_POW ? 5 : l, out);
+	print_at(t->arg[0], t->op == RN_TOP_POW ? 5 : l ? l : 1, out); /* comparisons do not chain */
 	rn_str_add(out, rn_term_sign(t->op));
 	print_at(t->arg[1], t->op == RN_TOP_POW ? 3 : l + 1, out);
 }

@@ -57,7 +57,8 @@ char *rn_take_name(struct rn_parser *p, const char *want, uint32_t *at);
 /* Room for one more of *n items; the new one, zeroed, or NULL. */
 void *rn_parser_push(struct rn_parser *p, void *items, uint32_t *n, size_t size);
 
-struct rn_term *rn_parse_term(struct rn_parser *p);     /* with comparisons */
+struct rn_term *rn_parse_term(struct rn_parser *p);     /* with a comparison */
+struct rn_term *rn_parse_chain(struct rn_parser *p);    /* … or more of them, 1 < x <= 4 */
 struct rn_term *rn_parse_additive(struct rn_parser *p); /* without: + - and below */
 /* [ < additive, … > ]: template arguments, if they follow; false: an error was told. */
 bool rn_parse_targs(struct rn_parser *p, struct rn_term ***args, uint32_t *n, bool *there);

@@ -584,6 +584,9 @@ R(n; z) :- Out(n; z) .'; do
 	}
 	group $'1,2,b,3,2\n2,1,a,5,2' 'n, d: count(distinct s), f: first(s by t), l: last(w by -t), count(*)'
 	group $'1,2\n2,1' 'n, count(distinct upper(s))'
+	group $'1,2,2\n2,2,2' 'n, count(distinct -t), c: count(distinct (t * 2))'
+	group $'1,4.5,2\n2,0.5,0' 'n, m: mean(t), s: sum(if((t > 3) == True, 1, 0))'
+	group $'1,5.5\n2,1.5' 'n, m: mean(t) + 1'
 	group $'2.5,1,3.5,5\n2.5,2,7,5' 'r: sum(w) / count(*), n, m: round(avg(w) + n, 1), sum(w)'
 	group 3.3333333333333335 'sum(w) / count(w)'
 	group $'4,1,1.5\n4,2,2.5' 'c: count(*) * 2, n; max([w]) / count([w])'

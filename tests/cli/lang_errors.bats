@@ -259,7 +259,16 @@ says_of() {
 	says 'sum(w) + w' "1:24: 'w' stands outside the aggregates and is no attribute of the head"
 	says 'sum(count(w))' '1:19: an aggregate within another one'
 	says '1 + sum(count(w))' '1:23: an aggregate within another one'
-	says 'sum(distinct w)' "'sum(distinct w)': only count takes distinct"
+	says 'sum(distinct w)' '1:28: only count takes distinct'
+	says 'upper(distinct w)' '1:30: only count takes distinct'
+	says 'count(distinct=w)' "1:21: 'distinct' stands there without '=': count(distinct x)"
+	says 'sum(w by n)' '1:24: only first and last take by'
+	says 'first(w by -n, n)' '1:30: first is ordered by one expression: nothing stands behind it'
+	says 'last(w, by=n)' "1:23: 'by' stands there without '=': first(x by t)"
+	says 'cast(w)' '1:15: write cast(x, "int64"): a value, and the name of a type'
+	says 'try_cast(w, n)' '1:15: write try_cast(x, "int64")'
+	says 'if(1 < w < 3, 1, 2)' '1:24: a chain of comparisons stands among the conditions of a body only'
+	says 'if(w between 1 and 3, 1, 2)' "not 'between'; write 1 <= x <= 4, or within an expression if(1 <= x, x <= 4, False)"
 	says 'first(w by)' '1:25: expected an expression'
 	printf '?pred P(n) :- N(n, w), count(*) > 1 .\n' >p.relnn
 	fails_with 2 rn-compile p.relnn --source N=N.csv
