@@ -39,6 +39,8 @@ RN_MUST_CHECK int rn_eexpr_softmaxes(const struct rn_eexpr *x,
 				     int (*fn)(void *arg, size_t nby, const char *const *by,
 					       struct rn_err *e),
 				     void *arg, struct rn_err *e);
+/* May a row, a class or a feature of a loss count so much: 0, or a positive number that a float32 holds? */
+bool rn_is_weight(double w);
 /* Call fn for every content column that it reads. */
 void rn_eexpr_columns(const struct rn_eexpr *x, void (*fn)(void *arg, const char *col), void *arg);
 

@@ -22,6 +22,16 @@ bool rn_emb_function(const char *name, struct rn_emb_fn *out)
 	return true;
 }
 
+const char *rn_emb_argument(const char *name, uint32_t i)
+{
+	const struct rn_efunc *f = rn_efunc_find(name);
+	const struct rn_eargdecl *d = f ? f->cfg : NULL;
+
+	for (; d && d->type != RN_A_END && i; i--)
+		d++;
+	return d && d->type != RN_A_END ? d->name : NULL;
+}
+
 void rn_emb_suggest(const char *name, struct rn_str *out)
 {
 	rn_efunc_suggest(name, out);

@@ -7,6 +7,8 @@
 
 #include "../base/str.h"
 
+#include <stdint.h>
+
 struct rn_emb_fn {
 	bool curried;  /* Linear(16, 7)(z): configured by a call of its own */
 	bool params;   /* holds parameters: takes name="…" */
@@ -18,6 +20,8 @@ struct rn_emb_fn {
 
 /* Is there such a function?  Facts into *out (may be NULL). */
 bool rn_emb_function(const char *name, struct rn_emb_fn *out);
+/* What argument i of its configuration is called, where it stands without a name; NULL: there is none. */
+const char *rn_emb_argument(const char *name, uint32_t i);
 /* "; did you mean 'Linear'?" or nothing, at the end of out. */
 void rn_emb_suggest(const char *name, struct rn_str *out);
 

@@ -10,6 +10,7 @@
  */
 #include "emb_ast.h"
 
+#include <float.h>
 #include <string.h>
 
 /* ---- arithmetic ------------------------------------------------------------------- */
@@ -144,6 +145,11 @@ static int given_row(struct rn_elower *l, const struct rn_earg *a, struct rn_elv
 	return 0;
 }
 
+bool rn_is_weight(double w)
+{
+	return w == 0 || (w > 0 && w <= FLT_MAX && (float)w > 0);
+}
+
 /* What a class loss is made of. */
 struct classes {
 	struct rn_elv z;          /* logits, or log p, [n] */
@@ -259,9 +265,11 @@ static int share(struct rn_elower *l, const struct classes *c, struct rn_elv *ou
 	struct rn_elv w;
 	uint32_t v;
 
-	if (!l->env->shares || !c->numbers || !(c->weighted || c->ignores) || c->rows || c->target.one)
+	if (!l->env->shares || !c->numbers || !(c->weighted || c->ignores) || c->rows)
 		return 0;
 	RN_TRY(row_weights(l, c, &w, e));
+	if (c->target.one) /* every row counts alike */
+		return op2(l, RN_EW_DIV, *out, w, out, e);
 	RN_TRY(l->env->shares(l->env->rows_arg, w.val, &v, e));
 	return op2(l, RN_EW_MUL, *out, rn_elv_dense(v, false), out, e);
 }
@@ -297,8 +305,9 @@ static int open_classes(struct rn_elower *l, const struct rn_enode *n, const str
 		return rn_eexpr_fail(l->x, cfg[IGNORE].node, e, "%s: ignore_index is a class number, and the target "
 				     "is probabilities", n->fn->name);
 	for (uint32_t i = 0; i < weights; i++)
-		if (!(rn_earg_num(&cfg[WEIGHT], i) >= 0))
-			return rn_eexpr_fail(l->x, cfg[WEIGHT].node, e, "%s: a weight is 0 or more", n->fn->name);
+		if (!rn_is_weight(rn_earg_num(&cfg[WEIGHT], i)))
+			return rn_eexpr_fail(l->x, cfg[WEIGHT].node, e, "%s: a weight is 0 or more, and a number that "
+					     "a float32 holds", n->fn->name);
 	return c->weighted ? given_row(l, &cfg[WEIGHT], &c->weight, e) : 0;
 }
 
@@ -348,8 +357,9 @@ static int per_feature(struct rn_elower *l, const struct rn_enode *n, const stru
 	uint32_t k = rn_earg_count(a), width = width_of(l, z);
 
 	for (uint32_t i = 0; i < k; i++)
-		if (!(rn_earg_num(a, i) >= 0))
-			return rn_eexpr_fail(l->x, a->node, e, "%s: %s is 0 or more", n->fn->name, what);
+		if (!rn_is_weight(rn_earg_num(a, i)))
+			return rn_eexpr_fail(l->x, a->node, e, "%s: %s is 0 or more, and a number that a float32 holds",
+					     n->fn->name, what);
 	*out = rn_elv_num(k ? rn_earg_num(a, 0) : 1);
 	if (k <= 1)
 		return 0;

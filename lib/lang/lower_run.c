@@ -6,6 +6,7 @@
 
 #include "../base/json.h"
 #include "../base/opt.h"
+#include "../expr/emb_fn.h"
 #include "../op/op_table.h"
 #include "../plan/plan_impl.h"
 #include "../train/check.h"
@@ -49,17 +50,48 @@ static bool take_number(const struct rn_term *t, struct rn_term *out)
 	return out->kind == RN_T_NUM;
 }
 
-/* The setting of the stage `loss` that argument i of a module is; NULL: none. */
-static const struct rn_opt *loss_option(const char *kind, const struct rn_term *made, uint32_t i)
+/* What argument i of a module, the first is 1, is called; NULL: it has none there. */
+static const char *argument(const struct rn_term *made, uint32_t i)
 {
-	const char *key = made->key && made->key[i] ? made->key[i] : "weight";
-	bool list = made->arg[i]->kind == RN_T_BRACKET, weight = !strcmp(key, "weight");
+	return made->key && made->key[i] ? made->key[i] : rn_emb_argument(made->arg[0]->str, i - 1);
+}
+
+/* Does it say what holds without it, too: None, reduction="mean"? */
+static bool is_default(const char *key, const struct rn_term *value)
+{
+	return value->kind == RN_T_NONE ||
+	       (!strcmp(key, "reduction") && value->kind == RN_T_STR && !strcmp(value->str, "mean"));
+}
+
+/* The setting of the stage `loss` that an argument of a module is; NULL: none. */
+static const struct rn_opt *loss_option(const char *kind, const char *key, const struct rn_term *value)
+{
+	bool list = value->kind == RN_T_BRACKET, weight = !strcmp(key, "weight");
+	bool label = !strcmp(key, "ignore_index") && (value->kind == RN_T_STR || value->kind == RN_T_BOOL);
 	struct rn_term number;
 
 	if (strcmp(kind, strcmp(key, "pos_weight") ? "cross-entropy" : "bce") || list != weight ||
-	    (!list && !take_number(made->arg[i], &number)))
+	    (!list && !label && !take_number(value, &number)))
 		return NULL;
 	return rn_opt_find(rn_op_loss.opts, rn_op_loss.nopts, key);
+}
+
+/* Is a module configured by what the stage has, once each?  What is wrong is told where the module is
+ * an expression. */
+static bool has_stage(const char *kind, const struct rn_term *made)
+{
+	for (uint32_t i = 1; i < made->n; i++) {
+		const char *key = argument(made, i);
+
+		if (!key || (!is_default(key, made->arg[i]) && !loss_option(kind, key, made->arg[i])))
+			return false;
+		if (i > 1 && made->key && made->key[i - 1] && !made->key[i])
+			return false;
+		for (uint32_t k = 1; k < i; k++)
+			if (!strcmp(argument(made, k), key))
+				return false;
+	}
+	return true;
 }
 
 /* Loss()(prediction, [column]): its parts, or false. */
@@ -73,24 +105,37 @@ static bool is_column_loss(const struct rn_term *t, const char **kind, const str
 	made = t->arg[0];
 	if (made->arg[0]->kind != RN_T_NAME || !(*kind = loss_kind(made->arg[0]->str)))
 		return false;
-	for (uint32_t i = 1; i < made->n; i++)
-		if (!loss_option(*kind, made, i))
-			return false;
+	if (!has_stage(*kind, made))
+		return false;
 	*pred = t->arg[1];
 	*target = t->arg[2];
 	return (*target)->kind == RN_T_BRACKET && (*target)->n == 1 &&
 	       (*target)->arg[0]->kind == RN_T_NAME;
 }
 
+/* A number, a list, or a label, which is text there. */
+static json_t *setting_json(const struct rn_term *t)
+{
+	struct rn_term number;
+
+	if (t->kind == RN_T_BOOL)
+		return json_string(t->num != 0 ? "true" : "false");
+	return rn_term_json(take_number(t, &number) ? &number : t);
+}
+
 /* What the module is configured with, as options; made NULL: nothing. */
 static int loss_options(struct rn_lowering *l, const char *kind, const struct rn_term *made, json_t *opt)
 {
 	for (uint32_t i = 1; made && i < made->n; i++) {
-		const struct rn_opt *o = loss_option(kind, made, i);
-		struct rn_term number;
-		bool one = take_number(made->arg[i], &number);
-		json_t *given = rn_term_json(one ? &number : made->arg[i]), *v;
-		int rc = given ? rn_opt_from_json(o, given, &v, l->e) : rn_lowering_nomem(l);
+		const char *key = argument(made, i);
+		const struct rn_opt *o = loss_option(kind, key, made->arg[i]);
+		json_t *given, *v;
+		int rc;
+
+		if (is_default(key, made->arg[i]))
+			continue;
+		given = setting_json(made->arg[i]);
+		rc = given ? rn_opt_from_json(o, given, &v, l->e) : rn_lowering_nomem(l);
 
 		json_decref(given);
 		if (!rc)

@@ -18,8 +18,8 @@
 #include "../base/num.h"
 #include "../base/str.h"
 
+#include <float.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,8 +79,8 @@ static int check_options(const struct rn_node *n, struct rn_err *e)
 	}
 	if (!(smooth >= 0 && smooth <= 1))
 		return rn_err_set(e, RN_EUSAGE, "label-smoothing is from 0 to 1");
-	if (!(positive >= 0 && isfinite(positive)))
-		return rn_err_set(e, RN_EUSAGE, "pos-weight is 0 or more");
+	if (!rn_is_weight(positive))
+		return rn_err_set(e, RN_EUSAGE, "pos-weight is 0 or more, and a number that a float32 holds");
 	return 0;
 }
 
@@ -89,9 +89,9 @@ static int weight_at(const json_t *list, size_t i, double *out, struct rn_err *e
 {
 	const char *text = json_string_value(json_array_get(list, i));
 
-	if (rn_float64_parse(text, strlen(text), out) && *out >= 0 && isfinite(*out))
+	if (rn_float64_parse(text, strlen(text), out) && rn_is_weight(*out))
 		return 0;
-	return rn_err_set(e, RN_EUSAGE, "weight wants numbers, 0 or more, not '%s'", text);
+	return rn_err_set(e, RN_EUSAGE, "weight wants numbers, 0 or more, not '%s' (in float32)", text);
 }
 
 static int check_weights(const struct rn_node *n, uint32_t classes, struct rn_err *e)
@@ -358,24 +358,41 @@ static int bind_codes(const struct rn_column *labels, const char *target, uint32
 	return 0;
 }
 
+/* The weights of all rows, added up. */
+static int sum_weights(const json_t *list, const uint32_t *codes, size_t rows, double *sum,
+		       struct rn_err *e)
+{
+	double *w;
+	int rc = 0;
+
+	RN_TRY(rn_calloc(json_array_size(list), sizeof *w, "weights", &w, e));
+	for (size_t k = 0; k < json_array_size(list) && !rc; k++)
+		rc = weight_at(list, k, &w[k], e);
+	*sum = 0;
+	for (size_t i = 0; i < rows && !rc; i++)
+		*sum += w[codes[i]];
+	free(w);
+	return rc;
+}
+
 /* The rows' weights add up to their number. */
 static int bind_scale(const struct rn_node *n, struct state *st, struct rn_err *e)
 {
 	const json_t *list = rn_node_json(n, "weight");
 	const uint32_t *codes = st->codes->data;
 	size_t rows = st->codes->size / sizeof *codes;
-	double sum = 0, w;
+	double sum;
 
 	st->scale = 1;
 	if (!list || !rows)
 		return 0;
 	RN_TRY(check_weights(n, st->classes.n, e));
-	for (size_t i = 0; i < rows; i++) {
-		RN_TRY(weight_at(list, codes[i], &w, e));
-		sum += w;
-	}
+	RN_TRY(sum_weights(list, codes, rows, &sum, e));
 	if (!(sum > 0))
 		return rn_err_set(e, RN_EUSAGE, "weight is 0 for every row");
+	if (sum > FLT_MAX)
+		return rn_err_set(e, RN_EUSAGE, "the weights of the rows add up to %g, more than a float32 holds: only "
+				  "how they compare matters, so divide them all by one number", sum);
 	st->scale = (double)rows / sum;
 	return 0;
 }

@@ -448,6 +448,12 @@ first_loss() {
 	printf '%s\n' "$out" '?fit <epochs=1> L(; CrossEntropyLoss([1, 2, 0.5], ignore_index=-1)(z, [y])) :- Out(_, y, _; z) .' >m.relnn
 	near column "$(first_loss m.relnn --source D=counts.csv)" "$(entropy 0 '')"
 	rn-compile m.relnn --source D=counts.csv | grep -qF '"kind": "cross-entropy", "target": "y", "weight": ["1", "2", "0.5"], "ignore-index": "-1"'
+	# A target that is the same for all rows.
+	printf '%s\n' '?source Z = "counts.csv" <key="i", emb="a,b,c"> .' \
+		'?pred P(; mean(CrossEntropyLoss([1, 2, 0.5])(z, 2))) :- Z(_; z) .' \
+		'?pred Q(; mean(CrossEntropyLoss()(z, 2))) :- Z(_; z) .' >m.relnn
+	rn-train m.relnn -q
+	near 'one target' "$(sed -n 2p P.csv)" "$(sed -n 2p Q.csv)"
 	# A pipeline; strings are classes in order of value, and may be left out by name.
 	pipe=$(rn-scan counts.csv --emb a,b,c | rn-map 'z * Tensor(1, 1.0)' |
 		rn-loss cross-entropy --target y --weight 1,2,0.5 --ignore-index=-1 --label-smoothing 0.1 | first_loss --epochs 1)
@@ -456,6 +462,15 @@ first_loss() {
 	pipe=$(rn-scan names.csv --emb a,b,c | rn-map 'z * Tensor(1, 1.0)' |
 		rn-loss cross-entropy --target y --weight 1,2,0.5 --ignore-index none | first_loss --epochs 1)
 	near strings "$pipe" "$(entropy 0 '')"
+	# So in the language; what says the default changes nothing of that.
+	printf '%s\n' "$out" '?fit <epochs=1> L(; CrossEntropyLoss([1, 2, 0.5], "none", "mean", label_smoothing=0)(z, [y])) :- Out(_, y, _; z) .' >m.relnn
+	near 'strings here' "$(first_loss m.relnn --source D=names.csv)" "$(entropy 0 '')"
+	for loss in 'CrossEntropyLoss()' 'CrossEntropyLoss(weight=None, reduction="mean")' 'CrossEntropyLoss(None, None)'; do
+		printf '%s\n' "$out" "?fit <epochs=1> L(; $loss(z, [y])) :- Out(_, y, _; z), y != \"none\" ." >m.relnn
+		rn-compile m.relnn --source D=names.csv -o given.json
+		[ -e default.json ] || mv given.json default.json
+		[ ! -e given.json ] || cmp given.json default.json
+	done
 	# Each group has a mean of its own, also where the group is one row; a sum adds what rows have.
 	printf '%s\n' '?pred P(g; mean(CrossEntropyLoss([1, 2, 0.5], ignore_index=-1)(z, [y]))) :- Z(_, y, g; z) .' \
 		'?pred Q(i; mean(CrossEntropyLoss([1, 2, 0.5])(z, [y]))) :- Z(i, y, _; z), y >= 0 .' \

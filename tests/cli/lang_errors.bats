@@ -232,7 +232,16 @@ says_of() {
 	loss 'CrossEntropyLoss(weight=[1, 2, -3])(z, [l])' "weight wants numbers, 0 or more, not '-3'"
 	loss 'CrossEntropyLoss(weight=[0, 0, 1])(z, [l])' "loss 'L': weight is 0 for every row"
 	loss 'CrossEntropyLoss(label_smoothing=2)(z, [l])' 'label-smoothing is from 0 to 1'
-	loss 'CrossEntropyLoss(ignore_index="x")(z, [l])' "'ignore_index' of CrossEntropyLoss must be a whole number"
+	loss 'CrossEntropyLoss(ignore_index="x")(z, [l])' "ignore-index 'x' is no int64, and column 'label' is"
+	loss 'CrossEntropyLoss(ignore_index="x")(z, [l] + 0)' "'ignore_index' of CrossEntropyLoss must be a whole number"
+	loss 'CrossEntropyLoss(weight=[1, 2, 3], weight=[2, 2, 2])(z, [l])' "'weight' is given twice"
+	loss 'CrossEntropyLoss([1, 2, 3], weight=[2, 2, 2])(z, [l])' "'weight' is given twice"
+	loss 'CrossEntropyLoss(weight=[1e308, 1, 1])(z, [l])' "weight wants numbers, 0 or more, not '1e308'"
+	loss 'CrossEntropyLoss(weight=[1e308, 1, 1])(z, [l] + 0)' 'a weight is 0 or more, and a number that a float32 holds'
+	loss 'CrossEntropyLoss(weight=[1e-300, 1, 1])(z, [l])' "weight wants numbers, 0 or more, not '1e-300'"
+	loss 'CrossEntropyLoss(weight=[3e38, 3e38, 3e38])(z, [l])' 'the weights of the rows add up to 6e+38'
+	loss 'BCEWithLogitsLoss(pos_weight=1e39)(z, [l])' 'pos-weight is 0 or more, and a number'
+	loss 'BCEWithLogitsLoss(weight=1e39)(rowsum(z), [l])' 'weight is 0 or more, and a number'
 	loss 'mean(CrossEntropyLoss([1, 1, 1])(z, [l])) + sum(z)' \
 		'2:21: the mean of a loss whose rows count differently stands with other means alone'
 	loss 'BCEWithLogitsLoss(pos_weight=-1)(z, [l])' 'pos-weight is 0 or more'
