@@ -99,16 +99,17 @@ static int fd_read(struct rn_io *io, void *buf, size_t n, size_t *got, struct rn
 	*got = 0;
 	while (*got < n) {
 		size_t want = n - *got < MAX_TRANSFER ? n - *got : MAX_TRANSFER;
+		bool waits = io->stop && io->kind != RN_IO_FILE;
 		ssize_t k;
 
-		if (io->stop && io->kind != RN_IO_FILE)
+		if (waits)
 			RN_TRY(wait_or_stop(f, e));
 		k = read(f->fd, (char *)buf + *got, want);
 		if (k == 0)
 			return check_end(f, e);
 		if (k > 0)
 			*got += (size_t)k;
-		else if (!try_again(f->fd, POLLIN))
+		else if (!(waits && errno == EAGAIN) && !try_again(f->fd, POLLIN)) /* another took it */
 			return rn_err_errno(e, "cannot read '%s'", io->name);
 	}
 	return 0;
@@ -125,7 +126,7 @@ static int fd_read_at(struct rn_io *io, void *buf, size_t n, uint64_t at, size_t
 		ssize_t k = pread(f->fd, (char *)buf + *got, want, f->start + (off_t)(at + *got));
 
 		if (k == 0)
-			break;
+			return check_end(f, e);
 		if (k > 0)
 			*got += (size_t)k;
 		else if (errno != EINTR)

@@ -123,6 +123,10 @@ static void test_read_at(void)
 	     "at 8, up to the end");
 	T_OK(!io->ops->read_at(io, buf, 4, 80, &got, &e) && !got, "past the end there is nothing");
 	T_OK(!io->ops->read(io, buf, 2, &got, &e) && !memcmp(buf, "34", 2), "read goes on");
+	T_OK(!truncate(in_dir("digits"), 7) && io->ops->read_at(io, buf, 4, 5, &got, &e) == RN_EIO &&
+		     strstr(e.msg, "became shorter while it was read: from 10 bytes to 7"),
+	     "nor is what is not there any more: %s", e.msg);
+	put_file("digits", "0123456789", 0600);
 	io->ops->abort(io);
 	fd = open(in_dir("digits"), O_RDONLY);
 	(void)!lseek(fd, 2, SEEK_SET);
