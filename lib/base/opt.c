@@ -500,8 +500,12 @@ static int list_from_json(const struct rn_opt *o, const json_t *v, json_t *into,
 	int rc = 0;
 
 	for (size_t i = 0; i < json_array_size(v) && !rc; i++) {
+		const json_t *item = json_array_get(v, i);
+
 		rn_str_clear(&s);
-		rc = text_of_json(o, json_array_get(v, i), &s, e);
+		/* A number names nothing that a map has. */
+		rc = o->type == RN_OPT_MAP && !json_is_string(item) ? not_json(o, item, e) :
+								       text_of_json(o, item, &s, e);
 		if (!rc)
 			rc = item_from_json(o, (struct span){ s.s, s.len }, into, e);
 	}

@@ -173,6 +173,7 @@ static const struct {
 	{ "cols", "{\"a\": \"\"}", "has no value in 'a='" },
 	{ "cols", "{\"\": \"a\"}", "has no name in '='" },
 	{ "cols", "[\"a\", \"a=1\"]", "names 'a' twice" },
+	{ "cols", "[\"a\", 1]", "wants an object, or a list of NAME=VALUE, not 1" },
 	{ "cols", "7", "wants an object, or a list of NAME=VALUE, not 7" },
 };
 
