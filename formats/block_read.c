@@ -578,7 +578,7 @@ int rn_block_decode(struct rn_block_reader *b, struct rn_input *in, const struct
 	struct rn_rel *r;
 	int rc;
 
-	if (!b->pool && rn_pool_new(b->pool_bytes, &b->pool, NULL))
+	if (b->pool_bytes && !b->pool && rn_pool_new(b->pool_bytes, &b->pool, NULL))
 		b->pool = NULL; /* the memory is malloc's then */
 	b->encodings = encodings;
 	b->rows = f->rows;

@@ -400,8 +400,8 @@ static bool is_ahead(const struct rn_frame *f)
 	return f->type == RN_FRAME_BLOCK && f->length <= f->raw / 16 * 15;
 }
 
-/* The next block of the section becomes the bank's next slot, its payload that of `in`.  NULL:
- * the bank is full, the section ends or something is wrong. */
+/* The next block of the section becomes the bank's next slot, its payload that of `in` (NULL:
+ * the slot's own).  NULL: the bank is full, the section ends or something is wrong. */
 static struct slot *claim(struct rn_reader *r, struct bank *b, struct rn_input *in)
 {
 	struct slot *s;
@@ -411,10 +411,11 @@ static struct slot *claim(struct rn_reader *r, struct bank *b, struct rn_input *
 	b->err.code = need_frame(r, &b->err);
 	if (b->err.code || !is_ahead(&r->next))
 		return NULL;
-	b->err.code = rn_input_split(&r->in, in, &b->err);
+	s = &b->slots[b->n];
+	b->err.code = rn_input_split(&r->in, in ? in : &s->in, &b->err);
 	if (b->err.code)
 		return NULL;
-	s = &b->slots[b->n++];
+	b->n++;
 	s->frame = r->next;
 	memset(s->encodings, 0, sizeof s->encodings);
 	s->err.code = 0;
@@ -452,7 +453,7 @@ static void load_step(void *arg, size_t i)
 {
 	struct rn_reader *r = arg;
 	struct bank *b = &r->bank[!r->take];
-	struct slot *s = claim(r, b, &b->slots[b->n].in);
+	struct slot *s = claim(r, b, NULL);
 
 	(void)i;
 	if (s)

@@ -177,7 +177,7 @@ static const char *size_text(uint64_t n, char buf[24])
 /* About what all takes, as far as the inputs are known (0: not at all). */
 static double all_bytes(const struct rn_spill *s)
 {
-	if (s->all_rows > 0)
+	if (s->all_rows > 0 && s->rows)
 		return (double)s->written / (double)s->rows * s->all_rows;
 	return s->raw && s->expected > 0 ? (double)s->written / (double)s->raw * (double)s->expected : 0;
 }
