@@ -17,6 +17,7 @@ struct rn_array_column {
 	const void *arg;
 	bool known;   /* what they look like: sparse is; dense is as the first one is */
 	bool refused; /* the first value was none */
+	uint64_t looked; /* rows in which a reader of text has found none; 0: it has, or none looked */
 	bool sparse;
 	struct rn_shape shape;
 };
@@ -37,7 +38,7 @@ void rn_array_reader_fini(struct rn_array_reader *r);
 
 /* The shape of the array s[0 … n - 1]; false: it is none. */
 bool rn_array_shape(const char *s, size_t n, struct rn_shape *out);
-/* Numbers to `to` (NULL: nowhere, and nothing is counted).  False: it is no array of that
+/* Numbers to `to` (NULL: nowhere; what r counts is then of no use).  False: it is no array of that
  * shape. */
 bool rn_array_dense(struct rn_array_reader *r, const struct rn_shape *shape, const char *s, size_t n,
 		    float *to);

@@ -289,34 +289,41 @@ static bool wants_shape(const struct rn_csv_reader *r)
 	return r->opt.array && !r->opt.array->known && !r->opt.array->refused;
 }
 
-/* Types of at most `rows` rows, which stay to be read.  An error is met again then. */
-static int guess_from(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
+/* Types of at most `rows` rows, which stay to be read.  An error is met again then.  *looked: how
+ * many there are. */
+static int guess_from(struct rn_csv_reader *r, uint64_t rows, uint64_t *looked, struct rn_err *e)
 {
 	size_t text = 0;
 
-	for (size_t i = 0; rows && text < SAMPLE_TEXT; i++) {
+	*looked = 0;
+	for (size_t i = 0; *looked < rows && text < SAMPLE_TEXT; i++) {
 		struct rn_csv_chunk *k;
 
 		RN_TRY(rn_csv_fill(r, i + 1, e));
 		if (r->head + i == r->nqueue || r->queue[r->head + i]->rc)
 			return 0;
 		k = r->queue[r->head + i];
-		RN_TRY(widen_by(r, r->head + i, rows, e));
+		RN_TRY(widen_by(r, r->head + i, rows - *looked, e));
+		*looked += k->rows;
 		if (k->stopped)
 			return 0;
-		rows -= k->rows;
 		text += k->len;
 	}
 	return 0;
 }
 
-/* And of what shape embeddings are. */
+/* And of what shape embeddings are: of a file the same rows tell it as of a pipe. */
 static int guess_types(struct rn_csv_reader *r, uint64_t rows, struct rn_err *e)
 {
+	uint64_t looked;
 	int rc;
 
 	r->learning = wants_shape(r);
-	rc = guess_from(r, rows, e);
+	rc = guess_from(r, rows, &looked, e);
+	if (!rc && wants_shape(r) && rows < RN_CSV_SAMPLE)
+		rc = guess_from(r, RN_CSV_SAMPLE, &looked, e);
+	if (wants_shape(r))
+		r->opt.array->looked = looked;
 	r->learning = false;
 	return rc;
 }

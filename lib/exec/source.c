@@ -115,7 +115,14 @@ static uint64_t first_value(const struct rn_column *c)
 	return i;
 }
 
-/* Where no reader of text has told it, the first block's first value tells the shape. */
+static int no_array(const struct rn_source *s, uint64_t rows, const char *name, struct rn_err *e)
+{
+	return rn_err_set(e, RN_EDATA, "%s: --emb: no array in the first %" PRIu64 " rows of column '%s' tells "
+			  "how wide the embedding is", s->path, rows, name);
+}
+
+/* Where no reader of text has looked for it, the first block's first value tells the shape.  What
+ * comes behind the rows of a reader's sample does not: it has not checked those rows. */
 static int look_ahead(struct rn_source *s, size_t at, struct rn_err *e)
 {
 	const char *name = s->in->cols[at].name, *text = "";
@@ -128,14 +135,13 @@ static int look_ahead(struct rn_source *s, size_t at, struct rn_err *e)
 	if (c)
 		first = first_value(c);
 	if (!c || first == c->rows)
-		return rn_err_set(e, RN_EDATA, "%s: --emb: no array in the first %" PRIu64 " rows of column '%s' tells "
-				  "how wide the embedding is", s->path, first, name);
+		return no_array(s, s->array.looked ? s->array.looked : first, name, e);
 	text = text_at(c, first, &n);
 	if (n && text[0] == '{')
 		return rn_err_set(e, RN_EUSAGE, "%s: --emb: column '%s' has sparse embeddings, which do not tell how wide "
 				  "they are: give that, as in --emb %s:1000", s->path, name, name);
 	s->array.known = rn_array_shape(text, n, &s->array.shape);
-	return 0;
+	return s->array.known && s->array.looked ? no_array(s, s->array.looked, name, e) : 0;
 }
 
 /* Column `at` has an array of numbers in each row, all of one shape. */
@@ -178,6 +184,16 @@ static int choose_sparse(struct rn_source *s, struct rn_err *e)
 	return choose_text(s, at, e);
 }
 
+/* "COL:WIDTH" is itself a column's name, or a list that has one. */
+static void forget_width(struct rn_source *s)
+{
+	if (!s->sparse)
+		return;
+	free(s->sparse);
+	s->sparse = NULL;
+	s->array.known = s->array.sparse = false;
+}
+
 static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *e)
 {
 	size_t text;
@@ -189,6 +205,7 @@ static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *
 		choose_listed(s, s->sparse);
 	if (s->width)
 		return choose_sparse(s, e);
+	forget_width(s);
 	choose_listed(s, spec);
 	if (!s->width)
 		return rn_err_set(e, RN_EUSAGE, "%s: --emb: no column matches '%s'", s->path, spec);

@@ -422,6 +422,8 @@ static int open_next(struct rn_tables *u, struct rn_err *e)
 		u->held[i] = NULL;
 		RN_TRY(give_types(u, e));
 	} else {
+		if (u->array)
+			u->array->looked = 0; /* in others */
 		RN_TRY(rn_table_open(u->ctx, u->node, u->paths[i], u->first, u->types, u->array, &u->table,
 				     e));
 	}

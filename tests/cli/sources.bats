@@ -533,6 +533,21 @@ rn-scan: warning: '$PWD/b.csv': 2 of 3 rows passed over"* ]]
 		[[ $stderr == *":1000: column 'z' wants "*":2000: column 'z' wants "*": 60 of 60000 rows passed over" ]]
 		prints $'n,z0,z1\n59940,59998,59998' pipeline "rn-agg 'max(z)' l.er --cols 'n=count(*)' | rn-cat"
 	done
+	# The first one behind what guesses the types: a file tells the shape by the rows a pipe does.
+	awk 'BEGIN { for (i = 0; i < 60003; i++) printf "{\"i\": %d, \"z\": %s}\n", i,
+		i < 60000 ? "null" : i == 60001 ? "\"bad\"" : "[1, " i "]" }' >late.jsonl
+	awk 'BEGIN { print "i,z"; for (i = 0; i < 1503; i++) print i "," (i < 1500 ? "" : i == 1501 ? "bad" : "\"[1, " i "]\"") }' >late.csv
+	for inputs in 'late.jsonl' '--format jsonl <late.jsonl' late.csv '- <late.csv'; do
+		run -0 --separate-stderr bash -c "rn-scan --emb z --types i=int64,z=string --skip-bad -o x.er $inputs"
+		[[ $stderr == *": column 'z' wants an array of numbers of shape [2], as the first one, not 'bad'"*" 1 of "*" rows passed over"* ]]
+		run -0 --separate-stderr pipeline 'rn-cat x.er | tail -n 2'
+		[ "$output" = "$([[ $inputs == *csv ]] && printf '1500,1,1500\n1502,1,1502' || printf '60000,1,60000\n60002,1,60002')" ]
+	done
+	awk 'BEGIN { for (i = 0; i < 70000; i++) printf "{\"z\": %s}\n", i < 65536 ? "null" : "[1]" }' >late.jsonl
+	for inputs in 'late.jsonl' '--format jsonl <late.jsonl'; do
+		fails_with 3 bash -c "rn-scan --emb z --skip-bad -o x.er $inputs"
+		[[ $stderr == *": --emb: no array in the first 65536 rows of column 'z' tells how wide the embedding is" ]]
+	done
 	printf '%s\n' '{"z": [1]}' '{"z": [2, 3]}' >b.jsonl
 	for bad in 'x' '[[1]]'; do
 		printf '%s\n' "{\"z\": \"$bad\"}" "{\"z\": \"$bad\"}" >c.jsonl
@@ -572,6 +587,9 @@ says_last() {
 	prints $'i,z\n1,0:-20 3:1.5\n2,' pipeline 'rn-scan a.csv --emb z:5 -q | rn-cat'
 	printf '%s\n' 'i,z' '1,' '2,' >a.csv
 	prints $'i,z\n1,\n2,' pipeline 'rn-scan a.csv --emb z:5 -q | rn-cat'
+	# A column may itself be called so.
+	printf '%s\n' 'a:3,b' '"[1,2]",1' >w.csv
+	prints $'b,z0,z1\n1,1,2' pipeline 'rn-scan w.csv --emb a:3 | rn-cat'
 	# What is none is an error with its line, or passed over.
 	while IFS='|' read -r bad why; do
 		printf '%s\n' '{"z": {"0": 1}}' "{\"z\": $bad}" '{"z": {"4": 2}}' >b.jsonl
