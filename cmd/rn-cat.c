@@ -3,6 +3,7 @@
  * rn-cat: a stream as CSV, TSV, JSON lines or .npy, or as a table for people.
  */
 #include "../formats/database.h"
+#include "../formats/text_out.h"
 #include "grid.h"
 
 #include <string.h>
@@ -62,6 +63,15 @@ static bool ends_with(const char *s, const char *end)
 	return n > k && !strcmp(s + n - k, end);
 }
 
+/* Looks through what compresses: x.json.gz promises JSON. */
+static bool promises(const char *path, const char *end)
+{
+	size_t n, k = strlen(end);
+
+	rn_codec_of(path, &n);
+	return n > k && !memcmp(path + n - k, end, k);
+}
+
 /* Does --format, or a terminal, ask for a table? */
 static bool wants_grid(const struct rn_cli *c)
 {
@@ -77,12 +87,12 @@ static int check_form(const struct rn_cli *c, enum rn_form form, const char *del
 		      struct rn_err *e)
 {
 	static const char *const others[] = { ".json", ".parquet", ".arrow", ".xlsx", ".bz2", ".xz", ".lz4", ".zip" };
-	bool separated = form == RN_FORM_CSV || form == RN_FORM_TSV;
+	bool separated = form == RN_FORM_CSV || form == RN_FORM_TSV || wants_grid(c);
 
 	if (!separated && (delimiter || no_header))
 		return rn_err_set(e, RN_EUSAGE, "--%s is for CSV and TSV", delimiter ? "delimiter" : "no-header");
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-		if (!strcmp(rn_cli_string(c, "format"), "auto") && ends_with(c->output, others[i]))
+		if (!strcmp(rn_cli_string(c, "format"), "auto") && promises(c->output, others[i]))
 			return rn_err_set(e, RN_EUSAGE, "'%s' would be plain CSV, which no %s is: name another file "
 					  "(.jsonl and .csv.gz are written), or say --format csv", c->output,
 					  others[i]);

@@ -295,6 +295,8 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	says 'rn-cat: --no-header is for CSV and TSV'
 	fails_with 2 rn-cat t.csv -o x.jsonl --delimiter ';'
 	says 'rn-cat: --delimiter is for CSV and TSV'
+	rn-cat t.csv --format table --no-header -o t.txt
+	[ "$(grep -c a t.txt)" = 0 ]
 }
 
 @test "an embedding of columns that have no value" {
