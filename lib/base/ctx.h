@@ -39,6 +39,7 @@ struct rn_ctx {
 	bool strict;         /* --strict: unmatched and NULL keys are errors */
 	uint32_t no_rewrite; /* --no-rewrite: bits of lib/plan/rewrite.h */
 	const char *device;  /* "cpu", "cuda:0", …; NULL: cpu */
+	const int *stop;     /* a descriptor: once it is readable, reading is to end; NULL: none */
 	enum rn_math math;   /* --math; the cpu has RN_MATH_F32 alone */
 };
 

@@ -44,7 +44,7 @@ struct rn_feed {
 };
 
 struct rn_feeds {
-	const struct rn_ctx *ctx;
+	struct rn_ctx ctx; /* with stop_fd, of several */
 	struct rn_spill *file;
 	struct rn_budget *budget;
 	int stop_fd; /* readable once all is to stop */
@@ -62,7 +62,7 @@ static int open_stream(struct rn_feed *f, struct rn_err *e)
 {
 	struct rn_io *io;
 
-	RN_TRY(rn_io_open_until(f->in->file, f->all->n > 1 ? &f->all->stop_fd : NULL, &io, e));
+	RN_TRY(rn_io_open_until(f->in->file, f->all->ctx.stop, &io, e));
 	RN_TRY(rn_reader_open(io, &f->reader, e));
 	return rn_stream_header(f->reader, f->in->file, &f->header, &f->deferred, e);
 }
@@ -76,7 +76,7 @@ static int open_table(struct rn_feed *f, struct rn_err *e)
 	RN_TRY(rn_scan_node(f->in->file, NULL, &f->scan, e));
 	RN_TRY(rn_plan_to_header(f->scan, 0, &section, &plan, e));
 	RN_TRY(rn_stream_make_header("evaluated", plan, NULL, 0, NULL, &f->header, e));
-	return rn_source_open(f->all->ctx, &f->scan->nodes[0], NULL, &f->source, e);
+	return rn_source_open(&f->all->ctx, &f->scan->nodes[0], NULL, &f->source, e);
 }
 
 static int open_input(struct rn_feed *f, struct rn_err *e)
@@ -129,7 +129,7 @@ static void note_block(struct rn_feed *f, const struct rn_rel *b)
 	rows = __atomic_add_fetch(&a->rows, b->rows, __ATOMIC_RELAXED);
 	if (total)
 		rn_spill_expect_rows(a->file, rows, done, total);
-	rn_ctx_progress(a->ctx, done, total, rows);
+	rn_ctx_progress(&a->ctx, done, total, rows);
 }
 
 static int read_block(struct rn_feed *f, struct rn_rel **out, struct rn_err *e)
@@ -285,6 +285,24 @@ static int failed(const struct rn_feed *f, struct rn_err *e)
 	return f->rc;
 }
 
+/* Has each its header?  *rc: of one that failed, which is told then, whoever is waited for. */
+static bool all_opened(const struct rn_feeds *a, int *rc, struct rn_err *e)
+{
+	const struct rn_feed *bad = NULL;
+	size_t opened = 0;
+
+	for (size_t i = 0; i < a->n; i++) {
+		const struct rn_feed *f = &a->feeds[i];
+
+		opened += f->opened && f->header;
+		if (!bad && f->ended && f->rc)
+			bad = f;
+	}
+	if (bad && opened < a->n)
+		*rc = failed(bad, e);
+	return opened == a->n;
+}
+
 /* Start the threads and wait until each has its header. */
 static int start(struct rn_feeds *a, struct rn_err *e)
 {
@@ -299,15 +317,8 @@ static int start(struct rn_feeds *a, struct rn_err *e)
 			return rn_err_set(e, RN_EIO, "cannot start a thread to read '%s'", f->in->file);
 	}
 	pthread_mutex_lock(&a->lock);
-	for (size_t i = 0; i < a->n && !rc; i++) {
-		struct rn_feed *f = &a->feeds[i];
-
-		while (!f->opened)
-			pthread_cond_wait(&a->change, &a->lock);
-		while (!f->header && !f->ended)
-			pthread_cond_wait(&a->change, &a->lock);
-		rc = f->header ? 0 : failed(f, e);
-	}
+	while (!all_opened(a, &rc, e) && !rc)
+		pthread_cond_wait(&a->change, &a->lock);
 	pthread_mutex_unlock(&a->lock);
 	return rc;
 }
@@ -320,7 +331,7 @@ int rn_feeds_open(const struct rn_ctx *c, const struct rn_operand *in, size_t n,
 	int rc;
 
 	RN_TRY(rn_calloc(1, sizeof *a, "inputs", &a, e));
-	*a = (struct rn_feeds){ .ctx = c, .file = file, .budget = budget, .n = n };
+	*a = (struct rn_feeds){ .ctx = *c, .file = file, .budget = budget, .n = n };
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->change, NULL);
 	a->stop_fd = eventfd(0, EFD_CLOEXEC);
@@ -328,6 +339,7 @@ int rn_feeds_open(const struct rn_ctx *c, const struct rn_operand *in, size_t n,
 		rc = rn_err_errno(e, "cannot read %zu inputs at once", n);
 	else
 		rc = rn_calloc(n, sizeof *a->feeds, "inputs", &a->feeds, e);
+	a->ctx.stop = n > 1 ? &a->stop_fd : NULL;
 	for (size_t i = 0; !rc && i < n; i++) {
 		a->feeds[i].all = a;
 		a->feeds[i].in = &in[i];

@@ -411,7 +411,7 @@ int rn_table_open(const struct rn_ctx *c, const struct rn_node *n, const char *p
 				  "'%s' is none", path);
 	if (!types)
 		types = (json_t *)rn_node_json(n, "types");
-	RN_TRY(rn_io_open_read(path, &io, e));
+	RN_TRY(rn_io_open_until(path, c->stop, &io, e));
 	if (unnamed)
 		RN_TRY(sniff(n, &io, path, &format, e));
 	if (unnamed && format == ER) {

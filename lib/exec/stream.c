@@ -9,6 +9,7 @@
 #include "../base/json.h"
 #include "../base/uri.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -261,7 +263,7 @@ static int read_stream(const struct rn_ctx *c, const struct rn_operand *in, stru
 	*s = (struct rn_stream){ 0 };
 	if (rn_is_text_table(in->file))
 		return read_text(c, in, s, e);
-	RN_TRY(rn_io_open_read(in->file, &io, e));
+	RN_TRY(rn_io_open_until(in->file, c->stop, &io, e));
 	RN_TRY(rn_reader_open(io, &r, e));
 	rc = rn_stream_header(r, in->file, &s->header, &s->deferred, e);
 	if (!rc)
@@ -275,40 +277,72 @@ static int read_stream(const struct rn_ctx *c, const struct rn_operand *in, stru
 struct job {
 	pthread_t thread;
 	bool started;
-	const struct rn_ctx *ctx;
+	struct rn_ctx ctx; /* with a descriptor that stops all */
+	size_t i, *failed; /* *failed: the first that did, or SIZE_MAX */
 	const struct rn_operand *in;
 	struct rn_stream *out;
 	struct rn_err err;
 	int rc;
 };
 
+/* The first that fails ends the others, which may wait for somebody who never comes. */
 static void *run_job(void *arg)
 {
 	struct job *j = arg;
+	size_t none = SIZE_MAX;
+	uint64_t one = 1;
 
-	j->rc = read_stream(j->ctx, j->in, j->out, &j->err);
+	j->rc = read_stream(&j->ctx, j->in, j->out, &j->err);
+	if (j->rc && __atomic_compare_exchange_n(j->failed, &none, j->i, false, __ATOMIC_RELAXED,
+						 __ATOMIC_RELAXED))
+		(void)!write(*j->ctx.stop, &one, sizeof one);
 	return NULL;
+}
+
+/* May it be no file's name: standard input, and of tables a database, or a pattern of names? */
+static bool is_no_file(const char *path, bool table)
+{
+	return !strcmp(path, "-") || (table && (rn_uri_kind(path) || strpbrk(path, "*?[")));
 }
 
 int rn_streams_check(const struct rn_operand *in, size_t n, struct rn_err *e)
 {
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(in[i].file, "-") && !rn_is_text_table(in[i].file) &&
-		    faccessat(AT_FDCWD, in[i].file, R_OK, AT_EACCESS))
-			return rn_err_errno(e, "cannot open '%s'", in[i].file);
+	for (size_t i = 0; i < n; i++) {
+		const char *path = in[i].file;
+		bool table = rn_is_text_table(path);
+		struct stat st;
+
+		if (is_no_file(path, table))
+			continue;
+		if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS))
+			return rn_err_errno(e, "cannot open '%s'", path);
+		if (!table && !stat(path, &st) && S_ISDIR(st.st_mode)) {
+			errno = EISDIR;
+			return rn_err_errno(e, "cannot read '%s'", path);
+		}
+	}
 	return 0;
 }
 
 int rn_streams_read(const struct rn_ctx *c, const struct rn_operand *in, size_t n,
 		    struct rn_stream *out, struct rn_err *e)
 {
+	int stop, rc = 0;
+	size_t failed = SIZE_MAX;
 	struct job *jobs;
-	int rc = 0;
 
 	RN_TRY(rn_streams_check(in, n, e));
 	RN_TRY(rn_calloc(n, sizeof *jobs, "inputs", &jobs, e));
+	stop = eventfd(0, EFD_CLOEXEC);
+	if (stop < 0) {
+		free(jobs);
+		return rn_err_errno(e, "cannot read %zu inputs at once", n);
+	}
 	for (size_t i = 0; i < n; i++) {
-		jobs[i].ctx = c;
+		jobs[i].ctx = *c;
+		jobs[i].ctx.stop = &stop;
+		jobs[i].i = i;
+		jobs[i].failed = &failed;
 		jobs[i].in = &in[i];
 		jobs[i].out = &out[i];
 		out[i] = (struct rn_stream){ 0 };
@@ -323,12 +357,13 @@ int rn_streams_read(const struct rn_ctx *c, const struct rn_operand *in, size_t 
 						in[i].file);
 		else
 			run_job(&jobs[i]);
-	for (size_t i = 0; i < n && !rc; i++)
+	for (size_t i = failed < n ? failed : 0; i < n && !rc; i++)
 		if (jobs[i].rc) {
 			rc = jobs[i].rc;
 			if (e)
 				*e = jobs[i].err;
 		}
+	close(stop);
 	for (size_t i = 0; rc && i < n; i++)
 		rn_stream_fini(&out[i]);
 	free(jobs);

@@ -15,8 +15,8 @@ bool rn_is_text_table(const char *path);
 /* Is it what a shell hands over, standard input or as of <(…)?  It names nothing in another
  * process. */
 bool rn_is_descriptor(const char *path);
-/* Can all that are streams be read?  That is to be told before anybody waits for one of them, whose
- * writer may never come. */
+/* Can all be read, as far as their names tell?  That is to be said before anybody waits for one of
+ * them, whose writer may never come. */
 RN_MUST_CHECK int rn_streams_check(const struct rn_operand *in, size_t n, struct rn_err *e);
 /* "dir/paper.csv.zst" -> "paper", a descriptor -> ""; an absolute path ("-" stays; what is no
  * file and no folder, as a pipe, is not resolved).  Owned; NULL + e. */

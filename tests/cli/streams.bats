@@ -172,14 +172,32 @@ big() {
 }
 
 @test "an input that cannot be read is told, also where nobody writes to the other one" {
-	mkfifo f
+	mkfifo f fifo.csv
 	echo nothing >bad.er
 	for inputs in 'missing.er f' 'f missing.er'; do
 		# shellcheck disable=SC2086
 		fails_with 1 timeout 60 rn-join $inputs --on id
 		says "rn-join: cannot open 'missing.er': No such file or directory"
 	done
-	fails_with 3 timeout 60 rn-union bad.er f
+	tables
+	head -c 300 p.er >cut.er
+	printf 'id\n1,2\n' >bad.csv
+	mkdir folder
+	for bad in bad.er cut.er bad.csv; do
+		for inputs in "$bad f" "f $bad" "$bad fifo.csv" "fifo.csv $bad"; do
+			# shellcheck disable=SC2086
+			fails_with 3 timeout 60 rn-union $inputs
+			[[ $stderr == *"$bad"* ]]
+		done
+	done
+	fails_with 1 timeout 60 rn-union f folder
+	says "rn-union: cannot read 'folder': Is a directory"
+	for inputs in 'f missing.csv' 'missing.csv f'; do
+		# shellcheck disable=SC2086
+		fails_with 1 timeout 60 rn-union $inputs
+		says "rn-union: cannot open 'missing.csv': No such file or directory"
+	done
+	fails_with 3 timeout 60 rn-train f --val bad.er --metric accuracy --target y
 	fails_with 1 timeout 60 rn-train f --val missing.er --metric accuracy --target y
 	says "rn-train: cannot open 'missing.er': No such file or directory"
 	# Nor is a FIFO at its end before somebody has written to it.
