@@ -469,6 +469,14 @@ static int scan_members(struct rn_json_keys *k, bool add, struct cursor *c,
 	return 0;
 }
 
+/* Is it '{' and blanks, as where an object begins that is printed for people? */
+static bool opens_only(const char *p, const char *end)
+{
+	struct cursor c = { .p = p, .end = end };
+
+	return peek(&c) == '{' && (c.p++, !peek(&c)) && c.p >= end;
+}
+
 int rn_json_scan_object(struct rn_json_keys *k, bool add, const char *p, const char *end,
 			struct rn_csv_field **f, size_t *cap, const char **fault, const char **at,
 			struct rn_err *e)
@@ -479,6 +487,8 @@ int rn_json_scan_object(struct rn_json_keys *k, bool add, const char *p, const c
 	memset(*f, 0, k->n * sizeof **f);
 	if (peek(&c) == '{') {
 		RN_TRY(scan_members(k, add, &c, f, cap, e));
+		if (c.fault && opens_only(p, end))
+			c.fault = "a line is a whole object, {…} (of one over several, 'jq -c .' makes a line)";
 	} else {
 		fail(&c, *c.p == '[' && c.p < end ?
 				 "a line is an object, {…} (of an array, 'jq -c .[]' makes lines)" :

@@ -346,24 +346,35 @@ static int check_text_options(const struct rn_node *n, const char *path, bool js
 	return 0;
 }
 
-/* Does text begin with a JSON object, or an array of them, and no option say that it is CSV? */
+static void skip_blanks(const char **p, const char *end)
+{
+	while (*p < end && strchr(" \t\r\n", **p) && **p)
+		(*p)++;
+}
+
+/* Does text begin with a JSON object, or an array of them, and no option say that it is CSV?  Of a
+ * longer text p has the first RN_PEEK_MAX bytes; what CSV begins with so many blanks? */
 static bool begins_as_json(const struct rn_node *node, const char *p, size_t n)
 {
 	static const char *const separated[] = { "delimiter", "comment", "columns", "null", "header" };
 	const char *end = p + n;
+	char first;
 
 	for (size_t i = 0; i < sizeof separated / sizeof *separated; i++)
 		if (json_object_get(node->opt, separated[i]))
 			return false;
 	if (n > 3 && !memcmp(p, "\xEF\xBB\xBF", 3))
 		p += 3;
-	if (p < end && *p == '[')
-		return end - p > 1 && p[1] == '{';
-	if (p == end || *p++ != '{')
+	skip_blanks(&p, end);
+	if (p == end)
+		return n == RN_PEEK_MAX;
+	first = *p++;
+	if (first != '{' && first != '[')
 		return false;
-	while (p < end && *p == ' ')
-		p++;
-	return p < end && (*p == '"' || *p == '}');
+	skip_blanks(&p, end);
+	if (p == end)
+		return n == RN_PEEK_MAX;
+	return first == '[' ? *p == '{' : *p == '"' || *p == '}';
 }
 
 /* What has no name that says its format, as standard input: is it a stream, or JSON?  A matrix
@@ -371,11 +382,11 @@ static bool begins_as_json(const struct rn_node *node, const char *p, size_t n)
 static int sniff(const struct rn_node *node, struct rn_io **io, const char *path, enum format *format,
 		 struct rn_err *e)
 {
-	char magic[8];
+	char magic[RN_PEEK_MAX];
 	size_t n = sizeof magic;
 
 	RN_TRY(rn_io_peek(io, magic, &n, e));
-	if (n == sizeof magic && rn_container_magic(magic, n))
+	if (rn_container_magic(magic, n))
 		*format = ER;
 	else if (begins_as_json(node, magic, n))
 		*format = JSONL;

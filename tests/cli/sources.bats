@@ -279,14 +279,29 @@ rn-scan: warning: '$PWD/x.csv': 1 of 3002 rows passed over"
 	printf '[{"a":1},{"a":2}]' >y.json
 	fails_with 3 rn-scan y.json -o y.er
 	says "rn-scan: $PWD/y.json:1:1: a line is an object, {…} (of an array, 'jq -c .[]' makes lines)"
+	# Blanks and line ends before it and behind its brackets.
+	local text
+	for text in '\n{"a":1}\n' ' \r\n {"a":1}\n' '{\t"a":1}\n' '{              "a":1}\n' '                   {"a":1}\n'; do
+		# shellcheck disable=SC2059
+		prints $'a\n1' pipeline "printf '$text' | rn-scan | rn-cat"
+	done
+	for text in '[ {"a":1} ]' '[\n {"a":1}\n]' '{\n "a": 1\n}\n' '{\n\n  "a": [\n 1]\n}\n'; do
+		# shellcheck disable=SC2059
+		fails_with 3 bash -c "printf '$text' | rn-scan -o y.er"
+		[[ $stderr == *"standard input:1:"*"jq -c ."* ]]
+	done
+	prints $'[1]\n[2]' pipeline "printf '[1]\n[2]\n' | rn-scan | rn-cat"
+	prints $'{\n1' pipeline "printf '{\n1\n' | rn-scan | rn-cat"
 }
 
 @test "rn-cat writes nothing under a name that promises another format, and no option is for nothing" {
-	local n
+	local n kind
 	printf 'a\n1\n' >t.csv
-	for n in x.json x.parquet x.csv.bz2 x.csv.xz x.zip; do
+	for n in x.json x.parquet x.csv.bz2 x.csv.xz x.zip x.json.gz x.parquet.zst; do
 		fails_with 2 rn-cat t.csv -o "$n"
-		says "rn-cat: '$n' would be plain CSV, which no .${n##*.} is: name another file (.jsonl and .csv.gz are written), or say --format csv"
+		kind=${n%.gz}
+		kind=${kind%.zst}
+		says "rn-cat: '$n' would be plain CSV, which no .${kind##*.} is: name another file (.jsonl and .csv.gz are written), or say --format csv"
 		[ ! -e "$n" ]
 	done
 	rn-cat t.csv --format jsonl -o x.json
