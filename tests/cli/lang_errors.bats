@@ -104,7 +104,7 @@ says_of() {
 	}
 	limited() {
 		printf 'n,label\n1,x\n2,y\n' >N.csv
-		fails_with 2 timeout 60 rn-compile p.relnn --source N=N.csv
+		fails_with 2 timeout 600 rn-compile p.relnn --source N=N.csv
 		[[ $stderr == *"$1"* ]] || { echo "${stderr:0:500}"; return 1; }
 	}
 	# Joins of joins: each stage has the embeddings of those before it.
