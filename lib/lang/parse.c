@@ -253,7 +253,7 @@ static bool add_chain(struct rn_parser *p, struct rn_item *it, struct rn_term *t
 static bool add_cond(struct rn_parser *p, struct rn_item *it)
 {
 	const char *hint = rn_foreign(p);
-	struct rn_term *t = rn_parse_chain(p);
+	struct rn_term *t = rn_parse_condition(p);
 
 	if (!t)
 		return false;

@@ -357,9 +357,12 @@ static struct rn_term *parse_map(struct rn_parser *p)
 	return t && rn_expect(p, '}', "") ? ended(p, t) : NULL;
 }
 
+static struct rn_term *parse_inner(struct rn_parser *p);
+
 static struct rn_term *parse_atom(struct rn_parser *p)
 {
 	struct rn_term *t;
+	bool whole;
 
 	switch (p->t.kind) {
 	case RN_TOK_NAME:
@@ -379,9 +382,10 @@ static struct rn_term *parse_atom(struct rn_parser *p)
 		return parse_list(p);
 	if (rn_at(p, '{'))
 		return parse_map(p);
+	whole = p->t.at == p->cond;
 	if (!rn_take(p, '('))
 		return rn_fail(p, "an expression");
-	t = rn_parse_term(p);
+	t = whole ? parse_inner(p) : rn_parse_term(p);
 	return t && rn_expect(p, ')', "") ? t : NULL;
 }
 
@@ -586,16 +590,53 @@ static bool comparison(const struct rn_parser *p, enum rn_term_op *op)
 	return true;
 }
 
-struct rn_term *rn_parse_chain(struct rn_parser *p)
+/* *second: the sign of the second comparison, if there is one (else it is not touched). */
+static struct rn_term *parse_chain(struct rn_parser *p, struct rn_tok *second)
 {
 	struct rn_term *t = rn_parse_additive(p);
 	enum rn_term_op op;
 
-	while (t && comparison(p, &op)) {
+	for (unsigned n = 0; t && comparison(p, &op); n++) {
+		if (n == 1)
+			*second = p->t;
 		rn_next(p);
 		t = binary(p, op, t, rn_parse_additive(p));
 	}
 	return t;
+}
+
+/* Behind a parenthesis with which a condition begins: it may be one around all of it. */
+static struct rn_term *parse_inner(struct rn_parser *p)
+{
+	struct rn_tok second = { .end = 0 };
+	struct rn_term *t;
+
+	p->cond = p->t.at;
+	t = parse_chain(p, &second);
+	if (second.end) {
+		p->chain = t;
+		p->chain_at = second.at;
+		p->chain_end = second.end;
+	}
+	return t;
+}
+
+static struct rn_term *misplaced_chain(struct rn_parser *p, uint32_t at, uint32_t end)
+{
+	rn_diag_error(p->d, at, end, "a chain of comparisons stands among the conditions of a body only: within an "
+		      "expression write if(1 <= x, x <= 4, False)");
+	return NULL;
+}
+
+struct rn_term *rn_parse_condition(struct rn_parser *p)
+{
+	struct rn_tok second;
+	struct rn_term *t;
+
+	p->cond = p->t.at;
+	p->chain = NULL;
+	t = parse_chain(p, &second);
+	return t && p->chain && p->chain != t ? misplaced_chain(p, p->chain_at, p->chain_end) : t;
 }
 
 struct rn_term *rn_parse_term(struct rn_parser *p)
@@ -607,11 +648,7 @@ struct rn_term *rn_parse_term(struct rn_parser *p)
 		return t;
 	rn_next(p);
 	t = binary(p, op, t, rn_parse_additive(p));
-	if (!t || !comparison(p, &op))
-		return t;
-	rn_diag_error(p->d, p->t.at, p->t.end, "a chain of comparisons stands among the conditions of a body only: within an "
-		      "expression write if(1 <= x, x <= 4, False)");
-	return NULL;
+	return t && comparison(p, &op) ? misplaced_chain(p, p->t.at, p->t.end) : t;
 }
 
 bool rn_tests_null(const struct rn_term *t)

@@ -17,6 +17,10 @@ struct rn_parser {
 	struct rn_tok t;    /* the next token */
 	uint32_t last_end;  /* of the token before it */
 	unsigned depth;     /* of the nesting */
+	uint32_t cond;      /* where a condition begins, behind its parentheses */
+	/* The chain of comparisons in these parentheses, and where its second sign is; or NULL. */
+	const struct rn_term *chain;
+	uint32_t chain_at, chain_end;
 	int rc;             /* 0, or RN_ENOMEM */
 	struct rn_err *e;
 };
@@ -58,7 +62,8 @@ char *rn_take_name(struct rn_parser *p, const char *want, uint32_t *at);
 void *rn_parser_push(struct rn_parser *p, void *items, uint32_t *n, size_t size);
 
 struct rn_term *rn_parse_term(struct rn_parser *p);     /* with a comparison */
-struct rn_term *rn_parse_chain(struct rn_parser *p);    /* … or more of them, 1 < x <= 4 */
+/* A condition: with a comparison or more of them, 1 < x <= 4, also all of it in parentheses. */
+struct rn_term *rn_parse_condition(struct rn_parser *p);
 struct rn_term *rn_parse_additive(struct rn_parser *p); /* without: + - and below */
 /* [ < additive, … > ]: template arguments, if they follow; false: an error was told. */
 bool rn_parse_targs(struct rn_parser *p, struct rn_term ***args, uint32_t *n, bool *there);

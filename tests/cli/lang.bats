@@ -89,6 +89,13 @@ gives() {
 	gives $'k,n\n1,1\n2,1' $'?pred P(k, n: count(*)) :- U(k) .\nU(k) :- D(k) .' --source D=d.csv
 }
 
+@test "a condition may stand in parentheses, a chain of comparisons, too" {
+	gives $'a\n2\n3' '?pred P(a) :- E(a, _, _), 1 < a < 4 .'
+	gives $'a\n2\n3' '?pred P(a) :- E(a, _, _), (1 < a < 4) .'
+	gives $'a\n2' '?pred P(a) :- E(a, _, _), ((1 < a < 4)), (a + 1) * 2 < 7 .'
+	gives $'a\n1\n4' '?pred P(a) :- E(a, _, _), (1 < a) == (a > 3) .'
+}
+
 @test "== None and != None test for NULL: in bodies, heads and guards" {
 	gives $'a\n4' '?pred P(a) :- E(a, b, _), b == None .'
 	gives $'a\n1\n2\n3' '?pred P(a) :- E(a, b, _), None != b .'

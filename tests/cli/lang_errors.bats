@@ -277,6 +277,9 @@ says_of() {
 	says 'cast(w)' '1:15: write cast(x, "int64"): a value, and the name of a type'
 	says 'try_cast(w, n)' '1:15: write try_cast(x, "int64")'
 	says 'if(1 < w < 3, 1, 2)' '1:24: a chain of comparisons stands among the conditions of a body only'
+	printf '?pred P(n) :- N(n, w), (1 < w < 3) == True .\n' >p.relnn
+	fails_with 2 rn-compile p.relnn --source N=N.csv
+	[[ $stderr == *'1:31: a chain of comparisons stands among the conditions of a body only'* ]]
 	says 'if(w between 1 and 3, 1, 2)' "not 'between'; write 1 <= x <= 4, or within an expression if(1 <= x, x <= 4, False)"
 	says 'first(w by)' '1:25: expected an expression'
 	printf '?pred P(n) :- N(n, w), count(*) > 1 .\n' >p.relnn
