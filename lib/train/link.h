@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RN_MSG_MAGIC 0x35474d53u /* "SMG5" */
+#define RN_MSG_MAGIC 0x36474d53u /* "SMG6" */
 
 enum rn_msg_type {
 	/* coordinator -> stage */
@@ -29,8 +29,9 @@ enum rn_msg_type {
 		       * with it the fds of image, parameters, values, agenda, arrays, counts.
 		       * epoch 1: what was imported is used, and not the files.  Payload: nothing, or a
 		       * struct rn_msg_peer for each stage.  Answer: `inst` 1: it has their events */
-	RN_MSG_PROGRAM, /* another program, number `inst`, with fds likewise; epoch 1: payload: struct
-			 * rn_msg_memory */
+	RN_MSG_MEMORY, /* memory of the program that comes next; payload: struct rn_msg_memory.  Answer:
+			* `inst` 1: all of it was imported */
+	RN_MSG_PROGRAM, /* another program, number `inst`, with fds and epoch likewise */
 	RN_MSG_FIND,  /* run instructions from … to-1 of the first program, of epoch, one by one:
 		       * `inst` that gave a value that is not finite */
 	RN_MSG_SAVE,  /* payload of the answer: all optimizer slots */

@@ -37,7 +37,7 @@ struct stage {
 	struct rn_backend *backend;
 	struct rn_shared *params;
 	struct rn_region region; /* of the parameters */
-	struct rn_region early, early_constants; /* of the fit, until its program is there */
+	struct rn_region early, early_constants; /* of the program that comes next */
 	struct rn_event *event;  /* NULL: none */
 	struct rn_peers peers;
 	bool behind; /* segments have ended that may still have to be computed */
@@ -186,50 +186,37 @@ static int take_memory(struct stage *s, const struct rn_msg_memory *m, struct rn
 	return rc;
 }
 
-/* The first program has what was imported when the device was opened. */
+/* What was imported before the program came. */
 static int take_early(struct stage *s, struct program *p, struct rn_err *e)
 {
 	if (s->region.by != RN_BY_DEVICE || s->early.by != RN_BY_DEVICE)
 		return rn_err_set(e, RN_EBUG, "told to use memory that was not imported");
 	s->region.file = s->params;
 	p->region = s->early;
+	p->region.file = p->values;
 	p->constants = s->early_constants;
+	p->constants.file = p->arrays;
 	memset(&s->early, 0, sizeof s->early);
 	memset(&s->early_constants, 0, sizeof s->early_constants);
 	return 0;
 }
 
-static int take_imported(struct stage *s, struct program *p, uint32_t number, struct rn_err *e)
+static void drop_early(struct stage *s)
 {
-	struct rn_msg_memory m;
-
-	if (!number) {
-		RN_TRY(take_early(s, p, e));
-	} else {
-		RN_TRY(s->link->ops->read(s->link, &m, sizeof m, e));
-		RN_TRY(take_memory(s, &m, &p->region, &p->constants, e));
-	}
-	p->region.file = p->values;
-	p->constants.file = p->arrays;
-	return 0;
-}
-
-static void drop_imported(struct stage *s)
-{
-	rn_region_fini(&s->region);
 	rn_region_fini(&s->early);
 	rn_region_fini(&s->early_constants);
 }
 
-/* Memory as this stage's device sees it.  imported: for program 0 what is there already, for
- * others what their payload tells. */
+/* Memory as this stage's device sees it.  imported: what is there already, also of the parameters for
+ * program 0. */
 static int take_regions(struct stage *s, struct program *p, uint32_t number, bool imported,
 			struct rn_err *e)
 {
 	if (imported)
-		return take_imported(s, p, number, e);
+		return take_early(s, p, e);
+	drop_early(s);
 	if (!number) {
-		drop_imported(s);
+		rn_region_fini(&s->region);
 		RN_TRY(rn_region_take(s->params, s->backend, NULL, &s->region, e));
 	}
 	return rn_region_take(p->values, s->backend, NULL, &p->region, e);
@@ -283,6 +270,19 @@ static bool import(struct stage *s, const struct rn_msg_device *m)
 		return true;
 	rn_region_fini(&s->region);
 	return false;
+}
+
+/* What others of the device have of the program that comes next; *all: it can be had. */
+static int import_memory(struct stage *s, const struct rn_msg *m, bool *all, struct rn_err *e)
+{
+	struct rn_msg_memory want;
+
+	if (m->payload != sizeof want || s->region.by != RN_BY_DEVICE)
+		return rn_err_set(e, RN_EBUG, "told of memory that cannot be imported");
+	RN_TRY(s->link->ops->read(s->link, &want, sizeof want, e));
+	drop_early(s);
+	*all = !take_memory(s, &want, &s->early, &s->early_constants, NULL);
+	return 0;
 }
 
 static int open_device(struct stage *s, const struct rn_msg *m, struct rn_msg_opened *out,
@@ -504,7 +504,7 @@ static uint64_t peak_bytes(const struct stage *s)
 static int obey(struct stage *s, const struct rn_msg *m, int *fds, struct rn_msg *answer,
 		void **payload, struct rn_err *e)
 {
-	bool met;
+	bool all;
 
 	if (m->type != RN_MSG_HELLO && m->type != RN_MSG_DEVICE && !s->board)
 		return rn_err_set(e, RN_EBUG, "told to work before the greeting");
@@ -514,9 +514,13 @@ static int obey(struct stage *s, const struct rn_msg *m, int *fds, struct rn_msg
 		answer->payload = sizeof(struct rn_msg_opened);
 		return open_device(s, m, *payload, e);
 	case RN_MSG_HELLO:
-		RN_TRY(hello(s, m, fds, &met, e));
-		answer->inst = met;
+		RN_TRY(hello(s, m, fds, &all, e));
+		answer->inst = all;
 		answer->t = rn_machine_bytes(s->programs[0]->machine);
+		return 0;
+	case RN_MSG_MEMORY:
+		RN_TRY(import_memory(s, m, &all, e));
+		answer->inst = all;
 		return 0;
 	case RN_MSG_PROGRAM:
 		RN_TRY(add_program(s, m->inst, s->nparts, m->epoch, fds, e));
@@ -636,7 +640,8 @@ int rn_stage_main(int fd)
 		program_free(s.programs[i]);
 	free(s.programs);
 	rn_peers_fini(&s.peers);
-	drop_imported(&s);
+	drop_early(&s);
+	rn_region_fini(&s.region);
 	rn_shared_free(s.params);
 	if (s.event)
 		s.backend->event_free(s.backend, s.event);

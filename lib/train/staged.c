@@ -113,48 +113,15 @@ static int move_params(struct staged *s, struct rn_err *e)
 	return 0;
 }
 
-/* Where the values of a program lie for the coordinator, unless that is known. */
-static int find_region(struct staged *s, struct rn_work *w, struct rn_err *e)
-{
-	struct rn_backend *b = s->conf.store->backend;
-
-	if (w->region.file)
-		return 0;
-	return s->conf.params->by == RN_BY_DEVICE
-		       ? rn_region_new(w->values, b, &w->region, e)
-		       : rn_region_take(w->values, b, NULL, &w->region, e);
-}
-
-/* Where values are on a device that all have, large constants are, once for all. */
-static int share_constants(struct rn_work *w, struct rn_err *e)
-{
-	struct rn_shared *file = rn_arrays_file(w->arrays);
-	struct rn_backend *b = w->region.backend;
-
-	if (w->region.by != RN_BY_DEVICE || w->constants.file || !file->size)
-		return 0;
-	RN_TRY(rn_region_new(file, b, &w->constants, e));
-	if (w->constants.by != RN_BY_DEVICE) { /* each stage has copies then */
-		rn_region_fini(&w->constants);
-		return 0;
-	}
-	RN_TRY(b->copy_in(b, w->constants.base, file->base, file->size, e));
-	return b->sync(b, e);
-}
-
 /* All processes open their devices; then it is known where what they share can lie. */
 static int open_devices(struct staged *s, struct rn_err *e)
 {
-	RN_TRY(share_constants(&s->fit, e));
 	RN_TRY(rn_devices_open(&s->devices, &s->children, s->conf.params, &s->fit.region, &s->fit.constants,
 			       e));
 	if (s->devices.imported)
 		return 0;
-	rn_region_fini(&s->fit.constants);
 	RN_TRY(move_params(s, e));
-	if (s->fit.region.by == RN_BY_DEVICE)
-		rn_region_fini(&s->fit.region);
-	return find_region(s, &s->fit, e);
+	return rn_work_to_file(&s->fit, e);
 }
 
 static int greet_all(struct staged *s, struct rn_shared **images, const struct rn_msg_peer *peers,
@@ -168,15 +135,24 @@ static int greet_all(struct staged *s, struct rn_shared **images, const struct r
 	return 0;
 }
 
+static void tell_memory(const struct staged *s, const struct rn_work *w, const char *of)
+{
+	if (s->devices.any)
+		rn_log(s->conf.ctx, RN_LOG_INFO, "%s: %zu bytes of values by %s, %zu of constants %s", of,
+		       w->values->size, rn_transport_name(w->region.by), rn_arrays_file(w->arrays)->size,
+		       w->constants.file ? "shared on the device" : "copied by each stage");
+}
+
 static int meet_all(struct staged *s, struct rn_shared **images, struct rn_err *e)
 {
 	struct rn_msg_peer *peers;
 	int rc;
 
-	RN_TRY(find_region(s, &s->fit, e));
+	RN_TRY(rn_work_place(&s->fit, s->conf.params, e));
 	if (!s->devices.any)
 		return greet_all(s, images, NULL, e);
 	RN_TRY(open_devices(s, e));
+	tell_memory(s, &s->fit, "fit");
 	RN_TRY(rn_calloc(s->children.n, sizeof *peers, "stages", &peers, e));
 	rn_devices_peers(&s->devices, peers);
 	rc = greet_all(s, images, peers, e);
@@ -343,6 +319,8 @@ static int find(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_e
 
 /* ---- validation ---------------------------------------------------------------------------- */
 
+static const char validating[] = "the start of a validation";
+
 static bool has_part(const struct rn_work *w, uint32_t q)
 {
 	for (uint32_t i = 0; i < w->prog->ninsts; i++)
@@ -351,47 +329,88 @@ static bool has_part(const struct rn_work *w, uint32_t q)
 	return false;
 }
 
-/* Program `number` to process q. */
-static int give_program(struct staged *s, uint32_t number, struct rn_work *w, uint32_t q,
-			struct rn_shared *image, struct rn_err *e)
+/* *all: those that have a part in it could import its memory. */
+static int offer_memory(struct staged *s, const struct rn_work *w, bool *all, struct rn_err *e)
 {
-	bool imported = s->devices.imported;
 	struct rn_msg_memory memory = rn_devices_memory(&w->region, &w->constants);
-	struct rn_msg answer, m = { .type = RN_MSG_PROGRAM, .inst = number, .epoch = imported,
-				    .payload = imported ? sizeof memory : 0 };
+	struct rn_msg answer, m = { .type = RN_MSG_MEMORY, .payload = sizeof memory };
+
+	*all = true;
+	for (uint32_t q = 0; *all && q < s->children.n; q++) {
+		if (!has_part(w, q))
+			continue;
+		RN_TRY(rn_child_ask(&s->children.items[q], validating, &m, &memory, NULL, e));
+		RN_TRY(rn_child_hear(&s->children.items[q], &answer, e));
+		*all = answer.inst;
+	}
+	return 0;
+}
+
+/* Memory of the device where all can have it; parameters that are there need not go with it. */
+static int place_memory(struct staged *s, struct rn_work *w, struct rn_err *e)
+{
+	bool all = true;
+
+	RN_TRY(rn_work_place(w, s->conf.params, e));
+	if (w->region.by == RN_BY_DEVICE)
+		RN_TRY(offer_memory(s, w, &all, e));
+	if (!all)
+		RN_TRY(rn_work_to_file(w, e));
+	tell_memory(s, w, "validation");
+	return 0;
+}
+
+/* Program `number` to process q. */
+static int give_program(struct staged *s, uint32_t number, uint32_t q, struct rn_shared *image,
+			struct rn_err *e)
+{
+	struct rn_work *w = &s->validations[number - 1].work;
+	struct rn_msg answer, m = { .type = RN_MSG_PROGRAM, .inst = number,
+				    .epoch = w->region.by == RN_BY_DEVICE };
 	struct rn_child *c = &s->children.items[q];
 	int fds[RN_MSG_FDS];
 
 	list_fds(s, w, image, fds);
-	RN_TRY(rn_child_ask(c, "the start of a validation", &m, &memory, fds, e));
+	RN_TRY(rn_child_ask(c, validating, &m, NULL, fds, e));
 	RN_TRY(rn_child_hear(c, &answer, e));
 	w->images[q].bytes = answer.t;
 	return 0;
 }
 
-/* To each process that has a part in it. */
-static int hand_out(struct staged *s, struct rn_work *w, struct rn_shared **images,
-		    struct rn_err *e)
+static int give_images(struct staged *s, uint32_t number, struct rn_shared **images, struct rn_err *e)
 {
+	struct rn_work *w = &s->validations[number - 1].work;
+
 	for (uint32_t q = 0; q < s->children.n; q++)
 		if (has_part(w, q))
 			RN_TRY(rn_work_image(w, q, s->conf.store, &images[q], e));
-	RN_TRY(order_work(s, w, e));
-	RN_TRY(find_region(s, w, e));
-	RN_TRY(share_constants(w, e));
+	if (!w->agenda)
+		RN_TRY(order_work(s, w, e));
+	atomic_store(&w->agenda->events, s->events);
+	RN_TRY(place_memory(s, w, e));
 	for (uint32_t q = 0; q < s->children.n; q++)
 		if (images[q])
-			RN_TRY(give_program(s, s->nvalidations, w, q, images[q], e));
+			RN_TRY(give_program(s, number, q, images[q], e));
 	return 0;
+}
+
+/* Program `number` to each process that has a part in it. */
+static int hand_out(struct staged *s, uint32_t number, struct rn_err *e)
+{
+	struct rn_shared **images;
+	int rc;
+
+	RN_TRY(rn_calloc(s->children.n, sizeof *images, "stages", &images, e));
+	rc = give_images(s, number, images, e);
+	free_images(s, images);
+	return rc;
 }
 
 static int add_validation(struct staged *s, struct rn_forward *f, struct rn_err *e)
 {
 	const uint32_t ends[RN_NPASSES] = { f->prog.ninsts, f->prog.ninsts };
 	struct validation *all = realloc(s->validations, (s->nvalidations + 1) * sizeof *all);
-	struct rn_shared **images;
 	struct rn_cut cut;
-	int rc;
 
 	if (!all)
 		return rn_err_nomem(e, sizeof *all, "a validation");
@@ -403,12 +422,9 @@ static int add_validation(struct staged *s, struct rn_forward *f, struct rn_err 
 	rn_machine_free(f->machine); /* the caller's, which knows its constants where they were */
 	f->machine = NULL;
 	RN_TRY(rn_arrays_move(&f->prog, &all->work.arrays, e));
-	RN_TRY(rn_calloc(s->children.n, sizeof *images, "stages", &images, e));
-	rc = hand_out(s, &all->work, images, e);
-	free_images(s, images);
-	if (!rc)
-		all->forward = f;
-	return rc;
+	RN_TRY(hand_out(s, s->nvalidations, e));
+	all->forward = f;
+	return 0;
 }
 
 static int eval(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
@@ -572,11 +588,11 @@ static int finish(struct rn_runner *r, json_t *stages, struct rn_peaks *peak, st
 
 	rn_stay_on(&s->stay, 0);
 	rn_children_stop(&s->children);
-	if (!s->devices.imported) { /* else it is the coordinator's */
+	if (!s->devices.imported) /* else it is memory of the device, and the coordinator's */
 		peak->host = s->fit.values->size + s->conf.params->file->size;
-		for (uint32_t i = 0; i < s->nvalidations; i++)
+	for (uint32_t i = 0; i < s->nvalidations; i++)
+		if (s->validations[i].work.region.by != RN_BY_DEVICE)
 			peak->host += s->validations[i].work.cut.size;
-	}
 	for (uint32_t q = 0; q < s->children.n; q++) {
 		peak->host += s->children.items[q].peak.host;
 		peak->device += s->children.items[q].peak.device;
@@ -595,7 +611,7 @@ static int give_again(struct staged *s, uint32_t number, uint32_t q, struct rn_e
 	int rc;
 
 	RN_TRY(rn_work_image(w, q, s->conf.store, &image, e));
-	rc = give_program(s, number, w, q, image, e);
+	rc = give_program(s, number, q, image, e);
 	rn_shared_free(image);
 	return rc;
 }
@@ -613,9 +629,8 @@ static int restart_all(struct staged *s, struct rn_err *e)
 {
 	RN_TRY(start(s, e));
 	for (uint32_t i = 0; i < s->nvalidations; i++)
-		atomic_store(&s->validations[i].work.agenda->events, s->events);
-	for (uint32_t q = 0; q < s->children.n; q++)
-		RN_TRY(give_all_again(s, q, e));
+		if (s->validations[i].forward)
+			RN_TRY(hand_out(s, i + 1, e));
 	return 0;
 }
 

@@ -36,6 +36,48 @@ void rn_work_fini(struct rn_work *w)
 	memset(w, 0, sizeof *w);
 }
 
+/* ---- where it lies ------------------------------------------------------------------------- */
+
+/* Where values are on a device that all have, large constants are, once for all. */
+static int place_constants(struct rn_work *w, struct rn_err *e)
+{
+	struct rn_shared *file = rn_arrays_file(w->arrays);
+	struct rn_backend *b = w->region.backend;
+
+	if (w->region.by != RN_BY_DEVICE || w->constants.file || !file->size)
+		return 0;
+	RN_TRY(rn_region_new(file, b, &w->constants, e));
+	if (w->constants.by != RN_BY_DEVICE) { /* each stage has copies then */
+		rn_region_fini(&w->constants);
+		return 0;
+	}
+	RN_TRY(b->copy_in(b, w->constants.base, file->base, file->size, e));
+	return b->sync(b, e);
+}
+
+int rn_work_place(struct rn_work *w, const struct rn_region *params, struct rn_err *e)
+{
+	struct rn_backend *b = params->backend;
+
+	if (!w->region.file)
+		RN_TRY(params->by == RN_BY_DEVICE ? rn_region_new(w->values, b, &w->region, e)
+						  : rn_region_take(w->values, b, NULL, &w->region, e));
+	return place_constants(w, e);
+}
+
+int rn_work_to_file(struct rn_work *w, struct rn_err *e)
+{
+	struct rn_backend *b = w->region.backend;
+
+	rn_region_fini(&w->constants);
+	if (w->region.by != RN_BY_DEVICE)
+		return 0;
+	rn_region_fini(&w->region);
+	return rn_region_take(w->values, b, NULL, &w->region, e);
+}
+
+/* ---- images -------------------------------------------------------------------------------- */
+
 static int write_image(struct rn_work *w, uint32_t q, const struct rn_store *store, bool *mine,
 		       size_t *counts, struct rn_shared **out, struct rn_err *e)
 {

@@ -32,7 +32,7 @@ struct rn_work {
 	uint32_t ends[RN_NPASSES];  /* where its passes end */
 	struct rn_cut cut;
 	struct rn_shared *values; /* in which its values cross the cut */
-	struct rn_region region;  /* and where they are for the coordinator; rn_region_new */
+	struct rn_region region;  /* and where they are for the coordinator; rn_work_place */
 	struct rn_buf *arrays;    /* its large constants (arrays.h); NULL: they are in the images */
 	struct rn_region constants; /* their copy on a device that all processes have; zeroed: there
 				     * is none */
@@ -51,6 +51,11 @@ RN_MUST_CHECK int rn_work_image(struct rn_work *w, uint32_t q, const struct rn_s
 				struct rn_shared **out, struct rn_err *e);
 /* The order, once all images are made. */
 RN_MUST_CHECK int rn_work_order(struct rn_work *w, uint32_t nparams, struct rn_err *e);
+/* Where its values and large constants lie for the coordinator, unless that is known: where the parameters
+ * are in memory of the device, there, too, each as far as it can be exported. */
+RN_MUST_CHECK int rn_work_place(struct rn_work *w, const struct rn_region *params, struct rn_err *e);
+/* Where they are there and processes cannot have that: to the file, before anything is computed. */
+RN_MUST_CHECK int rn_work_to_file(struct rn_work *w, struct rn_err *e);
 void rn_work_fini(struct rn_work *w);
 
 #endif

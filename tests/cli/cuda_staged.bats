@@ -99,7 +99,7 @@ own_bytes() {
 		'Out(n; Linear(4, 3)(z)) :- M(n; z) .' \
 		'?fit <epochs=2, lr=0.05> Loss(; CrossEntropyLoss()(z, [y])) :- Out(n; z), Node(n, a, y, "train") .' \
 		'?val <metric="accuracy", target="y"> Val(n, y; z) :- Out(n; z), Node(n, a, y, "val") .' >m.relnn
-	same_staged 'none import third' m.relnn --no-rewrite all
+	same_staged 'none import export-3' m.relnn --no-rewrite all
 	same_staged 'none all' m.relnn
 	shared=$(own_bytes)
 	copied=$(RN_EMULATE_IPC=all own_bytes)
@@ -107,6 +107,59 @@ own_bytes() {
 	[ "$shared" -gt 0 ]
 	# Of two stages, in the fit and in the validation: index arrays of 40,000 edges, 160,000 bytes each.
 	[ $((copied - shared)) -ge 1200000 ]
+}
+
+# what_travels: of the fit and each validation, with RN_EMULATE_IPC: v (values) and c (constants) on the device, or -.
+what_travels() {
+	sed -nE '/^rn-train: (fit|validation): [0-9]+ bytes of values by /{
+		s/.* by (cuda ipc|pinned memory), [0-9]+ of constants (shared on the device|copied by each stage)$/\1\2/
+		s/cuda ipc/v/; s/pinned memory/-/; s/shared on the device/c/; s/copied by each stage/-/; p }' "$1" | paste -sd' '
+}
+
+@test "each single handle that cannot be had: memory of the host, and the same bytes" {
+	local what how
+	awk 'BEGIN {
+		srand(5); print "id,a,y,split" >"node.csv"; print "src,dst" >"edge.csv"
+		for (i = 0; i < 300; i++) print i "," int(rand() * 100) / 100 "," i % 3 "," (i % 4 ? "train" : "val") >"node.csv"
+		for (i = 0; i < 20000; i++) print int(rand() * 300) "," int(rand() * 300) >"edge.csv"
+	}'
+	printf '%s\n' '?source Node = "node.csv" <key="id"> .' '?source Edge = "edge.csv" .' \
+		'H(n; Embedding(300, 4)([n])) :- Node(n, a, y, s) .' 'G(d; mean(z)) :- Edge(s, d), H(s; z) .' \
+		'Out(n; Linear(4, 3)(tanh(z))) :- G(n; z) .' \
+		'?fit <epochs=3, lr=0.05> Loss(; CrossEntropyLoss()(z, [y])) :- Out(n; z), Node(n, a, y, "train") .' \
+		'?val <metric="accuracy", target="y"> Val(n, y; z) :- Out(n; z), Node(n, a, y, "val") .' \
+		'?fit <epochs=2, lr=0.01> Again(; CrossEntropyLoss()(z, [y])) :- Out(n; z), Node(n, a, y, "train") .' \
+		'?val <metric="accuracy", target="y"> All(n, y; z) :- Out(n; z), Node(n, a, y, s) .' >m.relnn
+	trained fused m.relnn --device cuda --no-rewrite all
+	# Parameters; then values and constants of a fit, its validation, and of both for the second one, whose
+	# processes are new.
+	while read -r what how; do
+		rm -rf other
+		RN_EMULATE_IPC=$what RN_EMULATE_LAG=200 trained other m.relnn --device cuda --no-rewrite all --placement staged -v 2>err
+		diff -r fused other || { echo "differs: $what"; return 1; }
+		[ "$(what_travels err)" = "$how" ] || { echo "$what: $(what_travels err), not $how"; return 1; }
+	done <<-'END'
+		none vc vc vc vc
+		export-1 -- -- -- --
+		export-2 -- -- -- --
+		export-3 v- vc vc vc
+		export-4 vc -- vc vc
+		export-5 vc v- vc vc
+		export-6 vc vc -- --
+		export-7 vc vc v- vc
+		export-8 vc vc vc --
+		export-9 vc vc vc v-
+		export-10 vc vc vc vc
+		import-1 -- -- -- --
+		import-2 -- -- -- --
+		import-3 -- -- -- --
+		import-4 vc -- vc --
+		import-5 vc -- vc --
+		import-6 vc vc vc vc
+		event-1 vc vc vc vc
+		event-of-1 vc vc vc vc
+		event-of-2 vc vc vc vc
+	END
 }
 
 @test "several fits, and metrics of before, between and behind them" {
@@ -298,7 +351,7 @@ ended() {
 @test "--retry starts all of them again, to the same bits" {
 	points
 	trained whole model.json --epochs 80 --device cuda
-	for what in none all; do
+	for what in none all export-3 import-3; do # the third: of the validation
 		RN_EMULATE_IPC=$what slow --epochs 80 --json --retry 1 --checkpoint c.rnm --checkpoint-every 5
 		kill -9 "${stages[2]}"
 		wait "$child"

@@ -17,8 +17,8 @@
  *   RN_EMULATE_REFUSE=N    the Nth launch is refused, as one of a wrong size is
  *   RN_EMULATE_ORDER=down  blocks and threads run from the last to the first
  *   RN_EMULATE_IPC=WHAT    what other processes cannot have: export (no handle of memory), import,
- *                          event (no handle of an event), all; third: the third
- *                          handle of memory that a process asks for
+ *                          event (no handle of an event), event-of (nor to open one), all;
+ *                          export-2: the second of those that each process asks for
  *   RN_EMULATE_LAG=N       microseconds by which work lags behind where another process waits
  *                          for it (0)
  */

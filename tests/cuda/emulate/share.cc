@@ -48,11 +48,12 @@ struct foreign {
 auto &imported = *new std::map<char *, foreign>;
 auto &registered = *new std::map<char *, char *>; /* of the host -> in `imported`, or nullptr */
 
-bool may_not(const char *what)
+/* what: "export"; forbidden are all ("export", "all") or the asked-th one ("export-2"). */
+bool may_not(const char *what, unsigned asked)
 {
 	const char *s = getenv("RN_EMULATE_IPC");
 
-	return s && (!strcmp(s, what) || !strcmp(s, "all"));
+	return s && (!strcmp(s, what) || !strcmp(s, "all") || s == std::string(what) + "-" + std::to_string(asked));
 }
 
 template <typename H> handle read_handle(const H &h)
@@ -272,9 +273,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t ev, unsigned flags)
 
 cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t *h, cudaEvent_t ev)
 {
+	static unsigned asked;
 	locked l;
 
-	if (may_not("event"))
+	if (may_not("event", ++asked))
 		return rn_emulate_failed(cudaErrorNotSupported);
 	if (ev->file < 0)
 		return rn_emulate_failed(cudaErrorInvalidResourceHandle);
@@ -284,8 +286,12 @@ cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t *h, cudaEvent_t ev)
 
 cudaError_t cudaIpcOpenEventHandle(cudaEvent_t *ev, cudaIpcEventHandle_t h)
 {
+	static unsigned asked;
 	locked l;
 	handle x = read_handle(h);
+
+	if (may_not("event-of", ++asked))
+		return rn_emulate_failed(cudaErrorNotSupported);
 	void *p = x.kind == EVENT && x.pid != getpid() ? map_of(x, 0, x.size) : MAP_FAILED;
 
 	if (p == MAP_FAILED)
@@ -299,12 +305,11 @@ cudaError_t cudaIpcOpenEventHandle(cudaEvent_t *ev, cudaIpcEventHandle_t h)
 
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *h, void *p)
 {
+	static unsigned asked;
 	locked l;
 	handle x = { MEMORY, getpid(), -1, 0, 0 };
 
-	static unsigned exported;
-
-	if (may_not("export") || (may_not("third") && ++exported == 3))
+	if (may_not("export", ++asked))
 		return rn_emulate_failed(cudaErrorNotSupported);
 	if (!rn_emulate_block(p, &x.file, &x.offset, &x.size))
 		return rn_emulate_failed(cudaErrorInvalidValue);
@@ -314,6 +319,7 @@ cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *h, void *p)
 
 cudaError_t cudaIpcOpenMemHandle(void **p, cudaIpcMemHandle_t h, unsigned flags)
 {
+	static unsigned asked;
 	locked l;
 	handle x = read_handle(h);
 	uint64_t from = x.offset / page() * page(), bytes = x.offset + x.size - from;
@@ -321,7 +327,7 @@ cudaError_t cudaIpcOpenMemHandle(void **p, cudaIpcMemHandle_t h, unsigned flags)
 
 	if (flags != cudaIpcMemLazyEnablePeerAccess)
 		return rn_emulate_failed(cudaErrorInvalidValue);
-	if (may_not("import"))
+	if (may_not("import", ++asked))
 		return rn_emulate_failed(cudaErrorNotSupported);
 	if (x.kind == MEMORY && x.pid == getpid())
 		return rn_emulate_failed(cudaErrorDeviceUninitialized);
