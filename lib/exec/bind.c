@@ -689,7 +689,7 @@ int rn_binding_predict(struct rn_binding *x, uint32_t node, struct rn_params *pa
 					    rn_column_ref(content->cols[i]), e));
 	RN_GOTO(out, lower_prediction(x, node, params, &p, &l, e));
 	RN_GOTO(out, rn_prog_check_mem(x->ctx, &p, e));
-	rc = rn_lrel_to_rel(&p, x->backend, &l, r, e);
+	rc = rn_lrel_to_rel(&p, x->backend, x->plan, &l, r, e);
 out:
 	rn_lrel_fini(&l);
 	rn_prog_fini(&p);

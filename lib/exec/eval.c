@@ -40,7 +40,7 @@ int rn_eval_parts(const struct rn_ctx *c, struct rn_backend *b, const struct rn_
 		RN_GOTO(out, rn_lrel_from_rel(&p, in[i], &lin[i], e));
 	RN_GOTO(out, n->op->lower(&lw, n, state, lin, &out, e));
 	RN_GOTO(out, rn_prog_check_mem(c, &p, e));
-	rc = rn_lrel_to_rel(&p, b, &out, r, e);
+	rc = rn_lrel_to_rel(&p, b, NULL, &out, r, e);
 out:
 	for (uint32_t i = 0; lin && i < n->nin; i++)
 		rn_lrel_fini(&lin[i]);

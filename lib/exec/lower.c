@@ -174,12 +174,14 @@ int rn_prog_check_mem(const struct rn_ctx *c, const struct rn_prog *p, struct rn
 	return 0;
 }
 
-int rn_lrel_to_rel(struct rn_prog *p, struct rn_backend *b, const struct rn_lrel *l,
-		   struct rn_rel *r, struct rn_err *e)
+int rn_lrel_to_rel(struct rn_prog *p, struct rn_backend *b, const struct rn_plan *plan,
+		   const struct rn_lrel *l, struct rn_rel *r, struct rn_err *e)
 {
+	const struct rn_optimize o = { .backend = b, .plan = plan };
+
 	for (size_t i = 0; i < l->nparts; i++)
 		p->vals[l->parts[i].val].keep = true;
-	RN_TRY(rn_pass_fold(p, b, e));
+	RN_TRY(rn_pass_fold_shared(&o, p, e));
 	for (size_t i = 0; i < l->nparts; i++) {
 		const struct rn_lpart *q = &l->parts[i];
 		struct rn_buf *map = q->map == RN_NONE ? NULL : rn_buf_ref(p->idx[q->map].data);

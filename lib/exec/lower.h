@@ -29,9 +29,9 @@ RN_MUST_CHECK int rn_prog_check_mem(const struct rn_ctx *c, const struct rn_prog
 				    struct rn_err *e);
 
 /* Run the constant program p on b and give `r` the parts of l (values of p): views
- * where l has row maps.  RN_EBUG if a value is no constant afterwards. */
-RN_MUST_CHECK int rn_lrel_to_rel(struct rn_prog *p, struct rn_backend *b, const struct rn_lrel *l,
-				 struct rn_rel *r, struct rn_err *e);
+ * where l has row maps.  plan: as in struct rn_optimize.  RN_EBUG if a value is no constant afterwards. */
+RN_MUST_CHECK int rn_lrel_to_rel(struct rn_prog *p, struct rn_backend *b, const struct rn_plan *plan,
+				 const struct rn_lrel *l, struct rn_rel *r, struct rn_err *e);
 
 /* The code of a builder's failure. */
 #define RN_CODE(e) ((e) && (e)->code ? (e)->code : RN_ENOMEM)

@@ -66,7 +66,7 @@ static int fold(const struct rn_optimize *o, struct rn_prog *p, struct rn_err *e
 
 	if (!begin(o, p, RN_RW_FOLD))
 		return 0;
-	RN_TRY(rn_pass_fold_shared(p, o->backend, o->folded, e));
+	RN_TRY(rn_pass_fold_shared(o, p, e));
 	end(o, p, RN_RW_FOLD, before - p->ninsts);
 	return 0;
 }

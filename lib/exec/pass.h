@@ -28,6 +28,7 @@ struct rn_optimize {
 	bool apart;                 /* stages stay apart: each may have a device of its own */
 	struct rn_pass_log *log;    /* zeroed, to be added to; or NULL */
 	struct rn_folded *folded;   /* what other programs folded, to be shared; or NULL */
+	const struct rn_plan *plan; /* whose nodes the stages are, for errors; or NULL */
 };
 
 /* All passes before gradients.  roots: the values that are wanted, with those to keep. */
@@ -51,9 +52,10 @@ RN_MUST_CHECK int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct r
 /* The bytes of results that it would have at once, those that are kept among them.  Runs nothing;
  * p is only good to look at afterwards. */
 RN_MUST_CHECK int rn_pass_fold_size(struct rn_prog *p, uint64_t *bytes, struct rn_err *e);
-/* The same, but for what is in `folded` already (folded.h); what is new is added to it. */
-RN_MUST_CHECK int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b,
-				      struct rn_folded *folded, struct rn_err *e);
+/* The same on o's backend, but for what is in o->folded already (folded.h); what is new is added to it.
+ * Where the backend knows at which instruction it failed, the error names that one's stage. */
+RN_MUST_CHECK int rn_pass_fold_shared(const struct rn_optimize *o, struct rn_prog *p,
+				      struct rn_err *e);
 
 /* Row-wise functions of gathered rows -> gathers of their results. */
 RN_MUST_CHECK int rn_pass_hoist(struct rn_prog *p, uint32_t *count, struct rn_err *e);

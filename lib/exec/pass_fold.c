@@ -17,6 +17,7 @@
 
 struct fold {
 	struct rn_prog *p;
+	const struct rn_plan *plan; /* NULL: errors name no stage */
 	bool *fixed;  /* needs no parameter and no draw */
 	bool *wanted; /* … and something that is not fixed reads it */
 	struct rn_prog q; /* the instructions that make them */
@@ -207,6 +208,18 @@ static int take(struct fold *f, struct rn_backend *b, struct rn_machine *m, uint
 	return 0;
 }
 
+/* Whose instruction it was, if that is known. */
+static int name_stage(const struct fold *f, const struct rn_machine *m, int rc, struct rn_err *e)
+{
+	uint32_t i = rc == RN_EDEV && f->plan ? rn_machine_failed(m) : RN_NONE;
+	const struct rn_node *n;
+
+	if (i == RN_NONE)
+		return rc;
+	n = &f->plan->nodes[f->q.insts[i].stage];
+	return rn_err_prefix(e, rc, "stage '%s' (%s)", n->name, n->op->name);
+}
+
 static int run(struct fold *f, struct rn_backend *b, struct rn_err *e)
 {
 	struct rn_machine *m = NULL;
@@ -216,7 +229,7 @@ static int run(struct fold *f, struct rn_backend *b, struct rn_err *e)
 	if (b->host)
 		RN_GOTO(out, make_room(f, e));
 	RN_GOTO(out, rn_machine_new(&f->q, b, RN_F32, NULL, NULL, f->mem, &m, e));
-	rc = rn_machine_run(m, 0, f->q.ninsts, 0, e);
+	rc = name_stage(f, m, rn_machine_run(m, 0, f->q.ninsts, 0, e), e);
 	/* In order of the instructions: views come behind what they show. */
 	for (uint32_t j = 0; j < f->p->ninsts && !rc; j++)
 		if (is_taken(f, j))
@@ -269,10 +282,9 @@ static void close_fold(struct fold *f)
 	free(f->fixed);
 }
 
-int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b, struct rn_folded *folded,
-			struct rn_err *e)
+int rn_pass_fold_shared(const struct rn_optimize *o, struct rn_prog *p, struct rn_err *e)
 {
-	struct fold f = { .p = p, .folded = folded };
+	struct fold f = { .p = p, .plan = o->plan, .folded = o->folded };
 	bool *live = NULL, any;
 	int rc;
 
@@ -280,7 +292,7 @@ int rn_pass_fold_shared(struct rn_prog *p, struct rn_backend *b, struct rn_folde
 	RN_GOTO(out, open_fold(&f, e));
 	RN_GOTO(out, find_new(&f, &any, e));
 	if (any) {
-		RN_GOTO(out, run(&f, b, e));
+		RN_GOTO(out, run(&f, o->backend, e));
 		RN_GOTO(out, rn_calloc(p->nvals, sizeof *live, "folding", &live, e));
 		memset(live, true, p->nvals * sizeof *live);
 		rc = rn_pass_bury(p, live, e); /* the holes only */
@@ -310,5 +322,7 @@ out:
 
 int rn_pass_fold(struct rn_prog *p, struct rn_backend *b, struct rn_err *e)
 {
-	return rn_pass_fold_shared(p, b, NULL, e);
+	const struct rn_optimize o = { .backend = b };
+
+	return rn_pass_fold_shared(&o, p, e);
 }

@@ -356,6 +356,7 @@ static int failed(struct rn_child *c, const struct rn_msg *m, struct rn_err *e)
 	if (!m->from || m->from > -RN_EBUG || m->payload >= sizeof text.msg)
 		return wrong(c, "it says that it failed, and not why", e);
 	RN_TRY(rn_child_read(c, text.msg, m->payload, e));
+	c->all->told = true;
 	if (rc == RN_ENOMEM) {
 		c->all->lost = true;
 		kill_child(c);

@@ -56,6 +56,7 @@ struct rn_children {
 	const volatile sig_atomic_t *stop; /* set: the training is to end; NULL: it never is */
 	bool devices;                /* they may wait for a device, and use no processor */
 	bool lost;                   /* some child was */
+	bool told;                   /* some child said what is wrong; both are for the caller to reset */
 	double nobody;               /* seconds of the pass in which none had anything to do */
 	uint32_t n;
 	struct rn_child *items;

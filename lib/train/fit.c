@@ -158,7 +158,7 @@ int rn_fit_build(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 {
 	struct rn_ctx ctx = *rn_binding_ctx(x);
 	struct rn_optimize o = { .ctx = &ctx, .backend = b, .apart = apart, .log = &f->log,
-				 .folded = rn_binding_folded(x) };
+				 .folded = rn_binding_folded(x), .plan = rn_binding_plan(x) };
 	uint32_t *live[1] = { &f->loss };
 	uint64_t total;
 	int rc;
@@ -178,6 +178,8 @@ int rn_fit_build(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 	RN_GOTO(fail, find_phases(f, e));
 	return 0;
 fail:
+	if (rc == RN_EDEV || rc == RN_ENOMEM)
+		(void)rn_err_prefix(e, rc, "fit '%s'", f->name);
 	rn_fit_fini(f);
 	return rc;
 }

@@ -93,6 +93,8 @@ struct rn_runner_ops {
 		      double *loss, uint32_t *done, struct rn_err *e);
 	/* The instruction at which a device failed last; RN_NONE: not known.  NULL: never known. */
 	uint32_t (*failed)(const struct rn_runner *r);
+	/* Was it another process that failed, so that the error names its stage?  NULL: no. */
+	bool (*told)(const struct rn_runner *r);
 };
 struct rn_runner {
 	const struct rn_runner_ops *ops;

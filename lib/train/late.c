@@ -36,7 +36,8 @@ static int predict(struct rn_late *l, struct rn_binding *x, uint32_t node, uint3
 	rc = rn_binding_predict(x, node, c->params, out, e);
 	if (c->swap)
 		c->swap(c->arg, fits);
-	return rc == RN_EDEV ? rn_err_prefix(e, rc, "pred of '%s'", c->plan->nodes[node].name) : rc;
+	return rc == RN_EDEV || rc == RN_ENOMEM ?
+		       rn_err_prefix(e, rc, "pred of '%s'", c->plan->nodes[node].name) : rc;
 }
 
 /* What `node`, which is late, reads that was bound before, and the `decode` stages that it

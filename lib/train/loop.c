@@ -538,7 +538,7 @@ static int explain(const struct loop *l, int rc, struct rn_err *e)
 
 	if (rc != RN_ENOMEM && rc != RN_EDEV)
 		return rc;
-	if (l->s->conf->placement == RN_STAGED) /* each stage has said so of itself */
+	if (l->runner && l->runner->ops->told && l->runner->ops->told(l->runner))
 		return rc;
 	if (rc == RN_EDEV)
 		(void)rn_err_prefix(e, rc, "after epoch %llu",

@@ -49,7 +49,7 @@ int rn_forward_new(struct rn_binding *x, struct rn_backend *b, const struct rn_p
 		   struct rn_err *e)
 {
 	struct rn_optimize o = { .ctx = rn_binding_ctx(x), .backend = b,
-				 .folded = rn_binding_folded(x) };
+				 .folded = rn_binding_folded(x), .plan = rn_binding_plan(x) };
 	uint32_t *live[1] = { &f->val };
 	size_t n;
 	int rc;
@@ -447,9 +447,9 @@ int rn_predict_run(struct rn_binding *x, const struct rn_plan *plan, const struc
 	if (task)
 		rn_task_facts(task, &facts);
 	rc = rn_binding_predict(x, run->node, params, &in, e);
-	if (rc)
-		return rc == RN_EDEV ? rn_err_prefix(e, rc, "pred of '%s'",
-						     plan->nodes[run->node].name) : rc;
+	if (rc == RN_EDEV || rc == RN_ENOMEM)
+		(void)rn_err_prefix(e, rc, "pred of '%s'", plan->nodes[run->node].name);
+	RN_TRY(rc);
 	rc = rn_run_decoded(run, plan->nodes[run->node].name, &in->schema, task ? &facts : NULL, &d.how,
 			    &setting, e);
 	if (!rc)

@@ -140,7 +140,7 @@ static void tell_memory(const struct staged *s, const struct rn_work *w, const c
 	if (s->devices.any)
 		rn_log(s->conf.ctx, RN_LOG_INFO, "%s: %zu bytes of values by %s, %zu of constants %s", of,
 		       w->values->size, rn_transport_name(w->region.by), rn_arrays_file(w->arrays)->size,
-		       w->constants.file ? "shared on the device" : "copied by each stage");
+		       w->constants.file ? "shared on the device" : "for each stage to copy");
 }
 
 static int meet_all(struct staged *s, struct rn_shared **images, struct rn_err *e)
@@ -321,14 +321,6 @@ static int find(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_e
 
 static const char validating[] = "the start of a validation";
 
-static bool has_part(const struct rn_work *w, uint32_t q)
-{
-	for (uint32_t i = 0; i < w->prog->ninsts; i++)
-		if (w->cut.part_of[i] == q)
-			return true;
-	return false;
-}
-
 /* *all: those that have a part in it could import its memory. */
 static int offer_memory(struct staged *s, const struct rn_work *w, bool *all, struct rn_err *e)
 {
@@ -337,7 +329,7 @@ static int offer_memory(struct staged *s, const struct rn_work *w, bool *all, st
 
 	*all = true;
 	for (uint32_t q = 0; *all && q < s->children.n; q++) {
-		if (!has_part(w, q))
+		if (!rn_work_has_part(w, q))
 			continue;
 		RN_TRY(rn_child_ask(&s->children.items[q], validating, &m, &memory, NULL, e));
 		RN_TRY(rn_child_hear(&s->children.items[q], &answer, e));
@@ -382,7 +374,7 @@ static int give_images(struct staged *s, uint32_t number, struct rn_shared **ima
 	struct rn_work *w = &s->validations[number - 1].work;
 
 	for (uint32_t q = 0; q < s->children.n; q++)
-		if (has_part(w, q))
+		if (rn_work_has_part(w, q))
 			RN_TRY(rn_work_image(w, q, s->conf.store, &images[q], e));
 	if (!w->agenda)
 		RN_TRY(order_work(s, w, e));
@@ -619,7 +611,7 @@ static int give_again(struct staged *s, uint32_t number, uint32_t q, struct rn_e
 static int give_all_again(struct staged *s, uint32_t q, struct rn_err *e)
 {
 	for (uint32_t i = 0; i < s->nvalidations; i++)
-		if (s->validations[i].forward && has_part(&s->validations[i].work, q))
+		if (s->validations[i].forward && rn_work_has_part(&s->validations[i].work, q))
 			RN_TRY(give_again(s, i + 1, q, e));
 	return 0;
 }
@@ -682,7 +674,7 @@ static int revive(struct rn_runner *r, struct rn_err *e)
 	struct rn_err why = { 0 };
 	int rc;
 
-	s->children.lost = false;
+	s->children.lost = s->children.told = false;
 	if (!s->started)
 		return start(s, e);
 	rn_board_abort(s->board);
@@ -718,6 +710,11 @@ static bool lost(const struct rn_runner *r)
 	return ((const struct staged *)r)->children.lost;
 }
 
+static bool told(const struct rn_runner *r)
+{
+	return ((const struct staged *)r)->children.told;
+}
+
 static void close_staged(struct rn_runner *r)
 {
 	struct staged *s = self(r);
@@ -742,6 +739,7 @@ static const struct rn_runner_ops ops = {
 	.bytes = bytes,
 	.finish = finish,
 	.lost = lost,
+	.told = told,
 	.revive = revive,
 	.close = close_staged,
 };

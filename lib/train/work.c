@@ -78,6 +78,14 @@ int rn_work_to_file(struct rn_work *w, struct rn_err *e)
 
 /* ---- images -------------------------------------------------------------------------------- */
 
+bool rn_work_has_part(const struct rn_work *w, uint32_t q)
+{
+	for (uint32_t i = 0; i < w->prog->ninsts; i++)
+		if (w->cut.part_of[i] == q)
+			return true;
+	return false;
+}
+
 static int write_image(struct rn_work *w, uint32_t q, const struct rn_store *store, bool *mine,
 		       size_t *counts, struct rn_shared **out, struct rn_err *e)
 {

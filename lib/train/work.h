@@ -46,6 +46,7 @@ struct rn_work {
 RN_MUST_CHECK int rn_work_init(struct rn_work *w, const struct rn_prog *prog,
 			       const uint32_t ends[RN_NPASSES], struct rn_cut *cut,
 			       struct rn_err *e);
+bool rn_work_has_part(const struct rn_work *w, uint32_t q);
 /* The image of part q, for store's parameters; *out owned.  Made again it is the same. */
 RN_MUST_CHECK int rn_work_image(struct rn_work *w, uint32_t q, const struct rn_store *store,
 				struct rn_shared **out, struct rn_err *e);

@@ -359,6 +359,31 @@ many_points() {
 	[[ $stderr =~ stage\ .*\ of\ fit\ \'loss\':\ after\ epoch\ 1:\ .*invalid\ configuration\ argument ]]
 }
 
+@test "whatever launch fails, the stage is told: constants, epochs, validations, predictions" {
+	local n
+	graph
+	printf '%s\n' '?source Node = "node.csv" <key="id"> .' '?source Edge = "edge.csv" .' \
+		'A(s, t; 1 / sqrt([s] + [t] + 1)) :- Edge(s, t) .' 'X(n; [a]) :- Node(n, a, y) .' \
+		'H(d; sum(a * z)) :- X(s; z), A(s, d; a) .' 'Out(n; Linear(1, 3)(tanh(z))) :- H(n; z) .' \
+		'?fit <epochs=3> Loss(; CrossEntropyLoss()(z, [y])) :- Out(n; z), Node(n, a, y) .' \
+		'?val <metric="accuracy", target="y"> Val(n, y; z) :- Out(n; z), Node(n, a, y) .' \
+		'?pred P(n; z) :- Out(n; z) .' >m.relnn
+	for ((n = 1; n < 100; n++)); do
+		RN_EMULATE_REFUSE=$n run --separate-stderr emulated rn-train m.relnn --device cuda -q
+		[ "$status" != 0 ] || break
+		echo "$n: $stderr"
+		[ "$status" = 4 ]
+		# But for the kernels that stand for the host between epochs.
+		[[ $stderr == *" rn_cuda_"@(turn|gate|judge|keep|look)": "* || $stderr == *"stage '"* || $stderr == "rn-train: "@(map|agg)" '"* ]]
+		echo "$stderr" >>all
+	done
+	[ "$n" -gt 10 ] && [ "$n" -lt 100 ]
+	grep "^rn-train: fit 'Loss': stage 'Out' (map): " all
+	grep "^rn-train: stage 'Out' (.*), .* of fit 'Loss': " all
+	grep "of val 'Val': " all
+	grep "^rn-train: pred of 'Out': stage 'Out' " all
+}
+
 @test "-v tells which kernels were made" {
 	points
 	XDG_CACHE_HOME=$PWD/cache emulated rn-train model.json --epochs 3 --device cuda -v 2>first.txt

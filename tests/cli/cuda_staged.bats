@@ -112,8 +112,8 @@ own_bytes() {
 # what_travels: of the fit and each validation, with RN_EMULATE_IPC: v (values) and c (constants) on the device, or -.
 what_travels() {
 	sed -nE '/^rn-train: (fit|validation): [0-9]+ bytes of values by /{
-		s/.* by (cuda ipc|pinned memory), [0-9]+ of constants (shared on the device|copied by each stage)$/\1\2/
-		s/cuda ipc/v/; s/pinned memory/-/; s/shared on the device/c/; s/copied by each stage/-/; p }' "$1" | paste -sd' '
+		s/.* by (cuda ipc|pinned memory), [0-9]+ of constants (shared on the device|for each stage to copy)$/\1\2/
+		s/cuda ipc/v/; s/pinned memory/-/; s/shared on the device/c/; s/for each stage to copy/-/; p }' "$1" | paste -sd' '
 }
 
 @test "each single handle that cannot be had: memory of the host, and the same bytes" {
@@ -240,6 +240,9 @@ close_losses() {
 	# What is shared then needs no memory of the device.
 	RN_EMULATE_MEMORY=3 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda --placement staged
 	[[ $stderr == "rn-train: device 'cuda': out of memory: 2.0 MiB are wanted for what stages share, "*"--device-map"* ]]
+	[[ $stderr == *"; fit 'loss' needs "*"the largest: "*"it helps to have fewer rows"* ]]
+	RN_EMULATE_MEMORY=5 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda --placement staged
+	[[ $stderr == *" are wanted for what stages share, "*"; val 'val' needs "* ]]
 	RN_EMULATE_MEMORY=3 emulated rn-train model.json --epochs 2 --device cuda --placement staged --device-map drop=cpu
 	# Stages of one name and another are one process: --stages.
 	emulated rn-train model.json --epochs 3 -q --device cuda --placement staged --stages 2 --device-map h=cuda --log log

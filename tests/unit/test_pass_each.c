@@ -186,6 +186,7 @@ static void test_shared_folding(void)
 {
 	static float number = 0.5f;
 	struct rn_folded shared = { 0 };
+	const struct rn_optimize o = { .backend = backend, .folded = &shared };
 	struct rn_buf *first = NULL;
 	static struct outcome x[2];
 
@@ -206,7 +207,7 @@ static void test_shared_folding(void)
 		v = rn_prog_view(&g.p, v, 4000, 1, (uint32_t[]){ 20 }, &g.e);
 		root = v;
 		g.p.vals[root].keep = true;
-		T_CALL(rn_pass_fold_shared(&g.p, backend, &shared, &g.e), &g.e);
+		T_CALL(rn_pass_fold_shared(&o, &g.p, &g.e), &g.e);
 		T_CALL(rn_pass_sweep(&g.p, live, 1, &g.e), &g.e);
 		first = k ? first : rn_buf_ref(g.p.vals[root].data);
 		T_OK((g.p.vals[root].data == first) == (k < 2) && g.p.ninsts == 0,
