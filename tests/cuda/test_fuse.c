@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Kernels made for elementwise programs (cuda/fuse.h), without a device: those of random
- * programs and of every example's fit are compiled by NVRTC for each architecture, without
+ * programs and of every run of every example are compiled by NVRTC for each architecture, without
  * a warning; and on the emulated device they give the interpreter's numbers.
  *
  *   test_fuse [SEED [CASES]]
@@ -10,6 +10,7 @@
 #include "fuse_gen.h"
 
 #include "../../lib/train/fit.h"
+#include "../../lib/train/score.h"
 #include "../unit/t.h"
 
 #include <dlfcn.h>
@@ -302,6 +303,26 @@ static char *read_file(const char *path, size_t *n)
 	return text;
 }
 
+/* A fit's program goes forward, backward and steps; that of a validation, an evaluation or a prediction goes
+ * forward, without dropout. */
+static int add_run(struct seen *s, struct rn_binding *x, struct rn_backend *b, const struct rn_plan *plan,
+		   const struct rn_run *r, struct rn_params *params)
+{
+	struct rn_forward g;
+	struct rn_fit f;
+
+	if (r->kind == RN_RUN_FIT) {
+		RN_TRY(rn_fit_build(x, b, plan, r, params, false, &f, &err));
+		add_program(s, &f.prog);
+		rn_fit_fini(&f);
+		return 0;
+	}
+	RN_TRY(rn_forward_new(x, b, plan, r->node, params, &g, &err));
+	add_program(s, &g.prog);
+	rn_forward_fini(&g);
+	return 0;
+}
+
 /* false: its data are not here. */
 static bool add_example(struct seen *s, const char *file, struct rn_backend *b)
 {
@@ -318,18 +339,8 @@ static bool add_example(struct seen *s, const char *file, struct rn_backend *b)
 	    rn_binding_new(&ctx, b, plan, NULL, &x, &err))
 		goto out;
 	there = true;
-	for (uint32_t i = 0; i < plan->nruns; i++) {
-		struct rn_fit f;
-
-		if (plan->runs[i].kind != RN_RUN_FIT)
-			continue;
-		if (rn_fit_build(x, b, plan, &plan->runs[i], &params, false, &f, &err)) {
-			there = false;
-			goto out;
-		}
-		add_program(s, &f.prog);
-		rn_fit_fini(&f);
-	}
+	for (uint32_t i = 0; i < plan->nruns && there; i++)
+		there = !add_run(s, x, b, plan, &plan->runs[i], &params);
 out:
 	rn_params_fini(&params);
 	rn_binding_free(x);
