@@ -105,9 +105,9 @@ static int arch_of_device(unsigned *arch)
 	return 0;
 }
 
-/* Load an image and find its kernels; false: the driver will not have it.  To ask for a kernel's
+/* Load an image and find its kernels, unless the driver will not have it.  To ask for a kernel's
  * attributes loads its code: else its first launch would, perhaps while a stream is captured. */
-static bool load(struct rn_cuda_fuse *f, const void *image)
+static cudaError_t load(struct rn_cuda_fuse *f, const void *image)
 {
 	struct cudaFuncAttributes attr;
 	cudaLibrary_t lib;
@@ -125,14 +125,30 @@ static bool load(struct rn_cuda_fuse *f, const void *image)
 	}
 	if (rc == cudaSuccess) {
 		f->libs[f->nlibs++] = lib;
-		return true;
+		return rc;
 	}
 	for (size_t i = f->built; i < f->n; i++)
 		f->kernels[i].fn = NULL;
-	(void)cudaGetLastError(); /* it is told here */
-	rn_str_addf(&f->note, "%zu elementwise programs are interpreted: kernels cannot be loaded: %s",
-		    f->n - f->built, cudaGetErrorString(rc));
-	return false;
+	(void)cudaGetLastError(); /* it is told by who called */
+	return rc;
+}
+
+/* What they were compiled to. */
+static void take_image(struct rn_cuda_fuse *f, const struct rn_fuse_key *key, const void *image, size_t size)
+{
+	size_t n = f->n - f->built;
+	cudaError_t err = load(f, image);
+	int why;
+
+	if (err != cudaSuccess) {
+		rn_str_addf(&f->note, "%zu elementwise programs are interpreted: kernels cannot be loaded: %s",
+			    n, cudaGetErrorString(err));
+		return;
+	}
+	rn_str_addf(&f->note, "%zu kernels compiled", n);
+	why = rn_fuse_cache_write(key, image, size);
+	if (why)
+		rn_str_addf(&f->note, " (and not kept in the cache: %s)", strerror(why));
 }
 
 /* From the disk, else compiled.  RN_ENOMEM alone is an error. */
@@ -146,25 +162,22 @@ static int make(struct rn_cuda_fuse *f, unsigned arch, struct rn_err *e)
 	int rc = 0;
 
 	if (rn_fuse_cache_read(&key, &image, &size)) {
-		if (load(f, image)) {
+		if (load(f, image) == cudaSuccess) {
 			rn_str_addf(&f->note, "%zu kernels from the cache", n);
 			goto out;
 		}
 		free(image);
 		image = NULL;
-		rn_str_clear(&f->note);
 	}
 	rn_str_add(&text, rn_cuda_fuse_prelude);
 	rn_str_addn(&text, f->text.s, f->text.len);
 	RN_GOTO(out, rn_str_check(&text, e));
 	rc = rn_cuda_compile(text.s, arch, &image, &size, &log, &why);
-	if (!rc && load(f, image)) {
-		rn_str_addf(&f->note, "%zu kernels compiled", n);
-		rn_fuse_cache_write(&key, image, size);
-	} else if (rc) {
+	if (!rc)
+		take_image(f, &key, image, size);
+	else
 		rn_str_addf(&f->note, "%zu elementwise programs are interpreted: %s%s%s", n, why.msg,
 			    log.len ? "\n" : "", log.failed ? "" : log.s);
-	}
 	rc = rc == RN_ENOMEM ? rn_err_set(e, RN_ENOMEM, "%s", why.msg) : 0;
 out:
 	free(image);

@@ -46,13 +46,14 @@ RN_MUST_CHECK int rn_cuda_compile(const char *text, unsigned arch, void **image,
 /* ---- the disk (fuse_cache.c) ------------------------------------------------------------- */
 
 /* Images by a hash of all that they depend on, in $XDG_CACHE_HOME/rn or ~/.cache/rn.  What cannot
- * be read or is not whole is not there; what cannot be written is not kept. */
+ * be read or is not whole is not there; what cannot be written is not kept.
+ * cache_write: 0, also where there is to be no cache, or the errno of what could not be written. */
 struct rn_fuse_key {
 	uint64_t hash[2];
 };
 struct rn_fuse_key rn_fuse_key_of(const char *text, unsigned arch);
 bool rn_fuse_cache_read(const struct rn_fuse_key *key, void **image, size_t *size);
-void rn_fuse_cache_write(const struct rn_fuse_key *key, const void *image, size_t size);
+int rn_fuse_cache_write(const struct rn_fuse_key *key, const void *image, size_t size);
 
 /* ---- kernels (fuse.c) -------------------------------------------------------------------- */
 

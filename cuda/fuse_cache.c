@@ -153,24 +153,32 @@ static void make_dirs(char *dir)
 	(void)mkdir(dir, 0777);
 }
 
-void rn_fuse_cache_write(const struct rn_fuse_key *key, const void *image, size_t size)
+int rn_fuse_cache_write(const struct rn_fuse_key *key, const void *image, size_t size)
 {
 	char dir[MAX_PATH], path[MAX_PATH + 64], temp[MAX_PATH + 64];
 	struct head h = { .key = { key->hash[0], key->hash[1] }, .size = size };
+	int fd, why;
 	bool ok;
-	int fd;
 
 	if (size > MAX_IMAGE || !cache_dir(dir, sizeof dir) || !path_of(key, path, sizeof path))
-		return;
+		return 0;
 	make_dirs(dir);
 	snprintf(temp, sizeof temp, "%s/tmp.XXXXXX", dir);
 	fd = mkostemp(temp, O_CLOEXEC);
 	if (fd < 0)
-		return;
+		return errno;
 	memcpy(h.magic, magic, sizeof magic);
 	h.sum = XXH3_64bits(image, size);
+	errno = EIO; /* of a write of no bytes */
 	ok = write_all(fd, &h, sizeof h) && write_all(fd, image, size) && !fchmod(fd, 0644);
-	ok = !close(fd) && ok;
-	if (!ok || rename(temp, path))
-		(void)unlink(temp);
+	why = errno;
+	if (close(fd) && ok) {
+		ok = false;
+		why = errno;
+	}
+	if (ok && !rename(temp, path))
+		return 0;
+	why = ok ? errno : why;
+	(void)unlink(temp);
+	return why;
 }

@@ -20,6 +20,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { HEAD = 40 }; /* bytes of a kept kernel before its image, the sum last (cuda/fuse_cache.c) */
+
 static struct rn_err err;
 
 /* What the test itself needs. */
@@ -499,39 +504,69 @@ static void test_numbers(uint64_t seed, unsigned cases)
 
 /* ---- the disk ---------------------------------------------------------------------------- */
 
-/* Make one kernel anew; what was said of it. */
-static const char *build_one(char *note, size_t cap)
+/* Make n kernels anew, one after the other; what was said of them. */
+static const char *build(unsigned n, char *note, size_t cap)
 {
 	struct rn_cuda_fuse *f;
 	struct fuse_case c;
+	bool right = true;
 	uint32_t k;
 
-	fuse_case_make(&c, 4, false, put);
 	T_CALL(lib.make(&f, &err), &err);
-	T_CALL(lib.add(f, &c.m, false, &k, &err), &err);
-	T_CALL(lib.build(f, &err), &err);
+	for (unsigned i = 0; i < n; i++) {
+		fuse_case_make(&c, 4 + i, false, put);
+		T_CALL(lib.add(f, &c.m, false, &k, &err), &err);
+		T_CALL(lib.build(f, &err), &err);
+		right &= numbers_agree(f, k, &c);
+		free_case(&c);
+	}
 	snprintf(note, cap, "%s", lib.note(f));
-	T_OK(numbers_agree(f, k, &c), "... and is right");
+	T_OK(right, "... and is right");
 	lib.free(f);
-	free_case(&c);
 	return note;
 }
 
-static void damage(const char *dir, bool cut)
+static const char *build_one(char *note, size_t cap)
+{
+	return build(1, note, cap);
+}
+
+enum damage { WRONG_BYTE, HALF, FOREIGN };
+
+/* FOREIGN: whole, but nothing that can be loaded. */
+static void damage_file(const char *path, enum damage how)
+{
+	static char image[1 << 20];
+	XXH64_hash_t sum;
+	int fd = open(path, O_RDWR);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) || st.st_size > (off_t)sizeof image)
+		die(__LINE__);
+	if (how == HALF && ftruncate(fd, st.st_size / 2))
+		die(__LINE__);
+	if (how == WRONG_BYTE && pwrite(fd, "?", 1, st.st_size / 2) != 1)
+		die(__LINE__);
+	if (how == FOREIGN) {
+		size_t n = (size_t)st.st_size - HEAD;
+
+		sum = XXH3_64bits(image, n);
+		if (pwrite(fd, image, n, HEAD) != (ssize_t)n ||
+		    pwrite(fd, &sum, sizeof sum, HEAD - sizeof sum) != sizeof sum)
+			die(__LINE__);
+	}
+	close(fd);
+}
+
+static void damage(const char *dir, size_t files, enum damage how)
 {
 	char pattern[300];
-	struct stat st;
 	glob_t g;
-	int fd;
 
 	snprintf(pattern, sizeof pattern, "%s/rn/*.cubin", dir);
-	T_OK(!glob(pattern, 0, NULL, &g) && g.gl_pathc == 1, "one file is kept");
-	fd = open(g.gl_pathv[0], O_RDWR);
-	if (fd < 0 || fstat(fd, &st))
-		die(__LINE__);
-	if (cut ? ftruncate(fd, st.st_size / 2) : pwrite(fd, "?", 1, st.st_size / 2) != 1)
-		die(__LINE__);
-	close(fd);
+	T_OK(!glob(pattern, 0, NULL, &g) && g.gl_pathc == files, "%zu files are kept", files);
+	for (size_t i = 0; i < g.gl_pathc; i++)
+		damage_file(g.gl_pathv[i], how);
 	globfree(&g);
 }
 
@@ -544,16 +579,23 @@ static void test_cache(void)
 	setenv("XDG_CACHE_HOME", dir, 1);
 	T_OK(strstr(build_one(note, sizeof note), "compiled"), "no cache: %s", note);
 	T_OK(strstr(build_one(note, sizeof note), "from the cache"), "again: %s", note);
-	damage(dir, false);
+	damage(dir, 1, WRONG_BYTE);
 	T_OK(strstr(build_one(note, sizeof note), "compiled"), "a wrong byte: %s", note);
-	damage(dir, true);
+	damage(dir, 1, HALF);
 	T_OK(strstr(build_one(note, sizeof note), "compiled"), "half a file: %s", note);
 	T_OK(strstr(build_one(note, sizeof note), "from the cache"), "it was mended: %s", note);
+	(void)build(2, note, sizeof note);
+	T_OK(!strcmp(build(2, note, sizeof note), "1 kernels from the cache; 1 kernels from the cache"), "two: %s",
+	     note);
+	damage(dir, 2, FOREIGN);
+	T_OK(!strcmp(build(2, note, sizeof note), "1 kernels compiled; 1 kernels compiled"),
+	     "what cannot be loaded: %s", note);
 	setenv("RN_CUDA_CACHE", "0", 1);
 	T_OK(strstr(build_one(note, sizeof note), "compiled"), "RN_CUDA_CACHE=0: %s", note);
 	unsetenv("RN_CUDA_CACHE");
 	setenv("XDG_CACHE_HOME", "/dev/null", 1);
-	T_OK(strstr(build_one(note, sizeof note), "compiled"), "nowhere to write: %s", note);
+	T_OK(strstr(build_one(note, sizeof note), "compiled (and not kept in the cache: Not a directory)"),
+	     "nowhere to write: %s", note);
 	path = strdup(getenv("PATH"));
 	setenv("PATH", "/nowhere", 1);
 	T_OK(strstr(build_one(note, sizeof note), "are interpreted"), "no compiler: %.60s", note);
