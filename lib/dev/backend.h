@@ -165,10 +165,10 @@ enum { RN_BACKEND_ABI = 4 };
 /* The CPU backend with a team of `threads` threads (1 or more); owned, ->close. */
 RN_MUST_CHECK int rn_cpu_backend(unsigned threads, struct rn_backend **out, struct rn_err *e);
 
-/* "cpu", "cuda", "cuda:1", "auto"; RN_EDEV says why a device cannot be had;
- * *note (may be NULL) gets a static text where auto fell back. */
+/* "cpu", "cuda", "cuda:1", "auto"; RN_EDEV says why a device cannot be had.  why (zeroed; may be NULL)
+ * gets that where auto fell back. */
 RN_MUST_CHECK int rn_backend_open(const char *device, unsigned threads, struct rn_backend **out,
-				  const char **note, struct rn_err *e);
+				  struct rn_err *why, struct rn_err *e);
 
 /* That of a context: its device, threads and math; where auto fell back it says so at `level`.
  * RN_EUSAGE where the device is the cpu by name and the math is not f32. */

@@ -70,25 +70,14 @@ static bool parse_ordinal(const char *s, unsigned *n)
 }
 
 int rn_backend_open(const char *device, unsigned threads, struct rn_backend **out,
-		    const char **note, struct rn_err *e)
+		    struct rn_err *why, struct rn_err *e)
 {
 	unsigned ordinal = 0;
-	int rc;
 
-	if (note)
-		*note = NULL;
 	if (!device || !strcmp(device, "cpu"))
 		return rn_cpu_backend(threads, out, e);
-	if (!strcmp(device, "auto")) {
-		struct rn_err why = { 0 };
-
-		rc = open_cuda(0, out, &why);
-		if (!rc)
-			return 0;
-		if (note)
-			*note = "no CUDA device can be used, so the CPU is";
-		return rn_cpu_backend(threads, out, e);
-	}
+	if (!strcmp(device, "auto"))
+		return open_cuda(0, out, why) ? rn_cpu_backend(threads, out, e) : 0;
 	if (!strcmp(device, "cuda") ||
 	    (!strncmp(device, "cuda:", 5) && parse_ordinal(device + 5, &ordinal)))
 		return open_cuda(ordinal, out, e);
@@ -141,12 +130,12 @@ enum rn_math rn_backend_math(const struct rn_backend *b, const struct rn_ctx *c)
 int rn_backend_of(const struct rn_ctx *c, enum rn_log_level level, struct rn_backend **out,
 		  struct rn_err *e)
 {
-	const char *note;
+	struct rn_err why = { 0 };
 	int rc;
 
-	RN_TRY(rn_backend_open(c->device, c->threads ? c->threads : 1, out, &note, e));
-	if (note)
-		rn_log(c, level, "%s", note);
+	RN_TRY(rn_backend_open(c->device, c->threads ? c->threads : 1, out, &why, e));
+	if (why.code)
+		rn_log(c, level, "no CUDA device can be used, so the CPU is: %s", why.msg);
 	rc = set_math(c, *out, e);
 	if (rc) {
 		(*out)->close(*out);

@@ -402,7 +402,7 @@ many_points() {
 	says "rn-train: device 'cuda:7': the last one here is cuda:0"
 	RN_EMULATE_DEVICES=0 run --separate-stderr emulated rn-train model.json --epochs 1 --device auto
 	[ "$status" = 0 ]
-	[[ $stderr == *"no CUDA device can be used, so the CPU is"* ]]
+	[[ $stderr == "rn-train: warning: no CUDA device can be used, so the CPU is: device 'cuda': "*"no CUDA-capable device is detected"* ]]
 	fails_with 2 rn-train model.json --device gpu
 }
 
@@ -412,5 +412,12 @@ many_points() {
 	points
 	fails_with 4 env -u LD_LIBRARY_PATH alone/bin/rn-train model.json --device cuda
 	[[ $stderr == *"device 'cuda': there is no librn_cuda.so"* ]]
+	run -0 --separate-stderr env -u LD_LIBRARY_PATH alone/bin/rn-train model.json --epochs 1 --device auto
+	[[ $stderr == "rn-train: warning: no CUDA device can be used, so the CPU is: device 'cuda': there is no librn_cuda.so"* ]]
+	mkdir alone/lib
+	echo nothing >alone/lib/librn_cuda.so
+	fails_with 4 env -u LD_LIBRARY_PATH alone/bin/rn-train model.json --device cuda
+	[[ $stderr == "rn-train: device 'cuda': cannot load librn_cuda.so, which needs CUDA's libraries: "* ]]
+	rm alone/lib/librn_cuda.so
 	alone/bin/rn-train --version | grep "cuda: no (device 'cuda': there is no librn_cuda.so"
 }
