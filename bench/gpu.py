@@ -35,8 +35,8 @@ ROOM = 8 << 30  # bytes that the largest graph takes as tables, and more
 GRAPHS = [("gcn, ogbn-arxiv's size", ()), ("gcn, 1 M nodes, 20 M edges", (1_000_000, 20_000_000, 128, 40)),
           ("gcn, ogbn-products' size", (2_449_029, 61_859_140, 100, 47))]
 ARXIV, PRODUCTS = GRAPHS[0], GRAPHS[2]
-# What is to be reached on an H200: milliseconds of an epoch, how often a peer's epoch (fit) holds RN's, the
-# share of a peer's memory.
+# What is to be reached on an H200: milliseconds of an epoch, how often a peer's epoch (fit, of as many epochs as in
+# models.py) holds RN's, the share of a peer's memory.
 TARGETS = {"gcn-cora": {"ms": 0.06, "epoch": 15}, "hgt-dblp-1l": {"fit": 5}, "hgt-dblp-2l": {"fit": 5},
            ARXIV[0]: {"epoch": 1.5, "memory": 0.6}, PRODUCTS[0]: {"epoch": 1.5, "memory": 0.6}}
 TINY = [("gcn, tiny", (200, 1000, 8, 3))]
@@ -79,8 +79,9 @@ def peer(args, script, data, epochs, more):
     return json.loads(p.stdout.splitlines()[-1])
 
 
-def compare(args, results, name, program, data, peers, options=(), runs=None):
-    """A model on the device, beside its peers ({name: (arguments, epochs)})."""
+def compare(args, results, name, program, data, peers, options=(), runs=None, fit_epochs=None):
+    """A model on the device, beside its peers ({name: (arguments, epochs)}).  fit_epochs: RN's, where fits of so many
+    are compared, which begin with what is done once; else as many as take SECONDS."""
     got = {}
 
     def note(who, r):
@@ -89,7 +90,7 @@ def compare(args, results, name, program, data, peers, options=(), runs=None):
         return r and r["ms_per_epoch"]
 
     first = train(args, program, "--epochs", 5, *options)
-    epochs = 3 if args.self_check else max(5, min(500, int(1e3 * SECONDS / max(first["ms_per_epoch"], 1e-3))))
+    epochs = 3 if args.self_check else fit_epochs or max(5, min(500, int(1e3 * SECONDS / max(first["ms_per_epoch"], 1e-3))))
     works = {"RN": lambda: note("RN", train(args, program, "--epochs", epochs, *options))}
     if args.math:
         works["RN, tf32"] = lambda: note("RN, tf32", train(args, program, "--epochs", epochs, "--math", "tf32", *options))
@@ -182,8 +183,8 @@ def examples(args, results):
         else:
             print(f"skipped: {model.name}: no numpy")
             continue
-        peers = {who: (p[0], max(p[1], 20)) for who, p in model.peers.items()} if args.python else {}
-        compare(args, results, model.name, program, model.data, peers, model.flags)
+        peers = {who: (p[0], model.fit or max(p[1], 20)) for who, p in model.peers.items()} if args.python else {}
+        compare(args, results, model.name, program, model.data, peers, model.flags, fit_epochs=model.fit)
 
 
 def make_graph(args, size):
