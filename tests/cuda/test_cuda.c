@@ -8,7 +8,8 @@
  *   RN_CUDA_TEST=device         on a real one, with larger inputs; SKIP where there is none
  *
  * A number of the device may differ from the CPU's in double by 1e-4 of the sum of |terms|,
- * NaN never passes, results are poisoned before each run, and two runs give the same bits.
+ * NaN never passes for a number, nor the NaN that results are poisoned with for one that is to be NaN;
+ * results are poisoned before each run, and two runs give the same bits.
  */
 #include "emulated.h"
 #include "cuda_test.h"
@@ -61,7 +62,8 @@ static struct result reference(struct gen *g, uint32_t val, uint32_t epoch)
 	return r;
 }
 
-/* NaN, and as a row number far outside. */
+static const uint32_t POISON = 0x7FD5A5A5; /* NaN, and as a row number far outside */
+
 static void poison(struct rn_machine *m, uint32_t val)
 {
 	size_t n;
@@ -70,7 +72,7 @@ static void poison(struct rn_machine *m, uint32_t val)
 	struct rn_err e;
 
 	for (size_t i = 0; i < n / 4; i++)
-		x[i] = 0x7FD5A5A5;
+		x[i] = POISON;
 	gen_must(cuda->copy_in(cuda, at, x, n / 4 * 4, &e), &e, "poison");
 	free(x);
 }
@@ -110,7 +112,7 @@ static bool same(const struct gen *g, uint32_t val, const float *got, const stru
 			s += 1;
 		else if (scale == EXACTLY)
 			s = 0;
-		if (!is_within(x, w, s)) {
+		if (!is_within(x, w, s) || u == POISON) {
 			snprintf(why, sizeof why,
 				 "row %zu, feature %zu: %.9g instead of %.9g (scale %.3g)",
 				 i / g->p.vals[val].width, i % g->p.vals[val].width, x, w, s);
