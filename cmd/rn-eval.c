@@ -60,6 +60,7 @@ static int score(const struct rn_applied *a, uint32_t run, struct rn_store *stor
 		 const char **why, struct rn_err *e)
 {
 	const struct rn_run *r = &a->planned.plan->runs[run];
+	const char *what = rn_run_types[r->kind].name;
 	struct rn_params *params = (struct rn_params *)(uintptr_t)&a->model.params;
 	struct rn_score s;
 	struct rn_task task;
@@ -71,9 +72,11 @@ static int score(const struct rn_applied *a, uint32_t run, struct rn_store *stor
 		task = (struct rn_task){ .kind = RN_LOSS_VALUE };
 	rc = rn_score_new(a->binding, a->backend, a->planned.plan, r, &task, params, &s, e);
 	if (!rc)
-		rc = rn_score_check_mem(&s, rn_run_types[r->kind].name, a->binding, a->backend, e);
-	if (!rc)
+		rc = rn_score_check_mem(&s, what, a->binding, a->backend, e);
+	if (!rc) {
 		rc = rn_score_run(&s, a->backend, store, value, why, e);
+		rc = rc ? rn_score_explain(&s, what, rc, a->binding, a->backend, e) : 0;
+	}
 	rn_score_fini(&s);
 	return rc;
 }

@@ -382,6 +382,18 @@ many_points() {
 	grep "^rn-train: stage 'Out' (.*), .* of fit 'Loss': " all
 	grep "of val 'Val': " all
 	grep "^rn-train: pred of 'Out': stage 'Out' " all
+	emulated rn-train m.relnn -q -o m.rnm
+	RN_EMULATE_REFUSE=4 fails_with 4 emulated rn-predict m.rnm --device cuda -o p.csv
+	[[ $stderr == "rn-predict: pred of 'Out': stage 'Out' "* ]]
+	RN_EMULATE_REFUSE=4 fails_with 4 emulated rn-eval m.rnm --device cuda
+	[[ $stderr == "rn-eval: stage 'Out' "*" of val 'Val': "* ]]
+	for ((n = 1; n < 100; n++)); do # also where memory is out
+		RN_CUDA_POOL=0 RN_EMULATE_NOMEM=$n run --separate-stderr emulated rn-eval m.rnm --device cuda
+		[ "$status" != 0 ] || break
+		[ "$status" = 4 ]
+		echo "$stderr" >>memory
+	done
+	grep "^rn-eval: device 'cuda': out of memory: .*; val 'Val' needs " memory
 }
 
 @test "-v tells which kernels were made" {
