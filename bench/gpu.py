@@ -228,9 +228,12 @@ def beside_kernels(args, sizes):
     if not nvcc():
         print("skipped: cuSPARSE, cuBLAS: no nvcc")
         return []
-    libraries = pathlib.Path(nvcc()).resolve().parent.parent / "lib64"
+    # RN_CUDA_DIR: a toolkit's libraries, and their headers, where nvcc is without them
+    other = os.environ.get("RN_CUDA_DIR")
+    libraries = pathlib.Path(other) / "lib" if other else pathlib.Path(nvcc()).resolve().parent.parent / "lib64"
     try:
-        tool = built(args, "device_cuda.cu", nvcc(), f"-L{libraries}", "-Xlinker", f"-rpath={libraries}", "-lcusparse", "-lcublas")
+        tool = built(args, "device_cuda.cu", nvcc(), *([f"-isystem={other}/include"] if other else []), f"-L{libraries}",
+                     "-Xlinker", f"-rpath={libraries}", "-lcusparse", "-lcublas")
         return json_lines([tool, *sizes])
     except subprocess.CalledProcessError as e:
         print(f"skipped: cuSPARSE, cuBLAS: {e} {(e.stderr or '').strip()[-200:]}")
@@ -240,7 +243,7 @@ def beside_kernels(args, sizes):
 def kernels(args, results):
     n, m, runs = (300, 2000, 2) if args.self_check else (*PRODUCTS[1][:2], 20)
     # RN_BENCH_FLAGS: where its libraries are, if the compiler does not know
-    tool = built(args, "device.c", "cc", "-D_GNU_SOURCE", *common.FLAGS, BIN.parent / "librn.a",
+    tool = built(args, "device.c", os.environ.get("CC", "cc"), "-D_GNU_SOURCE", *common.FLAGS, BIN.parent / "librn.a",
                  "-lzstd", "-ljansson", "-lz", "-lm", "-ldl", "-pthread", f"-Wl,-rpath,{BIN.parent / 'lib'}")
     mine = json_lines([tool, args.device, n, m, runs])
     theirs = {(r["work"], r.get("width"), r.get("k"), r.get("m")): r for r in beside_kernels(args, (n, m, runs))}

@@ -3,6 +3,7 @@
 #
 #   CUDA=0|1       1 where there is an nvcc; without it everything else builds and passes
 #   CUDA_ARCHS     compute capabilities to make code for; the last one also as PTX
+#   CUDA_INCLUDE, CUDA_LIB  folders of cuBLAS and NVRTC, where the toolkit is without them
 #
 # The same sources, with no nvcc, and tests/cuda/emulate in the place of CUDA's headers, make
 # $(BUILD)/emulated/librn_cuda.so: that runs on the CPU, for tests.
@@ -12,6 +13,8 @@ CUDA_HOME  ?= $(patsubst %/bin/nvcc,%,$(firstword $(wildcard $(shell command -v 
 NVCC       ?= $(CUDA_HOME)/bin/nvcc
 CUDA       ?= $(if $(and $(wildcard $(NVCC)),$(filter release,$(VARIANT))),1,0)
 CUDA_ARCHS ?= 80 90
+CUDA_INCLUDE ?= $(CUDA_HOME)/include
+CUDA_LIB     ?= $(CUDA_HOME)/lib64
 CXX        ?= c++
 
 CUDA_C  := $(sort $(wildcard cuda/*.c))
@@ -45,7 +48,8 @@ $(BUILD)/cuda.config: FORCE
 $(BUILD)/device/%.c.o: %.c $(BUILD)/cuda.config | $(CUDA_TEXT)
 	$(call say,CC,$< (device))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(RN_CFLAGS) $(CFLAGS) -fPIC -I$(dir $(CUDA_TEXT)) -isystem $(CUDA_HOME)/include -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(RN_CFLAGS) $(CFLAGS) -fPIC -I$(dir $(CUDA_TEXT)) -isystem $(CUDA_HOME)/include \
+		-isystem $(CUDA_INCLUDE) -MMD -MP -c -o $@ $<
 
 $(BUILD)/device/%.cu.o: %.cu $(BUILD)/cuda.config
 	$(call say,NVCC,$<)
@@ -55,8 +59,8 @@ $(BUILD)/device/%.cu.o: %.cu $(BUILD)/cuda.config
 $(CUDA_SO): $(CUDA_OBJ)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(NVCC) -shared -o $@ $^ $(cuda_gencode) -cudart static -L$(CUDA_HOME)/lib64 -lcublas \
-		-Xlinker -rpath=$(CUDA_HOME)/lib64,--no-undefined -lm -ldl -lpthread
+	$(Q)$(NVCC) -shared -o $@ $^ $(cuda_gencode) -cudart static -L$(CUDA_LIB) -lcublas \
+		-Xlinker -rpath=$(CUDA_LIB),--no-undefined -lm -ldl -lpthread
 
 # ---- emulated ---------------------------------------------------------------------------------
 
