@@ -129,8 +129,11 @@ bool rn_cuda_op_wide(const struct rn_prog *p, const struct rn_inst *i);
 /* The elementwise program of a->inst; *out owned, NULL for other instructions. */
 RN_MUST_CHECK int rn_cuda_op_elem(const struct rn_kargs *a, const struct rn_cuda_live *live,
 				  struct rn_cuda_elem **out, struct rn_err *e);
-/* Enqueue it. */
-RN_MUST_CHECK int rn_cuda_op_launch(struct rn_cuda *c, const struct rn_cuda_op *o,
+/* How many of n instructions that follow on each other one launch does, the first of them: several
+ * where they are steps. */
+uint32_t rn_cuda_op_together(const struct rn_cuda_op *o, uint32_t n);
+/* Enqueue these n. */
+RN_MUST_CHECK int rn_cuda_op_launch(struct rn_cuda *c, const struct rn_cuda_op *o, uint32_t n,
 				    struct rn_err *e);
 
 /* ---- relational work (rel.c) ------------------------------------------------------------------ */

@@ -175,9 +175,18 @@ cudaError_t rn_cuda_add_bias(cudaStream_t s, float *out, const float *b, uint32_
 /* ---- optimizer steps (step.cu): lib/dev/prog.h has the scalars f, here in device memory -- */
 
 /* Both leave everything as it is where live->halt is set. */
-cudaError_t rn_cuda_adam(cudaStream_t s, float *p, const float *grad, float *m, float *v,
-			 uint32_t n, const double *f, const struct rn_cuda_live *live,
-			 int decoupled);
+struct rn_cuda_adam_step {
+	float *p;
+	const float *grad;
+	float *m, *v;
+	const double *f;
+	uint32_t n; /* numbers */
+	uint32_t decoupled;
+};
+/* The steps of 1 to RN_CUDA_ADAMS parameters, by one launch. */
+enum { RN_CUDA_ADAMS = 32 };
+cudaError_t rn_cuda_adam(cudaStream_t s, const struct rn_cuda_adam_step *a, uint32_t n,
+			 const struct rn_cuda_live *live);
 /* buf NULL: no momentum. */
 cudaError_t rn_cuda_sgd(cudaStream_t s, float *p, const float *grad, float *buf, uint32_t n,
 			const double *f, const struct rn_cuda_live *live);

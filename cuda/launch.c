@@ -472,14 +472,31 @@ static float *slot(const struct rn_kargs *a, unsigned k)
 	return (float *)(uintptr_t)a->in[k];
 }
 
+/* n steps that follow on each other: none reads what another writes. */
+static int run_adams(struct rn_cuda *c, const struct rn_cuda_op *o, uint32_t n, struct rn_err *e)
+{
+	struct rn_cuda_adam_step all[RN_CUDA_ADAMS];
+
+	for (uint32_t k = 0; k < n; k++) {
+		const struct rn_kargs *a = o[k].a;
+
+		all[k] = (struct rn_cuda_adam_step){
+			.p = a->out,
+			.grad = a->in[1],
+			.m = slot(a, 2),
+			.v = slot(a, 3),
+			.f = o[k].f,
+			.n = out_of(a)->width,
+			.decoupled = (a->inst->flags & RN_F_DECOUPLED) != 0,
+		};
+	}
+	RN_CUDA(e, rn_cuda_adam(c->stream, all, n, o->live));
+	return 0;
+}
+
 static int run_adam(struct rn_cuda *c, const struct rn_cuda_op *o, struct rn_err *e)
 {
-	const struct rn_kargs *a = o->a;
-
-	RN_CUDA(e, rn_cuda_adam(c->stream, a->out, a->in[1], slot(a, 2), slot(a, 3),
-				out_of(a)->width, o->f, o->live,
-				(a->inst->flags & RN_F_DECOUPLED) != 0));
-	return 0;
+	return run_adams(c, o, 1, e);
 }
 
 static int run_sgd(struct rn_cuda *c, const struct rn_cuda_op *o, struct rn_err *e)
@@ -564,10 +581,21 @@ size_t rn_cuda_op_scratch(const struct rn_kargs *a)
 	return l->scratch ? l->scratch(a) : 0;
 }
 
-int rn_cuda_op_launch(struct rn_cuda *c, const struct rn_cuda_op *o, struct rn_err *e)
+uint32_t rn_cuda_op_together(const struct rn_cuda_op *o, uint32_t n)
+{
+	uint32_t k = 0;
+
+	while (k < n && k < RN_CUDA_ADAMS && o[k].a->inst->op == RN_P_ADAM)
+		k++;
+	return k ? k : 1;
+}
+
+int rn_cuda_op_launch(struct rn_cuda *c, const struct rn_cuda_op *o, uint32_t n, struct rn_err *e)
 {
 	const struct rn_val *v = out_of(o->a);
 
+	if (n > 1)
+		return run_adams(c, o, n, e);
 	if (!v->rows || !v->width)
 		return 0; /* nothing to make */
 	return launchers[o->a->inst->op].run(c, o, e);

@@ -221,9 +221,9 @@ int rn_cuda_list_send(struct rn_list *l, uint32_t epoch, struct rn_err *e)
 	return 0;
 }
 
-static int launch_one(struct rn_list *l, uint32_t i, struct rn_err *e)
+static int launch_some(struct rn_list *l, uint32_t i, uint32_t n, struct rn_err *e)
 {
-	RN_TRY(rn_cuda_op_launch(l->c, &l->ops[i], e));
+	RN_TRY(rn_cuda_op_launch(l->c, &l->ops[i], n, e));
 	if (l->c->waiting)
 		RN_CUDA(e, cudaStreamSynchronize(l->c->stream));
 	return 0;
@@ -231,9 +231,12 @@ static int launch_one(struct rn_list *l, uint32_t i, struct rn_err *e)
 
 int rn_cuda_list_launch(struct rn_list *l, uint32_t from, uint32_t to, struct rn_err *e)
 {
-	for (uint32_t i = from; i < to; i++) {
-		int rc = launch_one(l, i, e);
+	for (uint32_t i = from, n; i < to; i += n) {
+		int rc;
 
+		/* who waits for each learns which one failed */
+		n = l->c->waiting ? 1 : rn_cuda_op_together(&l->ops[i], to - i);
+		rc = launch_some(l, i, n, e);
 		if (!rc)
 			continue;
 		l->failed = i;

@@ -353,9 +353,9 @@ many_points() {
 	emulated rn-train model.json --device cuda -q --resume c.ck
 	RN_CUDA_GRAPH=0 RN_EMULATE_ERROR=700 RN_EMULATE_FAIL=7 fails_with 4 emulated rn-train model.json --device cuda -q
 	[[ $stderr == *"stage 'loss' (loss), forward of fit 'loss': after epoch 0: ce: "*"an illegal memory access"* ]]
-	RN_EMULATE_REFUSE=27 fails_with 4 emulated rn-train model.json --device cuda -q # within a window
+	RN_EMULATE_REFUSE=24 fails_with 4 emulated rn-train model.json --device cuda -q # within a window
 	[[ $stderr =~ stage\ .*\ forward\ of\ val\ \'val\':\ after\ epoch\ 0:\ .*invalid\ configuration\ argument ]]
-	RN_EMULATE_REFUSE=40 fails_with 4 emulated rn-train model.json --device cuda -q
+	RN_EMULATE_REFUSE=37 fails_with 4 emulated rn-train model.json --device cuda -q
 	[[ $stderr =~ stage\ .*\ of\ fit\ \'loss\':\ after\ epoch\ 1:\ .*invalid\ configuration\ argument ]]
 }
 

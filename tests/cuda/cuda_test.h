@@ -78,6 +78,8 @@ struct window_case {
 };
 /* NULL, or what is wrong. */
 const char *window_check(struct rn_backend *b, const struct window_case *c);
+/* Steps of many parameters at once (steps.c); the same. */
+const char *steps_check(struct rn_backend *b);
 /* --math on the device (math.c); the same. */
 const char *math_check(struct rn_backend *cpu, struct rn_backend *cuda);
 

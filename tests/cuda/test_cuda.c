@@ -462,6 +462,10 @@ static bool steps_agree(const struct step_case *c, uint32_t width, uint64_t seed
 static void test_steps(uint64_t seed)
 {
 	static const uint32_t widths[] = { 1, 5, 33, 257, 5000 };
+	const char *wrong = steps_check(cuda);
+
+	snprintf(why, sizeof why, "%s", wrong ? wrong : "");
+	said(!wrong, "steps", "many at once");
 
 	for (size_t i = 0; i < sizeof step_cases / sizeof *step_cases; i++) {
 		bool ok = true;
