@@ -11,7 +11,7 @@
  * k_ggemm_rows    the same for short segments: a warp for each row
  * k_ggemm_tn      blocks over panels of rows and tiles; k_ggemm_sum adds a segment's panels
  * k_matmul        threads over numbers of the result
- * k_bias          lanes over columns, groups of lanes over rows
+ * k_bias          lanes over columns, groups of lanes over rows: behind a product of cuBLAS
  */
 #include "kernels.h"
 
@@ -38,6 +38,7 @@ template <class T> static constexpr unsigned threads = (T::BM / T::RM) * (T::BN 
 /* A block of a product: c [rows, cols] = sum over l < terms of a(i, l) * b(l, j). */
 struct mul {
 	const float *a, *b;
+	const float *bias; /* [cols], added to each row of c; NULL: nothing is */
 	float *c;
 	rn_u64 lda, ldb, ldc;
 	unsigned rows, cols, terms;
@@ -94,7 +95,8 @@ template <class T> RN_DEV void store_tile(const mul &g, const float (*acc)[T::RN
 	RN_UNROLL for (unsigned r = 0; r < T::RM; r++)
 		RN_UNROLL for (unsigned q = 0; q < T::RN; q++)
 			if (i0 + r < g.rows && j0 + q < g.cols)
-				g.c[(i0 + r) * g.ldc + j0 + q] = acc[r][q];
+				g.c[(i0 + r) * g.ldc + j0 + q] =
+					g.bias ? acc[r][q] + g.bias[j0 + q] : acc[r][q];
 }
 
 /* All threads of a block make one tile; g is the same for all. */
@@ -145,6 +147,7 @@ RN_DEV mul tile_at(const float *a, const float *b, float *c, unsigned rows, unsi
 	g.ldc = cols;
 	g.a = a + (ACROSS ? i : i * lda);
 	g.b = b + (TRANS ? j * g.ldb : j);
+	g.bias = 0;
 	g.c = c + i * cols + j;
 	g.rows = rows - i < T::BM ? (unsigned)(rows - i) : T::BM;
 	g.cols = cols - j < T::BN ? cols - j : T::BN;
@@ -156,13 +159,17 @@ RN_DEV mul tile_at(const float *a, const float *b, float *c, unsigned rows, unsi
 
 template <class T, bool TRANS>
 static __global__ void __launch_bounds__(threads<T>)
-	k_gemm(float *out, const float *x, const float *w, unsigned n, unsigned k, unsigned m)
+	k_gemm(float *out, const float *x, const float *w, const float *bias, unsigned n, unsigned k,
+	       unsigned m)
 {
 	const rn_u64 i = (rn_u64)blockIdx.x * T::BM, j = (rn_u64)rn_tile() * T::BN;
+	mul g;
 
-	if (i < n && j < m)
-		multiply<T, false, TRANS>(tile_at<T, false, TRANS>(x, w, out, n, k, m, k, i,
-								   (unsigned)j));
+	if (i >= n || j >= m)
+		return;
+	g = tile_at<T, false, TRANS>(x, w, out, n, k, m, k, i, (unsigned)j);
+	g.bias = bias ? bias + j : 0;
+	multiply<T, false, TRANS>(g);
 }
 
 static rn_u64 tiles_of(uint32_t rows, uint32_t cols, unsigned bm, unsigned bn)
@@ -171,32 +178,28 @@ static rn_u64 tiles_of(uint32_t rows, uint32_t cols, unsigned bm, unsigned bn)
 }
 
 template <class T>
-static cudaError_t gemm(cudaStream_t s, float *out, const float *x, const float *w, uint32_t n,
-			uint32_t k, uint32_t m, int trans)
+static cudaError_t gemm(cudaStream_t s, float *out, const float *x, const float *w, const float *b,
+			uint32_t n, uint32_t k, uint32_t m, int trans)
 {
 	dim3 grid = rn_grid(rn_blocks(n, T::BM), tiles_of(1, m, 1, T::BN));
 
 	if (trans)
-		return RN_LAUNCH((k_gemm<T, true>), grid, threads<T>, s, out, x, w, n, k, m);
-	return RN_LAUNCH((k_gemm<T, false>), grid, threads<T>, s, out, x, w, n, k, m);
+		return RN_LAUNCH((k_gemm<T, true>), grid, threads<T>, s, out, x, w, b, n, k, m);
+	return RN_LAUNCH((k_gemm<T, false>), grid, threads<T>, s, out, x, w, b, n, k, m);
 }
 
 cudaError_t rn_cuda_gemm(cudaStream_t s, float *out, const float *x, const float *w,
 			 const float *b, uint32_t n, uint32_t k, uint32_t m, int trans)
 {
-	cudaError_t rc;
-
 	if (!n || !m)
 		return cudaSuccess;
 	if (m <= 24)
-		rc = gemm<slim>(s, out, x, w, n, k, m, trans);
-	else if (n <= 24)
-		rc = gemm<flat>(s, out, x, w, n, k, m, trans);
-	else if (tiles_of(n, m, 64, 64) >= 256)
-		rc = gemm<square>(s, out, x, w, n, k, m, trans);
-	else
-		rc = gemm<little>(s, out, x, w, n, k, m, trans);
-	return rc != cudaSuccess || !b ? rc : rn_cuda_add_bias(s, out, b, n, m);
+		return gemm<slim>(s, out, x, w, b, n, k, m, trans);
+	if (n <= 24)
+		return gemm<flat>(s, out, x, w, b, n, k, m, trans);
+	if (tiles_of(n, m, 64, 64) >= 256)
+		return gemm<square>(s, out, x, w, b, n, k, m, trans);
+	return gemm<little>(s, out, x, w, b, n, k, m, trans);
 }
 
 static __global__ void __launch_bounds__(BLOCK)

@@ -346,16 +346,16 @@ many_points() {
 
 @test "a device that is lost: exit 4, where it was, and the checkpoint is whole" {
 	points
-	RN_EMULATE_FAIL=150 fails_with 4 emulated rn-train model.json --device cuda -q \
+	RN_EMULATE_FAIL=118 fails_with 4 emulated rn-train model.json --device cuda -q \
 		--checkpoint c.ck --checkpoint-every 1
 	[[ $stderr == *"fit 'loss': after epoch 4: in work that was under way (RN_CUDA_GRAPH=0 tells in which stage)"* ]]
 	[[ $stderr == *"uncorrectable ECC error"*"the last checkpoint is whole"* ]]
 	emulated rn-train model.json --device cuda -q --resume c.ck
-	RN_CUDA_GRAPH=0 RN_EMULATE_ERROR=700 RN_EMULATE_FAIL=7 fails_with 4 emulated rn-train model.json --device cuda -q
+	RN_CUDA_GRAPH=0 RN_EMULATE_ERROR=700 RN_EMULATE_FAIL=5 fails_with 4 emulated rn-train model.json --device cuda -q
 	[[ $stderr == *"stage 'loss' (loss), forward of fit 'loss': after epoch 0: ce: "*"an illegal memory access"* ]]
-	RN_EMULATE_REFUSE=24 fails_with 4 emulated rn-train model.json --device cuda -q # within a window
+	RN_EMULATE_REFUSE=22 fails_with 4 emulated rn-train model.json --device cuda -q # within a window
 	[[ $stderr =~ stage\ .*\ forward\ of\ val\ \'val\':\ after\ epoch\ 0:\ .*invalid\ configuration\ argument ]]
-	RN_EMULATE_REFUSE=37 fails_with 4 emulated rn-train model.json --device cuda -q
+	RN_EMULATE_REFUSE=30 fails_with 4 emulated rn-train model.json --device cuda -q
 	[[ $stderr =~ stage\ .*\ of\ fit\ \'loss\':\ after\ epoch\ 1:\ .*invalid\ configuration\ argument ]]
 }
 
