@@ -330,6 +330,7 @@ int rn_cuda_backend(unsigned ordinal, struct rn_backend **out, struct rn_err *e)
 		.list_run = rn_cuda_list_run,
 		.list_free = rn_cuda_list_free,
 		.list_epochs = rn_cuda_list_epochs,
+		.watch_bytes = rn_cuda_watch_bytes,
 		.list_failed = rn_cuda_list_failed,
 		.memory = cuda_memory,
 		.peak = cuda_peak,

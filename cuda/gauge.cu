@@ -3,20 +3,36 @@
  * Looks at an epoch of a window: a gauge is read (lib/dev/gauge.c on the CPU, in the same order of
  * the same operations), compared with the best so far, and what is as good is kept.
  *
- * k_terms   a block for 256 rows: the terms of a gauge, added in pairs
+ * k_clear   threads over counts
+ * k_count   blocks over rows: of each class, how often it is predicted, and rightly
+ * k_terms   a block for 256 terms of a gauge, added in pairs
  * k_fold    a block for 256 of such sums
  * k_judge   one block: the last sum, and what it means
  * k_keep    threads over numbers, tiles over copies
  * k_look    one thread: the clock
  */
-#include "kernels.h"
-#include "../lib/dev/gauge.h"
+#include "gauge.h"
+#include "../lib/dev/gauge_terms.h"
 #include "../lib/dev/prog.h"
 
 #include "launch.h"
 #include "rows.cuh"
 
-enum { TERMS = RN_GAUGE_TERMS, COPY = 256, MOST_BLOCKS = 1024 };
+enum {
+	TERMS = RN_GAUGE_TERMS,
+	COPY = 256,
+	MOST_BLOCKS = 1024,
+	FEW = 512,          /* classes that a block counts by itself */
+	COUNTED = 16 * TERMS, /* rows that a block counts */
+};
+
+/* What a reading leaves on the way, in the gauge's scratch. */
+struct room {
+	double *sums;        /* of 256 terms each, then of 256 sums each, and so on */
+	unsigned *predicted; /* [classes] */
+	unsigned *right;     /* [classes] */
+	unsigned *present;   /* one: classes that predictions or labels have */
+};
 
 static uint32_t blocks_of(uint32_t n)
 {
@@ -38,39 +54,90 @@ static __device__ double in_pairs(double x)
 	return part[t];
 }
 
-static __device__ unsigned class_of(const rn_cuda_gauge &g, const float *row)
-{
-	unsigned best = 0;
+/* ---- terms of rows --------------------------------------------------------------------------- */
 
-	if (g.sign)
-		return row[0] >= 0;
-	for (unsigned f = 1; f < g.width; f++)
-		if (row[f] > row[best])
-			best = f;
-	return best;
+static __device__ bool counts(const rn_cuda_gauge &g, unsigned i)
+{
+	return !g.label || g.label[i] != RN_NONE;
 }
 
-static __device__ double term(const rn_cuda_gauge &g, unsigned i)
+static __device__ unsigned class_of(const rn_cuda_gauge &g, unsigned i)
 {
-	double d;
+	return rn_gauge_class(g.sign, g.width, g.pred + (rn_u64)i * g.width);
+}
 
-	if (g.label && g.label[i] == RN_NONE)
+static __device__ double row_term(const rn_cuda_gauge &g, unsigned i)
+{
+	if (!counts(g, i))
 		return 0;
 	if (g.kind == RN_GAUGE_RIGHT)
-		return class_of(g, g.pred + (rn_u64)i * g.width) == g.label[i];
-	d = g.pred[i];
-	if (g.truth)
-		d -= g.truth[i];
-	return g.kind == RN_GAUGE_MEAN ? d : g.kind == RN_GAUGE_ABS ? fabs(d) : d * d;
+		return class_of(g, i) == g.label[i];
+	return rn_gauge_miss((rn_gauge_kind)g.kind, g.truth ? g.pred[i] - g.truth[i] : g.pred[i]);
 }
 
-static __global__ void __launch_bounds__(TERMS) k_terms(rn_cuda_gauge g, double *out)
+/* ---- terms of classes ------------------------------------------------------------------------ */
+
+static __global__ void __launch_bounds__(TERMS) k_clear(unsigned *x, rn_u64 n)
+{
+	for (rn_u64 i = (rn_u64)blockIdx.x * TERMS + threadIdx.x; i < n; i += (rn_u64)gridDim.x * TERMS)
+		x[i] = 0;
+}
+
+/* Few classes are counted by each block first: else all rows would wait for a few numbers. */
+static __global__ void __launch_bounds__(TERMS) k_count(rn_cuda_gauge g, room r)
+{
+	__shared__ unsigned part[2 * FEW];
+	const bool few = g.classes <= FEW;
+	unsigned *predicted = few ? part : r.predicted, *right = few ? part + FEW : r.right;
+	const rn_u64 from = (rn_u64)blockIdx.x * COUNTED, to = from + COUNTED;
+
+	for (unsigned k = threadIdx.x; few && k < 2 * FEW; k += TERMS)
+		part[k] = 0;
+	__syncthreads();
+	for (rn_u64 i = from + threadIdx.x; i < to && i < g.rows; i += TERMS) {
+		unsigned got;
+
+		if (!counts(g, (unsigned)i))
+			continue;
+		got = class_of(g, (unsigned)i);
+		atomicAdd(predicted + got, 1u);
+		if (got == g.label[i])
+			atomicAdd(right + got, 1u);
+	}
+	__syncthreads();
+	for (unsigned k = threadIdx.x; few && k < g.classes; k += TERMS) {
+		atomicAdd(r.predicted + k, predicted[k]);
+		atomicAdd(r.right + k, right[k]);
+	}
+}
+
+static __device__ double class_term(const rn_cuda_gauge &g, const room &r, unsigned k)
+{
+	if (r.predicted[k] || g.labelled[k])
+		atomicAdd(r.present, 1u);
+	return g.kind == RN_GAUGE_F1_ONE && k != 1 ?
+		       0 : rn_gauge_f1(r.right[k], r.predicted[k], g.labelled[k]);
+}
+
+/* ---- the sum --------------------------------------------------------------------------------- */
+
+static __host__ __device__ bool by_class(const rn_cuda_gauge &g)
+{
+	return g.kind == RN_GAUGE_F1 || g.kind == RN_GAUGE_F1_ONE;
+}
+
+static __device__ double term(const rn_cuda_gauge &g, const room &r, unsigned i)
+{
+	return by_class(g) ? class_term(g, r, i) : row_term(g, i);
+}
+
+static __global__ void __launch_bounds__(TERMS) k_terms(rn_cuda_gauge g, room r)
 {
 	const rn_u64 i = (rn_u64)blockIdx.x * TERMS + threadIdx.x;
-	const double sum = in_pairs(i < g.rows ? term(g, (unsigned)i) : 0);
+	const double sum = in_pairs(i < g.terms ? term(g, r, (unsigned)i) : 0);
 
 	if (!threadIdx.x)
-		out[blockIdx.x] = sum;
+		r.sums[blockIdx.x] = sum;
 }
 
 static __global__ void __launch_bounds__(TERMS) k_fold(const double *x, unsigned n, double *out)
@@ -82,14 +149,14 @@ static __global__ void __launch_bounds__(TERMS) k_fold(const double *x, unsigned
 		out[blockIdx.x] = sum;
 }
 
-static __device__ double meaning(const rn_cuda_gauge &g, double sum)
+/* ---- what it means --------------------------------------------------------------------------- */
+
+static __device__ double meaning(const rn_cuda_gauge &g, const room &r, double sum)
 {
-	if (!(g.counted > 0))
+	if (!g.terms)
 		return NAN;
-	if (g.kind == RN_GAUGE_REST)
-		return 1 - sum / g.total;
-	sum /= g.counted;
-	return g.kind == RN_GAUGE_ROOT ? sqrt(sum) : sum;
+	return rn_gauge_meaning((rn_gauge_kind)g.kind, sum, g.counted, g.total,
+				g.kind == RN_GAUGE_F1 ? *r.present : 0);
 }
 
 /* 1 better than the best so far, 0 equal, -1 worse or undefined: lib/train/loop.c decides so, too. */
@@ -106,7 +173,7 @@ static __device__ int compare(const rn_cuda_window *w, double x)
 }
 
 static __global__ void __launch_bounds__(TERMS)
-	k_judge(rn_cuda_live *live, rn_cuda_window *w, rn_cuda_gauge g, const double *x, unsigned n)
+	k_judge(rn_cuda_live *live, rn_cuda_window *w, rn_cuda_gauge g, room r, const double *x, unsigned n)
 {
 	const unsigned t = threadIdx.x;
 	const double sum = in_pairs(t < n ? x[t] : 0);
@@ -118,7 +185,7 @@ static __global__ void __launch_bounds__(TERMS)
 	w->keep = 0;
 	if (live->halt)
 		return;
-	val = meaning(g, n == 1 ? *x : sum); /* one sum is no term again */
+	val = meaning(g, r, n == 1 ? *x : sum); /* one sum is no term again */
 	order = compare(w, val);
 	w->val[live->turn - 1] = val;
 	w->stale = order > 0 ? 0 : w->stale + 1;
@@ -149,26 +216,74 @@ static __global__ void k_look(rn_cuda_window *w, bool end)
 	w->ns = end ? w->ns + now : w->ns - now;
 }
 
-size_t rn_cuda_gauge_scratch(uint32_t rows)
+/* ---- launchers ------------------------------------------------------------------------------- */
+
+/* So many bytes of scratch, aligned for all. */
+static void *take(char **at, size_t bytes)
 {
-	size_t n = 0;
+	char *p = *at;
+
+	*at += (bytes + 15) / 16 * 16;
+	return p;
+}
+
+static size_t lay_room(const rn_cuda_gauge &g, char *at, room *r)
+{
+	const char *from = at;
+	size_t sums = 0;
+	uint32_t n = g.terms;
 
 	do {
-		rows = blocks_of(rows);
-		n += rows;
-	} while (rows > TERMS);
-	return (n ? n : 1) * sizeof(double);
+		n = blocks_of(n);
+		sums += n;
+	} while (n > TERMS);
+	*r = {};
+	r->sums = (double *)take(&at, sums * sizeof *r->sums);
+	if (by_class(g)) {
+		r->predicted = (unsigned *)take(&at, (2 * (size_t)g.classes + 1) * sizeof *r->predicted);
+		r->right = r->predicted + g.classes;
+		r->present = r->right + g.classes;
+	}
+	return (size_t)(at - from);
+}
+
+size_t rn_cuda_gauge_scratch(const struct rn_cuda_gauge *g)
+{
+	room r;
+
+	return lay_room(*g, NULL, &r);
+}
+
+static cudaError_t count_classes(cudaStream_t s, const rn_cuda_gauge &g, const room &r)
+{
+	const rn_u64 n = 2 * (rn_u64)g.classes + 1;
+	const unsigned blocks = rn_blocks(n, TERMS);
+	const cudaError_t err = RN_LAUNCH(k_clear, blocks < MOST_BLOCKS ? blocks : (unsigned)MOST_BLOCKS,
+					  TERMS, s, r.predicted, n);
+
+	return err == cudaSuccess ? RN_LAUNCH(k_count, rn_blocks(g.rows, COUNTED), TERMS, s, g, r) : err;
+}
+
+/* Before the terms. */
+static cudaError_t prepare(cudaStream_t s, const rn_cuda_gauge &g, const room &r)
+{
+	return by_class(g) ? count_classes(s, g, r) : cudaSuccess;
 }
 
 cudaError_t rn_cuda_judge(cudaStream_t s, struct rn_cuda_live *live, struct rn_cuda_window *w,
 			  const struct rn_cuda_gauge *g)
 {
-	uint32_t n = blocks_of(g->rows);
-	double *x = g->scratch;
+	uint32_t n = blocks_of(g->terms);
 	cudaError_t err = cudaSuccess;
+	double *x;
+	room r;
 
+	lay_room(*g, (char *)g->scratch, &r);
+	x = r.sums;
 	if (n)
-		err = RN_LAUNCH(k_terms, n, TERMS, s, *g, x);
+		err = prepare(s, *g, r);
+	if (n && err == cudaSuccess)
+		err = RN_LAUNCH(k_terms, n, TERMS, s, *g, r);
 	while (err == cudaSuccess && n > TERMS) {
 		err = RN_LAUNCH(k_fold, blocks_of(n), TERMS, s, (const double *)x, n, x + n);
 		x += n;
@@ -176,7 +291,7 @@ cudaError_t rn_cuda_judge(cudaStream_t s, struct rn_cuda_live *live, struct rn_c
 	}
 	if (err != cudaSuccess)
 		return err;
-	return RN_LAUNCH(k_judge, 1, TERMS, s, live, w, *g, (const double *)x, n);
+	return RN_LAUNCH(k_judge, 1, TERMS, s, live, w, *g, r, (const double *)x, n);
 }
 
 cudaError_t rn_cuda_keep(cudaStream_t s, const struct rn_cuda_window *w,

@@ -149,6 +149,7 @@ int rn_cuda_list_new(struct rn_backend *b, const struct rn_kargs *args, uint32_t
 int rn_cuda_list_run(struct rn_list *l, uint32_t from, uint32_t to, uint32_t epoch,
 		     struct rn_err *e);
 int rn_cuda_list_epochs(struct rn_list *l, struct rn_window *w, struct rn_err *e);
+size_t rn_cuda_watch_bytes(struct rn_backend *b, const struct rn_gauge *g);
 uint32_t rn_cuda_list_failed(const struct rn_list *l);
 void rn_cuda_list_free(struct rn_list *l);
 

@@ -215,35 +215,6 @@ cudaError_t rn_cuda_turn(cudaStream_t s, struct rn_cuda_live *live, double *f, u
 cudaError_t rn_cuda_gate(cudaStream_t s, struct rn_cuda_live *live, const float *loss,
 			 struct rn_cuda_window *w);
 
-/* ---- looks at an epoch (gauge.cu) -------------------------------------------------------- */
-
-/* A gauge (lib/dev/gauge.h), whose bits this has. */
-struct rn_cuda_gauge {
-	uint32_t kind; /* enum rn_gauge_kind */
-	uint32_t rows, width, sign;
-	const float *pred;
-	const uint32_t *label;
-	const double *truth;
-	double counted, total; /* counted 0: it is not defined */
-	double *scratch;       /* rn_cuda_gauge_scratch bytes */
-};
-size_t rn_cuda_gauge_scratch(uint32_t rows);
-struct rn_cuda_copy {
-	float *to;
-	const float *from;
-	uint64_t n;
-};
-
-/* A look begins, or ends: its time. */
-cudaError_t rn_cuda_look(cudaStream_t s, struct rn_cuda_window *w, int end);
-/* The gauge is read into w->val of the turn that began last; w->best, stale and keep follow, and
- * live->halt where patience ends.  Where live->halt is set nothing changes, and keep is 0. */
-cudaError_t rn_cuda_judge(cudaStream_t s, struct rn_cuda_live *live, struct rn_cuda_window *w,
-			  const struct rn_cuda_gauge *g);
-/* Where w->keep: each of n copies (device memory), of at most `most` numbers. */
-cudaError_t rn_cuda_keep(cudaStream_t s, const struct rn_cuda_window *w,
-			 const struct rn_cuda_copy *copies, uint32_t n, uint64_t most);
-
 #ifdef __cplusplus
 }
 #endif

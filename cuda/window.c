@@ -5,6 +5,7 @@
  * other list, a gauge of its result, and what that decides are behind the steps.  Either kind of
  * epoch is launched piece by piece the first time, then captured, and from then on replayed.
  */
+#include "gauge.h"
 #include "list.h"
 
 #include <math.h>
@@ -14,6 +15,9 @@
 
 enum { HEAD = offsetof(struct rn_cuda_window, loss) };
 
+/* Arrays of a gauge. */
+enum { KNOWN = 3 };
+
 /* What a watch needs on the device, made at the first window that has one. */
 struct watched {
 	struct rn_list *list; /* NULL: none yet */
@@ -21,7 +25,7 @@ struct watched {
 	struct rn_cuda_copy *copies; /* device */
 	uint32_t ncopies;
 	uint64_t most; /* numbers in one of them */
-	void *label, *truth;
+	void *known[KNOWN];
 };
 
 struct window {
@@ -49,25 +53,66 @@ static int send_array(struct rn_backend *b, const void *host, size_t n, void **o
 	return b->copy_in(b, *out, host, n, e);
 }
 
-static int prepare_gauge(struct rn_backend *b, const struct rn_watch *v, struct watched *w,
-			 struct rn_err *e)
-{
-	const struct rn_gauge *g = v->gauge;
+struct known {
+	const void *host; /* NULL: there is none */
+	size_t bytes;
+};
 
-	RN_TRY(send_array(b, g->label, g->rows * sizeof *g->label, &w->label, e));
-	RN_TRY(send_array(b, g->truth, g->rows * sizeof *g->truth, &w->truth, e));
-	w->gauge = (struct rn_cuda_gauge){
+static void list_known(const struct rn_gauge *g, struct known out[KNOWN])
+{
+	const struct known list[KNOWN] = {
+		{ g->label, g->rows * sizeof *g->label },
+		{ g->truth, g->rows * sizeof *g->truth },
+		{ g->labelled, g->classes * sizeof *g->labelled },
+	};
+
+	memcpy(out, list, sizeof list);
+}
+
+/* With the arrays that are there; those and scratch are on the device. */
+static struct rn_cuda_gauge gauge_there(const struct rn_gauge *g, const void *pred,
+					void *const known[KNOWN])
+{
+	return (struct rn_cuda_gauge){
 		.kind = g->kind,
 		.rows = g->rows,
 		.width = g->width,
 		.sign = g->sign,
-		.pred = v->pred,
-		.label = w->label,
-		.truth = w->truth,
-		.counted = g->why ? 0 : g->counted,
+		.classes = g->classes,
+		.terms = g->why ? 0 : g->terms,
+		.pred = pred,
+		.label = known[0],
+		.truth = known[1],
+		.labelled = known[2],
+		.counted = g->counted,
 		.total = g->total,
 	};
-	return b->alloc(b, rn_cuda_gauge_scratch(g->rows), (void **)&w->gauge.scratch, e);
+}
+
+static int prepare_gauge(struct rn_backend *b, const struct rn_watch *v, struct watched *w,
+			 struct rn_err *e)
+{
+	struct known known[KNOWN];
+
+	list_known(v->gauge, known);
+	for (unsigned k = 0; k < KNOWN; k++)
+		RN_TRY(send_array(b, known[k].host, known[k].bytes, &w->known[k], e));
+	w->gauge = gauge_there(v->gauge, v->pred, w->known);
+	return b->alloc(b, rn_cuda_gauge_scratch(&w->gauge), &w->gauge.scratch, e);
+}
+
+size_t rn_cuda_watch_bytes(struct rn_backend *b, const struct rn_gauge *g)
+{
+	void *nowhere[KNOWN] = { 0 };
+	const struct rn_cuda_gauge there = gauge_there(g, NULL, nowhere);
+	size_t n = rn_cuda_gauge_scratch(&there);
+	struct known known[KNOWN];
+
+	(void)b;
+	list_known(g, known);
+	for (unsigned k = 0; k < KNOWN; k++)
+		n += known[k].host ? known[k].bytes : 0;
+	return n;
 }
 
 static int prepare_copies(struct rn_backend *b, const struct rn_watch *v, struct watched *w,
@@ -136,8 +181,8 @@ void rn_cuda_window_free(struct rn_list *l)
 	for (unsigned k = 0; k < 2; k++)
 		if (w->kind[k].graph)
 			(void)cudaGraphExecDestroy(w->kind[k].graph);
-	b->free(b, w->watched.label);
-	b->free(b, w->watched.truth);
+	for (unsigned k = 0; k < KNOWN; k++)
+		b->free(b, w->watched.known[k]);
 	b->free(b, w->watched.gauge.scratch);
 	b->free(b, w->watched.copies);
 	b->free(b, w->table);

@@ -145,6 +145,8 @@ struct rn_backend {
 	 * is done.  With a loss that is not finite no step changes anything any more, that of its own
 	 * epoch the first; with a patience that ends, those of the epochs after it. (optional) */
 	int (*list_epochs)(struct rn_list *l, struct rn_window *w, struct rn_err *e);
+	/* The memory that it takes to read such a gauge.  (where list_epochs is) */
+	size_t (*watch_bytes)(struct rn_backend *b, const struct rn_gauge *g);
 	/* The instruction at which the last list_run or list_epochs failed, of the list whose it is;
 	 * RN_NONE where that is not known, which the error then says. (optional) */
 	uint32_t (*list_failed)(const struct rn_list *l);
@@ -160,7 +162,7 @@ struct rn_backend {
 	 * NULL: nothing.  Whoever opens the backend gives it to a team and takes it away again. */
 	struct rn_accel *accel;
 };
-enum { RN_BACKEND_ABI = 4 };
+enum { RN_BACKEND_ABI = 5 };
 
 /* The CPU backend with a team of `threads` threads (1 or more); owned, ->close. */
 RN_MUST_CHECK int rn_cpu_backend(unsigned threads, struct rn_backend **out, struct rn_err *e);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Metrics.  Sums over rows are those of gauges (lib/dev/gauge.h), others are taken in double and in
- * row order; areas are sums of integers, so that ties cost no exactness.
+ * Metrics.  Sums over rows and classes are those of gauges (lib/dev/gauge.h), others are taken in
+ * double and in row order; areas are sums of integers, so that ties cost no exactness.
  */
 #include "metric.h"
 
 #include "../base/num.h"
+#include "../dev/gauge_terms.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +18,14 @@ static const struct metric_info {
 	bool value;       /* over values, not classes */
 	bool query;       /* ranks within queries */
 	bool at;          /* name@K */
-	bool gauge;       /* it is a sum over the rows, */
+	bool gauge;       /* it is made of a sum, */
 	enum rn_gauge_kind kind; /* of this kind */
 } metric_info[RN_NMETRICS] = {
 	[RN_METRIC_ACCURACY] = { .name = "accuracy", .gauge = true, .kind = RN_GAUGE_RIGHT },
-	[RN_METRIC_F1_MACRO] = { .name = "f1_macro" },
+	[RN_METRIC_F1_MACRO] = { .name = "f1_macro", .gauge = true, .kind = RN_GAUGE_F1 },
 	[RN_METRIC_F1_MICRO] = { .name = "f1_micro", .gauge = true, .kind = RN_GAUGE_RIGHT },
-	[RN_METRIC_F1_BINARY] = { .name = "f1_binary", .binary_only = true },
+	[RN_METRIC_F1_BINARY] = { .name = "f1_binary", .binary_only = true, .gauge = true,
+				  .kind = RN_GAUGE_F1_ONE },
 	[RN_METRIC_ROC_AUC] = { .name = "roc_auc", .binary_only = true },
 	[RN_METRIC_AVERAGE_PRECISION] = { .name = "average_precision", .binary_only = true },
 	[RN_METRIC_HITS] = { .name = "hits", .binary_only = true, .query = true, .at = true },
@@ -102,14 +103,8 @@ int rn_metric_parse(const char *name, enum rn_metric *out, uint32_t *k, struct r
 
 uint32_t rn_predicted_class(const struct rn_task *task, const float *row, uint32_t width)
 {
-	uint32_t best = 0;
-
-	if (task->kind == RN_LOSS_BCE)
-		return row[0] >= 0; /* a logit of 0 is a probability of one half */
-	for (uint32_t f = 1; f < width; f++)
-		if (row[f] > row[best])
-			best = f;
-	return best;
+	/* A logit of 0 is a probability of one half. */
+	return rn_gauge_class(task->kind == RN_LOSS_BCE, width, row);
 }
 
 static uint32_t class_count(const struct rn_task *task)
@@ -151,77 +146,6 @@ static double number(const struct rn_column *t, uint64_t i)
 	default:
 		return t->f64[i];
 	}
-}
-
-/* ---- of classes ------------------------------------------------------------------- */
-
-/* Confusion counts: per class how often it was right, predicted, true. */
-struct counts {
-	uint32_t n;       /* classes, and one for labels that are none */
-	uint64_t *tp, *predicted, *labelled;
-	uint64_t rows;
-	uint64_t few[3 * 64]; /* room for tp … of few classes: validation allocates nothing */
-};
-
-static int count(const struct rn_task *task, const struct rn_scored *s, struct counts *c,
-		 struct rn_err *e)
-{
-	c->n = class_count(task) + 1;
-	if ((size_t)c->n * 3 <= sizeof c->few / sizeof *c->few)
-		c->tp = c->few;
-	else
-		RN_TRY(rn_calloc((size_t)c->n * 3, sizeof *c->tp, "a metric", &c->tp, e));
-	c->predicted = c->tp + c->n;
-	c->labelled = c->predicted + c->n;
-	for (uint64_t i = 0; i < s->rows; i++) {
-		uint32_t want, got;
-
-		if (rn_column_is_null(s->target, i))
-			continue;
-		RN_TRY(truth(task, s, i, &want, e));
-		got = rn_predicted_class(task, s->pred + i * s->width, s->width);
-		c->rows++;
-		c->labelled[want]++;
-		c->predicted[got]++;
-		c->tp[got] += want == got;
-	}
-	return 0;
-}
-
-/* F1 = 2 TP / (2 TP + FP + FN), and predicted + labelled is that denominator. */
-static double f1_of(const struct counts *c, uint32_t k)
-{
-	uint64_t d = c->predicted[k] + c->labelled[k];
-
-	return d ? 2.0 * (double)c->tp[k] / (double)d : 0;
-}
-
-static int class_metric(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
-			double *out, const char **why, struct rn_err *e)
-{
-	struct counts c = { 0 };
-	uint32_t present = 0;
-	double sum = 0;
-	int rc;
-
-	RN_GOTO(out, count(task, s, &c, e));
-	if (!c.rows) {
-		*why = "there is no row with a label";
-		goto out;
-	}
-	if (m == RN_METRIC_F1_BINARY) {
-		*out = f1_of(&c, 1);
-	} else {
-		for (uint32_t k = 0; k < c.n; k++) {
-			present += c.predicted[k] + c.labelled[k] > 0;
-			sum += f1_of(&c, k);
-		}
-		*out = sum / present;
-	}
-out:
-	if (c.tp != c.few)
-		free(c.tp);
-	return rc;
 }
 
 /* ---- of rankings -------------------------------------------------------------------- */
@@ -411,11 +335,11 @@ out:
 	return rc;
 }
 
-/* ---- sums over rows --------------------------------------------------------------------- */
+/* ---- sums over rows and classes ---------------------------------------------------------- */
 
 /* What is known of the rows that count. */
-static int read_labels(const struct rn_task *task, const struct rn_scored *s, struct rn_gauge *g,
-		       struct rn_err *e)
+static int read_labels(const struct rn_task *task, const struct rn_scored *s, bool classes,
+		       struct rn_gauge *g, struct rn_err *e)
 {
 	for (uint32_t i = 0; i < g->rows; i++) {
 		if (s->target && rn_column_is_null(s->target, i)) {
@@ -423,7 +347,7 @@ static int read_labels(const struct rn_task *task, const struct rn_scored *s, st
 			continue;
 		}
 		g->counted++;
-		if (g->kind == RN_GAUGE_RIGHT)
+		if (classes)
 			RN_TRY(truth(task, s, i, &g->label[i], e));
 		else if (g->truth)
 			g->truth[i] = number(s->target, i);
@@ -454,29 +378,43 @@ static void find_total(struct rn_gauge *g)
 			g->total += (g->truth[i] - mean) * (g->truth[i] - mean);
 }
 
+static bool by_class(const struct rn_gauge *g)
+{
+	return g->kind == RN_GAUGE_F1 || g->kind == RN_GAUGE_F1_ONE;
+}
+
+/* What is known, into a gauge of zeros. */
+static int fill_gauge(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
+		      struct rn_gauge *g, struct rn_err *e)
+{
+	bool classes = !metric_info[m].value;
+
+	g->kind = metric_info[m].kind;
+	g->width = s->width;
+	g->sign = classes && task->kind == RN_LOSS_BCE;
+	RN_TRY(read_labels(task, s, classes, g, e));
+	if (g->counted == 0)
+		g->why = "there is no row with a label";
+	else if (m == RN_METRIC_R2)
+		find_total(g);
+	/* A label that is none has a class of its own. */
+	return by_class(g) ? rn_gauge_by_class(g, class_count(task) + 1, e) : 0;
+}
+
 static int make_gauge(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
 		      struct rn_gauge *g, struct rn_err *e)
 {
-	bool classes = metric_info[m].kind == RN_GAUGE_RIGHT;
+	bool classes = !metric_info[m].value;
 	int rc;
 
 	if (s->rows > UINT32_MAX)
 		return rn_err_set(e, RN_EBUG, "a metric of %llu rows", (unsigned long long)s->rows);
 	RN_TRY(rn_gauge_init(g, (uint32_t)s->rows, classes || (s->target && s->target->nulls),
 			     m != RN_METRIC_LOSS && !classes, e));
-	g->kind = metric_info[m].kind;
-	g->width = s->width;
-	g->sign = classes && task->kind == RN_LOSS_BCE;
-	rc = read_labels(task, s, g, e);
-	if (rc) {
+	rc = fill_gauge(m, task, s, g, e);
+	if (rc)
 		rn_gauge_fini(g);
-		return rc;
-	}
-	if (g->counted == 0)
-		g->why = "there is no row with a label";
-	else if (m == RN_METRIC_R2)
-		find_total(g);
-	return 0;
+	return rc;
 }
 
 const char *rn_metric_why(const struct rn_gauge *g, double x)
@@ -623,8 +561,6 @@ int rn_metric_compute(enum rn_metric m, const struct rn_task *task, const struct
 		return query_metric(m, &meant, s, out, why, e);
 	if (m == RN_METRIC_ROC_AUC || m == RN_METRIC_AVERAGE_PRECISION)
 		return rank_metric(m, &meant, s, out, why, e);
-	if (!metric_info[m].gauge)
-		return class_metric(m, &meant, s, out, why, e);
 	RN_TRY(make_gauge(m, &meant, s, &g, e));
 	*out = rn_metric_read(&g, s->pred, why);
 	rn_gauge_fini(&g);

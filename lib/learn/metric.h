@@ -90,8 +90,7 @@ RN_MUST_CHECK int rn_metric_check(enum rn_metric m, const struct rn_metric_facts
 void rn_metric_facts(const struct rn_task *task, const struct rn_scored *s,
 		     struct rn_metric_facts *out);
 
-/* Is it a sum over the rows: accuracy, f1_micro, mae, rmse, r2, loss?  The others count by classes, or
- * rank. */
+/* Is it made of a sum over rows or classes?  The others rank. */
 bool rn_metric_has_gauge(enum rn_metric m);
 /* Then: that of these rows, whose s->pred is not read; to be ended.  RN_EUSAGE as rn_metric_check,
  * RN_EDATA for labels that are none. */

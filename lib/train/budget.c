@@ -140,8 +140,8 @@ static int claim_fit(struct budget *b, uint32_t k, struct rn_err *e)
 	if (s->conf->placement == RN_STAGED) /* of its own devices each process sees itself */
 		return s->backend->host && b->limit ? claim_staged(b, k, fit, val, e) : 0;
 	RN_TRY(claim_here(b, fit, e));
-	if (val && rn_metric_has_gauge(s->vals[k].metric))
-		val->watch = rn_gauge_bytes(&s->vals[k].gauge) +
+	if (val && s->backend->watch_bytes && rn_metric_has_gauge(s->vals[k].metric))
+		val->watch = s->backend->watch_bytes(s->backend, &s->vals[k].gauge) +
 			     rn_params_count(&s->params) * sizeof(float);
 	return val ? claim_here(b, val, e) : 0;
 }

@@ -161,8 +161,11 @@ same_validations() {
 	points
 	same_validations
 	[ "$(grep -c '"val":' device.log)" = 40 ]
-	sed -i 's/"metric": "accuracy"/"metric": "f1_micro"/; s/{"val": {/{"val": {"every": 7, /' model.json
-	same_validations
+	sed -i 's/{"val": {/{"val": {"every": 7, /' model.json
+	for metric in f1_micro f1_macro f1_binary; do
+		sed -i "s/\(\"val\", \"metric\": \"\)[a-z0-9_]*/\1$metric/" model.json
+		same_validations
+	done
 	sed -i 's/"out": 2}/"out": 1}/; s/cross-entropy", "target": "y"/mse", "target": "b"/
 		s/^ *{"eval".*//; s/, "decode": [^}]*//; s/"every": 7, //' model.json
 	for metric in mae rmse r2; do

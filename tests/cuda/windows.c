@@ -38,7 +38,8 @@ struct side {
 static void build_gauge(struct descent *d, const struct window_case *c)
 {
 	struct rn_gauge *g = &d->gauge;
-	bool classes = c->gauge.kind == RN_GAUGE_RIGHT;
+	bool by_class = c->gauge.kind == RN_GAUGE_F1 || c->gauge.kind == RN_GAUGE_F1_ONE;
+	bool classes = c->gauge.kind == RN_GAUGE_RIGHT || by_class;
 	struct rn_err e;
 
 	gen_must(rn_gauge_init(g, c->rows, classes || c->gauge.nulls, c->gauge.truth, &e), &e, "a gauge");
@@ -55,6 +56,8 @@ static void build_gauge(struct descent *d, const struct window_case *c)
 		if (g->truth)
 			g->truth[i] = gen_real(&d->look);
 	}
+	if (by_class)
+		gen_must(rn_gauge_by_class(g, g->sign ? 3 : g->width + 1, &e), &e, "classes");
 }
 
 /* Predictions: whole numbers (so that classes tie), times what a sum of parameters has behind the
