@@ -486,9 +486,13 @@ static int find_schema(struct rn_csv_reader *r, struct rn_err *e)
 		RN_TRY(rn_csv_check_chunk(r, r->queue[i], e));
 	if (!r->ncols)
 		return rn_err_set(e, RN_EDATA, "'%s' is empty: it has no keys", input_name(r));
-	for (size_t i = 0; i < r->ncols; i++)
-		RN_TRY(rn_schema_add_col(&r->schema, r->cols[i].name, NULL,
-					 rn_csv_final_type(&r->cols[i]), e));
+	for (size_t i = 0; i < r->ncols; i++) {
+		enum rn_type type = rn_csv_final_type(&r->cols[i]);
+
+		if (r->cols[i].type == RN_CSV_LONG)
+			r->cols[i].type = type;
+		RN_TRY(rn_schema_add_col(&r->schema, r->cols[i].name, NULL, type, e));
+	}
 	return 0;
 }
 

@@ -234,6 +234,9 @@ INLINE void look_at_strings(struct fill *x, enum source s, uint64_t *total)
 			n = misfit(x, i);
 		else if (x->r->cols[x->col].type == RN_CSV_UNKNOWN)
 			n = misfit(x, i);
+		else if (x->r->cols[x->col].type == RN_CSV_LONG &&
+			 (refused(x, &f, s) || !rn_csv_is_integer(&f)))
+			n = misfit(x, i);
 		else if (x->array && !fits_array(x, &f))
 			n = x->rc ? 0 : misfit(x, i);
 		else

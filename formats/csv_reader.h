@@ -10,13 +10,14 @@
 
 enum {
 	RN_CSV_UNKNOWN = RN_NTYPES,   /* type of a column of NULLs only */
+	RN_CSV_LONG,                  /* of integers, not all in int64; strings if it stays so */
 	RN_CSV_BLOCK_BYTES = 16 << 20, /* of columns that one chunk may make */
 	RN_CSV_MAX_BATCH = 32,         /* chunks that are worked on at once */
 };
 
 struct rn_csv_column {
 	char *name;
-	unsigned type; /* enum rn_type, or RN_CSV_UNKNOWN */
+	unsigned type; /* enum rn_type, or RN_CSV_UNKNOWN; RN_CSV_LONG while types are found */
 	bool given;
 };
 
@@ -90,6 +91,7 @@ static inline bool rn_csv_is_null(const struct rn_csv_reader *r, const struct rn
 	return !f->quoted && (!f->len || (r->nnull && rn_csv_is_named_null(r, f)));
 }
 bool rn_csv_parse_bool(const struct rn_csv_field *f, uint8_t *out);
+bool rn_csv_is_integer(const struct rn_csv_field *f); /* of any size */
 enum rn_type rn_csv_final_type(const struct rn_csv_column *c);
 /* k->types: the columns' types, widened by at most `most` rows of the chunk.  add: keys
  * that are new become columns (k->types then has more than r->cols). */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Types of columns.  A type only ever widens: unknown (nothing but NULLs), then bool,
- * int64, float64 or timestamp, int64 to float64, and all to string.
+ * int64, float64 or timestamp, int64 to float64, and all to string.  Between int64 and
+ * float64 are integers of which int64 does not hold one: they may be identifiers, so they
+ * stay strings, until another value says that it is a column of floats.  So the type is
+ * the same in whatever order the rows come.
  */
 #include "csv_reader.h"
 
@@ -32,7 +35,16 @@ bool rn_csv_is_named_null(const struct rn_csv_reader *r, const struct rn_csv_fie
 
 enum rn_type rn_csv_final_type(const struct rn_csv_column *c)
 {
-	return c->type == RN_CSV_UNKNOWN ? RN_STRING : (enum rn_type)c->type;
+	return c->type < RN_NTYPES ? (enum rn_type)c->type : RN_STRING;
+}
+
+bool rn_csv_is_integer(const struct rn_csv_field *f)
+{
+	size_t first = f->len && f->p[0] == '-', i = first;
+
+	while (i < f->len && f->p[i] >= '0' && f->p[i] <= '9')
+		i++;
+	return i == f->len && i > first;
 }
 
 static bool fits(const struct rn_csv_field *f, unsigned type)
@@ -44,6 +56,8 @@ static bool fits(const struct rn_csv_field *f, unsigned type)
 	switch (type) {
 	case RN_INT64:
 		return rn_int64_parse_padded(f->p, f->len, &i);
+	case RN_CSV_LONG:
+		return rn_csv_is_integer(f);
 	case RN_FLOAT64:
 		return rn_float64_parse_padded(f->p, f->len, &d);
 	case RN_BOOL:
@@ -55,23 +69,11 @@ static bool fits(const struct rn_csv_field *f, unsigned type)
 	}
 }
 
-/* An integer that int64 does not hold: as float64 it would lose digits, and it may
- * be an identifier. */
-static bool is_long_int(const struct rn_csv_field *f)
-{
-	uint32_t i = f->len && f->p[0] == '-';
-
-	if (f->len - i < 19)
-		return false;
-	while (i < f->len && f->p[i] >= '0' && f->p[i] <= '9')
-		i++;
-	return i == f->len && !fits(f, RN_INT64);
-}
-
 /* The least type above `type` that the value fits as well. */
 static unsigned widen(const struct rn_csv_reader *r, unsigned type, const struct rn_csv_field *f)
 {
-	static const unsigned order[] = { RN_BOOL, RN_INT64, RN_FLOAT64, RN_TIMESTAMP };
+	static const unsigned order[] = { RN_BOOL, RN_INT64, RN_CSV_LONG, RN_FLOAT64,
+					  RN_TIMESTAMP };
 	bool text = r->rules.json && f->quoted;
 
 	if (rn_csv_is_null(r, f))
@@ -80,11 +82,11 @@ static unsigned widen(const struct rn_csv_reader *r, unsigned type, const struct
 		return RN_STRING;
 	if (type != RN_CSV_UNKNOWN && fits(f, type))
 		return type;
-	if (!text && type != RN_FLOAT64 && is_long_int(f))
-		return RN_STRING;
-	if (type == RN_INT64)
+	if (type == RN_INT64 && fits(f, RN_CSV_LONG))
+		return RN_CSV_LONG;
+	if (type == RN_INT64 || type == RN_CSV_LONG)
 		return fits(f, RN_FLOAT64) ? RN_FLOAT64 : RN_STRING;
-	for (size_t i = text ? 3 : 0; type == RN_CSV_UNKNOWN && i < sizeof order / sizeof *order;
+	for (size_t i = text ? 4 : 0; type == RN_CSV_UNKNOWN && i < sizeof order / sizeof *order;
 	     i++)
 		if (fits(f, order[i]))
 			return order[i];

@@ -67,7 +67,12 @@ static const struct row table[] = {
 	  "a int64 | 9223372036854775807 | -9223372036854775808"),
 	R("a\n9223372036854775808\n", "a string | 9223372036854775808"),
 	R("a\n1.5\n9223372036854775808\n", "a float64 | 1.5 | 9.223372036854776e18"),
+	R("a\n9223372036854775808\n1.5\n", "a float64 | 9.223372036854776e18 | 1.5"),
+	R("a\n1\n9223372036854775808\n1e3\n", "a float64 | 1 | 9.223372036854776e18 | 1000"),
 	R("a\n1\n-99999999999999999999\n", "a string | 1 | -99999999999999999999"),
+	R("a\n-99999999999999999999\n1\n", "a string | -99999999999999999999 | 1"),
+	R("a\n99999999999999999999\n1.5\nx\n", "a string | 99999999999999999999 | 1.5 | x"),
+	R("a\n99999999999999999999\n\xFF\n", "!in.csv:3: column 'a' is not UTF-8"),
 	R("a\n 1\n", "a string |  1"),
 	R("a\n2020-02-30\n", "a string | 2020-02-30"),
 	R(",b,\n1,2,3\n", "c0 int64, b int64, c2 int64 | 1,2,3"),
@@ -247,6 +252,14 @@ static void test_late_types(void)
 	T_OK(read_long(&s, false, &out, &e) == RN_EDATA &&
 		     strstr(e.msg, "in.csv:140002: column 'v': '1.5' is not of type int64") &&
 		     strstr(e.msg, "--types"), "a pipe: %s", e.msg);
+	rn_str_clear(&s);
+	long_text(&s, 150000, 500, "9223372036854775808");
+	T_OK(!read_long(&s, true, &out, &e) && !strncmp(out.s, "i int64, v string | 0,7 |", 25),
+	     "a file: a long integer keeps the digits of all");
+	rn_str_add(&s, "150000,1.5\n");
+	T_OK(!read_long(&s, true, &out, &e) && !strncmp(out.s, "i int64, v float64 | 0,7 |", 26) &&
+		     strstr(out.s, "| 500,9.223372036854776e18 |") && strstr(out.s, "| 150000,1.5"),
+	     "until row 150,000 makes it float64");
 	rn_str_clear(&s);
 	long_text(&s, 150000, 60000, "x");
 	T_OK(!read_long(&s, false, &out, &e) && !strncmp(out.s, "i int64, v string |", 19),
