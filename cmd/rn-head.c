@@ -14,7 +14,8 @@
 static const struct rn_opt opts[] = {
 	{ .name = "rows", .letter = 'n', .type = RN_OPT_INT, .meta = "N", .dflt = "10",
 	  .help = "how many" },
-	{ .name = "by", .letter = 'b', .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "COL,...",
+	{ .name = "by", .letter = 'b', .type = RN_OPT_LIST,
+	  .flags = RN_OPT_MULTI | RN_OPT_UNIQUE, .meta = "COL,...",
 	  .help = "so many of each group, by these columns" },
 	{ .name = "order", .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "EXPR[ desc],...",
 	  .help = "the first of this order, and in it" },

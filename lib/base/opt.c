@@ -649,6 +649,16 @@ static int missing(const struct rn_opt *o, struct rn_err *e)
 			  o->help ? o->help : "required");
 }
 
+static int check_unique(const struct rn_opt *o, const json_t *list, struct rn_err *e)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		for (size_t k = 0; k < i; k++)
+			if (json_equal(json_array_get(list, i), json_array_get(list, k)))
+				return rn_err_set(e, RN_EUSAGE, "--%s names '%s' twice", o->name,
+						  json_string_value(json_array_get(list, i)));
+	return 0;
+}
+
 int rn_opt_finish(json_t *set, const struct rn_opt *opts, size_t n, struct rn_err *e)
 {
 	json_t *sorted;
@@ -658,9 +668,11 @@ int rn_opt_finish(json_t *set, const struct rn_opt *opts, size_t n, struct rn_er
 	for (size_t i = 0; i < n && !rc; i++) {
 		json_t *v = json_object_get(set, opts[i].name);
 
-		if (v)
+		if (v && (opts[i].flags & RN_OPT_UNIQUE))
+			rc = check_unique(&opts[i], v, e);
+		if (v && !rc)
 			rc = rn_json_set(sorted, opts[i].name, json_incref(v), e);
-		else if ((opts[i].flags & RN_OPT_REQUIRED) && opts[i].type != RN_OPT_NODE)
+		else if (!v && (opts[i].flags & RN_OPT_REQUIRED) && opts[i].type != RN_OPT_NODE)
 			rc = missing(&opts[i], e);
 	}
 	if (!rc) {

@@ -49,6 +49,7 @@ enum rn_opt_flag {
 	RN_OPT_REQUIRED = 2,
 	RN_OPT_MULTI = 4,  /* LIST, MAP: may be repeated, the values add up */
 	RN_OPT_HIDDEN = 8, /* not in --help */
+	RN_OPT_UNIQUE = 16, /* LIST: no item stands in it twice */
 };
 
 struct rn_opt {
@@ -92,8 +93,8 @@ RN_MUST_CHECK int rn_opt_from_json(const struct rn_opt *o, const json_t *v, json
  * another one is RN_EUSAGE ("--by is given twice").  Steals v. */
 RN_MUST_CHECK int rn_opt_put(json_t *set, const struct rn_opt *o, json_t *v, struct rn_err *e);
 
-/* All required options there (inputs, RN_OPT_NODE, are the caller's to check)?  Keys
- * into table order. */
+/* All required options there (inputs, RN_OPT_NODE, are the caller's to check), and no
+ * item twice in a RN_OPT_UNIQUE list?  Keys into table order. */
 RN_MUST_CHECK int rn_opt_finish(json_t *set, const struct rn_opt *opts, size_t n, struct rn_err *e);
 
 /* Values by name, the row's default where the key is absent (a name that the

@@ -8,8 +8,8 @@
 #include "../../formats/npz.h"
 #include "../base/json.h"
 #include "source.h"
+#include "source_cols.h"
 
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -53,31 +53,6 @@ static bool ends_with(const char *s, const char *suffix)
 }
 
 /* ---- the embedding ---------------------------------------------------------------- */
-
-/* Does column `name` stand in the comma-separated list of names and globs? */
-static bool listed(const char *list, const char *name)
-{
-	char item[256];
-
-	while (*list) {
-		size_t n = strcspn(list, ",");
-		const char *from = list;
-		size_t len = n;
-
-		while (len && *from == ' ')
-			from++, len--;
-		while (len && from[len - 1] == ' ')
-			len--;
-		if (len < sizeof item) {
-			memcpy(item, from, len);
-			item[len] = '\0';
-			if (!fnmatch(item, name, 0))
-				return true;
-		}
-		list += n + (list[n] == ',');
-	}
-	return false;
-}
 
 /* Is `spec` the name of an embedding that the table has? */
 static bool choose_part(struct rn_source *s, const char *spec)
@@ -162,7 +137,7 @@ static int choose_text(struct rn_source *s, size_t at, struct rn_err *e)
 static void choose_listed(struct rn_source *s, const char *list)
 {
 	for (size_t i = 0; i < s->in->ncols; i++) {
-		s->to_emb[i] = listed(list, s->in->cols[i].name);
+		s->to_emb[i] = rn_source_has_col(list, s->in->cols[i].name);
 		s->width += s->to_emb[i];
 	}
 }
@@ -197,18 +172,20 @@ static void forget_width(struct rn_source *s)
 static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *e)
 {
 	size_t text;
+	int rc;
 
 	if (choose_part(s, spec))
 		return 0;
 	RN_TRY(rn_calloc(s->in->ncols, sizeof *s->to_emb, "columns", &s->to_emb, e));
-	if (s->sparse)
+	if (s->sparse && !rn_source_check_cols(s->sparse, s->in, NULL)) {
 		choose_listed(s, s->sparse);
-	if (s->width)
 		return choose_sparse(s, e);
+	}
 	forget_width(s);
+	rc = rn_source_check_cols(spec, s->in, e);
+	if (rc)
+		return rn_err_prefix(e, rc, "%s: --emb", s->path);
 	choose_listed(s, spec);
-	if (!s->width)
-		return rn_err_set(e, RN_EUSAGE, "%s: --emb: no column matches '%s'", s->path, spec);
 	text = find_text(s);
 	if (text != SIZE_MAX)
 		return choose_text(s, text, e);
@@ -229,7 +206,7 @@ static bool embeds(const void *arg, const char *column)
 {
 	const struct rn_source *s = arg;
 
-	return listed(s->sparse ? s->sparse : rn_node_string(s->node, "emb"), column);
+	return rn_source_has_col(s->sparse ? s->sparse : rn_node_string(s->node, "emb"), column);
 }
 
 /* "COL:WIDTH"? */

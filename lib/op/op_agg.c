@@ -19,7 +19,8 @@
 static const struct rn_opt opts[] = {
 	{ .name = "expr", .type = RN_OPT_STRING, .flags = RN_OPT_POSITIONAL, .meta = "EXPR",
 	  .help = "sum(...), mean(...), max(...) or min(...) of an embedding expression" },
-	{ .name = "by", .letter = 'b', .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "COL,...",
+	{ .name = "by", .letter = 'b', .type = RN_OPT_LIST,
+	  .flags = RN_OPT_MULTI | RN_OPT_UNIQUE, .meta = "COL,...",
 	  .help = "grouping columns (none: one group, one row)" },
 	{ .name = "cols", .letter = 'c', .type = RN_OPT_MAP, .flags = RN_OPT_MULTI,
 	  .meta = "NAME=AGG,...",

@@ -14,7 +14,8 @@
 static const struct rn_opt opts[] = {
 	{ .name = "dim", .type = RN_OPT_INT, .flags = RN_OPT_POSITIONAL | RN_OPT_REQUIRED, .meta = "N",
 	  .help = "features of a vector" },
-	{ .name = "by", .letter = 'b', .type = RN_OPT_LIST, .flags = RN_OPT_MULTI, .meta = "COL,...",
+	{ .name = "by", .letter = 'b', .type = RN_OPT_LIST,
+	  .flags = RN_OPT_MULTI | RN_OPT_UNIQUE, .meta = "COL,...",
 	  .help = "key columns, the relation's declared key unless given" },
 	{ .name = "init", .type = RN_OPT_STRING, .meta = "NAME", .dflt = "normal",
 	  .help = "initial vectors: normal, uniform, zeros, ..." },

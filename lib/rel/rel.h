@@ -101,6 +101,8 @@ void rn_schema_col_name(const struct rn_schema *s, size_t i, struct rn_str *out)
  * (RN_EUSAGE) list the columns that there are, or the candidates. */
 RN_MUST_CHECK int rn_schema_find(const struct rn_schema *s, const char *name, size_t *out,
 				 struct rn_err *e);
+/* The error that there is no column `name`, with a list of those that there are. */
+RN_MUST_CHECK int rn_schema_unknown(const struct rn_schema *s, const char *name, struct rn_err *e);
 /* The part that `name` means; "z", the relation's own name and NULL mean the sole part. */
 RN_MUST_CHECK int rn_schema_find_part(const struct rn_schema *s, const char *name, size_t *out,
 				      struct rn_err *e);

@@ -231,7 +231,7 @@ static int usage(struct rn_str *b, struct rn_err *e)
 	return rc;
 }
 
-static int unknown_column(const struct rn_schema *s, const char *name, struct rn_err *e)
+int rn_schema_unknown(const struct rn_schema *s, const char *name, struct rn_err *e)
 {
 	struct rn_str b = RN_STR_INIT;
 
@@ -290,7 +290,7 @@ int rn_schema_find(const struct rn_schema *s, const char *name, size_t *out, str
 	else if (bare || qualified)
 		return ambiguous_column(s, name, e);
 	else
-		return unknown_column(s, name, e);
+		return rn_schema_unknown(s, name, e);
 	return 0;
 }
 

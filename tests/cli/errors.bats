@@ -190,9 +190,34 @@ edit() {
 	refuses 2 "rn-train: b.json: a spec is an object, not an array" rn-train b.json
 }
 
+@test "a list of columns names none twice" {
+	points
+	refuses 2 "rn-agg: --by names 'y' twice" rn-agg points.csv --by y,y -o x.er
+	refuses 2 "rn-agg: --by names 'y' twice" rn-agg points.csv --by y --by a,y -o x.er
+	refuses 2 "rn-head: --by names 'y' twice" rn-head points.csv --by y,y -o x.er
+	refuses 2 "rn-embed: --by names 'y' twice" rn-embed 2 points.csv --by y,y -o x.er
+	refuses 2 "rn-negative: --by names 'y' twice" \
+		rn-negative points.csv --candidates points.csv --col a --by y,y -o x.er
+	refuses 2 "rn-scan: --key names 'y' twice" rn-scan points.csv --key y,y -o x.er
+	refuses 2 "rn-scan: --columns names 'y' twice" rn-scan points.csv --columns y,y -o x.er
+	printf '{"rn": 1, "sources": {"p": {"from": "points.csv", "key": ["y", "y"]}}, "stages": [], "run": []}' >k.json
+	refuses 2 "rn-train: k.json: /sources/p: --key names 'y' twice" rn-train k.json
+}
+
+@test "an embedding of columns that are not there, or are twice" {
+	printf 'a,b,f1\n1,2,3\n' >t.csv
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: no column 'nosuch' (columns: a, b, f1)" \
+		rn-scan t.csv --emb a,nosuch -o x.er
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: no column 'x*' (columns: a, b, f1)" \
+		rn-scan t.csv --emb 'a, x*' -o x.er
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: no column 'c' (columns: a, b, f1)" \
+		rn-scan t.csv --emb c,a:3 -o x.er
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: 'a' is named twice" rn-scan t.csv --emb 'a, b ,a' -o x.er
+	prints $'b,z0,z1\n2,1,3' pipeline "rn-scan t.csv --emb ' a, f*,f1' | rn-cat"
+}
+
 @test "a column that would be named twice" {
 	points
-	refuses 2 "rn-agg: column 'y' is named twice" rn-agg points.csv --by y,y -o x.er
 	refuses 2 "rn-agg: column 'y' is named twice" rn-agg points.csv --by y --cols 'y=count(*)' -o x.er
 }
 
