@@ -119,15 +119,24 @@ static int check_fixed(struct rn_reader *r, const uint8_t *p, struct rn_err *e)
 	return 0;
 }
 
+/* The first 8 bytes.  Of what ends before, only a stream's beginning is a stream cut off. */
+static int read_magic(struct rn_reader *r, uint8_t *fixed, struct rn_err *e)
+{
+	int rc = rn_input_read(&r->in, fixed, 8, e);
+
+	if (rc == RN_EDATA && memcmp(fixed, RN_ER_MAGIC, r->in.offset) != 0)
+		return bad_magic(r, fixed, e);
+	RN_TRY(rc);
+	return rn_container_magic(fixed, 8) ? 0 : bad_magic(r, fixed, e);
+}
+
 static int read_header(struct rn_reader *r, struct rn_err *e)
 {
-	uint8_t fixed[RN_ER_FIXED];
+	uint8_t fixed[RN_ER_FIXED] = { 0 };
 	const uint8_t *text;
 	uint32_t n;
 
-	RN_TRY(rn_input_read(&r->in, fixed, 8, e));
-	if (!rn_container_magic(fixed, 8))
-		return bad_magic(r, fixed, e);
+	RN_TRY(read_magic(r, fixed, e));
 	RN_TRY(rn_input_read(&r->in, fixed + 8, RN_ER_FIXED - 8, e));
 	RN_TRY(check_fixed(r, fixed, e));
 	r->running = rn_hash64(fixed, RN_ER_FIXED);

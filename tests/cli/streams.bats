@@ -256,7 +256,10 @@ big() {
 @test "what is no stream is told from a damaged one" {
 	echo hello >x.er
 	fails_with 3 rn-cat x.er
-	[[ $stderr == "rn-cat: 'x.er': "*"offset"* ]]
+	says "rn-cat: 'x.er' is not an RN stream: it has no magic at offset 0 (rn-scan reads text)"
+	printf 'a,b\n' >x.er
+	fails_with 3 rn-info x.er
+	says "rn-info: 'x.er' is not an RN stream: it has no magic at offset 0 (rn-scan reads text)"
 	fails_with 1 rn-cat missing.er
 	says "rn-cat: cannot open 'missing.er': No such file or directory"
 	: >empty.er

@@ -538,6 +538,8 @@ static void test_foreign(void)
 	struct rn_err e;
 
 	T_OK(is_found("id,name\n1,x\n", 12, &e) && strstr(e.msg, "rn-scan"), "text: %s", e.msg);
+	T_OK(is_found("a,b\n", 4, &e) && strstr(e.msg, "rn-scan"), "short text: %s", e.msg);
+	T_OK(is_found("\xABRN", 3, &e) && strstr(e.msg, "truncated at offset 3"), "short: %s", e.msg);
 	T_OK(is_found(crlf, sizeof crlf, &e) && strstr(e.msg, "line ends"), "CR-LF: %s", e.msg);
 	T_OK(is_found("", 0, &e) && strstr(e.msg, "truncated at offset 0"), "empty: %s", e.msg);
 }
