@@ -28,6 +28,7 @@ struct rn_grid {
 	struct rn_grid_opt opt;
 	struct rn_term term;
 	struct rn_io *io;
+	struct rn_writer_stats *stats;
 	struct column *cols;
 	size_t ncols, shown; /* all, and those that fit */
 	struct rn_rel **held; /* until widths are known */
@@ -300,13 +301,15 @@ static int put_footer(struct rn_grid *g, struct rn_err *e)
 /* ---- open, rows, close -------------------------------------------------------------------- */
 
 int rn_grid_open(const struct rn_cli *c, const struct rn_schema *schema,
-		 const struct rn_grid_opt *opt, struct rn_grid **out, struct rn_err *e)
+		 const struct rn_grid_opt *opt, struct rn_writer_stats *stats,
+		 struct rn_grid **out, struct rn_err *e)
 {
 	struct rn_grid *g;
 	int rc;
 
 	RN_TRY(rn_calloc(1, sizeof *g, "a table", &g, e));
 	g->schema = schema;
+	g->stats = stats;
 	g->opt = *opt;
 	g->cell = g->out = RN_STR_INIT;
 	g->ncols = schema->ncols + (opt->no_embedding ? 0 : schema->nparts);
@@ -317,6 +320,8 @@ int rn_grid_open(const struct rn_cli *c, const struct rn_schema *schema,
 		rc = rn_calloc(schema->nparts, sizeof *g->parts, "parts", &g->parts, e);
 	if (!rc)
 		rc = rn_io_open_write(c->output, &g->io, e);
+	if (!rc)
+		g->io->count = &stats->written_bytes;
 	for (size_t k = 0; !rc && k < g->ncols; k++) {
 		g->cols[k].part = k >= schema->ncols;
 		g->cols[k].cut = g->cols[k].part || schema->cols[k].type == RN_STRING;
@@ -352,6 +357,7 @@ int rn_grid_close(struct rn_grid *g, int rc, struct rn_err *e)
 		g->io->ops->abort(g->io);
 	else if (g->io)
 		rc = g->io->ops->close(g->io, e);
+	g->stats->raw_bytes = g->stats->written_bytes;
 	rn_str_fini(&g->cell);
 	rn_str_fini(&g->out);
 	free(g->held);
@@ -388,7 +394,7 @@ int rn_grid_pump(const struct rn_cli *c, const struct rn_grid_opt *opt, uint64_t
 	int rc;
 
 	RN_TRY(rn_rows_open_first(&c->ctx, &c->in[0], limit, &r, e));
-	rc = rn_grid_open(c, r.schema, opt, &g, e);
+	rc = rn_grid_open(c, r.schema, opt, &stats.out, &g, e);
 	if (!rc) {
 		rc = pump(&r, g, limit, e);
 		stats.rows_in = stats.rows_out = g->rows;

@@ -15,10 +15,11 @@ struct rn_grid_opt {
 };
 
 struct rn_grid;
-/* A table of rows of this schema, borrowed, on the output of c. */
+/* A table of rows of this schema, borrowed, on the output of c.  *stats, which must live as long:
+ * what is written counts there. */
 RN_MUST_CHECK int rn_grid_open(const struct rn_cli *c, const struct rn_schema *schema,
-			       const struct rn_grid_opt *opt, struct rn_grid **out,
-			       struct rn_err *e);
+			       const struct rn_grid_opt *opt, struct rn_writer_stats *stats,
+			       struct rn_grid **out, struct rn_err *e);
 RN_MUST_CHECK int rn_grid_rows(struct rn_grid *g, const struct rn_rel *r, struct rn_err *e);
 /* What is held, and the number of rows; or where rc is not 0 give up.  Returns the code. */
 RN_MUST_CHECK int rn_grid_close(struct rn_grid *g, int rc, struct rn_err *e);

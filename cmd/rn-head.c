@@ -79,7 +79,7 @@ static int put(void *arg, const struct rn_rel *r, struct rn_err *e)
 	struct out *o = arg;
 
 	if (!o->open && o->terminal)
-		RN_TRY(rn_grid_open(o->cli, &r->schema, &whole, &o->grid, e));
+		RN_TRY(rn_grid_open(o->cli, &r->schema, &whole, &o->sink.stats, &o->grid, e));
 	else if (!o->open)
 		RN_TRY(rn_sink_open(o->cli, o->form, NULL, &r->schema, o->history, &o->sink, e));
 	o->open = true;
@@ -93,6 +93,7 @@ static int choose(const struct rn_cli *c, bool terminal, enum rn_form form,
 {
 	struct out o = { .cli = c, .form = form, .terminal = terminal };
 	struct rn_pipe_stats stats = { 0 };
+	double start = rn_now();
 	struct rn_ext_head *h = NULL;
 	struct rn_rows r = { 0 };
 	int rc;
@@ -107,6 +108,7 @@ static int choose(const struct rn_cli *c, bool terminal, enum rn_form form,
 		rc = terminal ? rn_grid_close(o.grid, rc, e) : rn_sink_close(&o.sink, rc, e);
 	stats.out = o.sink.stats;
 	stats.rows_out = o.rows;
+	stats.seconds = rn_now() - start;
 	if (!rc)
 		rn_cli_print_stats(c, &stats);
 out:

@@ -227,9 +227,12 @@ static int open_text(const struct rn_cli *c, struct rn_sink *s, struct rn_err *e
 		return rn_err_set(e, RN_EUSAGE, "'%s': an .npy file is not compressed: leave out '%s'",
 				  c->output, c->output + n);
 	RN_TRY(rn_io_open_write(c->output, &s->io, e));
+	s->io->count = &s->stats.written_bytes;
 	rc = rn_io_compress(codec, &s->io, e);
 	if (rc)
 		s->io = NULL;
+	else if (codec != RN_CODEC_PLAIN)
+		s->io->count = &s->stats.raw_bytes;
 	return rc;
 }
 
@@ -307,12 +310,15 @@ int rn_sink_rows(struct rn_sink *s, const struct rn_rel *r, struct rn_err *e)
 /* After the last row, when their number is known. */
 static int end_npy(struct rn_sink *s, struct rn_err *e)
 {
+	uint64_t bytes = s->stats.written_bytes;
 	struct rn_rel *r;
 	int rc = 0;
 
 	if (!s->spool)
 		RN_TRY(s->io->ops->rewind(s->io, e));
 	RN_TRY(rn_npy_write_header(s->io, s->rows, &s->shape, e));
+	if (!s->spool) /* the header's place was counted */
+		s->stats.written_bytes = bytes;
 	for (size_t i = 0; s->spool && i < rn_spool_blocks(s->spool) && !rc; i++) {
 		RN_TRY(rn_spool_take(s->spool, i, &r, e));
 		rc = put_npy(s, r, e);
@@ -337,6 +343,8 @@ int rn_sink_close(struct rn_sink *s, int rc, struct rn_err *e)
 		rc = rn_writer_close(s->writer, e);
 	else if (s->io)
 		rc = s->io->ops->close(s->io, e);
+	if (s->form != RN_FORM_STREAM && !s->stats.raw_bytes) /* nothing compressed them */
+		s->stats.raw_bytes = s->stats.written_bytes;
 	s->writer = NULL;
 	s->io = NULL;
 	if (!rc && s->no_number)

@@ -53,7 +53,7 @@ struct rn_sink {
 	struct rn_text_opt text;
 	struct rn_io *io;
 	struct rn_writer *writer;
-	struct rn_writer_stats stats; /* of a stream, once it is closed */
+	struct rn_writer_stats stats; /* once it is closed; of what is no stream the bytes */
 	struct rn_shape shape;  /* RN_FORM_NPY: the header says how many rows there are */
 	struct rn_spill *spill; /* … where it cannot be written at the end: the rows wait */
 	struct rn_budget budget;

@@ -160,6 +160,8 @@ static int fd_write(struct rn_io *io, const void *buf, size_t n, struct rn_err *
 			n -= (size_t)k;
 			if (f->temp)
 				write_behind(f, (size_t)k);
+			if (io->count)
+				*io->count += (size_t)k;
 		} else if (!try_again(f->fd, POLLOUT)) {
 			return rn_err_errno(e, "cannot write '%s'", io->name);
 		}

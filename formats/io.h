@@ -47,6 +47,7 @@ struct rn_io {
 	char *name;    /* for messages: the path, or "standard input" */
 	uint64_t size; /* of a regular input file, else 0 */
 	const int *stop; /* of rn_io_open_until, or NULL */
+	uint64_t *count; /* of an output: bytes that write took are added here; NULL: nobody asks */
 };
 
 /* Open `path` to read ("-" is standard input).  A file is mapped or read with

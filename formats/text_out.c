@@ -30,6 +30,12 @@ struct packer {
 	unsigned char out[OUT_BYTES];
 };
 
+static void count(const struct rn_io *io, size_t n)
+{
+	if (io->count)
+		*io->count += n;
+}
+
 /* ---- zlib ------------------------------------------------------------------------------ */
 
 /* Z_NO_FLUSH: all of the input is taken; Z_FINISH: all that is left comes out. */
@@ -50,6 +56,7 @@ static int gz_write(struct rn_io *io, const void *buf, size_t n, struct rn_err *
 	struct packer *p = (struct packer *)io;
 	const unsigned char *at = buf;
 
+	count(io, n);
 	while (n) {
 		uInt k = n < 1u << 30 ? (uInt)n : 1u << 30;
 
@@ -85,6 +92,7 @@ static int run_zstd(struct packer *p, ZSTD_EndDirective end, const void *buf, si
 
 static int zstd_write(struct rn_io *io, const void *buf, size_t n, struct rn_err *e)
 {
+	count(io, n);
 	return run_zstd((struct packer *)io, ZSTD_e_continue, buf, n, e);
 }
 

@@ -228,6 +228,25 @@ options='-q -v -v -t 2 -d cpu -z zstd:3 --block-rows 100 --seed 5 --mem 1G --sta
 	[[ $stderr == "rn-filter: 3 rows in, 2 rows out "*" s" ]]
 	run -0 --separate-stderr rn-filter 'id > 1' p.er -o f.er --stats=json
 	[[ $stderr == '{"program":"rn-filter","deferred":false,"rows_in":3,"rows_out":2,'*'}' ]]
+	rn-sort p.er --by id --stats=json -o f.er 2>stats
+	grep -Eq '"seconds":0\.0*[1-9]' stats
+	rn-head p.er --random 2 --stats=json -o f.er 2>stats
+	grep -Eq '"seconds":0\.0*[1-9]' stats
+}
+
+@test "--stats: as many bytes as the file of text, table or matrix has" {
+	tables
+	rn-scan p.csv --emb id -o z.er
+	for to in x.csv x.jsonl x.csv.gz x.csv.zst x.npy; do
+		rn-cat z.er --stats=json -o $to 2>stats
+		grep -Fq "\"written_bytes\":$(stat -c %s $to)," stats
+		[[ $to != x.csv ]] || raw=$(stat -c %s $to)
+		[[ $to != x.csv.* ]] || grep -Fq "\"raw_bytes\":$raw," stats
+	done
+	rn-cat z.er --format table --stats=json -o x.txt 2>stats
+	grep -Fq "\"written_bytes\":$(stat -c %s x.txt)," stats
+	rn-cat z.er --format npy --stats=json 2>stats | cmp - x.npy
+	grep -Fq "\"written_bytes\":$(stat -c %s x.npy)," stats
 }
 
 @test "-v tells more, -q silences warnings" {
