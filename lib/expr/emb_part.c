@@ -276,7 +276,8 @@ int rn_lower_column(const struct rn_lower_env *env, size_t col, uint32_t *val, s
 	e = e ? e : &local;
 	if (f->type == RN_STRING)
 		return rn_err_set(e, RN_EUSAGE, "column '%s' is a string, which has no value as a "
-						"number: encode it, as in onehot(%s)", f->name, f->name);
+						"number: encode it, as in onehot(%s), or number its "
+						"values in a column before", f->name, f->name);
 	if (c->nulls)
 		rn_log(env->ctx, RN_LOG_WARN, "column '%s': %llu of %u values are NULL, taken as 0",
 		       f->name, (unsigned long long)c->nulls, env->rows);

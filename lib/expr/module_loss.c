@@ -182,8 +182,29 @@ static int row_weights(struct rn_elower *l, const struct classes *c, struct rn_e
 	return choose(l, ignored, rn_elv_num(0), *out, out, e);
 }
 
+/* Classes that are data are all classes, or that of a row does not count. */
+static int check_labels(const struct rn_elower *l, const struct rn_enode *n, const struct classes *c,
+			struct rn_err *e)
+{
+	uint32_t rows = l->scratch || !c->numbers ? 0 : l->p->vals[c->target.val].rows;
+	float x;
+
+	for (uint32_t i = 0; i < rows; i++) {
+		if (!rn_elower_known(l->p, c->target.val, i, &x))
+			return 0;
+		if ((c->ignores && x == (float)c->ignored) ||
+		    (x >= 0 && x < (float)c->n && (float)(uint32_t)x == x))
+			continue;
+		(void)!rn_err_set(e, RN_EDATA, "%s: row %u has the label %g, and the %u classes of the prediction "
+				  "are 0 to %u (ignore_index leaves out the rows of a label)", n->fn->name, i,
+				  (double)x, c->n, c->n - 1);
+		return rn_eexpr_caret(l->x->text, n->pos, RN_EDATA, e);
+	}
+	return 0;
+}
+
 /* Classes that are data become codes: one primitive, as in the stage cross-entropy.  False:
- * they are not, or one is no class, which must be seen in the values. */
+ * they are not. */
 static int known_classes(struct rn_elower *l, const struct classes *c, bool *done,
 			 struct rn_elv *out, struct rn_err *e)
 {
@@ -202,7 +223,7 @@ static int known_classes(struct rn_elower *l, const struct classes *c, bool *don
 		bool known = rn_elower_known(l->p, target->val, i, &x);
 		bool ignored = known && c->ignores && x == (float)c->ignored;
 
-		if (!known || (!ignored && (!(x >= 0 && x < (float)c->n) || (float)(uint32_t)x != x))) {
+		if (!known) {
 			rn_buf_unref(b);
 			return 0;
 		}
@@ -289,13 +310,13 @@ static int open_classes(struct rn_elower *l, const struct rn_enode *n, const str
 	RN_TRY(rn_elower_dense(l, &c->target, e));
 	c->n = width_of(l, &c->z);
 	width = width_of(l, &c->target);
-	c->numbers = width == 1;
+	c->numbers = width == 1; /* one of unknown width is not */
 	if (l->p->vals[c->z.val].rank != 1 || c->n < 2)
 		return rn_eexpr_fail(l->x, n, e, "%s wants a prediction of shape [classes], 2 or more",
 				     n->fn->name);
 	if (!(c->smooth >= 0 && c->smooth <= 1))
 		return rn_eexpr_fail(l->x, n, e, "%s: label_smoothing is from 0 to 1", n->fn->name);
-	if (width != 1 && width != c->n)
+	if (width != 1 && width != c->n && width != RN_DIM_UNKNOWN)
 		return rn_eexpr_fail(l->x, n, e, "%s: the target is a class number, or %u probabilities, "
 				     "not %u values", n->fn->name, c->n, width);
 	if (c->weighted && c->n != RN_DIM_UNKNOWN && (cfg[WEIGHT].node->kind != RN_E_LIST || weights != c->n))
@@ -333,6 +354,7 @@ RN_LOWER(lower_class_loss)
 
 	RN_TRY(check_reduction(l, n, cfg + REDUCTION_AT, e));
 	RN_TRY(open_classes(l, n, cfg, a, &c, e));
+	RN_TRY(check_labels(l, n, &c, e));
 	if (n->fn->how && c.smooth == 0 && c.numbers)
 		RN_TRY(known_classes(l, &c, &done, out, e));
 	if (done) {

@@ -35,9 +35,22 @@ pairs() {
 		rn-train --epochs 3 -q >/dev/null
 }
 
-@test "a target that is no class ends a training, and the stage is named" {
+@test "a label that is no class is an error of the data, unless it is ignored" {
 	pairs | sed 's/^3,1,1,2/3,1,1,7/' >p.csv
-	rn-scan p.csv --emb a,b | rn-linear 3 --name h | rn-map --name l 'CrossEntropyLoss()(z, [y])' |
+	rn-scan p.csv --emb a,b | rn-linear 3 --name h -o h.er
+	for loss in 'CrossEntropyLoss()(z, [y])' 'CrossEntropyLoss(label_smoothing=0.1)(z, [y])' \
+		'NLLLoss()(LogSoftmax(z), [y])'; do
+		rn-map --name l "2 * $loss" h.er | rn-loss value -o l.er
+		fails_with 3 rn-train --epochs 2 l.er
+		[[ $stderr == "rn-train: map 'l': "*": row 2 has the label 7, and the 3 classes of the prediction are 0 to 2 ("* ]]
+		rn-map --name l "2 * ${loss/Loss(/Loss(ignore_index=7, }" h.er | rn-loss value |
+			rn-train --epochs 2 -q >/dev/null
+	done
+}
+
+@test "a target that is no class and is made from embeddings ends a training, and the stage is named" {
+	pairs | sed 's/^3,1,1,2/3,1,1,7/' >p.csv
+	rn-scan p.csv --emb a,b | rn-linear 3 --name h | rn-map --name l 'CrossEntropyLoss()(z, abs([y]))' |
 		rn-loss value -o l.er
 	fails_with 5 rn-train --epochs 2 l.er
 	says "rn-train: training diverged at epoch 1: stage 'l' (map) gave a non-finite value first"
