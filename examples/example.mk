@@ -5,7 +5,7 @@
 #                           (from elsewhere: make -s -C examples/NAME, or make adds a line of its own)
 #   make json               the same model from model.json
 #   make compile            write model.json anew, where it is made of model.relnn
-#   make pipeline           the same model as a shell pipeline
+#   make pipeline           the same model as a shell pipeline, where there is one
 #   make RUNS=20 SEED=7 THREADS=2 PLACEMENT=staged DEVICE=cuda RN_DATA=/data
 #   make MORE='--epochs 2'  further options of rn-train
 
@@ -43,6 +43,8 @@ compile:
 	@rn-compile model.relnn -o model.json
 
 pipeline:
+	@test -x $(firstword $(PIPELINE)) || \
+	 { echo "$(EXAMPLE) is not written as a pipeline, only as $(wildcard model.relnn model.json)" >&2; exit 1; }
 	@mkdir -p $(OUT)
 	@RN_DATA=$(abspath $(RN_DATA)) OUT=$(OUT) RUNS=$(RUNS) SEED=$(SEED) THREADS=$(THREADS) \
 	 PLACEMENT=$(PLACEMENT) DEVICE=$(DEVICE) $(PIPELINE)

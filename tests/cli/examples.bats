@@ -193,3 +193,8 @@ spellings_agree() {
 	make -s -C gcn-sr25 BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tee sr25.json
 	[[ $(tail -n 1 sr25.json | member train) == 0.0666* ]]
 }
+
+@test "make pipeline says where there is none" {
+	! make -s -C rgcn BIN="$RN_BIN" OUT="$PWD/out" pipeline 2>err
+	[ "$(head -n 1 err)" = "rgcn is not written as a pipeline, only as model.relnn model.json" ]
+}
