@@ -669,7 +669,7 @@ rn-scan: warning: '$PWD/b.jsonl': 1 of 3 rows passed over"
 	fails_with 3 rn-scan 'sqlite:n.db' --query "SELECT CASE WHEN c0 = 2 THEN '{\"9\":1}' ELSE '{\"1\":' || c0 || '}' END z FROM n" --emb z:5 -o b.er
 	[[ $stderr == *": row 1 (rows count from 0): column 'z' wants an object of numbers by index, such as {\"0\": 0.5}, not '{\"9\":1}': the index '9' is none of 0 to 4" ]]
 	fails_with 2 rn-scan a.jsonl --emb 'q:5' -o b.er
-	says "rn-scan: $PWD/a.jsonl: --emb: no column matches 'q:5'"
+	says "rn-scan: $PWD/a.jsonl: --emb: no column 'q:5' (columns: i, z)"
 }
 
 @test "JSON lines: errors by line and column; bad lines are passed over on request" {
