@@ -81,7 +81,9 @@ static int tell(struct rn_lowering *l, int rc, struct rn_err *mine, const struct
 	}
 	/* "agg 'A1': …" was put in front: the place says that better. */
 	quote = name ? strstr(msg, name) : NULL;
-	if (quote && !strncmp(quote + strlen(name), "': ", 3))
+	while (quote && strncmp(quote + strlen(name), "': ", 3))
+		quote = strstr(quote + 1, name);
+	if (quote)
 		msg = quote + strlen(name) + 3;
 	find_place(msg, map, &at, &end);
 	if (inst)
@@ -183,6 +185,21 @@ static const char *input_option(const char *op, const char *as)
 	return o && o->type == RN_OPT_NODE ? o->name : NULL;
 }
 
+/* The node's place in the program, for errors that are met when it runs. */
+static int set_where(struct rn_lowering *l, uint32_t node, uint32_t at)
+{
+	const char *text = l->d->text;
+
+	for (; l->place < at; l->place++)
+		l->line += text[l->place] == '\n';
+	for (; l->place > at; l->place--)
+		l->line -= text[l->place - 1] == '\n';
+	if (asprintf(&l->plan->nodes[node].where, "%s:%u", l->d->file, l->line + 1) >= 0)
+		return 0;
+	l->plan->nodes[node].where = NULL;
+	return rn_lowering_nomem(l);
+}
+
 int rn_lowering_node(struct rn_lowering *l, const char *op, const char *name, json_t *opt,
 		     uint32_t nin, const uint32_t *in, const char *const *as,
 		     const struct rn_rule_inst *inst, uint32_t at, uint32_t end,
@@ -205,108 +222,8 @@ int rn_lowering_node(struct rn_lowering *l, const char *op, const char *name, js
 	if (rc)
 		return tell(l, rc, &mine, inst, name, at, end, map);
 	*out = node;
-	return rn_lowering_infer(l, node, inst, at, end, map);
-}
-
-/* ---- options -------------------------------------------------------------------------------- */
-
-/* A choice may be written in capitals, as PyTorch's names are: optimizer="AdamW". */
-static const char *choice(struct rn_lowering *l, const struct rn_opt *o, const char *text)
-{
-	const char *end, *c = o->type == RN_OPT_CHOICE ? o->choices : NULL;
-
-	for (; c; c = *end ? end + 1 : NULL) {
-		end = c + strcspn(c, "|");
-		if (strlen(text) == (size_t)(end - c) && !strncasecmp(c, text, (size_t)(end - c)))
-			return rn_lowering_printf(l, "%.*s", (int)(end - c), c);
-	}
-	return text;
-}
-
-static int setting_value(struct rn_lowering *l, const struct rn_opt *o, const struct rn_term *t,
-			 json_t **out, struct rn_err *mine)
-{
-	const char *text;
-	json_t *j;
-	int rc;
-
-	if (t->kind == RN_T_STR) {
-		text = choice(l, o, t->str);
-		return text ? rn_opt_from_text(o, text, out, mine) :
-			      rn_err_nomem(mine, strlen(t->str), "a setting");
-	}
-	j = rn_term_json(t);
-	if (!j)
-		return rn_err_nomem(mine, sizeof *j, "a setting");
-	rc = rn_opt_from_json(o, j, out, mine);
-	json_decref(j);
-	return rc;
-}
-
-static void unknown_setting(struct rn_lowering *l, const struct rn_setting *x,
-			    const struct rn_opt *rows, size_t nrows, const char *what)
-{
-	const char *near = rn_opt_suggest(rows, nrows, x->name);
-	uint32_t end = x->at + (uint32_t)strlen(x->name);
-
-	if (!strcmp(what, "fit") && !strcmp(x->name, "batch_size")) /* the reference takes it */
-		rn_diag_warn(l->d, x->at, end, "every step of a fit takes all rows: batch_size changes nothing");
-	else
-		rn_diag_error(l->d, x->at, end,
-			      near && strcmp(near, x->name) ? "%s has no setting '%s'; did you mean '%s'?" : "%s has no setting '%s'",
-			      what, x->name, near);
-}
-
-int rn_lower_settings(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_opt *rows,
-		      size_t nrows, const char *what, json_t *opt)
-{
-	uint32_t errors = l->d->errors;
-	struct rn_err mine = { 0 };
-
-	for (uint32_t i = 0; i < s->nsettings; i++) {
-		const struct rn_setting *x = &s->settings[i];
-		const struct rn_opt *o = rn_opt_find(rows, nrows, x->name);
-		struct rn_term *t;
-		json_t *v = NULL;
-		int rc;
-
-		if (!o || o->type == RN_OPT_NODE) {
-			unknown_setting(l, x, rows, nrows, what);
-			continue;
-		}
-		rc = rn_expand_constant(l->x, x->value, &t, l->e);
-		if (rc == RN_EUSAGE)
-			continue;
-		if (rc)
-			return rc;
-		rc = setting_value(l, o, t, &v, &mine);
-		if (!rc)
-			rc = rn_opt_put(opt, o, v, &mine);
-		if (rc == RN_EUSAGE)
-			rn_diag_error(l->d, x->value->at, x->value->end,
-				      strncmp(mine.msg, "--", 2) ? "'%s': %s" : "%.0s%s", x->name,
-				      mine.msg + (strncmp(mine.msg, "--", 2) ? 0 : 2));
-		else if (rc) {
-			if (l->e)
-				*l->e = mine;
-			return rc;
-		}
-	}
-	return l->d->errors > errors ? RN_EUSAGE : 0;
-}
-
-/* Options into table order, the required ones there. */
-static int finish(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_opt *rows,
-		  size_t nrows, json_t *opt)
-{
-	struct rn_err mine = { 0 };
-	int rc = rn_opt_finish(opt, rows, nrows, &mine);
-
-	if (rc == RN_EUSAGE)
-		return rn_diag_error(l->d, s->name_at, s->name_at + (uint32_t)strlen(s->name), "%s", mine.msg);
-	if (rc && l->e)
-		*l->e = mine;
-	return rc;
+	rc = rn_lowering_infer(l, node, inst, at, end, map);
+	return rc ? rc : set_where(l, node, at);
 }
 
 /* ---- sources -------------------------------------------------------------------------------- */
@@ -442,7 +359,7 @@ static int source_options(struct rn_lowering *l, struct rn_lang_source *s, json_
 	}
 	if (s->stmt)
 		RN_TRY(rn_lower_settings(l, s->stmt, scan->opts, scan->nopts, "a source", opt));
-	return s->stmt ? finish(l, s->stmt, scan->opts, scan->nopts, opt)
+	return s->stmt ? rn_lower_settings_end(l, s->stmt, scan->opts, scan->nopts, opt)
 		       : rn_opt_finish(opt, scan->opts, scan->nopts, l->e);
 }
 
@@ -536,7 +453,7 @@ static int make_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *
 	RN_TRY(rn_json_object(&opt, l->e));
 	rc = rn_lower_settings(l, s, op->opts, op->nopts, s->op, opt);
 	if (!rc)
-		rc = finish(l, s, op->opts, op->nopts, opt);
+		rc = rn_lower_settings_end(l, s, op->opts, op->nopts, opt);
 	if (rc) {
 		json_decref(opt);
 		return rc;
@@ -554,7 +471,8 @@ static int make_stage(struct rn_lowering *l, const struct rn_stmt *s, uint32_t *
 	if (rc)
 		return tell(l, rc, &mine, NULL, s->name, s->name_at, end, NULL);
 	*out = node;
-	return rn_lowering_infer(l, node, NULL, s->name_at, end, NULL);
+	rc = rn_lowering_infer(l, node, NULL, s->name_at, end, NULL);
+	return rc ? rc : set_where(l, node, s->name_at);
 }
 
 static int push_stage(struct rn_lowering *l, const struct rn_stmt *s)

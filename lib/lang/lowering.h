@@ -35,6 +35,7 @@ struct rn_lowering {
 	struct rn_expander *x;
 	struct rn_arena arena;
 	struct rn_plan *plan;
+	uint32_t place, line;       /* a place in the program, and its line: lines count from there */
 	size_t cap_names;           /* a power of two, or 0 */
 	uint32_t *names;            /* node + 1 by hash of its name; 0: free */
 	struct rn_schema *schemas;  /* by node */
@@ -107,6 +108,10 @@ int rn_lowering_infer(struct rn_lowering *l, uint32_t node, const struct rn_rule
 /* Settings of a statement as options of `rows` into opt; what is wrong with one is told. */
 int rn_lower_settings(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_opt *rows,
 		      size_t nrows, const char *what, json_t *opt);
+
+/* Then: options into table order, the required ones there. */
+int rn_lower_settings_end(struct rn_lowering *l, const struct rn_stmt *s, const struct rn_opt *rows,
+			  size_t nrows, json_t *opt);
 
 /* Room in inst_node for instance `upto`. */
 int rn_lower_reserve(struct rn_lowering *l, uint32_t upto);

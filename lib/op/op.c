@@ -51,7 +51,10 @@ int rn_node_error(const struct rn_node *n, int rc, struct rn_err *e)
 {
 	char label[320];
 
-	return n->name ? rn_err_prefix(e, rc, "%s", rn_node_label(n, label, sizeof label)) : rc;
+	if (!n->name)
+		return rc;
+	return rn_err_prefix(e, rc, "%s%s%s", n->where ? n->where : "", n->where ? ": " : "",
+			     rn_node_label(n, label, sizeof label));
 }
 
 void rn_lrel_fini(struct rn_lrel *r)

@@ -29,6 +29,7 @@ struct rn_op;
 struct rn_node {
 	char *name;          /* unique in a finished plan; NULL before names are given */
 	char *id;            /* instance id inside streams, else NULL */
+	char *where;         /* "FILE:LINE" of the program that it was lowered from, or NULL */
 	const struct rn_op *op;
 	json_t *opt;         /* option values in normal form (base/opt.h), owned */
 	bool learns;         /* as op->check found */
@@ -51,8 +52,8 @@ const json_t *rn_node_json(const struct rn_node *n, const char *name);
 long rn_node_input(const struct rn_node *n, const char *name);
 /* What messages call it: "join 'j1'". Into a static-size buffer of the caller's. */
 const char *rn_node_label(const struct rn_node *n, char *buf, size_t size);
-/* Put the node in front of an error's message and return rc.  A node without a name
- * is the program's own ("rn-map: …" says enough) and adds nothing. */
+/* Put the node, and where it comes from, in front of an error's message and return rc.  A
+ * node without a name is the program's own ("rn-map: …" says enough) and adds nothing. */
 int rn_node_error(const struct rn_node *n, int rc, struct rn_err *e);
 
 /* A relation inside a tensor program: content, and parts as values. */

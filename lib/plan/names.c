@@ -273,17 +273,6 @@ out:
 
 /* ---- commit ------------------------------------------------------------------------ */
 
-static void drop_node(struct rn_node *n)
-{
-	for (uint32_t i = 0; i < n->nin; i++)
-		free(n->in[i].as);
-	free(n->in);
-	free(n->name);
-	json_decref(n->opt);
-	rn_fitted_unref(n->fitted);
-	free(n->id);
-}
-
 /* Cannot fail: nodes[] has room for all that are kept. */
 static void commit(struct canon *c, struct rn_plan *p, struct rn_node *nodes, uint32_t *out)
 {
@@ -307,7 +296,7 @@ static void commit(struct canon *c, struct rn_plan *p, struct rn_node *nodes, ui
 		}
 	}
 	for (uint32_t i = 0; i < p->nnodes; i++)
-		drop_node(&p->nodes[i]);
+		rn_plan_node_fini(&p->nodes[i]);
 	free(p->nodes);
 	p->nodes = nodes;
 	p->nnodes = c->nkeep;

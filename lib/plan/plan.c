@@ -18,10 +18,11 @@ int rn_plan_new(struct rn_plan **out, struct rn_err *e)
 	return rn_calloc(1, sizeof **out, "a plan", out, e);
 }
 
-static void node_fini(struct rn_node *n)
+void rn_plan_node_fini(struct rn_node *n)
 {
 	free(n->name);
 	free(n->id);
+	free(n->where);
 	json_decref(n->opt);
 	rn_fitted_unref(n->fitted);
 	for (uint32_t i = 0; i < n->nin; i++)
@@ -34,7 +35,7 @@ void rn_plan_free(struct rn_plan *p)
 	if (!p)
 		return;
 	for (uint32_t i = 0; i < p->nnodes; i++)
-		node_fini(&p->nodes[i]);
+		rn_plan_node_fini(&p->nodes[i]);
 	for (uint32_t i = 0; i < p->nruns; i++)
 		json_decref(p->runs[i].opt);
 	free(p->nodes);
@@ -105,7 +106,7 @@ int rn_plan_add(struct rn_plan *p, const struct rn_op *op, const char *name, con
 	p->nodes[p->nnodes++] = n;
 	return 0;
 fail:
-	node_fini(&n);
+	rn_plan_node_fini(&n);
 	return rc;
 }
 

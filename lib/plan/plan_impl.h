@@ -21,6 +21,9 @@ enum {
 /* Are a run's values in range?  *setting (may be NULL): the one that is not. */
 RN_MUST_CHECK int rn_run_check(const struct rn_run *r, const char **setting, struct rn_err *e);
 
+/* Give back what a node has. */
+void rn_plan_node_fini(struct rn_node *n);
+
 /* As many inputs as the operator wants, and its required RN_OPT_NODE ones? */
 RN_MUST_CHECK int rn_plan_check_inputs(const struct rn_node *n, struct rn_err *e);
 

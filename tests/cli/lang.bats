@@ -1626,3 +1626,23 @@ bits() {
 	graph
 	gives $'n,z\n1,1000\n2,2000\n3,3000\n4,4000' "?pred P(n; [n]$(printf ' + [n]%.0s' {1..999})) :- N(n, _) ."
 }
+
+@test "an error met when a stage runs names the line of the program" {
+	printf 'a,y\n1,0\n4,1\n7,7\n' >t.csv
+	cat >p.relnn <<-'END'
+		?source T = "t.csv" .
+
+		E(a;
+		  Embedding(3, 2)([y])) :- T(a, y) .
+		?stage S = encode <expr="index(y, 3)"> (T) .
+		?stage L = linear <out=2> (S) .
+		?fit <epochs=2> Loss(; MSELoss()(rowsum(z), [a])) :- E(a; z) .
+	END
+	fails_with 3 rn-train p.relnn
+	[[ $stderr == "rn-train: p.relnn:4: agg 'E': Embedding(3, 2): row 2 has index 7"* ]]
+	fails_with 3 rn-train - <p.relnn
+	[[ $stderr == "rn-train: standard input:4: agg 'E': "* ]]
+	sed -i 's/:- E(a; z)/:- L(a, _; z)/' p.relnn
+	fails_with 3 rn-train p.relnn
+	[[ $stderr == "rn-train: p.relnn:5: encode 'S': "*": 7 is not in 0 "* ]]
+}

@@ -27,6 +27,12 @@ static int copy_inputs(const struct rn_node *from, struct rn_node *to, struct rn
 	return 0;
 }
 
+static int copy_where(const struct rn_node *from, struct rn_node *to, struct rn_err *e)
+{
+	to->where = from->where ? strdup(from->where) : NULL;
+	return from->where && !to->where ? rn_err_nomem(e, strlen(from->where) + 1, "a place") : 0;
+}
+
 /* Without its inputs: a leaf has none. */
 static int copy_node(const struct rn_node *from, struct rn_node *to, struct rn_err *e)
 {
@@ -34,7 +40,7 @@ static int copy_node(const struct rn_node *from, struct rn_node *to, struct rn_e
 	to->opt = json_incref(from->opt);
 	to->fitted = from->fitted ? rn_fitted_ref(from->fitted) : NULL;
 	to->name = strdup(from->name);
-	return to->name ? 0 : rn_err_nomem(e, strlen(from->name) + 1, "a name");
+	return to->name ? copy_where(from, to, e) : rn_err_nomem(e, strlen(from->name) + 1, "a name");
 }
 
 static int copy_runs(const struct rn_plan *from, struct rn_plan *to, struct rn_err *e)
@@ -305,6 +311,7 @@ int rn_rewriting_add(struct rn_rewriting *r, uint32_t of, const char *op, json_t
 		rc = rn_plan_add(r->plan, rn_op_find(op), name, NULL, opt, out, e);
 	free(name);
 	RN_TRY(rc);
+	RN_TRY(copy_where(&r->plan->nodes[of], &r->plan->nodes[*out], e));
 	for (uint32_t k = 0; k < nin; k++)
 		RN_TRY(rn_plan_add_input(r->plan, *out, in[k].as, NULL, in[k].node, e));
 	return rn_rewriting_infer(r, *out, e);
