@@ -45,6 +45,7 @@ void rn_join_run_close(struct rn_join_run *r)
 {
 	for (size_t i = 0; r->index && i < r->n->nin; i++)
 		rn_hash_index_free(r->index[i]);
+	rn_join_order_free(r->times);
 	rn_schema_fini(&r->left);
 	free(r->keys);
 	free(r->in);
@@ -168,8 +169,10 @@ static int match(struct rn_join_run *r, const struct rn_ctx *c, const struct rn_
 		RN_TRY(rn_hash_index_new(c, &right, &r->index[i], e));
 	if (json_object_size(rn_node_json(r->n, "asof"))) {
 		RN_TRY(rn_join_asof_columns(r->n, r->schema[0], r->schema[1], &lt, &rt, e));
-		return rn_join_asof(c, left, &right, r->index[i], r->in[0]->cols[lt],
-				    r->in[1]->cols[rt], rn_node_flag(r->n, "asof-equal"), kind, j, e);
+		if (!r->times)
+			RN_TRY(rn_join_order_new(c, r->index[i], r->in[1]->cols[rt], &r->times, e));
+		return rn_join_asof(c, left, &right, r->index[i], r->in[0]->cols[lt], r->times,
+				    rn_node_flag(r->n, "asof-equal"), kind, j, e);
 	}
 	if (rn_node_string(r->n, "and") && i == r->n->nin - 1)
 		return match_if(r, c, left, &right, i, kind, j, e);

@@ -30,6 +30,7 @@ struct rn_join_run {
 	struct rn_join_keys *keys;             /* [i - 1]: of input i */
 	struct rn_schema left;                 /* of the rows that the last input is joined to */
 	struct rn_hash_index **index;          /* of input i; NULL: not made yet */
+	struct rn_join_order *times;           /* as of: the second input's; NULL: not made yet */
 	struct rn_join_count *count;           /* with input i */
 	struct rn_join_state *st;              /* maps of the piece's output */
 	uint64_t rows;                         /* of it */

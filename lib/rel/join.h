@@ -25,16 +25,21 @@ RN_MUST_CHECK int rn_join_find(struct rn_team *t, const struct rn_key *left,
 			       const struct rn_key *right, const struct rn_hash_index *x,
 			       struct rn_buf **of, struct rn_join_result *o, struct rn_err *e);
 
-/* Rows of each key in the order of column `by` of the right rows, those where it is NULL left out:
- * at[ptr[g]] … at[ptr[g + 1] - 1]; equal ones ascending.  Both owned. */
-RN_MUST_CHECK int rn_join_order_rows(struct rn_team *t, const struct rn_hash_index *x,
-				     const struct rn_column *by, struct rn_buf **ptr,
-				     struct rn_buf **at, struct rn_err *e);
+/* Those of key g are at[ptr[g]] … at[ptr[g + 1] - 1], equal ones ascending, rows whose value is
+ * NULL left out; values has what is at these places, side by side, as they are looked through. */
+struct rn_join_order {
+	struct rn_buf *ptr, *at;
+	struct rn_column *values;
+};
+/* The first of the places lo … hi - 1 (of one key) whose value is not below value i of `of`
+ * (`equal`: is above it), or hi.  From any thread. */
+uint32_t rn_join_order_place(const struct rn_join_order *o, const struct rn_column *of, uint64_t i,
+			     bool equal, uint32_t lo, uint32_t hi);
 
 /* The right rows in the order in which the bounds of a test stand. */
 struct rn_join_range {
 	const struct rn_pair_test *test; /* borrowed */
-	struct rn_buf *ptr, *at;         /* NULL: none */
+	struct rn_join_order *order;     /* NULL: none */
 };
 RN_MUST_CHECK int rn_join_range_open(const struct rn_ctx *c, const struct rn_hash_index *x,
 				     const struct rn_pair_test *test, struct rn_join_range *r,

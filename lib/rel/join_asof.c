@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * As-of joins.  The right rows of each key are put in order of time once; then every
- * left row looks for its partner by bisection, by parts.
+ * As-of joins.  The right rows of each key are in order of time; every left row looks for its
+ * partner by bisection, by parts.
  */
 #include "join.h"
 #include "part.h"
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 struct asof {
-	const struct rn_column *lt, *rt;
-	const uint32_t *ptr, *rows; /* right rows by key and time */
+	const struct rn_column *lt;
+	const struct rn_join_order *times; /* right rows by key and time */
 	bool or_equal, outer;
 	uint64_t nleft;
 	uint32_t *of;    /* the key of each left row, then its partner */
@@ -18,20 +18,16 @@ struct asof {
 	uint32_t *left, *right;
 };
 
-/* The last of rows[from … to - 1], which are in order of time, that is before lt[i]. */
-static uint32_t latest(const struct asof *a, uint64_t i, uint32_t from, uint32_t to)
+/* The last right row of key g that is before lt[i]. */
+static uint32_t latest(const struct asof *a, uint64_t i, uint32_t g)
 {
-	uint32_t lo = from, hi = to;
+	const uint32_t *ptr = a->times->ptr->data, *at = a->times->at->data;
+	uint32_t place;
 
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (rn_column_compare(a->rt, a->rows[mid], a->lt, i) < (a->or_equal ? 1 : 0))
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo == from ? RN_NO_ROW : a->rows[lo - 1];
+	if (rn_column_is_null(a->lt, i))
+		return RN_NO_ROW;
+	place = rn_join_order_place(a->times, a->lt, i, a->or_equal, ptr[g], ptr[g + 1]);
+	return place == ptr[g] ? RN_NO_ROW : at[place - 1];
 }
 
 static void find_partners(void *arg, uint32_t part)
@@ -44,8 +40,7 @@ static void find_partners(void *arg, uint32_t part)
 
 		if (g == RN_NO_ROW)
 			continue;
-		a->of[i] = rn_column_is_null(a->lt, i) ? RN_NO_ROW :
-							 latest(a, i, a->ptr[g], a->ptr[g + 1]);
+		a->of[i] = latest(a, i, g);
 		n += a->of[i] != RN_NO_ROW;
 	}
 	a->count[part] = n;
@@ -89,28 +84,23 @@ static int write_output(struct rn_team *t, struct asof *a, struct rn_join_result
 
 int rn_join_asof(const struct rn_ctx *c, const struct rn_key *left, const struct rn_key *right,
 		 const struct rn_hash_index *x, const struct rn_column *lt,
-		 const struct rn_column *rt, bool or_equal, enum rn_join_kind kind,
+		 const struct rn_join_order *times, bool or_equal, enum rn_join_kind kind,
 		 struct rn_join_result *out, struct rn_err *e)
 {
-	struct asof a = { .lt = lt, .rt = rt, .or_equal = or_equal, .outer = kind == RN_JOIN_LEFT,
+	struct asof a = { .lt = lt, .times = times, .or_equal = or_equal, .outer = kind == RN_JOIN_LEFT,
 			  .nleft = left->rows };
-	struct rn_buf *of, *ptr = NULL, *at = NULL;
+	struct rn_buf *of;
 	struct rn_team *t = rn_part_team(c);
 	int rc;
 
 	/* There is one row or none for each left one: nothing to count, nothing to refuse. */
 	RN_TRY(rn_join_find(t, left, right, x, &of, out, e));
-	RN_GOTO(out, rn_join_order_rows(t, x, rt, &ptr, &at, e));
 	RN_GOTO(out, rn_calloc(rn_part_count(left->rows), sizeof *a.count, "a join", &a.count, e));
-	a.ptr = ptr->data;
-	a.rows = at->data;
 	a.of = of->data;
 	rn_part_run(t, left->rows, find_partners, &a);
 	rc = write_output(t, &a, out, e);
 out:
 	rn_buf_unref(of);
-	rn_buf_unref(ptr);
-	rn_buf_unref(at);
 	free(a.count);
 	if (rc)
 		rn_join_result_fini(out);

@@ -48,9 +48,9 @@ static void key_places(void *arg, uint32_t part)
 		t->of[i] = rn_column_is_null(t->by, t->order[i]) ? RN_NO_ROW : t->key[t->order[i]];
 }
 
-int rn_join_order_rows(struct rn_team *team, const struct rn_hash_index *x,
-		       const struct rn_column *by, struct rn_buf **ptr, struct rn_buf **at,
-		       struct rn_err *e)
+/* o->ptr and o->at. */
+static int order_rows(struct rn_team *team, const struct rn_hash_index *x,
+		      const struct rn_column *by, struct rn_join_order *o, struct rn_err *e)
 {
 	struct rn_buf *order = NULL, *key = NULL;
 	struct places t = { .x = x, .by = by };
@@ -66,9 +66,9 @@ int rn_join_order_rows(struct rn_team *team, const struct rn_hash_index *x,
 	rn_part_run(team, x->set->n, set_keys, &t);
 	rn_part_run(team, by->rows, key_places, &t);
 	/* Sorting by key keeps the order of values. */
-	RN_GOTO(out, rn_rows_by_number(team, t.of, by->rows, x->set->n, false, ptr, at, e));
-	t.at = (*at)->data;
-	n = ((const uint32_t *)(*ptr)->data)[x->set->n];
+	RN_GOTO(out, rn_rows_by_number(team, t.of, by->rows, x->set->n, false, &o->ptr, &o->at, e));
+	t.at = o->at->data;
+	n = ((const uint32_t *)o->ptr->data)[x->set->n];
 	for (uint64_t i = 0; i < n; i++)
 		t.at[i] = t.order[t.at[i]];
 out:
@@ -77,33 +77,67 @@ out:
 	return rc;
 }
 
-/* ---- bounds -------------------------------------------------------------------------------- */
-
-int rn_join_range_open(const struct rn_ctx *c, const struct rn_hash_index *x,
-		       const struct rn_pair_test *test, struct rn_join_range *r, struct rn_err *e)
+int rn_join_order_new(const struct rn_ctx *c, const struct rn_hash_index *x,
+		      const struct rn_column *by, struct rn_join_order **out, struct rn_err *e)
 {
-	*r = (struct rn_join_range){ .test = test };
-	return rn_join_order_rows(rn_part_team(c), x, test->by, &r->ptr, &r->at, e);
+	struct rn_team *t = rn_part_team(c);
+	struct rn_join_order *o;
+	int rc;
+
+	RN_TRY(rn_calloc(1, sizeof *o, "an index", &o, e));
+	rc = order_rows(t, x, by, o, e);
+	if (!rc)
+		rc = rn_column_gather_team(t, by, o->at->data, ((const uint32_t *)o->ptr->data)[x->set->n],
+					   &o->values, e);
+	if (rc)
+		rn_join_order_free(o);
+	else
+		*out = o;
+	return rc;
 }
 
-void rn_join_range_fini(struct rn_join_range *r)
+void rn_join_order_free(struct rn_join_order *o)
 {
-	rn_buf_unref(r->ptr);
-	rn_buf_unref(r->at);
-	*r = (struct rn_join_range){ 0 };
+	if (!o)
+		return;
+	rn_buf_unref(o->ptr);
+	rn_buf_unref(o->at);
+	rn_column_unref(o->values);
+	free(o);
 }
 
-/* The first of the places lo … hi - 1 whose value is not below value i of `of` (`equal`: is above
- * it), or hi. */
-static uint32_t find_place(const struct rn_join_range *r, const struct rn_column *of, uint64_t i,
-			   bool equal, uint32_t lo, uint32_t hi)
-{
-	const uint32_t *at = r->at->data;
+/* ---- places in it -------------------------------------------------------------------------- */
 
+/* The searches for numbers have no branch that depends on them: a processor goes on with the next
+ * rows' while it waits for memory. */
+#define PLACE(name, T)                                                                     \
+	static inline uint32_t name(const T *v, T x, bool equal, uint32_t lo, uint32_t hi) \
+	{                                                                                  \
+		const T *at = v + lo;                                                      \
+                                                                                           \
+		for (uint32_t n = hi - lo, half; n; n -= half) {                           \
+			T y = at[(half = n - n / 2) - 1];                                  \
+                                                                                           \
+			at += half & -(uint32_t)((y < x) | (equal & (y == x)));            \
+		}                                                                          \
+		return (uint32_t)(at - v);                                                 \
+	}
+PLACE(place_int, int64_t)
+PLACE(place_float, double)
+
+uint32_t rn_join_order_place(const struct rn_join_order *o, const struct rn_column *of, uint64_t i,
+			     bool equal, uint32_t lo, uint32_t hi)
+{
+	const struct rn_column *v = o->values;
+
+	if ((v->type == RN_INT64 || v->type == RN_TIMESTAMP) && of->type == v->type)
+		return place_int(v->i64, of->i64[i], equal, lo, hi);
+	if (v->type == RN_FLOAT64 && of->type == RN_FLOAT64)
+		return place_float(v->f64, of->f64[i], equal, lo, hi);
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 
-		if (rn_column_compare(r->test->by, at[mid], of, i) < (equal ? 1 : 0))
+		if (rn_column_compare(v, mid, of, i) < (equal ? 1 : 0))
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -111,9 +145,24 @@ static uint32_t find_place(const struct rn_join_range *r, const struct rn_column
 	return lo;
 }
 
+/* ---- bounds -------------------------------------------------------------------------------- */
+
+int rn_join_range_open(const struct rn_ctx *c, const struct rn_hash_index *x,
+		       const struct rn_pair_test *test, struct rn_join_range *r, struct rn_err *e)
+{
+	*r = (struct rn_join_range){ .test = test };
+	return rn_join_order_new(c, x, test->by, &r->order, e);
+}
+
+void rn_join_range_fini(struct rn_join_range *r)
+{
+	rn_join_order_free(r->order);
+	*r = (struct rn_join_range){ 0 };
+}
+
 const uint32_t *rn_join_range_find(const struct rn_join_range *r, uint64_t i, uint32_t key, uint32_t *n)
 {
-	const uint32_t *ptr = r->ptr->data, *at = r->at->data;
+	const uint32_t *ptr = r->order->ptr->data, *at = r->order->at->data;
 	uint32_t lo = ptr[key], hi = ptr[key + 1];
 
 	for (size_t k = 0; k < r->test->nbounds; k++) {
@@ -122,9 +171,9 @@ const uint32_t *rn_join_range_find(const struct rn_join_range *r, uint64_t i, ui
 		if (rn_column_is_null(b->left, i))
 			hi = lo;
 		else if (b->above)
-			lo = find_place(r, b->left, i, !b->or_equal, lo, hi);
+			lo = rn_join_order_place(r->order, b->left, i, !b->or_equal, lo, hi);
 		else
-			hi = find_place(r, b->left, i, b->or_equal, lo, hi);
+			hi = rn_join_order_place(r->order, b->left, i, b->or_equal, lo, hi);
 	}
 	*n = hi - lo;
 	return at + lo;

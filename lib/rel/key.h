@@ -108,13 +108,20 @@ RN_MUST_CHECK int rn_join_if_shared(const struct rn_ctx *c, const struct rn_key 
 				    enum rn_join_kind kind, const struct rn_pair_test *test,
 				    struct rn_join_result *out, struct rn_err *e);
 
+/* The right rows of each key in the order of a column, made once for any number of joins. */
+struct rn_join_order;
+RN_MUST_CHECK int rn_join_order_new(const struct rn_ctx *c, const struct rn_hash_index *x,
+				    const struct rn_column *by, struct rn_join_order **out,
+				    struct rn_err *e);
+void rn_join_order_free(struct rn_join_order *o); /* NULL is fine */
+
 /* As of: the only partner of a left row is, of the right rows with its key and a time
- * rt before lt (`or_equal`: or at it), the latest; of equally late ones the last.  NULL
- * times match nothing.  lt and rt are int64, float64 or timestamps that meet; kind is
+ * (of `times`) before lt (`or_equal`: or at it), the latest; of equally late ones the last.
+ * NULL times match nothing.  Both are int64, float64 or timestamps that meet; kind is
  * RN_JOIN_INNER or RN_JOIN_LEFT. */
 RN_MUST_CHECK int rn_join_asof(const struct rn_ctx *c, const struct rn_key *left,
 			       const struct rn_key *right, const struct rn_hash_index *x,
-			       const struct rn_column *lt, const struct rn_column *rt,
+			       const struct rn_column *lt, const struct rn_join_order *times,
 			       bool or_equal, enum rn_join_kind kind, struct rn_join_result *out,
 			       struct rn_err *e);
 

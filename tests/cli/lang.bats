@@ -1550,7 +1550,7 @@ bits() {
 	printf 'n,l,m\n1,x,x\n2,y,z\n3,x,y\n4,z,w\n' >two.csv
 	printf '%s\n' 'E = Embedding(3, 4) .' 'O(n; rowsum(E([l]) + E([m]))) :- M(n, l, m) .' "$fit" >m.relnn
 	fails_with 2 rn-train m.relnn --source M=two.csv
-	says "rn-train: encode 'O/encode2': parameter 'E.weight' lacks 1 of the 5 values of column 'm': it was made for those of another stage; give the two names of their own, or fit both on rows with equal values"
+	says "rn-train: m.relnn:2: encode 'O/encode2': parameter 'E.weight' lacks 1 of the 5 values of column 'm': it was made for those of another stage; give the two names of their own, or fit both on rows with equal values"
 	# In the toolkit, too.
 	rn-scan two.csv | rn-encode 'category(l, 2, name=city)' --as a | rn-encode 'category(l, 2, name=city)' --as b |
 		rn-map 'rowsum(a + b)' | rn-loss mse --target n | rn-train - --epochs 1 -q --json | member parameters | grep -qx 8

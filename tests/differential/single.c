@@ -264,6 +264,7 @@ bool check_asof(int pair, const struct rn_rel *l, const struct rn_rel *r)
 	bool inner = rnd(2), or_equal = rnd(2);
 	int lt = times[rnd(6)], rt = lt == T ? T : times[rnd(5)];
 	struct rn_join_result o = { 0 };
+	struct rn_join_order *t = NULL;
 	struct rn_hash_index *h = NULL;
 	struct keys k;
 	char text[512];
@@ -271,8 +272,10 @@ bool check_asof(int pair, const struct rn_rel *l, const struct rn_rel *r)
 
 	random_keys(l, r, "=", &k);
 	must(rn_hash_index_new(&ctx, &k.kr, &h, &err));
-	must(rn_join_asof(&ctx, &k.kl, &k.kr, h, l->cols[lt], r->cols[rt], or_equal,
+	must(rn_join_order_new(&ctx, h, r->cols[rt], &t, &err));
+	must(rn_join_asof(&ctx, &k.kl, &k.kr, h, l->cols[lt], t, or_equal,
 			  inner ? RN_JOIN_INNER : RN_JOIN_LEFT, &o, &err));
+	rn_join_order_free(t);
 	rn_hash_index_free(h);
 	snprintf(text, sizeof text,
 		 "select * from (select l.i as a, (select r.i from r where %s and r.%s %s l.%s "

@@ -507,20 +507,23 @@ static void test_asof(void)
 	}
 	for (int t = 0; t < TEAMS; t++) {
 		struct rn_hash_index *x = NULL;
+		struct rn_join_order *times = NULL;
 		struct rn_join_result r;
 		uint64_t at = 0;
 
 		T_CALL(rn_hash_index_new(&ctxs[t], &b, &x, &err), &err);
-		T_CALL(rn_join_asof(&ctxs[t], &a, &b, x, ta, tb, false, RN_JOIN_INNER, &r, &err), &err);
+		T_CALL(rn_join_order_new(&ctxs[t], x, tb, &times, &err), &err);
+		T_CALL(rn_join_asof(&ctxs[t], &a, &b, x, ta, times, false, RN_JOIN_INNER, &r, &err), &err);
 		for (uint32_t i = 0; ok && i < MANY; i++)
 			if (want[i] != RN_NO_ROW)
 				ok = at < r.rows && ((uint32_t *)r.left->data)[at] == i &&
 				     ((uint32_t *)r.right->data)[at++] == want[i];
 		ok = ok && at == r.rows && r.left_unmatched == MANY - at;
 		rn_join_result_fini(&r);
-		T_CALL(rn_join_asof(&ctxs[t], &a, &b, x, ta, tb, false, RN_JOIN_LEFT, &r, &err), &err);
+		T_CALL(rn_join_asof(&ctxs[t], &a, &b, x, ta, times, false, RN_JOIN_LEFT, &r, &err), &err);
 		ok = ok && r.rows == MANY && !memcmp(r.right->data, want, MANY * sizeof *want);
 		rn_join_result_fini(&r);
+		rn_join_order_free(times);
 		rn_hash_index_free(x);
 	}
 	T_OK(ok, "as-of joins");

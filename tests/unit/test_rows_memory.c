@@ -54,12 +54,16 @@ static int do_join(const struct work *w, struct rn_err *e)
 static int do_asof(const struct work *w, struct rn_err *e)
 {
 	struct rn_join_result r = { 0 };
+	struct rn_join_order *t = NULL;
 	struct rn_hash_index *x;
 	int rc = rn_hash_index_new(w->c, &w->k, &x, e);
 
 	if (rc)
 		return rc;
-	rc = rn_join_asof(w->c, &w->k, &w->k, x, w->by[1].col, w->by[1].col, true, RN_JOIN_LEFT, &r, e);
+	rc = rn_join_order_new(w->c, x, w->by[1].col, &t, e);
+	if (!rc)
+		rc = rn_join_asof(w->c, &w->k, &w->k, x, w->by[1].col, t, true, RN_JOIN_LEFT, &r, e);
+	rn_join_order_free(t);
 	rn_join_result_fini(&r);
 	rn_hash_index_free(x);
 	return rc;
