@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -138,6 +139,37 @@ char *rn_arena_strndup(struct rn_arena *a, const char *s, size_t n, struct rn_er
 char *rn_arena_strdup(struct rn_arena *a, const char *s, struct rn_err *e)
 {
 	return rn_arena_strndup(a, s, strlen(s), e);
+}
+
+char *rn_arena_vprintf(struct rn_arena *a, struct rn_err *e, const char *fmt, va_list ap)
+{
+	va_list again;
+	char *s = NULL;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	if (n >= 0 && (s = rn_arena_alloc(a, (size_t)n + 1, e)))
+		vsnprintf(s, (size_t)n + 1, fmt, again);
+	va_end(again);
+	return s;
+}
+
+void *rn_arena_push(struct rn_arena *a, void *items, uint32_t *n, size_t size, struct rn_err *e)
+{
+	char *old, *new;
+
+	memcpy(&old, items, sizeof old);
+	if (!(*n & (*n - 1))) { /* 0, 1, 2, 4, …: full */
+		new = rn_arena_alloc(a, (*n ? 2 * (size_t)*n : 1) * size, e);
+		if (!new)
+			return NULL;
+		if (*n)
+			memcpy(new, old, *n * size);
+		memcpy(items, &new, sizeof new);
+		old = new;
+	}
+	return old + size * (*n)++;
 }
 
 void rn_arena_fini(struct rn_arena *a)

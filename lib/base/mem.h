@@ -65,6 +65,12 @@ struct rn_arena {
 void *rn_arena_alloc(struct rn_arena *a, size_t size, struct rn_err *e); /* zeroed, 16-aligned; NULL + e */
 char *rn_arena_strdup(struct rn_arena *a, const char *s, struct rn_err *e);
 char *rn_arena_strndup(struct rn_arena *a, const char *s, size_t n, struct rn_err *e);
+/* As vsprintf(3). */
+char *rn_arena_vprintf(struct rn_arena *a, struct rn_err *e, const char *fmt, va_list ap)
+	RN_PRINTF(3, 0);
+/* Room for one more of the *n items of `size` bytes that *(T **)items points to: where it is.  It
+ * takes that nobody else adds to them, and moves them when *n is a power of two. */
+void *rn_arena_push(struct rn_arena *a, void *items, uint32_t *n, size_t size, struct rn_err *e);
 void rn_arena_fini(struct rn_arena *a); /* frees all; the arena is empty and usable again */
 
 #endif

@@ -108,40 +108,20 @@ out:
 
 /* ---- chunks of right rows ----------------------------------------------------------------- */
 
-/* r->ahead, where it is NULL, becomes the next block; stays NULL at the end. */
-static int look_ahead(struct reader *r, struct rn_err *e)
-{
-	if (r->ahead || r->next == rn_spool_blocks(r->spool))
-		return 0;
-	return rn_spool_take(r->spool, r->next++, &r->ahead, e);
-}
-
-/* The next right rows that fit; *out NULL at the end. */
+/* The next right rows that fit, *out NULL at the end; and, to look at, those that come after. */
 static int next_chunk(struct asof *a, struct rn_rel **out, struct rn_err *e)
 {
-	struct rn_rel **blocks = NULL;
-	size_t n = 0, cap = 0;
-	uint64_t bytes = 0;
+	struct reader *r = &a->right;
 	int rc;
 
-	*out = NULL;
-	RN_GOTO(fail, look_ahead(&a->right, e));
-	while (a->right.ahead && bytes < rn_probe_room(a->x->ctx)) {
-		struct rn_rel *b = a->right.ahead;
-
-		RN_GOTO(fail, rn_grow(&blocks, &cap, n + 1, sizeof *blocks, "a join", e));
-		blocks[n++] = b;
-		a->right.ahead = NULL;
-		bytes += rn_probe_bytes(rn_rel_bytes(b), b->rows);
-		RN_GOTO(fail, look_ahead(&a->right, e));
-	}
-	if (n)
-		rc = rn_ext_stack(a->schema[1], blocks, n, out, e);
-	n = 0;
-fail:
-	for (size_t i = 0; i < n; i++)
-		rn_rel_unref(blocks[i]);
-	free(blocks);
+	rn_rel_unref(r->ahead);
+	r->ahead = NULL;
+	RN_TRY(rn_probe_chunk(a->x->ctx, a->schema[1], r->spool, &r->next, out, e));
+	if (r->next == rn_spool_blocks(r->spool))
+		return 0;
+	rc = rn_spool_get(r->spool, r->next, &r->ahead, e);
+	if (rc)
+		rn_rel_unref(*out);
 	return rc;
 }
 
@@ -186,6 +166,16 @@ static uint64_t count_before(const struct asof *a, const struct rn_rel *left,
 	return lo;
 }
 
+/* a->left.ahead, where it is NULL, becomes the next block; stays NULL at the end. */
+static int look_ahead(struct asof *a, struct rn_err *e)
+{
+	struct reader *r = &a->left;
+
+	if (r->ahead || r->next == rn_spool_blocks(r->spool))
+		return 0;
+	return rn_spool_take(r->spool, r->next++, &r->ahead, e);
+}
+
 /* The first n of the left rows that were read. */
 static int probe_first(struct asof *a, struct rn_probe *p, uint64_t n, struct rn_err *e)
 {
@@ -210,7 +200,7 @@ static int probe_left(struct asof *a, struct rn_probe *p, struct rn_err *e)
 	for (;;) {
 		uint64_t n;
 
-		RN_TRY(look_ahead(&a->left, e));
+		RN_TRY(look_ahead(a, e));
 		if (!a->left.ahead)
 			return 0;
 		n = after ? count_before(a, a->left.ahead, after) : a->left.ahead->rows;

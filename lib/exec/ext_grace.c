@@ -257,32 +257,6 @@ out:
 	return rc;
 }
 
-/* The next right rows that fit; *out NULL at the end. */
-static int next_chunk(struct grace *g, struct rn_spool *right, size_t *at, struct rn_rel **out,
-		      struct rn_err *e)
-{
-	struct rn_rel **blocks = NULL;
-	size_t n = 0, cap = 0;
-	uint64_t bytes = 0;
-	int rc = 0;
-
-	*out = NULL;
-	while (*at < rn_spool_blocks(right) && (!n || bytes < rn_probe_room(g->x->ctx))) {
-		RN_GOTO(fail, rn_grow(&blocks, &cap, n + 1, sizeof *blocks, "a join", e));
-		RN_GOTO(fail, rn_spool_take(right, (*at)++, &blocks[n], e));
-		bytes += rn_probe_bytes(rn_rel_bytes(blocks[n]), blocks[n]->rows);
-		n++;
-	}
-	if (n)
-		rc = rn_ext_stack(&g->right, blocks, n, out, e);
-	n = 0;
-fail:
-	for (size_t i = 0; i < n; i++)
-		rn_rel_unref(blocks[i]);
-	free(blocks);
-	return rc;
-}
-
 /* ---- the chunks ------------------------------------------------------------------------------ */
 
 static int join_chunk(struct grace *g, const struct rn_node *node, struct rn_spool *left,
@@ -314,7 +288,7 @@ static int join_chunks(struct grace *g, struct rn_pile *left, struct rn_pile *ri
 	RN_GOTO(out, rn_pile_end(left, &l, e));
 	RN_GOTO(out, rn_pile_end(right, &r, e));
 	for (;;) {
-		RN_GOTO(out, next_chunk(g, r, &at, &chunk, e));
+		RN_GOTO(out, rn_probe_chunk(g->x->ctx, &g->right, r, &at, &chunk, e));
 		if (!chunk)
 			break;
 		rc = join_chunk(g, &inner, l, chunk, lbits, rbits, e);

@@ -29,6 +29,31 @@ uint64_t rn_probe_bytes(uint64_t bytes, uint64_t rows)
 	return bytes + INDEX_BYTES * rows;
 }
 
+int rn_probe_chunk(const struct rn_ctx *c, const struct rn_schema *schema, struct rn_spool *right,
+		   size_t *at, struct rn_rel **out, struct rn_err *e)
+{
+	struct rn_rel **blocks = NULL;
+	size_t n = 0, cap = 0;
+	uint64_t bytes = 0;
+	int rc = 0;
+
+	*out = NULL;
+	while (*at < rn_spool_blocks(right) && (!n || bytes < rn_probe_room(c))) {
+		RN_GOTO(fail, rn_grow(&blocks, &cap, n + 1, sizeof *blocks, "a join", e));
+		RN_GOTO(fail, rn_spool_take(right, (*at)++, &blocks[n], e));
+		bytes += rn_probe_bytes(rn_rel_bytes(blocks[n]), blocks[n]->rows);
+		n++;
+	}
+	if (n)
+		rc = rn_ext_stack(schema, blocks, n, out, e);
+	n = 0;
+fail:
+	for (size_t i = 0; i < n; i++)
+		rn_rel_unref(blocks[i]);
+	free(blocks);
+	return rc;
+}
+
 static uint64_t least(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;

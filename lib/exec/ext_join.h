@@ -40,6 +40,10 @@ void rn_probe_close(struct rn_probe *p);
 /* Bytes that the later inputs and their indexes may take, and those that these would. */
 uint64_t rn_probe_room(const struct rn_ctx *c);
 uint64_t rn_probe_bytes(uint64_t bytes, uint64_t rows);
+/* The next rows of a later input that fit, from block *at on; *out owned, NULL at the end. */
+RN_MUST_CHECK int rn_probe_chunk(const struct rn_ctx *c, const struct rn_schema *schema,
+				 struct rn_spool *right, size_t *at, struct rn_rel **out,
+				 struct rn_err *e);
 
 /* Two inputs, the right one too large for memory (ext_grace.c). */
 RN_MUST_CHECK int rn_ext_grace(struct rn_ext *x, struct rn_spool *right, struct rn_err *e);

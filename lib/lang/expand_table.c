@@ -25,17 +25,12 @@ void *rn_expand_alloc(struct rn_expander *x, size_t size)
 
 char *rn_expand_printf(struct rn_expander *x, const char *fmt, ...)
 {
-	va_list ap, again;
-	char *s = NULL;
-	int n;
+	va_list ap;
+	char *s;
 
 	va_start(ap, fmt);
-	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	s = rn_arena_vprintf(&x->arena, x->e, fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (s = rn_expand_alloc(x, (size_t)n + 1)))
-		vsnprintf(s, (size_t)n + 1, fmt, again);
-	va_end(again);
 	return s;
 }
 

@@ -31,17 +31,12 @@ void *rn_lowering_alloc(struct rn_lowering *l, size_t size)
 
 char *rn_lowering_printf(struct rn_lowering *l, const char *fmt, ...)
 {
-	va_list ap, again;
-	char *s = NULL;
-	int n;
+	va_list ap;
+	char *s;
 
 	va_start(ap, fmt);
-	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	s = rn_arena_vprintf(&l->arena, l->e, fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (s = rn_lowering_alloc(l, (size_t)n + 1)))
-		vsnprintf(s, (size_t)n + 1, fmt, again);
-	va_end(again);
 	return s;
 }
 

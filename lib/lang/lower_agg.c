@@ -240,15 +240,10 @@ static int find_slots(struct splitting *s, const struct rn_term *t)
 	}
 	if (find_slot(s, t->arg[1], is_negated(s, how)))
 		return 0;
-	if (!(s->n & (s->n - 1))) {
-		more = rn_lowering_alloc(s->l, (s->n ? 2 * s->n : 1) * sizeof *more);
-		if (!more)
-			return rn_lowering_nomem(s->l);
-		if (s->n)
-			memcpy(more, s->slots, s->n * sizeof *more);
-		s->slots = more;
-	}
-	s->slots[s->n++] = (struct slot){ .of = t->arg[1], .negated = is_negated(s, how) };
+	more = rn_arena_push(&s->l->arena, &s->slots, &s->n, sizeof *more, s->l->e);
+	if (!more)
+		return rn_lowering_nomem(s->l);
+	*more = (struct slot){ .of = t->arg[1], .negated = is_negated(s, how) };
 	return 0;
 }
 

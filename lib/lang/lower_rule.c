@@ -51,34 +51,22 @@ int rn_text_node(struct rn_lowering *l, const struct rn_rule_inst *r, const char
 
 int rn_add_view_var(struct rn_lowering *l, struct rn_view *v, const char *name, size_t col)
 {
-	struct rn_view_var *new;
+	struct rn_view_var *new = rn_arena_push(&l->arena, &v->vars, &v->nvars, sizeof *new, l->e);
 
-	if (!(v->nvars & (v->nvars - 1))) {
-		new = rn_lowering_alloc(l, (v->nvars ? 2 * v->nvars : 1) * sizeof *new);
-		if (!new)
-			return rn_lowering_nomem(l);
-		if (v->nvars)
-			memcpy(new, v->vars, v->nvars * sizeof *new);
-		v->vars = new;
-	}
-	v->vars[v->nvars++] = (struct rn_view_var){ name, col };
+	if (!new)
+		return rn_lowering_nomem(l);
+	*new = (struct rn_view_var){ name, col };
 	return 0;
 }
 
 int rn_add_view_emb(struct rn_lowering *l, struct rn_view *v, const char *name,
 			const char *part)
 {
-	struct rn_view_emb *new;
+	struct rn_view_emb *new = rn_arena_push(&l->arena, &v->embs, &v->nembs, sizeof *new, l->e);
 
-	if (!(v->nembs & (v->nembs - 1))) {
-		new = rn_lowering_alloc(l, (v->nembs ? 2 * v->nembs : 1) * sizeof *new);
-		if (!new)
-			return rn_lowering_nomem(l);
-		if (v->nembs)
-			memcpy(new, v->embs, v->nembs * sizeof *new);
-		v->embs = new;
-	}
-	v->embs[v->nembs++] = (struct rn_view_emb){ name, part };
+	if (!new)
+		return rn_lowering_nomem(l);
+	*new = (struct rn_view_emb){ name, part };
 	return 0;
 }
 

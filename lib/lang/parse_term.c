@@ -111,19 +111,11 @@ void *rn_parser_alloc(struct rn_parser *p, size_t size)
 
 void *rn_parser_push(struct rn_parser *p, void *items, uint32_t *n, size_t size)
 {
-	char *old, *new;
+	void *m = p->rc ? NULL : rn_arena_push(p->arena, items, n, size, p->e);
 
-	memcpy(&old, items, sizeof old);
-	if (!(*n & (*n - 1))) { /* 0, 1, 2, 4, …: full */
-		new = rn_parser_alloc(p, (*n ? 2 * (size_t)*n : 1) * size);
-		if (!new)
-			return NULL;
-		if (*n)
-			memcpy(new, old, *n * size);
-		memcpy(items, &new, sizeof new);
-		old = new;
-	}
-	return old + size * (*n)++;
+	if (!m)
+		p->rc = RN_ENOMEM;
+	return m;
 }
 
 /* The text of a name or a string: without quotes, \ taken literally but for \n and \t. */
