@@ -502,6 +502,7 @@ static int refuse_database(const char *name, struct rn_err *e)
 int rn_io_check_write(const char *path, struct rn_err *e)
 {
 	const char *slash = strrchr(path, '/');
+	bool exists;
 	char *dir;
 	int rc = 0;
 
@@ -509,12 +510,13 @@ int rn_io_check_write(const char *path, struct rn_err *e)
 		return 0;
 	if (rn_uri_kind(path))
 		return refuse_database(path, e);
-	if (access(path, F_OK) == 0 && access(path, W_OK) < 0)
+	exists = access(path, F_OK) == 0;
+	if (exists ? access(path, W_OK) < 0 : errno != ENOENT)
 		return rn_err_errno(e, "cannot write '%s'", path);
 	dir = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
 	if (!dir)
 		return rn_err_nomem(e, strlen(path), "a file name");
-	if (access(path, F_OK) < 0 && access(dir, W_OK | X_OK) < 0)
+	if (!exists && access(dir, W_OK | X_OK) < 0)
 		rc = rn_err_errno(e, "cannot write '%s'", path);
 	free(dir);
 	return rc;

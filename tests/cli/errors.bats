@@ -184,6 +184,8 @@ edit() {
 		--patience 3
 	refuses 1 "rn-train: cannot write '/nonexistent/x.rnm': No such file or directory" \
 		rn-train model.json -o /nonexistent/x.rnm
+	refuses 1 "rn-train: cannot write 'points.csv/c.rnm': Not a directory" \
+		rn-train model.json --checkpoint points.csv/c.rnm
 	refuses 2 "rn-train: a tag cannot be called 'bits': the report has that member already" \
 		rn-train model.json --tag bits=3
 	echo '[]' >b.json
