@@ -36,8 +36,11 @@ train:
 	@mkdir -p $(OUT)
 	@$(call all-configs,rn-train $(MODEL) $(FLAGS) -o $(OUT)/model.rnm)
 
+# Of what model.relnn has, model.json has the sources that are read, and no constants.
+in-spec = $(foreach s,$(SOURCES),$(if $(shell grep '^ *"$(firstword $(subst =, ,$(s)))":' model.json),$(s)))
+
 json:
-	@$(MAKE) -s train MODEL=model.json
+	@$(MAKE) -s train MODEL=model.json CONFIGS= SOURCES='$(in-spec)'
 
 compile:
 	@rn-compile model.relnn -o model.json

@@ -45,12 +45,13 @@ example() {
 	rn-compile model.relnn | diff model.json -
 	same_bits model.relnn model.json
 	[ "$(member parameters <out)" = "$3" ]
+	[ "$(run_make . json MORE="--epochs 2")" = "$(member bits <out)" ]
 	cd .. || return 1
 }
 
-# run_make NAME TARGET: the bits of its JSON line
+# run_make NAME TARGET [SETTING...]: the bits of its JSON line
 run_make() {
-	make -s -C "$1" "$2" BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/out" | tail -n 1 | member bits
+	make -s -C "$1" "${@:2}" BIN="$RN_BIN" RN_DATA="$DATA" RUNS=1 OUT="$PWD/made" | tail -n 1 | member bits
 }
 
 # The pipeline has the bits of the program.
