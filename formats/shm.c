@@ -2,6 +2,7 @@
 #include "shm.h"
 
 #include "../lib/base/mem.h"
+#include "../lib/base/memfd.h"
 #include "container_format.h"
 
 #include <errno.h>
@@ -38,10 +39,6 @@ enum {
 };
 
 #define SHM_MAGIC 0x0a314d48534e52abull
-
-#ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
-#define MFD_NOEXEC_SEAL 8u
-#endif
 
 /* The first page of the memfd.  The writer fills in `magic` and `cookie`, the reader the
  * rest; each on a cache line of its own. */
@@ -163,14 +160,6 @@ static bool fill_page(struct shared_page *p)
 	return getrandom(p->cookie, sizeof p->cookie, 0) == sizeof p->cookie;
 }
 
-/* Not to be executed, where the kernel knows of that: some forbid others. */
-static int new_memfd(void)
-{
-	int fd = memfd_create("rn", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-	return fd < 0 && errno == EINVAL ? memfd_create("rn", MFD_CLOEXEC | MFD_ALLOW_SEALING) : fd;
-}
-
 /* A limit on the size of files would end the process by a signal. */
 static bool may_be_large(void)
 {
@@ -191,7 +180,7 @@ struct rn_shm_writer *rn_shm_writer_new(int pipe, uint8_t offer[RN_SHM_OFFER])
 		return NULL;
 	w->pipe = pipe;
 	w->pidfd = w->own = -1;
-	w->fd = new_memfd();
+	w->fd = rn_memfd("rn");
 	size = fcntl(pipe, F_GETPIPE_SZ);
 	w->late = LATE + (uint64_t)(size > 0 ? size : 0);
 	if (w->fd >= 0 && ftruncate(w->fd, BYTES) == 0 && fcntl(w->fd, F_ADD_SEALS, SEALS) == 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "shared.h"
 
+#include "../base/memfd.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +98,7 @@ int rn_shared_new(const char *name, size_t size, struct rn_shared **out, struct 
 	RN_TRY(check_limit(size, e));
 	RN_TRY(rn_calloc(1, sizeof *s, "shared memory", &s, e));
 	s->size = size;
-	s->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	s->fd = rn_memfd(name);
 	/* Sealed: nobody can take away what others have mapped. */
 	if (s->fd < 0 || ftruncate(s->fd, (off_t)size) ||
 	    fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW)) {
