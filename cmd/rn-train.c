@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -366,6 +367,18 @@ static void reset_sigchld(void)
 	signal(SIGCHLD, SIG_DFL);
 }
 
+/* Each stage process takes some descriptors.  What the system allows at most does no harm, as
+ * nobody here calls select(2). */
+static void raise_open_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l))
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+}
+
 /* End as the signal would have ended us, for the shell to see. */
 static void die_of_signal(void)
 {
@@ -578,6 +591,8 @@ static int train(const struct rn_cli *c, const struct rn_planned *p, const json_
 	RN_TRY(history_of(c, p, &history, e));
 	conf.history = history;
 	conf.writer.stats = &stats.out;
+	if (conf.placement == RN_STAGED)
+		raise_open_files();
 	if (conf.checkpoint) {
 		catch_signals();
 		conf.stop = &stop_signal;

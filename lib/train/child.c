@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "child.h"
 
+#include "../base/memfd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -496,7 +498,7 @@ int rn_child_start(struct rn_child *c, const char *exe, struct rn_err *e)
 	forget(c);
 	c->begun = rn_now();
 	c->fresh = true;
-	c->err = memfd_create("rn-stage-stderr", MFD_CLOEXEC);
+	c->err = rn_memfd("rn-stage-stderr");
 	if (c->err < 0)
 		return rn_err_errno(e, "cannot make a file for stage '%s'", c->part->name);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
@@ -510,8 +512,23 @@ int rn_child_start(struct rn_child *c, const char *exe, struct rn_err *e)
 
 /* ---- ending -------------------------------------------------------------------------------- */
 
+/* While they start, each has a link, a standard error and an image here. */
+static int check_files(uint32_t n, struct rn_err *e)
+{
+	const uint64_t need = 3 * (uint64_t)n;
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) || need <= l.rlim_cur)
+		return 0;
+	return rn_err_set(e, RN_EIO,
+			  "%u stage processes take %llu open files, and there may be %llu (ulimit -n): "
+			  "raise that limit, or have fewer of them (--stages N)", n,
+			  (unsigned long long)need, (unsigned long long)l.rlim_cur);
+}
+
 int rn_children_init(struct rn_children *c, const struct rn_cut *cut, struct rn_err *e)
 {
+	RN_TRY(check_files(cut->nparts, e));
 	RN_TRY(rn_calloc(cut->nparts, sizeof *c->items, "stages", &c->items, e));
 	c->n = cut->nparts;
 	for (uint32_t i = 0; i < c->n; i++)

@@ -534,6 +534,29 @@ scribble_on() {
 	bash -c 'ulimit -f 12; rn-train model.json --set hidden=64 -q'
 }
 
+@test "open files: as many as the system allows, and what to do where that is too few" {
+	points
+	# shellcheck disable=SC2016
+	bash -c 'ulimit -Sn 12; rn-train model.json --placement staged -q'
+	# shellcheck disable=SC2016
+	fails_with 1 bash -c 'ulimit -n 11; rn-train model.json --placement staged -q'
+	says "rn-train: 4 stage processes take 12 open files, and there may be 11 (ulimit -n): raise that limit, or have fewer of them (--stages N)"
+}
+
+@test "memory that processes share cannot be executed" {
+	local fd n=0
+	[ "$(printf '%s\n' 6.3 "$(uname -r)" | sort -V | head -n 1)" = 6.3 ] || skip "this kernel knows nothing of that"
+	slow
+	for fd in "/proc/$child/fd/"*; do
+		[[ $(readlink "$fd") == /memfd:rn-* ]] || continue
+		n=$((n + 1))
+		[ "$(stat -L -c %a "$fd")" = 666 ]
+	done
+	[ "$n" -ge 9 ]
+	kill $child
+	ended 143
+}
+
 # no_memory N OPTION...: a training whose N stages get no more memory, which the checkpoint wants that SIGTERM makes.
 no_memory() {
 	rm -f log
