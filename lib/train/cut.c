@@ -204,6 +204,28 @@ static void place_large(struct rn_cut *c, const struct rn_prog *p)
 			c->place[v] = 0;
 }
 
+/* Part q reads value v, which has a place where another part makes it.  last[v]: 1 + the last part
+ * that did; each is counted once. */
+static void read_value(struct rn_cut *c, const struct rn_prog *p, uint32_t q, uint32_t v,
+		       uint32_t *last)
+{
+	if (v == RN_NONE)
+		return;
+	v = rn_cut_root(p, v);
+	if (p->vals[v].kind != RN_V_INST || c->part_of[p->vals[v].inst] == q || last[v] == q + 1)
+		return;
+	last[v] = q + 1;
+	share(c, p, v);
+	c->parts[q].in += val_bytes(&p->vals[v]);
+}
+
+static void read_inputs(struct rn_cut *c, const struct rn_prog *p, uint32_t q, uint32_t *last)
+{
+	for (uint32_t i = 0; i < p->ninsts; i++)
+		for (uint32_t k = 0; c->part_of[i] == q && k < p->insts[i].nin; k++)
+			read_value(c, p, q, p->insts[i].in[k].val, last);
+}
+
 /* Values that one part makes and another reads, and what the coordinator reads.  `forward`: as
  * for rn_place_values. */
 static int place_values(struct rn_cut *c, const struct rn_prog *p, uint32_t forward,
@@ -212,29 +234,12 @@ static int place_values(struct rn_cut *c, const struct rn_prog *p, uint32_t forw
 	uint32_t *last;
 
 	result = rn_cut_root(p, result);
-
 	RN_TRY(rn_calloc(p->nvals, sizeof *c->place, "stages", &c->place, e));
 	for (uint32_t i = 0; i < p->nvals; i++)
 		c->place[i] = RN_UNSHARED;
-	/* The inputs of a part are counted once: parts are walked one after the other. */
 	RN_TRY(rn_calloc(p->nvals, sizeof *last, "stages", &last, e));
-	for (uint32_t q = 0; q < c->nparts; q++) {
-		for (uint32_t i = 0; i < p->ninsts; i++) {
-			if (c->part_of[i] != q)
-				continue;
-			for (uint32_t k = 0; k < p->insts[i].nin; k++) {
-				uint32_t v = p->insts[i].in[k].val;
-
-				v = v == RN_NONE ? v : rn_cut_root(p, v);
-				if (v == RN_NONE || p->vals[v].kind != RN_V_INST ||
-				    c->part_of[p->vals[v].inst] == q || last[v] == q + 1)
-					continue;
-				last[v] = q + 1;
-				share(c, p, v);
-				c->parts[q].in += val_bytes(&p->vals[v]);
-			}
-		}
-	}
+	for (uint32_t q = 0; q < c->nparts; q++)
+		read_inputs(c, p, q, last);
 	free(last);
 	if (p->vals[result].kind == RN_V_INST)
 		share(c, p, result);
