@@ -46,12 +46,16 @@ struct stage {
 };
 enum { MAX_PROGRAMS = 1 << 20 };
 
-/* Where data that came in the arrays is on the device; NULL: nowhere. */
-static void *constant_at(const struct program *p, const void *data)
+/* Where data that came in the arrays is for the device; NULL: nowhere, it is to be copied. */
+static void *constant_at(const struct program *p, void *data)
 {
-	uint64_t at = p->constants.base ? rn_arrays_find(p->arrays, data) : RN_UNSHARED;
+	uint64_t at = rn_arrays_find(p->arrays, data);
 
-	return at == RN_UNSHARED ? NULL : (char *)p->constants.base + at;
+	if (at == RN_UNSHARED)
+		return NULL;
+	if (p->constants.base)
+		return (char *)p->constants.base + at;
+	return p->region.backend->host ? data : NULL;
 }
 
 /* What is shared of the values, made here or elsewhere, and of constants, as the machine is given it. */
@@ -67,7 +71,7 @@ static void find_shared(const struct program *p, void **mem, const uint32_t **id
 
 		if (im->shared[i] != RN_UNSHARED)
 			mem[i] = (char *)p->region.base + im->shared[i];
-		else if (!p->region.backend->host && at < p->values->size)
+		else if (at < p->values->size)
 			mem[i] = (char *)p->region.base + at;
 		else if (v->kind == RN_V_CONST)
 			mem[i] = constant_at(p, v->data->data);

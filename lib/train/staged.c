@@ -489,7 +489,8 @@ static int pull(struct rn_runner *r, struct rn_err *e)
 static uint64_t bytes(const struct rn_runner *r)
 {
 	const struct staged *s = (const struct staged *)r;
-	uint64_t n = s->fit.values->size + s->conf.params->file->size;
+	uint64_t n = s->fit.values->size + s->conf.params->file->size +
+		     rn_arrays_file(s->fit.arrays)->size;
 
 	for (uint32_t q = 0; q < s->fit.cut.nparts; q++)
 		n += s->fit.images[q].bytes;

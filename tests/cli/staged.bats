@@ -179,6 +179,12 @@ program() {
 		?fit <epochs=2> L(; CrossEntropyLoss()(z, [y])) :- Out(p; z), P(p, a, b, y), a < 0.95 .
 	END
 	same_everywhere m.relnn
+	# What stages share is told once: bytes of the fit; the most of a stage.
+	rn-train m.relnn --epochs 1 -v 2>&1 | sed -n "s/^rn-train: fit 'L':.* \([0-9]*\) bytes$/\1/p" >fused
+	rn-train m.relnn --epochs 1 -v --placement staged 2>&1 |
+		sed -n "s/^rn-train: \(fit 'L'\|stage . of .\)[:,].* \([0-9]*\) bytes\(, linked.*\)*$/\2/p" >staged
+	awk 'NR == FNR { fused = $1; next } { last = $1; n++; sum += $1 }
+		END { exit !(n > 4 && sum - last < 10e6 && last > fused && last < 1.5 * fused) }' fused staged
 }
 
 @test "stages run the instructions of the fused placement; kept apart only where one has a device of its own" {
