@@ -125,15 +125,15 @@ static int give_up(struct rn_child *c, const char *how, const char *more, struct
 			  kind_of(c), (int)c->was, how, place, more, *words ? ": " : "", words);
 }
 
-/* It hung up, or is no more: why? */
-static int lost(struct rn_child *c, struct rn_err *e)
+/* It hung up, or is no more.  why: what the call says that found it so, for one that still runs. */
+static int lost(struct rn_child *c, const char *why, struct rn_err *e)
 {
 	int status = 0;
 	bool ended = c->pid && reap(c, &status);
-	char how[128];
+	char how[128] = "hung up", more[400] = "";
 
 	if (!ended)
-		snprintf(how, sizeof how, "hung up");
+		snprintf(more, sizeof more, ": %.300s", why);
 	else if (status == UNKNOWN)
 		snprintf(how, sizeof how, "has ended");
 	else if (WIFSIGNALED(status))
@@ -141,7 +141,7 @@ static int lost(struct rn_child *c, struct rn_err *e)
 			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(how, sizeof how, "ended with exit code %d", WEXITSTATUS(status));
-	return give_up(c, how, "", e);
+	return give_up(c, how, more, e);
 }
 
 /* What came is no answer. */
@@ -192,7 +192,7 @@ static int find_lost(struct rn_children *all, struct rn_err *e)
 		struct rn_child *c = &all->items[i];
 
 		if (c->pid && !c->ending && has_ended(c))
-			return lost(c, e);
+			return lost(c, "", e);
 	}
 	return 0;
 }
@@ -344,7 +344,7 @@ int rn_child_ask(struct rn_child *c, const char *doing, const struct rn_msg *m,
 	if (!rc)
 		return 0;
 	/* A process that is gone says more by its exit than send(2) does. */
-	return c->all->lost ? rn_err_set(e, rc, "%s", why.msg) : lost(c, e);
+	return c->all->lost ? rn_err_set(e, rc, "%s", why.msg) : lost(c, why.msg, e);
 }
 
 /* It says itself what is wrong.  One that has no memory is lost: that may be another's doing,
@@ -382,7 +382,7 @@ int rn_child_hear(struct rn_child *c, struct rn_msg *answer, struct rn_err *e)
 	if (rc)
 		return wrong(c, why.msg, e);
 	if (end)
-		return lost(c, e);
+		return lost(c, "it closed its link", e);
 	if (answer->type == RN_MSG_FAILED)
 		return failed(c, answer, e);
 	if (answer->type != RN_MSG_DONE)
@@ -415,7 +415,7 @@ int rn_child_read(struct rn_child *c, void *payload, size_t n, struct rn_err *e)
 	c->talking = rc != 0;
 	if (!rc)
 		return 0;
-	return c->all->lost ? rn_err_set(e, rc, "%s", why.msg) : lost(c, e);
+	return c->all->lost ? rn_err_set(e, rc, "%s", why.msg) : lost(c, why.msg, e);
 }
 
 /* ---- starting ------------------------------------------------------------------------------ */

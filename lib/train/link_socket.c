@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 struct socket_link {
@@ -32,6 +33,18 @@ static int wait_on(struct rn_link *l, struct rn_err *e)
 	if (errno == EINTR || !l->patience)
 		return 0;
 	return l->patience(l->patience_arg, e);
+}
+
+/* So many descriptors are on their way to processes that the system lets no more follow
+ * (unix(7)): they will be taken, and nobody says when. */
+static bool is_crowded(int error)
+{
+	const struct timespec tick = { .tv_nsec = (long)(RN_TICK * 1e9) };
+
+	if (error != ETOOMANYREFS)
+		return false;
+	nanosleep(&tick, NULL);
+	return true;
 }
 
 static bool is_wait(int error)
@@ -69,7 +82,7 @@ static int send_all(struct rn_link *l, const void *data, size_t n, const int *fd
 		if (fds)
 			attach(&h, &c, fds);
 		got = sendmsg(sock, &h, MSG_NOSIGNAL);
-		if (got < 0 && is_wait(errno)) {
+		if (got < 0 && (is_wait(errno) || is_crowded(errno))) {
 			RN_TRY(wait_on(l, e));
 			continue;
 		}

@@ -14,7 +14,9 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -260,6 +262,65 @@ static void test_waiting(void)
 	T_CALL(b->ops->recv(b, &got, NULL, &end, &err), &err);
 	T_OK(!end && b->ops->read(b, &(char[64]){ 0 }, 64, &err) == 0, "some of it came");
 	rn_link_close(b);
+}
+
+enum { CROWD = 24 }; /* descriptors that may be on their way, or open */
+
+/* The other end takes one message. */
+static int take_one(void *arg, struct rn_err *e)
+{
+	struct rn_link *b = arg;
+	int came[RN_MSG_FDS];
+	struct rn_msg got;
+	bool end;
+
+	ticks++;
+	RN_TRY(b->ops->recv(b, &got, came, &end, e));
+	for (int i = 0; i < RN_MSG_FDS; i++)
+		close(came[i]);
+	return 0;
+}
+
+/* More descriptors than that are sent before any is taken, by a user whom the system limits; returns
+ * 0 where they arrive, 2 where nobody had to wait. */
+static int send_crowd(void)
+{
+	const struct rlimit few = { CROWD, CROWD };
+	struct rn_msg m = { .type = RN_MSG_HELLO };
+	struct rn_link *a, *b;
+	int fds[RN_MSG_FDS] = { 2, 2, 2, 2, 2, 2 };
+
+	if ((!geteuid() && (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))) ||
+	    setrlimit(RLIMIT_NOFILE, &few))
+		return 2;
+	open_pair(&a, &b);
+	a->patience = take_one;
+	a->patience_arg = b;
+	for (int i = 0; i < CROWD; i++)
+		if (a->ops->send(a, &m, NULL, fds, &err)) {
+			printf("# %s\n", err.msg);
+			return 1;
+		}
+	return ticks ? 0 : 2;
+}
+
+static void test_crowd(void)
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		status = send_crowd();
+		fflush(stdout);
+		_exit(status);
+	}
+	waitpid(pid, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+		T_SKIP("nobody limits the descriptors that are sent here");
+	else
+		T_OK(!status, "who sends too many descriptors at once waits until some were taken");
 }
 
 static void test_wrong(void)
@@ -745,6 +806,7 @@ int main(void)
 	test_like();
 	test_messages();
 	test_waiting();
+	test_crowd();
 	test_wrong();
 	test_huge();
 	return t_done();
