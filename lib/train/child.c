@@ -233,9 +233,18 @@ static struct rn_child *longer(struct rn_child *a, struct rn_child *b)
 	return !a || (b && b->idle > a->idle) ? b : a;
 }
 
-/* One owes something: give it up where it has been idle for too long, or who has been stopped for as
- * long, as it may wait for that one (and use a processor for it, or some library in it does).  What waits for a device looks like one that hangs: so nobody hurries it when the training is to
- * end. */
+/* Who is to be given up when `most` seconds are over; NULL: nobody yet.  Who is late may wait for the
+ * one that is stopped (and use a processor for it, or some library in it does), but may also have
+ * been late for a while when the other was stopped: so it has twice as long. */
+static struct rn_child *to_blame(struct rn_child *late, struct rn_child *stopped, double most)
+{
+	if (stopped && stopped->idle >= most)
+		return stopped;
+	return late->idle >= (stopped ? 2 * most : most) ? late : NULL;
+}
+
+/* One owes something, and another may be stopped.  What waits for a device looks like one that
+ * hangs: so nobody hurries it when the training is to end. */
 static int watch_late(struct rn_child *late, struct rn_child *stopped, struct rn_err *e)
 {
 	const struct rn_children *all = late->all;
@@ -243,13 +252,10 @@ static int watch_late(struct rn_child *late, struct rn_child *stopped, struct rn
 	bool hurried = all->stop && *all->stop && (!all->devices || stopped) &&
 		       (!all->timeout || all->timeout > end);
 	double most = hurried ? end : all->timeout;
-	/* Who is late may have been so for a while when the other was stopped: the longer wait is then not
-	 * that one's fault.  Before, both may have begun at once. */
-	bool alone = !stopped || late->idle >= 2 * most;
-	struct rn_child *c = stopped && (!alone || stopped->idle >= most) ? stopped : late;
+	struct rn_child *c = most ? to_blame(late, stopped, most) : NULL;
 	char how[64];
 
-	if (!most || c->idle < most)
+	if (!c)
 		return 0;
 	snprintf(how, sizeof how, "%s for %g s", c == stopped ? "has been stopped" : "has not answered",
 		 c == stopped || !stopped ? most : 2 * most);
