@@ -466,6 +466,11 @@ static int spawn(struct rn_child *c, const char *exe, int sock, struct rn_err *e
 	c->pid = fork();
 	if (c->pid < 0) {
 		c->pid = 0;
+		if (errno == EAGAIN)
+			return rn_err_set(e, RN_EIO,
+					  "cannot start a process for stage '%s': no more are allowed (ulimit -u, "
+					  "or pids.max of a container): allow more, or have fewer of them (--stages N)",
+					  c->part->name);
 		return rn_err_errno(e, "cannot start a process for stage '%s'", c->part->name);
 	}
 	if (!c->pid)

@@ -554,6 +554,18 @@ scribble_on() {
 	says "rn-train: 4 stage processes take 12 open files, and there may be 11 (ulimit -n): raise that limit, or have fewer of them (--stages N)"
 }
 
+@test "a limit on processes" {
+	[ "$(id -u)" = 0 ] || skip "only root can be a user who has no other process"
+	nobody='setpriv --reuid 65533 --regid 65533 --clear-groups'
+	$nobody rn-train --version >version || skip "the programs are out of that user's reach"
+	points
+	chmod 777 .
+	$nobody test -w . || skip "this folder is out of that user's reach"
+	# shellcheck disable=SC2086
+	fails_with 1 $nobody bash -c 'ulimit -u 1; exec rn-train model.json --placement staged -q'
+	says "rn-train: cannot start a process for stage 'h': no more are allowed (ulimit -u, or pids.max of a container): allow more, or have fewer of them (--stages N)"
+}
+
 @test "memory that processes share cannot be executed" {
 	local fd n=0
 	[ "$(printf '%s\n' 6.3 "$(uname -r)" | sort -V | head -n 1)" = 6.3 ] || skip "this kernel knows nothing of that"
