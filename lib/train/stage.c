@@ -628,6 +628,22 @@ static bool go_on(struct stage *s)
 	return serve(s);
 }
 
+/* Where memory runs out the system shall end a stage, and not the coordinator, which can say so and
+ * try again.  Much of what each counts for is what all of them share. */
+static void go_before_coordinator(void)
+{
+	const int more = 100, most = 1000; /* proc(5) */
+	FILE *f = fopen("/proc/self/oom_score_adj", "r+e");
+	int adj;
+
+	if (f && fscanf(f, "%d", &adj) == 1) {
+		rewind(f);
+		fprintf(f, "%d", adj + more < most ? adj + more : most);
+	}
+	if (f)
+		fclose(f);
+}
+
 int rn_stage_main(int fd)
 {
 	struct rn_err e = { 0 };
@@ -636,6 +652,7 @@ int rn_stage_main(int fd)
 	/* The coordinator may die without hanging up first, e.g. while this process computes. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_NAME, "rn-stage");
+	go_before_coordinator();
 	if (rn_link_socket(fd, NULL, NULL, &s.link, &e))
 		return 1;
 	while (go_on(&s))

@@ -554,6 +554,18 @@ scribble_on() {
 	says "rn-train: 4 stage processes take 12 open files, and there may be 11 (ulimit -n): raise that limit, or have fewer of them (--stages N)"
 }
 
+@test "where memory runs out the system ends a stage before the coordinator" {
+	local pid ours
+	slow
+	ours=$(cat "/proc/$child/oom_score_adj")
+	[ "$ours" -lt 1000 ] || skip "nothing can go before these tests"
+	for pid in "${stages[@]}"; do
+		[ "$(cat "/proc/$pid/oom_score_adj")" = $((ours > 900 ? 1000 : ours + 100)) ]
+	done
+	kill $child
+	ended 143
+}
+
 @test "a limit on processes" {
 	[ "$(id -u)" = 0 ] || skip "only root can be a user who has no other process"
 	nobody='setpriv --reuid 65533 --regid 65533 --clear-groups'
