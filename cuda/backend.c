@@ -313,6 +313,7 @@ int rn_cuda_backend(unsigned ordinal, struct rn_backend **out, struct rn_err *e)
 	snprintf(c->name, sizeof c->name, "cuda:%u", ordinal);
 	c->pool.single = pool && !strcmp(pool, "0");
 	c->waiting = graph && !strcmp(graph, "0");
+	c->line = graph && !strcmp(graph, "line");
 	c->backend = (struct rn_backend){
 		.size = sizeof(struct rn_backend),
 		.abi = RN_BACKEND_ABI,

@@ -60,7 +60,8 @@ void rn_cuda_pool_fini(struct rn_cuda_pool *p);
 
 /* ---- the device (backend.c) ------------------------------------------------------------------ */
 
-enum { RN_CUDA_STAGES = 2, RN_CUDA_RING = 8 };
+enum { RN_CUDA_STAGES = 2, RN_CUDA_RING = 8, RN_CUDA_LANES = 8 };
+struct rn_cuda_weave;
 
 struct rn_cuda {
 	struct rn_backend backend; /* first: a backend is cast back to its struct rn_cuda */
@@ -71,6 +72,8 @@ struct rn_cuda {
 	cublasHandle_t blas; /* NULL until a product wants it */
 	enum rn_math math;
 	bool waiting;        /* RN_CUDA_GRAPH=0: no graphs, and each instruction is waited for */
+	bool line;           /* RN_CUDA_GRAPH=line: in graphs one thing stands behind the other */
+	struct rn_cuda_weave *weave; /* of the capture that is under way (weave.h); NULL: none */
 	struct rn_cuda_fuse *fuse;
 	struct rn_cuda_rel *rel; /* NULL: RN_CUDA_REL=0 */
 	void *workspace;     /* its own, of a fixed size: the same sums in every run */

@@ -7,6 +7,8 @@
  */
 #include "list.h"
 
+#include "weave.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,7 +225,14 @@ int rn_cuda_list_send(struct rn_list *l, uint32_t epoch, struct rn_err *e)
 
 static int launch_some(struct rn_list *l, uint32_t i, uint32_t n, struct rn_err *e)
 {
-	RN_TRY(rn_cuda_op_launch(l->c, &l->ops[i], n, e));
+	int rc;
+
+	for (uint32_t k = i; k < i + n; k++)
+		rn_cuda_weave_op(l->c, &l->ops[k]);
+	RN_TRY(rn_cuda_weave_enter(l->c, e));
+	rc = rn_cuda_op_launch(l->c, &l->ops[i], n, e);
+	RN_TRY(rn_cuda_weave_leave(l->c, rc ? NULL : e));
+	RN_TRY(rc);
 	if (l->c->waiting)
 		RN_CUDA(e, cudaStreamSynchronize(l->c->stream));
 	return 0;
@@ -258,8 +267,8 @@ int rn_cuda_list_fuse(struct rn_list *l, struct rn_err *e)
 	return rn_cuda_fuse_build(l->c->fuse, e);
 }
 
-int rn_cuda_capture(struct rn_cuda *c, int (*enqueue)(void *arg, struct rn_err *e), void *arg,
-		    cudaGraphExec_t *exec, struct rn_err *e)
+static int capture_as(struct rn_cuda *c, int (*enqueue)(void *arg, struct rn_err *e), void *arg,
+		      cudaGraphExec_t *exec, struct rn_err *e)
 {
 	cudaGraph_t graph = NULL;
 	cudaError_t err;
@@ -280,6 +289,18 @@ int rn_cuda_capture(struct rn_cuda *c, int (*enqueue)(void *arg, struct rn_err *
 	return rc;
 }
 
+int rn_cuda_capture(struct rn_cuda *c, uint32_t most, int (*enqueue)(void *arg, struct rn_err *e),
+		    void *arg, cudaGraphExec_t *exec, struct rn_err *e)
+{
+	int rc;
+
+	RN_TRY(rn_cuda_weave_new(c, most, &c->weave, e));
+	rc = capture_as(c, enqueue, arg, exec, e);
+	rn_cuda_weave_free(c->weave);
+	c->weave = NULL;
+	return rc;
+}
+
 int rn_cuda_replay(struct rn_cuda *c, cudaGraphExec_t graph, struct rn_err *e)
 {
 	cudaError_t err = cudaGraphLaunch(graph, c->stream);
@@ -297,7 +318,9 @@ static int launch_range(void *arg, struct rn_err *e)
 {
 	const struct piece *p = arg;
 
-	return rn_cuda_list_launch(p->l, p->r->from, p->r->to, e);
+	RN_TRY(rn_cuda_weave_begin(p->l->c, e));
+	RN_TRY(rn_cuda_list_launch(p->l, p->r->from, p->r->to, e));
+	return rn_cuda_weave_end(p->l->c, e);
 }
 
 static int capture(struct rn_list *l, struct range *r, struct rn_err *e)
@@ -305,7 +328,7 @@ static int capture(struct rn_list *l, struct range *r, struct rn_err *e)
 	struct piece p = { l, r };
 
 	RN_TRY(rn_cuda_list_fuse(l, e));
-	return rn_cuda_capture(l->c, launch_range, &p, &r->graph, e);
+	return rn_cuda_capture(l->c, r->to - r->from + 1, launch_range, &p, &r->graph, e);
 }
 
 /* NULL: a range that was never run, which is noted. */

@@ -36,9 +36,10 @@ RN_MUST_CHECK int rn_cuda_list_launch(struct rn_list *l, uint32_t from, uint32_t
 /* Kernels for the elementwise programs, once.  They give the bits of the interpreter, which runs
  * the first time: what runs but once is not worth compiling. */
 RN_MUST_CHECK int rn_cuda_list_fuse(struct rn_list *l, struct rn_err *e);
-/* What `enqueue` launches, as a graph. */
-RN_MUST_CHECK int rn_cuda_capture(struct rn_cuda *c, int (*enqueue)(void *arg, struct rn_err *e),
-				  void *arg, cudaGraphExec_t *exec, struct rn_err *e);
+/* What `enqueue` launches, as a graph; within begin and end of weave.h, at most so many units. */
+RN_MUST_CHECK int rn_cuda_capture(struct rn_cuda *c, uint32_t most,
+				  int (*enqueue)(void *arg, struct rn_err *e), void *arg,
+				  cudaGraphExec_t *exec, struct rn_err *e);
 /* A graph that cannot be launched, or fails at once: of which instruction is not known. */
 RN_MUST_CHECK int rn_cuda_replay(struct rn_cuda *c, cudaGraphExec_t graph, struct rn_err *e);
 

@@ -8,6 +8,8 @@
 #include "gauge.h"
 #include "list.h"
 
+#include "weave.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -200,15 +202,36 @@ void rn_cuda_window_free(struct rn_list *l)
 			RN_CUDA(e, cudaStreamSynchronize((l)->c->stream));      \
 	} while (0)
 
+/* Steps read what it writes: they stand behind it, and nothing else has to. */
+static int launch_gate(struct rn_list *l, struct rn_err *e)
+{
+	const float *loss = l->ops[l->window->gate].a->out;
+	struct rn_cuda *c = l->c;
+	cudaError_t err;
+
+	rn_cuda_weave_reads(c, loss, sizeof *loss);
+	rn_cuda_weave_writes(c, l->live, sizeof *l->live);
+	RN_TRY(rn_cuda_weave_enter(c, e));
+	err = rn_cuda_gate(c->stream, l->live, loss, l->window->live);
+	RN_TRY(rn_cuda_weave_leave(c, e));
+	if (err != cudaSuccess)
+		return rn_cuda_fail(e, err, "rn_cuda_gate");
+	if (c->waiting)
+		RN_CUDA(e, cudaStreamSynchronize(c->stream));
+	return 0;
+}
+
 /* The instructions between the kernels that stand for the host. */
 static int launch_steps(struct rn_list *l, struct rn_err *e)
 {
 	struct window *w = l->window;
 
 	LAUNCH(l, e, rn_cuda_turn(l->c->stream, l->live, rn_cuda_list_scalars(l), l->nscalars, w->table));
+	RN_TRY(rn_cuda_weave_begin(l->c, e));
 	RN_TRY(rn_cuda_list_launch(l, 0, w->gate + 1, e));
-	LAUNCH(l, e, rn_cuda_gate(l->c->stream, l->live, l->ops[w->gate].a->out, w->live));
-	return rn_cuda_list_launch(l, w->gate + 1, l->n, e);
+	RN_TRY(launch_gate(l, e));
+	RN_TRY(rn_cuda_list_launch(l, w->gate + 1, l->n, e));
+	return rn_cuda_weave_end(l->c, e);
 }
 
 static int launch_look(struct rn_list *l, struct rn_err *e)
@@ -217,7 +240,9 @@ static int launch_look(struct rn_list *l, struct rn_err *e)
 	struct watched *v = &w->watched;
 
 	LAUNCH(l, e, rn_cuda_look(l->c->stream, w->live, 0));
+	RN_TRY(rn_cuda_weave_begin(l->c, e));
 	RN_TRY(rn_cuda_list_launch(v->list, 0, v->list->n, e));
+	RN_TRY(rn_cuda_weave_end(l->c, e));
 	LAUNCH(l, e, rn_cuda_judge(l->c->stream, l->live, w->live, &v->gauge));
 	LAUNCH(l, e, rn_cuda_keep(l->c->stream, w->live, v->copies, v->ncopies, v->most));
 	LAUNCH(l, e, rn_cuda_look(l->c->stream, w->live, 1));
@@ -233,6 +258,12 @@ static int launch_watched(void *arg, struct rn_err *e)
 {
 	RN_TRY(launch_steps(arg, e));
 	return launch_look(arg, e);
+}
+
+/* Of instructions, the gate, and what stands before either list: at most. */
+static uint32_t launches_of(const struct rn_list *l, bool look)
+{
+	return l->n + 2 + (look ? l->window->watched.list->n + 1 : 0);
 }
 
 static int fuse(struct rn_list *l, bool look, struct rn_err *e)
@@ -254,7 +285,7 @@ static int run_epoch(struct rn_list *l, bool look, struct rn_err *e)
 	if (first || l->c->waiting)
 		return launch(l, e);
 	if (!*graph)
-		RN_TRY(rn_cuda_capture(l->c, launch, l, graph, e));
+		RN_TRY(rn_cuda_capture(l->c, launches_of(l, look), launch, l, graph, e));
 	return rn_cuda_replay(l->c, *graph, e);
 }
 

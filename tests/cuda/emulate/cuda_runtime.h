@@ -63,6 +63,7 @@ typedef enum cudaError {
 	cudaErrorSystemDriverMismatch = 803,
 	cudaErrorStreamCaptureUnsupported = 900,
 	cudaErrorStreamCaptureInvalidated = 901,
+	cudaErrorStreamCaptureUnjoined = 904,
 	cudaErrorUnknown = 999
 } cudaError_t;
 

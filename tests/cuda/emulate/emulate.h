@@ -7,7 +7,9 @@
 
 #include "cuda_runtime.h"
 
+#include <memory>
 #include <mutex>
+#include <vector>
 
 /* Run a kernel to its end. */
 void rn_emulate_run(const char *name, dim3 grid, dim3 block, const std::function<void()> &body,
@@ -20,6 +22,17 @@ cudaError_t rn_emulate_enqueue(cudaStream_t s, std::function<void()> work);
 bool rn_emulate_is_device(const void *p, size_t size);
 
 /* ---- runtime.cc, for share.cc; with the lock held ----------------------------------------- */
+
+/* Where a stream stands that is recorded: behind these nodes of a graph. */
+struct rn_emulated_recording;
+struct rn_emulated_place {
+	std::shared_ptr<rn_emulated_recording> of; /* NULL: nowhere */
+	std::vector<size_t> behind;
+};
+/* false: the stream is not recorded. */
+bool rn_emulate_recorded_at(cudaStream_t s, struct rn_emulated_place *at);
+/* What comes on s is recorded, and stands behind that place, too. */
+cudaError_t rn_emulate_record_behind(cudaStream_t s, const struct rn_emulated_place &at);
 
 std::recursive_mutex &rn_emulate_lock();
 uint64_t rn_emulate_setting(const char *name, uint64_t dflt); /* of the environment */

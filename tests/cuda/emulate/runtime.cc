@@ -27,17 +27,28 @@
 
 typedef std::function<void()> work;
 
+/* A node of a graph: it may be done when those before it are. */
+struct node {
+	work what;
+	std::vector<size_t> behind;
+};
+/* What is recorded of one stream, and of those that waited for an event of it. */
+struct rn_emulated_recording {
+	std::vector<node> nodes;
+	cudaStream_t begun; /* there; NULL: it is over */
+	bool spoilt = false;
+};
 struct rn_emulated_stream {
 	std::deque<work> queue;
 	uint64_t queued = 0, done = 0;
-	std::vector<work> *capture = nullptr;
-	bool spoilt = false; /* the capture */
+	rn_emulated_place capture;
 };
 struct rn_emulated_graph {
-	std::vector<work> nodes;
+	std::vector<node> nodes;
 };
 struct rn_emulated_graph_exec {
-	std::shared_ptr<std::vector<work>> nodes;
+	std::shared_ptr<std::vector<node>> nodes;
+	std::shared_ptr<unsigned> launches;
 };
 
 namespace {
@@ -218,8 +229,8 @@ bool spoils_capture()
 	bool spoilt = false;
 
 	for (cudaStream_t s : dev()->streams)
-		if (s->capture)
-			s->spoilt = spoilt = true;
+		if (s->capture.of)
+			s->capture.of->spoilt = spoilt = true;
 	return spoilt;
 }
 
@@ -230,7 +241,67 @@ void do_copy(void *dst, const void *src, size_t n)
 	memmove(dst, src, n);
 }
 
+/* ---- graphs ------------------------------------------------------------------------------------- */
+
+/* Does all that was recorded stand before this place? */
+bool leads_to_all(const rn_emulated_place &end)
+{
+	const std::vector<node> &nodes = end.of->nodes;
+	std::vector<bool> seen(nodes.size());
+
+	for (size_t k : end.behind)
+		seen[k] = true;
+	for (size_t k = nodes.size(); k-- > 0;) { /* who stands behind another was recorded later */
+		if (!seen[k])
+			return false;
+		for (size_t before : nodes[k].behind)
+			seen[before] = true;
+	}
+	return true;
+}
+
+/* The first time as it was recorded, then the other way round as far as the graph allows, then at random. */
+void run_in_some_order(const std::vector<node> &nodes, unsigned turn)
+{
+	std::vector<bool> done(nodes.size());
+	uint32_t state = turn * 2654435761u + 1;
+
+	for (size_t left = nodes.size(); left && dev()->lost == cudaSuccess; left--) {
+		std::vector<size_t> ready;
+
+		for (size_t k = 0; k < nodes.size() && (turn || ready.empty()); k++) {
+			bool may = !done[k];
+
+			for (size_t before : nodes[k].behind)
+				may = may && done[before];
+			if (may)
+				ready.push_back(k);
+		}
+		state = state * 1664525u + 1013904223u;
+		size_t next = turn == 1 ? ready.back() : ready[turn ? (state >> 16) % ready.size() : 0];
+		done[next] = true;
+		nodes[next].what();
+	}
+}
+
 } // namespace
+
+bool rn_emulate_recorded_at(cudaStream_t s, struct rn_emulated_place *at)
+{
+	if (!s || !dev()->streams.count(s) || !s->capture.of)
+		return false;
+	*at = s->capture;
+	return true;
+}
+
+cudaError_t rn_emulate_record_behind(cudaStream_t s, const struct rn_emulated_place &at)
+{
+	if (!dev()->streams.count(s) || !at.of->begun || (s->capture.of && s->capture.of != at.of))
+		return failed(cudaErrorInvalidValue);
+	s->capture.of = at.of;
+	s->capture.behind.insert(s->capture.behind.end(), at.behind.begin(), at.behind.end());
+	return cudaSuccess;
+}
 
 void rn_emulate_die(const char *what)
 {
@@ -296,10 +367,10 @@ void rn_emulate_pin(void *p, size_t size)
 bool rn_emulate_stream_at(cudaStream_t s, uint64_t *at, cudaError_t *err)
 {
 	*err = !dev()->streams.count(s) ? cudaErrorInvalidResourceHandle
-	       : s->capture		  ? cudaErrorStreamCaptureUnsupported
+	       : s->capture.of		  ? cudaErrorStreamCaptureUnsupported
 					  : dev()->lost;
 	if (*err == cudaErrorStreamCaptureUnsupported)
-		s->spoilt = true;
+		s->capture.of->spoilt = true;
 	if (*err == cudaSuccess)
 		*at = s->queued;
 	return *err == cudaSuccess;
@@ -313,8 +384,11 @@ cudaError_t rn_emulate_enqueue(cudaStream_t s, work w)
 		return failed(dev()->lost);
 	if (!s || !dev()->streams.count(s))
 		return failed(cudaErrorInvalidResourceHandle);
-	if (s->capture) {
-		s->capture->push_back(std::move(w));
+	if (s->capture.of) {
+		std::vector<node> &nodes = s->capture.of->nodes;
+
+		nodes.push_back({ std::move(w), std::move(s->capture.behind) });
+		s->capture.behind = { nodes.size() - 1 };
 		return cudaSuccess;
 	}
 	s->queue.push_back(std::move(w));
@@ -381,6 +455,8 @@ static const struct {
 	  "operation not permitted when stream is capturing" },
 	{ cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
 	  "operation failed due to a previous error during capture" },
+	{ cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined",
+	  "operation not permitted: a forked stream was not joined" },
 };
 
 const char *cudaGetErrorName(cudaError_t err)
@@ -605,7 +681,7 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t n, enum cudaMemcp
 	if (!n)
 		return cudaSuccess;
 	check_copy(dst, src, n, kind);
-	if (!host || is_pinned(host, n) || (s && s->capture))
+	if (!host || is_pinned(host, n) || (s && s->capture.of))
 		return rn_emulate_enqueue(s, [=] { memmove(dst, src, n); });
 	if (!out) {
 		auto kept = std::make_shared<std::vector<char>>((const char *)src,
@@ -650,7 +726,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 
 	run_until(s, s->queued);
 	dev()->streams.erase(s);
-	delete s->capture;
 	delete s;
 	return failed(dev()->lost);
 }
@@ -661,8 +736,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
 
 	if (!dev()->streams.count(s))
 		return failed(cudaErrorInvalidResourceHandle);
-	if (s->capture) {
-		s->spoilt = true;
+	if (s->capture.of) {
+		s->capture.of->spoilt = true;
 		return failed(cudaErrorStreamCaptureUnsupported);
 	}
 	run_until(s, s->queued);
@@ -681,44 +756,48 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mo
 	locked l;
 
 	(void)mode;
-	if (!dev()->streams.count(s) || s->capture)
+	if (!dev()->streams.count(s) || s->capture.of)
 		return failed(cudaErrorInvalidValue);
-	s->capture = new std::vector<work>;
-	s->spoilt = false;
+	s->capture.of = std::make_shared<rn_emulated_recording>();
+	s->capture.of->begun = s;
 	return failed(dev()->lost);
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
 {
 	locked l;
-	std::unique_ptr<std::vector<work>> nodes(s->capture);
+	rn_emulated_place end = s->capture;
 
 	*g = nullptr;
-	s->capture = nullptr;
-	if (!nodes)
+	if (!end.of || end.of->begun != s)
 		return failed(cudaErrorInvalidValue);
-	if (s->spoilt)
+	for (cudaStream_t other : dev()->streams)
+		if (other->capture.of == end.of)
+			other->capture = {};
+	end.of->begun = nullptr;
+	if (end.of->spoilt)
 		return failed(cudaErrorStreamCaptureInvalidated);
-	*g = new rn_emulated_graph{ std::move(*nodes) };
+	if (!leads_to_all(end))
+		return failed(cudaErrorStreamCaptureUnjoined);
+	*g = new rn_emulated_graph{ std::move(end.of->nodes) };
 	return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *x, cudaGraph_t g, unsigned long long flags)
 {
 	(void)flags;
-	*x = new rn_emulated_graph_exec{ std::make_shared<std::vector<work>>(g->nodes) };
+	*x = new rn_emulated_graph_exec{ std::make_shared<std::vector<node>>(g->nodes),
+					 std::make_shared<unsigned>(0) };
 	return cudaSuccess;
 }
 
+/* Any order that the graph allows is one that a device may take. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t s)
 {
 	auto nodes = x->nodes;
+	auto launches = x->launches;
 
-	return rn_emulate_enqueue(s, [=] {
-		for (auto &w : *nodes)
-			if (dev()->lost == cudaSuccess)
-				w();
-	});
+	return rn_emulate_enqueue(s, [=] { run_in_some_order(*nodes, (*launches)++); });
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t x)

@@ -105,6 +105,7 @@ struct rn_emulated_event {
 	uint64_t at = 0;
 	counts *shared = nullptr; /* of several processes */
 	int file = -1;		  /* -1: another's, or of this process alone */
+	struct rn_emulated_place recorded; /* where it stands in a graph; of NULL: in none */
 };
 
 namespace {
@@ -217,6 +218,9 @@ cudaError_t cudaEventRecord(cudaEvent_t ev, cudaStream_t s)
 	cudaError_t err;
 	uint64_t at;
 
+	ev->recorded = {};
+	if (!ev->shared && rn_emulate_recorded_at(s, &ev->recorded))
+		return cudaSuccess;
 	if (!rn_emulate_stream_at(s, &at, &err))
 		return rn_emulate_failed(err);
 	if (ev->shared) {
@@ -259,6 +263,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t ev, unsigned flags)
 	cudaError_t err;
 	uint64_t at;
 
+	if (!flags && ev->recorded.of)
+		return rn_emulate_record_behind(s, ev->recorded);
 	if (flags || !rn_emulate_stream_at(s, &at, &err))
 		return rn_emulate_failed(flags ? cudaErrorInvalidValue : err);
 	if (c) {
