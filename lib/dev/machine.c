@@ -7,6 +7,9 @@
  * last view.  An elementwise result lies where an operand of its shape lies that nothing reads
  * later.  Constants and index arrays stay where they are when the backend
  * works on host memory (constants in double are converted copies).
+ *
+ * A place that is used again is an order: what is put there waits for all that read what was.  So
+ * results and scratch each have places of their own where that is little of a device's memory.
  */
 #include "machine.h"
 #include "prog_check.h"
@@ -16,7 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 4096 }; /* numbers that are converted at a time */
+enum { PIECE = 4096 /* numbers that are converted at a time */ };
+enum { LITTLE = 1024 /* of memory: one part of so many */ };
 
 struct rn_machine {
 	const struct rn_prog *prog;
@@ -56,6 +60,16 @@ static uint32_t root_of(const struct rn_prog *p, void *const *mem, uint32_t v)
 	       !(mem && mem[v]))
 		v = p->insts[p->vals[v].inst].in[0].val;
 	return v;
+}
+
+/* Is it little of the memory of a device, which runs side by side what may? */
+static bool is_little(const struct rn_machine *m, uint64_t bytes)
+{
+	struct rn_backend *b = m->backend;
+	uint64_t left, total;
+
+	return b && b->list_new && b->memory && !b->memory(b, &left, &total, NULL) &&
+	       bytes <= left / LITTLE;
 }
 
 /* ---- constants ------------------------------------------------------------------- */
@@ -192,6 +206,22 @@ static void find_lives(const struct rn_machine *m, void *const *mem, struct rn_s
 	}
 }
 
+/* A place for each result, for ever; false: there are too many for that. */
+static bool lie_apart(const struct rn_machine *m, struct rn_slab_item *items)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t v = 0; v < m->prog->nvals; v++)
+		sum += m->ptr[v] ? 0 : items[v].size + RN_ALIGN;
+	if (!is_little(m, sum))
+		return false;
+	for (uint32_t v = 0; v < m->prog->nvals; v++) {
+		items[v].from = 0;
+		items[v].to = UINT32_MAX;
+	}
+	return true;
+}
+
 /* Where v lies: its root, or what that replaces. */
 static uint32_t place_of(const struct rn_prog *p, void *const *mem, const uint32_t *over,
 			 uint32_t v)
@@ -272,7 +302,8 @@ static int lay_out(const struct rn_machine *m, void *const *mem, struct layout *
 	RN_TRY(rn_calloc(p->nvals, sizeof *l->over, "the lives of values", &l->over, e));
 	memset(l->over, 0xFF, p->nvals * sizeof *l->over);
 	find_lives(m, mem, l->items);
-	find_overwritten(m, mem, l->items, l->over);
+	if (!lie_apart(m, l->items))
+		find_overwritten(m, mem, l->items, l->over);
 	for (uint32_t v = 0; v < p->nvals; v++) /* keep those of the slab, in order */
 		if (p->vals[v].kind == RN_V_INST && !m->ptr[v] &&
 		    place_of(p, mem, l->over, v) == v) {
@@ -348,23 +379,37 @@ static void fill_args(struct rn_machine *m)
 	}
 }
 
+static size_t scratch_of(const struct rn_machine *m, uint32_t k)
+{
+	struct rn_backend *b = m->backend;
+	size_t n = b->scratch ? b->scratch(b, &m->args[k], m->type) : 0;
+
+	return (n + RN_ALIGN - 1) & ~(size_t)(RN_ALIGN - 1);
+}
+
 static int place_scratch(struct rn_machine *m, struct rn_err *e)
 {
-	size_t most = 0;
+	size_t most = 0, sum = 0;
+	bool apart;
 
 	fill_args(m);
 	for (uint32_t k = 0; k < m->prog->ninsts; k++) {
-		size_t n = m->backend->scratch
-				   ? m->backend->scratch(m->backend, &m->args[k], m->type)
-				   : 0;
+		size_t n = scratch_of(m, k);
 
 		most = n > most ? n : most;
+		sum += n;
 	}
 	if (!most)
 		return 0;
-	RN_TRY(m->backend->alloc(m->backend, most, &m->scratch, e));
-	m->bytes += most;
+	apart = is_little(m, sum);
+	RN_TRY(m->backend->alloc(m->backend, apart ? sum : most, &m->scratch, e));
+	m->bytes += apart ? sum : most;
 	fill_args(m);
+	sum = 0;
+	for (uint32_t k = 0; apart && k < m->prog->ninsts; k++) {
+		m->args[k].scratch = (char *)m->scratch + sum;
+		sum += scratch_of(m, k);
+	}
 	return 0;
 }
 

@@ -592,6 +592,30 @@ static bool survives_want(void)
 	return true;
 }
 
+/* Three results, of which each is read but by the next: places that are used again would be an order
+ * that a graph has to keep. */
+static bool results_lie_apart(void)
+{
+	struct gen g = { .state = 1 };
+	struct rn_machine *m;
+	struct rn_err e;
+	uint32_t v[4];
+	size_t n;
+	bool ok;
+
+	rn_prog_init(&g.p);
+	v[0] = gen_value(&g, 100, 1, 16, 0);
+	for (unsigned k = 1; k < 4; k++)
+		v[k] = gen_need(rn_prog_ew1(&g.p, RN_EW_NEG, v[k - 1], &e), &e);
+	gen_must(rn_machine_new(&g.p, cuda, RN_F32, NULL, NULL, NULL, &m, &e), &e, "a machine");
+	ok = rn_machine_ptr(m, v[1], &n) != rn_machine_ptr(m, v[2], &n) &&
+	     rn_machine_ptr(m, v[1], &n) != rn_machine_ptr(m, v[3], &n) &&
+	     rn_machine_ptr(m, v[2], &n) != rn_machine_ptr(m, v[3], &n);
+	rn_machine_free(m);
+	rn_prog_fini(&g.p);
+	return ok;
+}
+
 /* ---- all ------------------------------------------------------------------------------------------------------ */
 
 static void test_all(uint64_t seed, unsigned trials)
@@ -602,6 +626,7 @@ static void test_all(uint64_t seed, unsigned trials)
 	T_OK(!b->supports(b, NULL, &(struct rn_inst){ .op = RN_P_EW }, RN_F64), "float only");
 	said(buffers_hold(seed), "memory", "buffers hold what was put there");
 	said(survives_want(), "memory", "more than there is");
+	said(results_lie_apart(), "memory", "small results have places of their own");
 	test_prims(seed, trials);
 	test_functions(seed);
 	test_steps(seed);
