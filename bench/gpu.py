@@ -58,9 +58,9 @@ def device_name():
     return p.stdout.splitlines()[0].strip() if p.stdout else "unknown"
 
 
-def train(args, program, *options):
-    """The result of a training run on the device."""
-    return json_lines(["rn-train", program, "--device", args.device, "--json", "-q", "--output-dir", args.tmp,
+def train(args, program, *options, graph="side"):
+    """The result of a training run on the device; graph: of RN_CUDA_GRAPH."""
+    return json_lines(["env", f"RN_CUDA_GRAPH={graph}", "rn-train", program, "--device", args.device, "--json", "-q", "--output-dir", args.tmp,
                        *options])[-1]
 
 
@@ -79,9 +79,10 @@ def peer(args, script, data, epochs, more):
     return json.loads(p.stdout.splitlines()[-1])
 
 
-def compare(args, results, name, program, data, peers, options=(), runs=None, fit_epochs=None):
+def compare(args, results, name, program, data, peers, options=(), runs=None, fit_epochs=None, small=False):
     """A model on the device, beside its peers ({name: (arguments, epochs)}).  fit_epochs: RN's, where fits of so many
-    are compared, which begin with what is done once; else as many as take SECONDS."""
+    are compared, which begin with what is done once; else as many as take SECONDS.  small: whose kernels are, which
+    also run one after the other."""
     got = {}
 
     def note(who, r):
@@ -92,6 +93,8 @@ def compare(args, results, name, program, data, peers, options=(), runs=None, fi
     first = train(args, program, "--epochs", 5, *options)
     epochs = 3 if args.self_check else fit_epochs or max(5, min(500, int(1e3 * SECONDS / max(first["ms_per_epoch"], 1e-3))))
     works = {"RN": lambda: note("RN", train(args, program, "--epochs", epochs, *options))}
+    if args.math and small:
+        works["RN, in line"] = lambda: note("RN, in line", train(args, program, "--epochs", epochs, *options, graph="line"))
     if args.math:
         works["RN, tf32"] = lambda: note("RN, tf32", train(args, program, "--epochs", epochs, "--math", "tf32", *options))
     for who, (arguments, count) in peers.items():
@@ -184,7 +187,7 @@ def examples(args, results):
             print(f"skipped: {model.name}: no numpy")
             continue
         peers = {who: (p[0], model.fit or max(p[1], 20)) for who, p in model.peers.items()} if args.python else {}
-        compare(args, results, model.name, program, model.data, peers, model.flags, fit_epochs=model.fit)
+        compare(args, results, model.name, program, model.data, peers, model.flags, fit_epochs=model.fit, small=True)
 
 
 def make_graph(args, size):
