@@ -82,7 +82,7 @@ def peer(args, script, data, epochs, more):
 def compare(args, results, name, program, data, peers, options=(), runs=None, fit_epochs=None, small=False):
     """A model on the device, beside its peers ({name: (arguments, epochs)}).  fit_epochs: RN's, where fits of so many
     are compared, which begin with what is done once; else as many as take SECONDS.  small: whose kernels are, which
-    also run one after the other."""
+    also run one after the other.  What is run but once is large: each process reads its tables for a minute."""
     got = {}
 
     def note(who, r):
@@ -90,12 +90,15 @@ def compare(args, results, name, program, data, peers, options=(), runs=None, fi
             got.setdefault(who, []).append(r)
         return r and r["ms_per_epoch"]
 
-    first = train(args, program, "--epochs", 5, *options)
-    epochs = 3 if args.self_check else fit_epochs or max(5, min(500, int(1e3 * SECONDS / max(first["ms_per_epoch"], 1e-3))))
+    if args.self_check or runs == 1:
+        epochs = 3 if args.self_check else 30
+    else:
+        first = train(args, program, "--epochs", 5, *options)
+        epochs = fit_epochs or max(5, min(500, int(1e3 * SECONDS / max(first["ms_per_epoch"], 1e-3))))
     works = {"RN": lambda: note("RN", train(args, program, "--epochs", epochs, *options))}
     if args.math and small:
         works["RN, in line"] = lambda: note("RN, in line", train(args, program, "--epochs", epochs, *options, graph="line"))
-    if args.math:
+    if args.math and runs != 1:
         works["RN, tf32"] = lambda: note("RN, tf32", train(args, program, "--epochs", epochs, "--math", "tf32", *options))
     for who, (arguments, count) in peers.items():
         works[who] = lambda w=who, a=arguments, n=count: note(w, peer(args, a[0], data, n, a[1:]))
