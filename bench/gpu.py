@@ -172,11 +172,8 @@ def examples(args, results):
         alone(args, results, ROOT / "examples/karate")
         return
     with_peers = {m.model.parent.name for m in models.models(pathlib.Path(args.tmp)) if isinstance(m.model, pathlib.Path)}
-    for makefile in sorted(ROOT.glob("examples/*/Makefile")):
-        if makefile.parent.name not in with_peers:
-            alone(args, results, makefile.parent)
     python = args.python or args.numpy
-    for model in models.models(pathlib.Path(args.tmp)):
+    for model in sorted(models.models(pathlib.Path(args.tmp)), key=lambda m: m.name not in TARGETS):
         if model.name.startswith("gcn, "):
             continue  # of the graphs
         program = model.model
@@ -191,6 +188,9 @@ def examples(args, results):
             continue
         peers = {who: (p[0], model.fit or max(p[1], 20)) for who, p in model.peers.items()} if args.python else {}
         compare(args, results, model.name, program, model.data, peers, model.flags, fit_epochs=model.fit, small=True)
+    for makefile in sorted(ROOT.glob("examples/*/Makefile")):
+        if makefile.parent.name not in with_peers:
+            alone(args, results, makefile.parent)
 
 
 def make_graph(args, size):
