@@ -5,7 +5,7 @@
  * what is not allocated there is poisoned.  A stream is a list of work that is done when
  * somebody waits.
  */
-#include "emulate.h"
+#include "graph.h"
 
 #include <deque>
 #include <map>
@@ -25,32 +25,11 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-typedef std::function<void()> work;
-
-/* A node of a graph: it may be done when those before it are. */
-struct node {
-	work what;
-	std::vector<size_t> behind;
-};
-/* What is recorded of one stream, and of those that waited for an event of it. */
-struct rn_emulated_recording {
-	std::vector<node> nodes;
-	cudaStream_t begun; /* there; NULL: it is over */
-	bool spoilt = false;
-};
 struct rn_emulated_stream {
 	std::deque<work> queue;
 	uint64_t queued = 0, done = 0;
 	rn_emulated_place capture;
 };
-struct rn_emulated_graph {
-	std::vector<node> nodes;
-};
-struct rn_emulated_graph_exec {
-	std::shared_ptr<std::vector<node>> nodes;
-	std::shared_ptr<unsigned> launches;
-};
-
 namespace {
 
 enum { ALIGN = 256, GUARD = 256, MAX_QUEUE = 20000 };
@@ -239,49 +218,6 @@ void do_copy(void *dst, const void *src, size_t n)
 	opened memory;
 
 	memmove(dst, src, n);
-}
-
-/* ---- graphs ------------------------------------------------------------------------------------- */
-
-/* Does all that was recorded stand before this place? */
-bool leads_to_all(const rn_emulated_place &end)
-{
-	const std::vector<node> &nodes = end.of->nodes;
-	std::vector<bool> seen(nodes.size());
-
-	for (size_t k : end.behind)
-		seen[k] = true;
-	for (size_t k = nodes.size(); k-- > 0;) { /* who stands behind another was recorded later */
-		if (!seen[k])
-			return false;
-		for (size_t before : nodes[k].behind)
-			seen[before] = true;
-	}
-	return true;
-}
-
-/* The first time as it was recorded, then the other way round as far as the graph allows, then at random. */
-void run_in_some_order(const std::vector<node> &nodes, unsigned turn)
-{
-	std::vector<bool> done(nodes.size());
-	uint32_t state = turn * 2654435761u + 1;
-
-	for (size_t left = nodes.size(); left && dev()->lost == cudaSuccess; left--) {
-		std::vector<size_t> ready;
-
-		for (size_t k = 0; k < nodes.size() && (turn || ready.empty()); k++) {
-			bool may = !done[k];
-
-			for (size_t before : nodes[k].behind)
-				may = may && done[before];
-			if (may)
-				ready.push_back(k);
-		}
-		state = state * 1664525u + 1013904223u;
-		size_t next = turn == 1 ? ready.back() : ready[turn ? (state >> 16) % ready.size() : 0];
-		done[next] = true;
-		nodes[next].what();
-	}
 }
 
 } // namespace
@@ -797,7 +733,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t s)
 	auto nodes = x->nodes;
 	auto launches = x->launches;
 
-	return rn_emulate_enqueue(s, [=] { run_in_some_order(*nodes, (*launches)++); });
+	return rn_emulate_enqueue(s, [=] { run_in_some_order(*nodes, (*launches)++, [] { return dev()->lost == cudaSuccess; }); });
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t x)
