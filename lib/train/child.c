@@ -112,7 +112,8 @@ static const char *kind_of(const struct rn_child *c)
 	return c->part->nnodes == 1 ? c->all->plan->nodes[c->part->nodes[0]].op->name : "several";
 }
 
-/* End it, and say so: which one, `how` it was lost, where it was, `more`, and what it wrote. */
+/* End it, and say so: which one, `how` it was lost, where it was, `more`, and what it wrote (never
+ * last: a message that ends as one of a closed pipe is none, cli.c). */
 static int give_up(struct rn_child *c, const char *how, const char *more, struct rn_err *e)
 {
 	char words[512], place[400];
@@ -121,8 +122,9 @@ static int give_up(struct rn_child *c, const char *how, const char *more, struct
 	kill_child(c);
 	tell_place(c, place, sizeof place);
 	tell_words(c, words, sizeof words);
-	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s%s%s%s%s", c->part->name,
-			  kind_of(c), (int)c->was, how, place, more, *words ? ": " : "", words);
+	return rn_err_set(e, RN_EIO, "stage '%s' (%s, process %d) %s%s%s%s%s%s", c->part->name,
+			  kind_of(c), (int)c->was, how, place, more, *words ? " (it wrote: " : "",
+			  words, *words ? ")" : "");
 }
 
 /* It hung up, or is no more.  why: what the call says that found it so, for one that still runs. */
@@ -133,7 +135,7 @@ static int lost(struct rn_child *c, const char *why, struct rn_err *e)
 	char how[128] = "hung up", more[400] = "";
 
 	if (!ended)
-		snprintf(more, sizeof more, ": %.300s", why);
+		snprintf(more, sizeof more, " (%.300s)", why);
 	else if (status == UNKNOWN)
 		snprintf(how, sizeof how, "has ended");
 	else if (WIFSIGNALED(status))

@@ -68,6 +68,10 @@ static int act(const char *how)
 
 	while (!strcmp(how, "spin"))
 		;
+	if (!strcmp(how, "shut"))
+		close(3);
+	while (!strcmp(how, "shut"))
+		pause();
 	if (recv(3, &m, sizeof m, MSG_WAITALL) != (ssize_t)sizeof m)
 		return 1;
 	if (strchr(how, '+') && write(2, "first words\nlast words\n", 23) != 23)
@@ -172,14 +176,14 @@ static void test_answers(void)
 	test_answer("noise", RN_EIO, true, WHO "does not answer properly" WHERE
 		    ": the other process does not speak this protocol");
 	test_answer("noise+", RN_EIO, true, WHO "does not answer properly" WHERE
-		    ": the other process does not speak this protocol: last words");
+		    ": the other process does not speak this protocol (it wrote: last words)");
 	test_answer("unknown", RN_EIO, true,
 		    WHO "does not answer properly" WHERE ": there is no such answer");
 	test_answer("endless", RN_EIO, true,
 		    WHO "does not answer properly" WHERE ": it says that it failed, and not why");
 	test_answer("code", RN_EIO, true,
 		    WHO "does not answer properly" WHERE ": it says that it failed, and not why");
-	test_answer("part+", RN_EIO, true, WHO "ended with exit code 3" WHERE ": last words");
+	test_answer("part+", RN_EIO, true, WHO "ended with exit code 3" WHERE " (it wrote: last words)");
 	test_answer("memory", RN_ENOMEM, true,
 		    WHO "failed" WHERE ": out of memory: 12 bytes for a test");
 	test_answer("device+", RN_EDEV, false,
@@ -187,6 +191,23 @@ static void test_answers(void)
 	/* All that it wrote, and once. */
 	T_OK(!strcmp(said, "stage 'h, drop' says: first words\nstage 'h, drop' says: last words\n"),
 	     "its words are told once");
+}
+
+/* It runs on without its link.  The message does not end as that of a closed output does, which
+ * programs do not show. */
+static void test_shut(void)
+{
+	struct rn_msg m = { .type = RN_MSG_SAVE };
+	struct rn_child *c;
+
+	begin("shut", false, 20);
+	c = &children.items[0];
+	for (int i = 0; i < 2000 && !c->link->ops->waits(c->link); i++)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	T_OK(rn_child_ask(c, "a checkpoint", &m, NULL, NULL, &err) == RN_EIO &&
+		     says(0, "stage 'h, drop' (several, process %d) hung up during a checkpoint "
+			     "(cannot send to the other process: Broken pipe)"), "%s", err.msg);
+	rn_children_fini(&children);
 }
 
 /* The other one has written something, too, and is ended with the first. */
@@ -288,7 +309,7 @@ static void test_hangs(void)
 
 	begin("sleep+", false, 0.2);
 	T_OK(ask(0) == RN_EIO && says(0, WHO "has not answered for 0.2 s during a checkpoint "
-				      "(--stage-timeout): last words") &&
+				      "(--stage-timeout) (it wrote: last words)") &&
 		     strstr(said, "stage 'h, drop' says: first words\n"),
 	     "one that hangs has written: %s", err.msg);
 	rn_children_fini(&children);
@@ -362,6 +383,7 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "--stage"))
 		return act(how ? how : "");
 	test_answers();
+	test_shut();
 	test_words_of_others();
 	test_hangs();
 	test_end();

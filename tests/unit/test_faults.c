@@ -568,7 +568,7 @@ static void test_words(void)
 	*warnings = '\0';
 	T_OK(train(&s, text, sizeof text) == RN_EIO &&
 		     strstr(text, "(several, process ") &&
-		     strstr(text, ") ended with exit code 3 during the start: last line"),
+		     strstr(text, ") ended with exit code 3 during the start (it wrote: last line)"),
 	     "it says how a stage ended: %s", text);
 	T_OK(strstr(warnings, " says: first line\n") && strstr(warnings, " says: last line\n"),
 	     "and all that it wrote");
