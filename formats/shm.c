@@ -239,6 +239,27 @@ static bool has_exited(int pidfd)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* Has its main thread begun to exit?  Its descriptors are closed some time before a pidfd says so. */
+static bool is_exiting(uint32_t pid)
+{
+	const unsigned exiting = 4; /* PF_EXITING of the kernel's flags, proc(5) */
+	char path[32], text[512], *behind_name;
+	unsigned flags = 0;
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof path, "/proc/%" PRIu32 "/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	n = fread(text, 1, sizeof text - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	behind_name = strrchr(text, ')');
+	return behind_name && sscanf(behind_name, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 &&
+	       flags & exiting;
+}
+
 /* Of one that is not there any more nobody can tell whether it read the pipe.  Who can write to
  * the page can end this process as well, so it is believed. */
 static void meet_reader(struct rn_shm_writer *w, uint32_t pid, uint32_t fd)
@@ -255,7 +276,7 @@ static void meet_reader(struct rn_shm_writer *w, uint32_t pid, uint32_t fd)
 	w->broken = "who took the offer does not read this pipe as our user";
 	if (pidfd < 0)
 		return;
-	w->gone = has_exited(pidfd);
+	w->gone = is_exiting(pid) || has_exited(pidfd);
 	close(pidfd);
 }
 

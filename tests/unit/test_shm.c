@@ -627,6 +627,55 @@ static void test_full_pipe(size_t n, bool own)
 	close_pipe(pp);
 }
 
+static void *sleep_on(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* A process that takes the offer and is for ever at a place that all pass when they exit: its
+ * descriptors are gone, and its pidfd says nothing yet. */
+static pid_t exit_half(int pipe, const uint8_t offer[RN_SHM_OFFER])
+{
+	char path[64];
+	pthread_t t;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (!rn_shm_reader_new(pipe, offer) || pthread_create(&t, NULL, sleep_on, NULL))
+			_exit(1);
+		syscall(SYS_exit, 0); /* of this thread alone */
+	}
+	snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, pipe);
+	while (!access(path, F_OK))
+		usleep(1000);
+	return pid;
+}
+
+static void test_exiting_reader(void)
+{
+	struct put_job j = { .n = 4096, .total = 8 << 20 };
+	uint8_t offer[RN_SHM_OFFER];
+	int pp[2];
+	pid_t pid;
+
+	if (T_TSAN) {
+		T_SKIP("ThreadSanitizer and threads after fork(2)");
+		return;
+	}
+	make_pipe(pp);
+	j.w = rn_shm_writer_new(pp[1], offer);
+	pid = exit_half(pp[0], offer);
+	put_all(&j);
+	T_OK(j.rc == RN_EIO && !strcmp(j.e.msg, "cannot write 'out': Broken pipe"),
+	     "a reader that is just exiting at the first look: %s", j.e.msg);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	rn_shm_writer_free(j.w);
+	close_pipe(pp);
+}
+
 /* It takes the offer and exits before the writer has looked once. */
 static void test_short_reader(bool reaped)
 {
@@ -726,6 +775,7 @@ int main(void)
 	test_full_pipe(4096, false);
 	test_short_reader(false);
 	test_short_reader(true);
+	test_exiting_reader();
 	test_foreign_reader();
 	T_OK(open_files() == files, "every descriptor is closed");
 	return t_done();
