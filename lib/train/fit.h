@@ -72,6 +72,9 @@ struct rn_runner_ops {
 	/* The values of a node with the parameters as they are, into f->out.  NULL, and where no
 	 * instruction makes them: by a machine of the caller. */
 	int (*eval)(struct rn_runner *r, struct rn_forward *f, struct rn_err *e);
+	/* Before the first of these: take what they need, so that what cannot be had is told before the first
+	 * epoch.  NULL: nothing. */
+	int (*ready)(struct rn_runner *r, struct rn_forward *f, struct rn_err *e);
 	/* Optimizer slots out of the runner into fit->states, and back. */
 	int (*pull)(struct rn_runner *r, struct rn_err *e);
 	int (*push)(struct rn_runner *r, struct rn_err *e);

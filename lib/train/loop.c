@@ -131,16 +131,32 @@ static int compare_with_best(const struct loop *l, double x)
 	return rn_metric_higher_is_better(l->val->metric) ? more : -more;
 }
 
-/* Where the fit runs, if anything has to run. */
+/* Does the validation run where the fit does?  Not if nothing has to run. */
+static bool runs_val(const struct loop *l)
+{
+	const struct rn_forward *f = &l->val->forward;
+
+	return l->runner->ops->eval && f->prog.vals[rn_cut_root(&f->prog, f->val)].kind == RN_V_INST;
+}
+
 static int run_val(struct loop *l, double *val, const char **why, struct rn_err *e)
 {
-	const struct rn_runner_ops *ops = l->runner->ops;
-	struct rn_forward *f = &l->val->forward;
-
-	if (!ops->eval || f->prog.vals[rn_cut_root(&f->prog, f->val)].kind != RN_V_INST)
+	if (!runs_val(l))
 		return rn_score_run(l->val, l->s->backend, l->s->store, val, why, e);
-	RN_TRY(ops->eval(l->runner, f, e));
+	RN_TRY(l->runner->ops->eval(l->runner, &l->val->forward, e));
 	return rn_score_value(l->val, val, why, e);
+}
+
+static int make_val_ready(struct loop *l, struct rn_err *e)
+{
+	const struct rn_runner_ops *ops = l->runner->ops;
+
+	if (!l->val || !ops->ready || !runs_val(l))
+		return 0;
+	l->scoring = true;
+	RN_TRY(ops->ready(l->runner, &l->val->forward, e));
+	l->scoring = false;
+	return 0;
 }
 
 /* After epoch state.epoch: is it the best so far?  Of equal epochs the latest is
@@ -469,7 +485,9 @@ static int begin(struct loop *l, const struct rn_slots *resume, struct rn_err *e
 	else if (again)
 		RN_TRY(clear_slots(l, e));
 	/* Until now a step that was under way may have gone on. */
-	return again ? rn_params_to_store(&s->params, s->store, e) : 0;
+	if (again)
+		RN_TRY(rn_params_to_store(&s->params, s->store, e));
+	return make_val_ready(l, e);
 }
 
 /* A gradient may leave the finite numbers in the very last step. */

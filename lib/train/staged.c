@@ -258,30 +258,13 @@ static int run_pass(struct staged *s, struct rn_work *w, uint32_t number, enum r
 	return 0;
 }
 
-/* What a pass made of value `val` of p, which is w's program.  No process makes a constant or a
- * parameter, which a value may be when the program was rewritten. */
-static int get_value(const struct staged *s, const struct rn_work *w, const struct rn_prog *p, uint32_t val,
-		     float *x, struct rn_err *e)
-{
-	uint32_t root = rn_cut_root(p, val);
-	const struct rn_val *v = &p->vals[root];
-	size_t bytes = (size_t)v->rows * v->width * sizeof *x;
-
-	if (v->kind == RN_V_INST)
-		return rn_region_get(&w->region, w->cut.place[root], x, bytes, e);
-	if (v->kind == RN_V_PARAM)
-		return rn_store_get_f32(s->conf.store, v->param, x, e);
-	memcpy(x, v->data->data, bytes);
-	return 0;
-}
-
 static int forward(struct rn_runner *r, uint32_t epoch, double *loss, struct rn_err *e)
 {
 	struct staged *s = self(r);
 	float x;
 
 	RN_TRY(run_pass(s, &s->fit, 0, RN_PASS_FORWARD, "the forward pass", epoch, e));
-	RN_TRY(get_value(s, &s->fit, &r->fit->prog, r->fit->loss, &x, e));
+	RN_TRY(rn_work_get(&s->fit, r->fit->loss, s->conf.store, &x, e));
 	*loss = x;
 	return 0;
 }
@@ -419,20 +402,32 @@ static int add_validation(struct staged *s, struct rn_forward *f, struct rn_err 
 	return 0;
 }
 
-static int eval(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
+/* Number of f's validation; if there is none, that of the next one. */
+static uint32_t number_of(const struct staged *s, const struct rn_forward *f)
 {
-	struct staged *s = self(r);
-	struct rn_work *w;
 	uint32_t i = 0;
 
 	while (i < s->nvalidations && s->validations[i].forward != f)
 		i++;
-	if (i == s->nvalidations)
-		RN_TRY(add_validation(s, f, e));
-	w = &s->validations[i].work;
+	return i;
+}
+
+static int ready(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
+{
+	struct staged *s = self(r);
+
+	return number_of(s, f) < s->nvalidations ? 0 : add_validation(s, f, e);
+}
+
+static int eval(struct rn_runner *r, struct rn_forward *f, struct rn_err *e)
+{
+	struct staged *s = self(r);
+	uint32_t i = number_of(s, f);
+	struct rn_work *w = &s->validations[i].work;
+
 	RN_TRY(run_pass(s, w, i + 1, RN_PASS_FORWARD, "a validation", 0, e));
 	s->validations[i].runs++;
-	return get_value(s, w, &f->prog, f->val, f->out, e);
+	return rn_work_get(w, f->val, s->conf.store, f->out, e);
 }
 
 /* ---- optimizer slots ----------------------------------------------------------------------- */
@@ -735,6 +730,7 @@ static const struct rn_runner_ops ops = {
 	.learn = learn,
 	.find = find,
 	.eval = eval,
+	.ready = ready,
 	.pull = pull,
 	.push = push,
 	.bytes = bytes,

@@ -76,6 +76,21 @@ int rn_work_to_file(struct rn_work *w, struct rn_err *e)
 	return rn_region_take(w->values, b, NULL, &w->region, e);
 }
 
+/* No process makes a constant or a parameter, which a value may be when the program was rewritten. */
+int rn_work_get(const struct rn_work *w, uint32_t val, struct rn_store *params, float *x, struct rn_err *e)
+{
+	uint32_t root = rn_cut_root(w->prog, val);
+	const struct rn_val *v = &w->prog->vals[root];
+	size_t bytes = (size_t)v->rows * v->width * sizeof *x;
+
+	if (v->kind == RN_V_INST)
+		return rn_region_get(&w->region, w->cut.place[root], x, bytes, e);
+	if (v->kind == RN_V_PARAM)
+		return rn_store_get_f32(params, v->param, x, e);
+	memcpy(x, v->data->data, bytes);
+	return 0;
+}
+
 /* ---- images -------------------------------------------------------------------------------- */
 
 bool rn_work_has_part(const struct rn_work *w, uint32_t q)

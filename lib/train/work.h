@@ -57,6 +57,9 @@ RN_MUST_CHECK int rn_work_order(struct rn_work *w, uint32_t nparams, struct rn_e
 RN_MUST_CHECK int rn_work_place(struct rn_work *w, const struct rn_region *params, struct rn_err *e);
 /* Where they are there and processes cannot have that: to the file, before anything is computed. */
 RN_MUST_CHECK int rn_work_to_file(struct rn_work *w, struct rn_err *e);
+/* What the last pass made of value `val`; params: of the coordinator. */
+RN_MUST_CHECK int rn_work_get(const struct rn_work *w, uint32_t val, struct rn_store *params, float *x,
+			      struct rn_err *e);
 void rn_work_fini(struct rn_work *w);
 
 #endif

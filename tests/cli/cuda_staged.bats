@@ -241,8 +241,9 @@ close_losses() {
 	RN_EMULATE_MEMORY=3 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda --placement staged
 	[[ $stderr == "rn-train: device 'cuda': out of memory: 2.0 MiB are wanted for what stages share, "*"--device-map"* ]]
 	[[ $stderr == *"; fit 'loss' needs "*"the largest: "*"it helps to have fewer rows"* ]]
-	RN_EMULATE_MEMORY=5 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda --placement staged
+	RN_EMULATE_MEMORY=5 fails_with 4 emulated rn-train model.json --epochs 4 --val-every 2 --device cuda --placement staged --log val.log
 	[[ $stderr == *" are wanted for what stages share, "*"; val 'val' needs "* ]]
+	[ ! -s val.log ] # before the first epoch
 	RN_EMULATE_MEMORY=3 emulated rn-train model.json --epochs 2 --device cuda --placement staged --device-map drop=cpu
 	# Stages of one name and another are one process: --stages.
 	emulated rn-train model.json --epochs 3 -q --device cuda --placement staged --stages 2 --device-map h=cuda --log log
