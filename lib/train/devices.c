@@ -196,6 +196,14 @@ int rn_devices_open(struct rn_devices *d, struct rn_children *c, const struct rn
 	return 0;
 }
 
+int rn_devices_close(struct rn_child *c, struct rn_err *e)
+{
+	struct rn_msg answer, m = { .type = RN_MSG_MEMORY };
+
+	RN_TRY(rn_child_ask(c, "the start", &m, NULL, NULL, e));
+	return rn_child_hear(c, &answer, e);
+}
+
 /* The host's processes are no group: they have nothing to wait for. */
 void rn_devices_peers(const struct rn_devices *d, struct rn_msg_peer *peers)
 {

@@ -46,6 +46,9 @@ RN_MUST_CHECK int rn_devices_choose(struct rn_devices *d, const struct rn_device
 RN_MUST_CHECK int rn_devices_open(struct rn_devices *d, struct rn_children *c,
 				  const struct rn_region *params, const struct rn_region *values,
 				  const struct rn_region *constants, struct rn_err *e);
+/* Process c closes what it imported for the program that comes next: CUDA's memory is not to be freed
+ * while another process has it open. */
+RN_MUST_CHECK int rn_devices_close(struct rn_child *c, struct rn_err *e);
 /* What a stage is told of the memory of a program. */
 struct rn_msg_memory rn_devices_memory(const struct rn_region *values,
 				       const struct rn_region *constants);

@@ -30,7 +30,8 @@ enum rn_msg_type {
 		       * epoch 1: what was imported is used, and not the files.  Payload: nothing, or a
 		       * struct rn_msg_peer for each stage.  Answer: `inst` 1: it has their events */
 	RN_MSG_MEMORY, /* memory of the program that comes next; payload: struct rn_msg_memory.  Answer:
-			* `inst` 1: all of it was imported */
+			* `inst` 1: all of it was imported.  No payload: what was imported for it is to be
+			* closed, as it will be freed */
 	RN_MSG_PROGRAM, /* another program, number `inst`, with fds and epoch likewise */
 	RN_MSG_FIND,  /* run instructions from … to-1 of the first program, of epoch, one by one:
 		       * `inst` that gave a value that is not finite */

@@ -281,10 +281,15 @@ static int import_memory(struct stage *s, const struct rn_msg *m, bool *all, str
 {
 	struct rn_msg_memory want;
 
+	drop_early(s);
+	*all = false;
+	if (!m->payload && !s->nprograms)
+		rn_region_fini(&s->region);
+	if (!m->payload)
+		return 0;
 	if (m->payload != sizeof want || s->region.by != RN_BY_DEVICE)
 		return rn_err_set(e, RN_EBUG, "told of memory that cannot be imported");
 	RN_TRY(s->link->ops->read(s->link, &want, sizeof want, e));
-	drop_early(s);
 	*all = !take_memory(s, &want, &s->early, &s->early_constants, NULL);
 	return 0;
 }
@@ -510,7 +515,7 @@ static int obey(struct stage *s, const struct rn_msg *m, int *fds, struct rn_msg
 {
 	bool all;
 
-	if (m->type != RN_MSG_HELLO && m->type != RN_MSG_DEVICE && !s->board)
+	if (m->type != RN_MSG_HELLO && m->type != RN_MSG_DEVICE && m->type != RN_MSG_MEMORY && !s->board)
 		return rn_err_set(e, RN_EBUG, "told to work before the greeting");
 	switch (m->type) {
 	case RN_MSG_DEVICE:

@@ -120,6 +120,9 @@ static int open_devices(struct staged *s, struct rn_err *e)
 			       e));
 	if (s->devices.imported)
 		return 0;
+	for (uint32_t q = 0; q < s->children.n; q++)
+		if (s->devices.items[q].opened.imported)
+			RN_TRY(rn_devices_close(&s->children.items[q], e));
 	RN_TRY(move_params(s, e));
 	return rn_work_to_file(&s->fit, e);
 }
@@ -304,20 +307,23 @@ static int find(struct rn_runner *r, uint32_t epoch, uint32_t *inst, struct rn_e
 
 static const char validating[] = "the start of a validation";
 
-/* *all: those that have a part in it could import its memory. */
+/* *all: those that have a part in it imported its memory; else nobody has it. */
 static int offer_memory(struct staged *s, const struct rn_work *w, bool *all, struct rn_err *e)
 {
 	struct rn_msg_memory memory = rn_devices_memory(&w->region, &w->constants);
 	struct rn_msg answer, m = { .type = RN_MSG_MEMORY, .payload = sizeof memory };
+	uint32_t q = 0;
 
 	*all = true;
-	for (uint32_t q = 0; *all && q < s->children.n; q++) {
+	for (; *all && q < s->children.n; q++) {
 		if (!rn_work_has_part(w, q))
 			continue;
 		RN_TRY(rn_child_ask(&s->children.items[q], validating, &m, &memory, NULL, e));
 		RN_TRY(rn_child_hear(&s->children.items[q], &answer, e));
 		*all = answer.inst;
 	}
+	while (!*all && q-- > 0)
+		RN_TRY(rn_devices_close(&s->children.items[q], e));
 	return 0;
 }
 
