@@ -6,7 +6,8 @@
 #ifndef RN_CUDA_GAUGE_H
 #define RN_CUDA_GAUGE_H
 
-#include "kernels.h"
+#include "../lib/dev/gauge.h"
+#include "rel.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,19 +15,22 @@ extern "C" {
 
 /* A gauge (lib/dev/gauge.h), whose bits this has; arrays are the device's. */
 struct rn_cuda_gauge {
-	uint32_t kind; /* enum rn_gauge_kind */
+	enum rn_gauge_kind kind;
 	uint32_t rows, width, sign;
-	uint32_t classes;
-	uint32_t terms; /* 0: it is not defined */
+	uint32_t classes, k;
+	uint32_t ranked, queries; /* 0: it is of no ranking */
+	uint32_t terms;           /* 0: it is not defined */
 	const float *pred;
 	const uint32_t *label;
 	const double *truth;
 	const uint32_t *labelled;
+	const uint32_t *row, *query, *ptr;
 	double counted, total;
-	void *scratch; /* rn_cuda_gauge_scratch bytes */
+	void *scratch;  /* rn_cuda_gauge_scratch bytes, */
+	size_t sorting; /* of which so many are for sorts and scans */
 };
-/* By sizes and kind alone. */
-size_t rn_cuda_gauge_scratch(const struct rn_cuda_gauge *g);
+/* By sizes and kind alone; sets g->sorting, too. */
+cudaError_t rn_cuda_gauge_scratch(struct rn_cuda_gauge *g, size_t *bytes);
 struct rn_cuda_copy {
 	float *to;
 	const float *from;

@@ -18,7 +18,7 @@
 enum { HEAD = offsetof(struct rn_cuda_window, loss) };
 
 /* Arrays of a gauge. */
-enum { KNOWN = 3 };
+enum { KNOWN = 6 };
 
 /* What a watch needs on the device, made at the first window that has one. */
 struct watched {
@@ -62,10 +62,14 @@ struct known {
 
 static void list_known(const struct rn_gauge *g, struct known out[KNOWN])
 {
+	const struct rn_gauge_ranks *r = &g->ranks;
 	const struct known list[KNOWN] = {
 		{ g->label, g->rows * sizeof *g->label },
 		{ g->truth, g->rows * sizeof *g->truth },
 		{ g->labelled, g->classes * sizeof *g->labelled },
+		{ r->row, r->n * sizeof *r->row },
+		{ r->query, r->n * sizeof *r->query },
+		{ r->ptr, (r->queries + (size_t)1) * sizeof *r->ptr },
 	};
 
 	memcpy(out, list, sizeof list);
@@ -81,11 +85,17 @@ static struct rn_cuda_gauge gauge_there(const struct rn_gauge *g, const void *pr
 		.width = g->width,
 		.sign = g->sign,
 		.classes = g->classes,
+		.k = g->ranks.k,
+		.ranked = g->ranks.n,
+		.queries = g->ranks.queries,
 		.terms = g->why ? 0 : g->terms,
 		.pred = pred,
 		.label = known[0],
 		.truth = known[1],
 		.labelled = known[2],
+		.row = known[3],
+		.query = known[4],
+		.ptr = known[5],
 		.counted = g->counted,
 		.total = g->total,
 	};
@@ -95,22 +105,27 @@ static int prepare_gauge(struct rn_backend *b, const struct rn_watch *v, struct 
 			 struct rn_err *e)
 {
 	struct known known[KNOWN];
+	size_t scratch;
 
 	list_known(v->gauge, known);
 	for (unsigned k = 0; k < KNOWN; k++)
 		RN_TRY(send_array(b, known[k].host, known[k].bytes, &w->known[k], e));
 	w->gauge = gauge_there(v->gauge, v->pred, w->known);
-	return b->alloc(b, rn_cuda_gauge_scratch(&w->gauge), &w->gauge.scratch, e);
+	RN_CUDA(e, rn_cuda_gauge_scratch(&w->gauge, &scratch));
+	return b->alloc(b, scratch, &w->gauge.scratch, e);
 }
 
 size_t rn_cuda_watch_bytes(struct rn_backend *b, const struct rn_gauge *g)
 {
 	void *nowhere[KNOWN] = { 0 };
-	const struct rn_cuda_gauge there = gauge_there(g, NULL, nowhere);
-	size_t n = rn_cuda_gauge_scratch(&there);
+	struct rn_cuda_gauge there = gauge_there(g, NULL, nowhere);
 	struct known known[KNOWN];
+	struct rn_err e;
+	size_t n = 0;
 
-	(void)b;
+	/* What fails here fails again, and says so, where it is allocated. */
+	if (!rn_cuda_use(rn_cuda_of(b), &e))
+		(void)rn_cuda_gauge_scratch(&there, &n);
 	list_known(g, known);
 	for (unsigned k = 0; k < KNOWN; k++)
 		n += known[k].host ? known[k].bytes : 0;

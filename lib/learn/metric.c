@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Metrics.  Sums over rows and classes are those of gauges (lib/dev/gauge.h), others are taken in
- * double and in row order; areas are sums of integers, so that ties cost no exactness.
+ * Metrics: what they are called, what they want, and what is known of them before there is a
+ * prediction.  The rest is arithmetic (lib/dev/gauge.h).
  */
 #include "metric.h"
 
@@ -18,25 +18,27 @@ static const struct metric_info {
 	bool value;       /* over values, not classes */
 	bool query;       /* ranks within queries */
 	bool at;          /* name@K */
-	bool gauge;       /* it is made of a sum, */
-	enum rn_gauge_kind kind; /* of this kind */
+	enum rn_gauge_kind kind;
 } metric_info[RN_NMETRICS] = {
-	[RN_METRIC_ACCURACY] = { .name = "accuracy", .gauge = true, .kind = RN_GAUGE_RIGHT },
-	[RN_METRIC_F1_MACRO] = { .name = "f1_macro", .gauge = true, .kind = RN_GAUGE_F1 },
-	[RN_METRIC_F1_MICRO] = { .name = "f1_micro", .gauge = true, .kind = RN_GAUGE_RIGHT },
-	[RN_METRIC_F1_BINARY] = { .name = "f1_binary", .binary_only = true, .gauge = true,
+	[RN_METRIC_ACCURACY] = { .name = "accuracy", .kind = RN_GAUGE_RIGHT },
+	[RN_METRIC_F1_MACRO] = { .name = "f1_macro", .kind = RN_GAUGE_F1 },
+	[RN_METRIC_F1_MICRO] = { .name = "f1_micro", .kind = RN_GAUGE_RIGHT },
+	[RN_METRIC_F1_BINARY] = { .name = "f1_binary", .binary_only = true,
 				  .kind = RN_GAUGE_F1_ONE },
-	[RN_METRIC_ROC_AUC] = { .name = "roc_auc", .binary_only = true },
-	[RN_METRIC_AVERAGE_PRECISION] = { .name = "average_precision", .binary_only = true },
-	[RN_METRIC_HITS] = { .name = "hits", .binary_only = true, .query = true, .at = true },
-	[RN_METRIC_MRR] = { .name = "mrr", .binary_only = true, .query = true },
-	[RN_METRIC_MAP] = { .name = "map", .binary_only = true, .query = true, .at = true },
-	[RN_METRIC_MAE] = { .name = "mae", .lower = true, .value = true, .gauge = true,
-			    .kind = RN_GAUGE_ABS },
-	[RN_METRIC_RMSE] = { .name = "rmse", .lower = true, .value = true, .gauge = true,
+	[RN_METRIC_ROC_AUC] = { .name = "roc_auc", .binary_only = true, .kind = RN_GAUGE_AREA },
+	[RN_METRIC_AVERAGE_PRECISION] = { .name = "average_precision", .binary_only = true,
+					.kind = RN_GAUGE_PRECISION },
+	[RN_METRIC_HITS] = { .name = "hits", .binary_only = true, .query = true, .at = true,
+			     .kind = RN_GAUGE_HITS },
+	[RN_METRIC_MRR] = { .name = "mrr", .binary_only = true, .query = true,
+			    .kind = RN_GAUGE_RECIPROCAL },
+	[RN_METRIC_MAP] = { .name = "map", .binary_only = true, .query = true, .at = true,
+			    .kind = RN_GAUGE_MAP },
+	[RN_METRIC_MAE] = { .name = "mae", .lower = true, .value = true, .kind = RN_GAUGE_ABS },
+	[RN_METRIC_RMSE] = { .name = "rmse", .lower = true, .value = true,
 			     .kind = RN_GAUGE_ROOT },
-	[RN_METRIC_R2] = { .name = "r2", .value = true, .gauge = true, .kind = RN_GAUGE_REST },
-	[RN_METRIC_LOSS] = { .name = "loss", .lower = true, .value = true, .gauge = true,
+	[RN_METRIC_R2] = { .name = "r2", .value = true, .kind = RN_GAUGE_REST },
+	[RN_METRIC_LOSS] = { .name = "loss", .lower = true, .value = true,
 			     .kind = RN_GAUGE_MEAN },
 };
 
@@ -148,194 +150,7 @@ static double number(const struct rn_column *t, uint64_t i)
 	}
 }
 
-/* ---- of rankings -------------------------------------------------------------------- */
-
-struct ranked {
-	double score;
-	uint32_t positive;
-};
-
-/* By falling score. */
-static int by_score(const void *a, const void *b)
-{
-	double x = ((const struct ranked *)a)->score, y = ((const struct ranked *)b)->score;
-
-	return (x < y) - (x > y);
-}
-
-/* Twice the number of (positive, negative) pairs in right order, a tie counting
- * one: the Mann-Whitney statistic by mid-ranks, in integers. */
-static double roc_auc(const struct ranked *r, uint64_t n, uint64_t npos)
-{
-	unsigned __int128 twice = 0;
-	uint64_t above = 0; /* positives with a larger score */
-
-	for (uint64_t i = 0; i < n;) {
-		uint64_t pos = 0, neg = 0, j = i;
-
-		for (; j < n && r[j].score == r[i].score; j++) {
-			pos += r[j].positive;
-			neg += !r[j].positive;
-		}
-		twice += (unsigned __int128)neg * (2 * above + pos);
-		above += pos;
-		i = j;
-	}
-	return (double)twice / (2.0 * (double)npos * (double)(n - npos));
-}
-
-static double average_precision(const struct ranked *r, uint64_t n, uint64_t npos)
-{
-	uint64_t tp = 0;
-	double sum = 0;
-
-	for (uint64_t i = 0; i < n;) {
-		uint64_t pos = 0, j = i;
-
-		for (; j < n && r[j].score == r[i].score; j++)
-			pos += r[j].positive;
-		tp += pos;
-		sum += (double)pos / (double)npos * ((double)tp / (double)j);
-		i = j;
-	}
-	return sum;
-}
-
-static int rank_metric(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
-		       double *out, const char **why, struct rn_err *e)
-{
-	uint64_t n = 0, npos = 0;
-	struct ranked *r;
-	int rc = 0;
-
-	RN_TRY(rn_calloc(s->rows, sizeof *r, "a metric", &r, e));
-	for (uint64_t i = 0; i < s->rows; i++) {
-		const float *z = s->pred + i * s->width;
-
-		if (rn_column_is_null(s->target, i))
-			continue;
-		RN_GOTO(out, truth(task, s, i, &r[n].positive, e));
-		if (r[n].positive > 1)
-			continue; /* a label that is neither class says nothing about their order */
-		r[n].score = task->kind == RN_LOSS_BCE ? z[0] : (double)z[1] - (double)z[0];
-		if (isnan(r[n].score)) {
-			*why = "a prediction is not a number";
-			goto out;
-		}
-		npos += r[n++].positive;
-	}
-	if (!npos || (m == RN_METRIC_ROC_AUC && npos == n)) {
-		*why = n ? "all labels are of one class" : "there is no row with a label";
-		goto out;
-	}
-	qsort(r, n, sizeof *r, by_score);
-	*out = m == RN_METRIC_ROC_AUC ? roc_auc(r, n, npos) : average_precision(r, n, npos);
-out:
-	free(r);
-	return rc;
-}
-
-/* ---- of rankings within queries ------------------------------------------------------- */
-
-/* The rows of one query. */
-struct query {
-	struct ranked *r; /* in row order */
-	uint64_t n, npos;
-};
-
-/* Sums over a query's positive rows, or (map) the query's average precision. */
-static double query_sum(enum rn_metric m, uint32_t k, const struct query *q, const struct ranked **sorted)
-{
-	uint64_t tp = 0, neg = 0;
-	double sum = 0;
-
-	if (m == RN_METRIC_MAP) {
-		for (uint64_t i = 0; i < q->n && i < k; i++)
-			if (sorted[i]->positive)
-				sum += (double)++tp / (double)(i + 1);
-		return sum / (double)(q->npos < k ? q->npos : k);
-	}
-	for (uint64_t i = 0, j; i < q->n; i = j) {
-		uint64_t pos = 0, ties = 0;
-		double rank;
-
-		for (j = i; j < q->n && sorted[j]->score == sorted[i]->score; j++) {
-			pos += sorted[j]->positive;
-			ties += !sorted[j]->positive;
-		}
-		rank = 1 + (double)neg + 0.5 * (double)ties;
-		sum += (double)pos * (m == RN_METRIC_MRR ? 1 / rank : rank <= k);
-		neg += ties;
-	}
-	return sum;
-}
-
-/* By falling score, equal ones in row order. */
-static int by_falling(const void *a, const void *b)
-{
-	const struct ranked *x = *(const struct ranked *const *)a, *y = *(const struct ranked *const *)b;
-
-	return x->score != y->score ? (x->score < y->score) - (x->score > y->score) : (x > y) - (x < y);
-}
-
-/* The labelled rows of query g. */
-static int read_query(const struct rn_task *task, const struct rn_scored *s, uint64_t g, struct query *q,
-		      const char **why, struct rn_err *e)
-{
-	const uint32_t *ptr = s->groups ? s->groups->ptr->data : NULL;
-	const uint32_t *rows = s->groups && s->groups->rows ? s->groups->rows->data : NULL;
-	uint64_t from = ptr ? ptr[g] : 0, to = ptr ? ptr[g + 1] : s->rows;
-
-	q->n = q->npos = 0;
-	for (uint64_t k = from; k < to; k++) {
-		uint64_t i = rows ? rows[k] : k;
-		const float *z = s->pred + i * s->width;
-
-		if (rn_column_is_null(s->target, i))
-			continue;
-		RN_TRY(truth(task, s, i, &q->r[q->n].positive, e));
-		if (q->r[q->n].positive > 1)
-			continue;
-		q->r[q->n].score = task->kind == RN_LOSS_CE ? (double)z[1] - (double)z[0] : z[0];
-		if (isnan(q->r[q->n].score))
-			*why = "a prediction is not a number";
-		q->npos += q->r[q->n++].positive;
-	}
-	return 0;
-}
-
-static int query_metric(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
-			double *out, const char **why, struct rn_err *e)
-{
-	uint64_t ngroups = s->groups ? s->groups->n : 1, n = 0;
-	const struct ranked **sorted = NULL;
-	struct query q = { 0 };
-	double sum = 0;
-	int rc;
-
-	RN_TRY(rn_calloc(s->rows, sizeof *q.r, "a metric", &q.r, e));
-	RN_GOTO(out, rn_calloc(s->rows, sizeof *sorted, "a metric", &sorted, e));
-	for (uint64_t g = 0; g < ngroups && !*why; g++) {
-		RN_GOTO(out, read_query(task, s, g, &q, why, e));
-		for (uint64_t i = 0; i < q.n; i++)
-			sorted[i] = &q.r[i];
-		if (q.n > 1)
-			qsort(sorted, q.n, sizeof *sorted, by_falling);
-		if (q.npos)
-			sum += query_sum(m, s->k, &q, sorted);
-		n += m == RN_METRIC_MAP ? q.npos > 0 : q.npos;
-	}
-	if (!*why && !n)
-		*why = "there is no row with a label of 1";
-	if (!*why)
-		*out = sum / (double)n;
-out:
-	free(sorted);
-	free(q.r);
-	return rc;
-}
-
-/* ---- sums over rows and classes ---------------------------------------------------------- */
+/* ---- gauges ------------------------------------------------------------------------------- */
 
 /* What is known of the rows that count. */
 static int read_labels(const struct rn_task *task, const struct rn_scored *s, bool classes,
@@ -378,9 +193,19 @@ static void find_total(struct rn_gauge *g)
 			g->total += (g->truth[i] - mean) * (g->truth[i] - mean);
 }
 
-static bool by_class(const struct rn_gauge *g)
+/* The rows of each query, ranked when there are predictions. */
+static int find_ranks(const struct rn_scored *s, struct rn_gauge *g, struct rn_err *e)
 {
-	return g->kind == RN_GAUGE_F1 || g->kind == RN_GAUGE_F1_ONE;
+	const struct rn_groups *q = s->groups;
+
+	RN_TRY(rn_gauge_by_rank(g, s->k, q ? q->ptr->data : NULL, q && q->rows ? q->rows->data : NULL,
+				q ? (uint32_t)q->n : 0, e));
+	if (g->counted == 0)
+		g->why = g->kind != RN_GAUGE_AREA && g->kind != RN_GAUGE_PRECISION ?
+				 "there is no row with a label of 1" :
+			 g->ranks.n ? "all labels are of one class" :
+				      "there is no row with a label";
+	return 0;
 }
 
 /* What is known, into a gauge of zeros. */
@@ -393,14 +218,18 @@ static int fill_gauge(enum rn_metric m, const struct rn_task *task, const struct
 	g->width = s->width;
 	g->sign = classes && task->kind == RN_LOSS_BCE;
 	RN_TRY(read_labels(task, s, classes, g, e));
+	if (rn_gauge_is_by_rank(g->kind))
+		return find_ranks(s, g, e);
 	if (g->counted == 0)
 		g->why = "there is no row with a label";
-	else if (m == RN_METRIC_R2)
+	else if (g->kind == RN_GAUGE_REST)
 		find_total(g);
-	/* A label that is none has a class of its own. */
-	return by_class(g) ? rn_gauge_by_class(g, class_count(task) + 1, e) : 0;
+	else if (rn_gauge_is_by_class(g->kind)) /* a label that is none has a class of its own */
+		return rn_gauge_by_class(g, class_count(task) + 1, e);
+	return 0;
 }
 
+/* task: what predictions mean to this metric. */
 static int make_gauge(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
 		      struct rn_gauge *g, struct rn_err *e)
 {
@@ -528,11 +357,6 @@ static int interpret(enum rn_metric m, const struct rn_task *task, const struct 
 	return 0;
 }
 
-bool rn_metric_has_gauge(enum rn_metric m)
-{
-	return metric_info[m].gauge;
-}
-
 int rn_metric_gauge(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
 		    struct rn_gauge *g, struct rn_err *e)
 {
@@ -547,22 +371,12 @@ int rn_metric_gauge(enum rn_metric m, const struct rn_task *task, const struct r
 int rn_metric_compute(enum rn_metric m, const struct rn_task *task, const struct rn_scored *s,
 		      double *out, const char **why, struct rn_err *e)
 {
-	struct rn_classes own;
-	struct rn_task meant;
 	struct rn_gauge g;
 	const char *none;
 
-	if (!why)
-		why = &none;
-	*why = NULL;
 	*out = NAN;
-	RN_TRY(interpret(m, task, s, &own, &meant, e));
-	if (metric_info[m].query)
-		return query_metric(m, &meant, s, out, why, e);
-	if (m == RN_METRIC_ROC_AUC || m == RN_METRIC_AVERAGE_PRECISION)
-		return rank_metric(m, &meant, s, out, why, e);
-	RN_TRY(make_gauge(m, &meant, s, &g, e));
-	*out = rn_metric_read(&g, s->pred, why);
+	RN_TRY(rn_metric_gauge(m, task, s, &g, e));
+	*out = rn_metric_read(&g, s->pred, why ? why : &none);
 	rn_gauge_fini(&g);
 	return 0;
 }

@@ -90,13 +90,11 @@ RN_MUST_CHECK int rn_metric_check(enum rn_metric m, const struct rn_metric_facts
 void rn_metric_facts(const struct rn_task *task, const struct rn_scored *s,
 		     struct rn_metric_facts *out);
 
-/* Is it made of a sum over rows or classes?  The others rank. */
-bool rn_metric_has_gauge(enum rn_metric m);
-/* Then: that of these rows, whose s->pred is not read; to be ended.  RN_EUSAGE as rn_metric_check,
+/* What is known of these rows, whose s->pred is not read; to be ended.  RN_EUSAGE as rn_metric_check,
  * RN_EDATA for labels that are none. */
 RN_MUST_CHECK int rn_metric_gauge(enum rn_metric m, const struct rn_task *task,
 				  const struct rn_scored *s, struct rn_gauge *g, struct rn_err *e);
-/* rn_metric_compute of such a metric, whatever predictions it is of. */
+/* rn_metric_compute, whatever predictions it is of. */
 double rn_metric_read(const struct rn_gauge *g, const float *pred, const char **why);
 /* Why what was read is not defined: a static text; NULL: it is. */
 const char *rn_metric_why(const struct rn_gauge *g, double x);

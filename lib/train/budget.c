@@ -29,7 +29,6 @@ struct claim {
 	bool pred;        /* a prediction, made when no program is there */
 	uint64_t results; /* bytes; of processes: all that they have of their own */
 	uint64_t scratch; /* here */
-	uint64_t watch;   /* on a device that validates by itself: labels, and the best parameters */
 	struct rn_prog_fixed fixed;
 };
 
@@ -140,8 +139,8 @@ static int claim_fit(struct budget *b, uint32_t k, struct rn_err *e)
 	if (s->conf->placement == RN_STAGED) /* of its own devices each process sees itself */
 		return s->backend->host && b->limit ? claim_staged(b, k, fit, val, e) : 0;
 	RN_TRY(claim_here(b, fit, e));
-	if (val && s->backend->watch_bytes && rn_metric_has_gauge(s->vals[k].metric))
-		val->watch = s->backend->watch_bytes(s->backend, &s->vals[k].gauge) +
+	if (val && s->backend->watch_bytes)
+		val->need.watch = s->backend->watch_bytes(s->backend, &s->vals[k].gauge) +
 			     rn_params_count(&s->params) * sizeof(float);
 	return val ? claim_here(b, val, e) : 0;
 }
@@ -177,7 +176,7 @@ static int claim_pred(struct budget *b, uint32_t node, struct rn_prog *p, struct
 {
 	struct rn_session *s = b->s;
 
-	*c = (struct claim){ .need = { "pred", s->plan->nodes[node].name, p, 0, 0 }, .here = true,
+	*c = (struct claim){ .need = { "pred", s->plan->nodes[node].name, p, 0, 0, 0 }, .here = true,
 			     .pred = true };
 	RN_TRY(rn_binding_predict_size(s->binding, node, &s->params, p, &c->results, e));
 	c->need.nforward = c->need.nback = p->ninsts;
@@ -363,7 +362,7 @@ static int check_here(struct budget *b, struct rn_err *e)
 static uint64_t arrays_there(const struct claim *c)
 {
 	const struct rn_prog *p = c->need.prog;
-	uint64_t n = c->scratch + c->watch;
+	uint64_t n = c->scratch + c->need.watch;
 
 	for (uint32_t v = 0; v < p->nvals; v++)
 		if (p->vals[v].kind == RN_V_CONST)

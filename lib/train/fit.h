@@ -53,7 +53,7 @@ struct rn_score;
 
 /* Validations within a window of epochs, made and judged on the device. */
 struct rn_watching {
-	struct rn_score *score; /* which has a gauge; its machine is made */
+	struct rn_score *score; /* its machine is made */
 	uint32_t every, last;   /* after epochs (from 1) that `every` divides, and after that one */
 	uint64_t patience;      /* 0: for ever */
 	double best;            /* before the window; NaN: none yet */

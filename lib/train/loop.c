@@ -144,7 +144,8 @@ static int run_val(struct loop *l, double *val, const char **why, struct rn_err 
 	if (!runs_val(l))
 		return rn_score_run(l->val, l->s->backend, l->s->store, val, why, e);
 	RN_TRY(l->runner->ops->eval(l->runner, &l->val->forward, e));
-	return rn_score_value(l->val, val, why, e);
+	*val = rn_score_value(l->val, why);
+	return 0;
 }
 
 static int make_val_ready(struct loop *l, struct rn_err *e)
@@ -304,8 +305,7 @@ static int begin_watching(struct loop *l, struct rn_err *e)
 	struct rn_session *s = l->s;
 	uint32_t k;
 
-	if (!l->val || !l->runner->ops->epochs || !rn_metric_has_gauge(l->val->metric) ||
-	    l->every > UINT32_MAX || l->epochs > UINT32_MAX)
+	if (!l->val || !l->runner->ops->epochs)
 		return 0;
 	l->scoring = true;
 	if (!l->val->forward.machine)
@@ -330,20 +330,15 @@ static void end_watching(struct loop *l)
 	free(l->watch.val);
 }
 
-/* Epochs until the next validation of the host's or checkpoint, the end, or somebody who waits to
- * see the progress or to stop. */
+/* Epochs until the next checkpoint, the end, or somebody who waits to see the progress or to stop. */
 static uint32_t window_of(const struct loop *l)
 {
-	uint64_t epoch = l->s->state.epoch, n = l->epochs - epoch, left;
-	uint64_t points[] = { l->val && !l->watch.score ? l->every : 0,
-			      l->s->conf->checkpoint ? l->s->conf->checkpoint_every : 0 };
+	uint64_t every = l->s->conf->checkpoint ? l->s->conf->checkpoint_every : 0;
+	uint64_t epoch = l->s->state.epoch, n = l->epochs - epoch;
+	uint64_t left = every ? every - epoch % every : n;
 
 	n = n < l->ahead ? n : l->ahead;
-	for (size_t i = 0; i < 2; i++) {
-		left = points[i] ? points[i] - epoch % points[i] : n;
-		n = n < left ? n : left;
-	}
-	return (uint32_t)n;
+	return (uint32_t)(n < left ? n : left);
 }
 
 /* For a window of about 0.1 to 0.3 seconds. */
@@ -387,28 +382,26 @@ static int run_window(struct loop *l, struct span *w, struct rn_err *e)
 	return 0;
 }
 
-/* The validation of the k-th epoch of a window, which is counted. */
-static int see_val(struct loop *l, struct span *w, uint32_t k, double *val, struct rn_err *e)
+/* The validation of the k-th epoch of a window, which is counted; NaN: there is none. */
+static double see_val(struct loop *l, struct span *w, uint32_t k)
 {
-	if (!is_validated(l))
-		return 0;
-	if (!l->watch.score)
-		return validate(l, val, e); /* it is the last */
-	*val = l->watch.val[k];
-	w->better |= judge(l, *val, rn_metric_why(&l->val->gauge, *val), w->look);
-	return 0;
+	double val = is_validated(l) ? l->watch.val[k] : (double)NAN;
+
+	if (is_validated(l))
+		w->better |= judge(l, val, rn_metric_why(&l->val->gauge, val), w->look);
+	return val;
 }
 
 /* The next of the epochs that were run together: it is counted, validated, and logged. */
 static int count_epoch(struct loop *l, struct span *w, uint32_t k, struct rn_err *e)
 {
 	struct rn_state *st = &l->s->state;
-	double val = NAN, loss = w->loss[k];
+	double val, loss = w->loss[k];
 
 	st->epoch++;
 	st->curve[st->ncurve++] = loss;
 	l->s->steps.seconds[l->s->steps.n++] = w->step;
-	RN_TRY(see_val(l, w, k, &val, e));
+	val = see_val(l, w, k);
 	RN_TRY(log_epoch(l, loss, val, w->step, e));
 	if (k + 1 == w->done)
 		tell(l, loss, val, w->step);
@@ -589,6 +582,7 @@ int rn_fit_run(struct rn_session *s, const struct rn_slots *resume, bool *stoppe
 	if (val) {
 		l.every = s->conf->val_every ? s->conf->val_every
 					     : (uint64_t)rn_run_int(val, "every");
+		l.every = l.every < l.epochs ? l.every : l.epochs; /* the last epoch is validated */
 		l.patience = (uint64_t)rn_run_int(val, "patience");
 	}
 	rc = run_epochs(&l, resume, stopped, e);

@@ -119,7 +119,7 @@ int rn_need_refuse(const struct rn_need *d, const struct rn_need_here *n, const 
 
 struct rn_need rn_fit_need(struct rn_fit *f)
 {
-	return (struct rn_need){ "fit", f->name, &f->prog, f->nforward, f->nback };
+	return (struct rn_need){ "fit", f->name, &f->prog, f->nforward, f->nback, 0 };
 }
 
 uint64_t rn_need_scratch(const struct rn_prog *p, struct rn_backend *b, const uint32_t *part_of,
@@ -164,10 +164,12 @@ static int add_need(const struct rn_need *d, const struct rn_ctx *c, struct rn_b
 	struct rn_need_there t;
 
 	RN_TRY(rn_need_there(d->prog, b, &t, e));
-	text(t.results + t.constants + t.indices + t.scratch + t.stored, all);
+	text(t.results + t.constants + t.indices + t.scratch + t.stored + d->watch, all);
 	rn_str_addf(s, "%s '%s' needs %s there: %s for results, %s for constants, %s for index arrays, %s "
 		    "for scratch, %s for parameters", d->what, d->name, all, text(t.results, r),
 		    text(t.constants, k), text(t.indices, i), text(t.scratch, x), text(t.stored, w));
+	if (d->watch)
+		rn_str_addf(s, ", %s for the metric and the best parameters", text(d->watch, all));
 	RN_TRY(add_largest(d, plan, true, s, e));
 	rn_str_addf(s, "; it helps to have fewer rows or narrower embeddings there, to put stages on the "
 		    "cpu (--placement staged --device-map STAGE=cpu) or all (--device cpu)%s",

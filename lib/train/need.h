@@ -12,6 +12,7 @@ struct rn_need {
 	const char *what, *name;
 	struct rn_prog *prog;
 	uint32_t nforward, nback;
+	uint64_t watch; /* bytes on a device that validates by itself: of the metric and what is best */
 };
 struct rn_need rn_fit_need(struct rn_fit *f);
 struct rn_score;

@@ -92,9 +92,25 @@ void rn_forward_fini(struct rn_forward *f)
 
 /* ---- metrics ------------------------------------------------------------------------- */
 
-/* The rows of each query. */
-static int find_queries(const struct rn_rel *rel, const struct rn_run *run, struct rn_score *s,
-			struct rn_err *e)
+static int find_target(const struct rn_rel *rel, const struct rn_run *run, const struct rn_score *s,
+		       struct rn_scored *in, struct rn_err *e)
+{
+	const char *name = rn_run_string(run, "target");
+	size_t col;
+
+	if (!rn_metric_needs_target(s->metric))
+		return 0;
+	if (!name)
+		return rn_err_set(e, RN_EUSAGE, "metric '%s' wants a --target column", s->metric_name);
+	RN_TRY(rn_schema_find(&rel->schema, name, &col, e));
+	in->target = rel->cols[col];
+	in->target_name = name;
+	return 0;
+}
+
+/* The rows of each query, owned; in->groups stays NULL where all are of one. */
+static int find_queries(const struct rn_rel *rel, const struct rn_run *run, const struct rn_score *s,
+			struct rn_groups *queries, struct rn_scored *in, struct rn_err *e)
 {
 	const char *name = rn_run_string(run, "group");
 	struct rn_ctx quiet = { .threads = 1 };
@@ -108,36 +124,9 @@ static int find_queries(const struct rn_rel *rel, const struct rn_run *run, stru
 	RN_TRY(rn_schema_find(&rel->schema, name, &col, e));
 	struct rn_key k = { .n = 1, .cols = (struct rn_column *const *)&rel->cols[col],
 			    .rows = rel->rows };
-	RN_TRY(rn_group(&quiet, &k, &s->groups, e));
-	s->grouped = true;
+	RN_TRY(rn_group(&quiet, &k, queries, e));
+	in->groups = queries;
 	return 0;
-}
-
-static struct rn_scored scored(const struct rn_score *s)
-{
-	const struct rn_forward *f = &s->forward;
-
-	return (struct rn_scored){
-		.pred = f->out,
-		.rows = f->rows,
-		.width = f->width,
-		.target = s->target,
-		.target_name = s->target_name,
-		.k = s->k,
-		.groups = s->grouped ? &s->groups : NULL,
-	};
-}
-
-/* What would else be found after the first epoch, or after the last. */
-static int check_score(struct rn_score *s, struct rn_err *e)
-{
-	const struct rn_scored in = scored(s);
-	struct rn_metric_facts facts;
-
-	if (rn_metric_has_gauge(s->metric))
-		return rn_metric_gauge(s->metric, &s->task, &in, &s->gauge, e);
-	rn_metric_facts(&s->task, &in, &facts);
-	return rn_metric_check(s->metric, &facts, e);
 }
 
 int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_plan *plan,
@@ -145,34 +134,26 @@ int rn_score_new(struct rn_binding *x, struct rn_backend *b, const struct rn_pla
 		 struct rn_score *s, struct rn_err *e)
 {
 	const struct rn_rel *rel = rn_binding_rel(x, run->node);
-	size_t col;
+	struct rn_scored in = { 0 };
+	struct rn_groups queries;
 	int rc;
 
 	memset(s, 0, sizeof *s);
 	s->node = plan->nodes[run->node].name;
-	s->task = *task;
 	s->metric_name = rn_run_string(run, "metric");
-	RN_GOTO(out, rn_metric_parse(s->metric_name, &s->metric, &s->k, e));
-	s->target_name = rn_run_string(run, "target");
-	if (rn_metric_needs_target(s->metric)) {
-		if (!s->target_name) {
-			rc = rn_err_set(e, RN_EUSAGE, "metric '%s' wants a --target column",
-					s->metric_name);
-			goto out;
-		}
-		RN_GOTO(out, rn_schema_find(&rel->schema, s->target_name, &col, e));
-		s->target = rel->cols[col];
-	}
-	RN_GOTO(out, find_queries(rel, run, s, e));
+	RN_GOTO(out, rn_metric_parse(s->metric_name, &s->metric, &in.k, e));
+	RN_GOTO(out, find_target(rel, run, s, &in, e));
+	RN_GOTO(out, find_queries(rel, run, s, &queries, &in, e));
 	RN_GOTO(out, rn_forward_new(x, b, plan, run->node, params, &s->forward, e));
-	rc = check_score(s, e);
+	in.rows = s->forward.rows;
+	in.width = s->forward.width;
+	/* A label that is none is told of now. */
+	rc = rn_metric_gauge(s->metric, task, &in, &s->gauge, e);
 	if (rc)
 		rn_forward_fini(&s->forward);
 out:
-	if (rc && s->grouped)
-		rn_groups_fini(&s->groups);
-	if (rc)
-		s->grouped = false;
+	if (in.groups)
+		rn_groups_fini(&queries);
 	if (rc)
 		rn_err_prefix(e, rc, "%s of '%s'", rn_run_types[run->kind].name, s->node);
 	return rc;
@@ -184,27 +165,20 @@ int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *stor
 	if (!s->forward.machine)
 		RN_TRY(rn_forward_start(&s->forward, b, store, e));
 	RN_TRY(rn_forward_run(&s->forward, e));
-	return rn_score_value(s, out, why, e);
+	*out = rn_score_value(s, why);
+	return 0;
 }
 
-int rn_score_value(struct rn_score *s, double *out, const char **why, struct rn_err *e)
+double rn_score_value(const struct rn_score *s, const char **why)
 {
-	const struct rn_scored in = scored(s);
-	int rc;
-
-	if (rn_metric_has_gauge(s->metric)) {
-		*out = rn_metric_read(&s->gauge, s->forward.out, why);
-		return 0;
-	}
-	rc = rn_metric_compute(s->metric, &s->task, &in, out, why, e);
-	return rc ? rn_err_prefix(e, rc, "'%s'", s->node) : 0;
+	return rn_metric_read(&s->gauge, s->forward.out, why);
 }
 
 struct rn_need rn_score_need(struct rn_score *s, const char *what)
 {
 	struct rn_prog *p = &s->forward.prog;
 
-	return (struct rn_need){ what, s->node, p, p->ninsts, p->ninsts };
+	return (struct rn_need){ what, s->node, p, p->ninsts, p->ninsts, 0 };
 }
 
 int rn_score_check_mem(struct rn_score *s, const char *what, struct rn_binding *x, struct rn_backend *b,
@@ -244,8 +218,6 @@ int rn_score_explain(struct rn_score *s, const char *what, int rc, struct rn_bin
 
 void rn_score_fini(struct rn_score *s)
 {
-	if (s->grouped)
-		rn_groups_fini(&s->groups);
 	rn_gauge_fini(&s->gauge);
 	rn_forward_fini(&s->forward);
 	memset(s, 0, sizeof *s);

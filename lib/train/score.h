@@ -37,14 +37,8 @@ struct rn_score {
 	struct rn_forward forward;
 	enum rn_metric metric;
 	const char *metric_name; /* "hits@10", borrowed from the run */
-	uint32_t k;
-	struct rn_groups groups; /* queries */
-	bool grouped;
-	struct rn_task task;
-	struct rn_gauge gauge; /* where the metric has one (rn_metric_has_gauge) */
+	struct rn_gauge gauge; /* the metric, of whatever predictions */
 	const char *node; /* name, borrowed from the plan */
-	const struct rn_column *target;
-	const char *target_name;
 };
 /* `run`: a val or eval run with its metric and target; task: what its predictions mean. */
 RN_MUST_CHECK int rn_score_new(struct rn_binding *x, struct rn_backend *b,
@@ -60,8 +54,7 @@ RN_MUST_CHECK int rn_score_check_mem(struct rn_score *s, const char *what, struc
 RN_MUST_CHECK int rn_score_run(struct rn_score *s, struct rn_backend *b, struct rn_store *store,
 			       double *out, const char **why, struct rn_err *e);
 /* The metric of what was run by other means into s->forward.out. */
-RN_MUST_CHECK int rn_score_value(struct rn_score *s, double *out, const char **why,
-				 struct rn_err *e);
+double rn_score_value(const struct rn_score *s, const char **why);
 void rn_score_fini(struct rn_score *s);
 /* To an error of a device in running it: which stage, and what would help (need.h).  what: "val",
  * "eval".  Returns rc. */

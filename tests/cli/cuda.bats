@@ -162,7 +162,7 @@ same_validations() {
 	same_validations
 	[ "$(grep -c '"val":' device.log)" = 40 ]
 	sed -i 's/{"val": {/{"val": {"every": 7, /' model.json
-	for metric in f1_micro f1_macro f1_binary; do
+	for metric in f1_binary f1_macro f1_micro; do
 		sed -i "s/\(\"val\", \"metric\": \"\)[a-z0-9_]*/\1$metric/" model.json
 		same_validations
 	done
@@ -185,10 +185,24 @@ same_validations() {
 		same_validations --lr $lr
 		[ "$(wc -l <device.log)" -lt 40 ]
 	done
-	sed -i 's/"patience": 3, /"patience": 5, /; s/"metric": "accuracy"/"metric": "roc_auc"/' model.json
-	emulated rn-train model.json --device cuda --json -v >roc.json 2>roc.err
-	! grep 'is found on the device' roc.err
-	[ -n "$(member bits <roc.json)" ]
+}
+
+@test "validations on the device: rankings, of all rows and by query" {
+	points
+	awk -F, -v OFS=, 'NR == 1 { print $0, "q" } NR > 1 { if (NR % 5 == 0) $4 = ""; print $0, int(NR * NR / 3) % 7 }' \
+		points.csv >queries.csv # NULLs among the labels
+	mv queries.csv points.csv
+	for metric in roc_auc average_precision hits@9 mrr map@9; do
+		sed -i "s/\(\"val\", \"metric\": \"\)[a-z0-9_@]*/\1$metric/" model.json
+		same_validations
+		[ "$(grep -o '"val":[^,}]*' device.log | sort -u | wc -l)" -gt 1 ]
+	done
+	sed -i 's/{"val": {/{"val": {"group": "q", /' model.json
+	for metric in hits@2 mrr map@2; do
+		sed -i "s/\(\"val\", \"metric\": \"\)[a-z0-9_@]*/\1$metric/" model.json
+		same_validations
+		[ "$(grep -o '"val":[^,}]*' device.log | sort -u | wc -l)" -gt 1 ]
+	done
 }
 
 @test "validations on the device: a metric that is not defined, and a loss that leaves the numbers" {
@@ -315,6 +329,17 @@ many_points() {
 	RN_EMULATE_MEMORY=3 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda -q --log log
 	[[ $stderr == *"out of memory: "*" are wanted beside the parameters, "*"; eval 'out' needs "*"the largest: "* ]]
 	[ ! -s log ] # before the first epoch
+}
+
+@test "memory that does not suffice for what a metric sorts: before the first epoch" {
+	many_points 60000
+	awk -F, -v OFS=, 'NR > 1 { $5 = NR < 90 ? "train" : "val" } 1' points.csv >many.csv && mv many.csv points.csv
+	sed -i 's/^ *{"\(eval\|pred\)".*//; s/"target": "y"}},$/"target": "y"}}]}/' model.json
+	RN_EMULATE_MEMORY=5 emulated rn-train model.json --epochs 2 --device cuda -q
+	sed -i 's/"metric": "accuracy"/"metric": "roc_auc"/' model.json
+	RN_EMULATE_MEMORY=5 fails_with 4 emulated rn-train model.json --epochs 2 --device cuda -q
+	[[ $stderr == *" are wanted beside the parameters, "*"; val 'val' needs "*" for the metric and the best parameters"* ]]
+	RN_EMULATE_MEMORY=7 emulated rn-train model.json --epochs 2 --device cuda -q
 }
 
 @test "two fits on a device have one room for their results" {

@@ -72,8 +72,9 @@ struct window_case {
 	uint64_t patience;
 	struct gauge_case {
 		enum rn_gauge_kind kind;
-		uint32_t width; /* above 1: of classes */
+		uint32_t width; /* above 1: of classes, or 2 of scores */
 		bool sign, nulls, truth, nan, higher;
+		uint32_t queries, k; /* of rankings; queries 1: of all rows */
 	} gauge;
 };
 /* NULL, or what is wrong. */

@@ -7,6 +7,8 @@
  */
 #include "cuda_test.h"
 
+#include "../../lib/dev/gauge_terms.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,12 +36,46 @@ struct side {
 	bool over; /* by patience */
 };
 
+/* Queries of few and of many rows, and one of none. */
+static void build_ranks(struct descent *d, const struct window_case *c)
+{
+	uint32_t n = c->gauge.queries, at = 0, *ptr = calloc(n + 1, sizeof *ptr);
+	uint32_t *rows = calloc(c->rows, sizeof *rows), *of = calloc(c->rows, sizeof *of);
+	struct rn_err e;
+
+	for (uint32_t i = 0; i < c->rows; i++)
+		of[i] = 1 + gen_below(&d->look, 1 + gen_below(&d->look, n - 1));
+	for (uint32_t q = 0; q < n; q++) {
+		for (uint32_t i = 0; i < c->rows; i++)
+			if (of[i] == q)
+				rows[at++] = i;
+		ptr[q + 1] = at;
+	}
+	gen_must(rn_gauge_by_rank(&d->gauge, c->gauge.k, ptr, rows, n, &e), &e, "ranks");
+	free(ptr);
+	free(rows);
+	free(of);
+}
+
+static void build_parts(struct descent *d, const struct window_case *c)
+{
+	struct rn_gauge *g = &d->gauge;
+	struct rn_err e;
+
+	if (rn_gauge_is_by_class(g->kind))
+		gen_must(rn_gauge_by_class(g, g->sign ? 3 : g->width + 1, &e), &e, "classes");
+	else if (c->gauge.queries > 1)
+		build_ranks(d, c);
+	else if (c->gauge.queries)
+		gen_must(rn_gauge_by_rank(g, c->gauge.k, NULL, NULL, 0, &e), &e, "ranks");
+}
+
 /* Labels or true values of the rows, a third of which are NULL if some are. */
 static void build_gauge(struct descent *d, const struct window_case *c)
 {
 	struct rn_gauge *g = &d->gauge;
-	bool by_class = c->gauge.kind == RN_GAUGE_F1 || c->gauge.kind == RN_GAUGE_F1_ONE;
-	bool classes = c->gauge.kind == RN_GAUGE_RIGHT || by_class;
+	bool classes = c->gauge.kind == RN_GAUGE_RIGHT || rn_gauge_is_by_class(c->gauge.kind) ||
+		       rn_gauge_is_by_rank(c->gauge.kind);
 	struct rn_err e;
 
 	gen_must(rn_gauge_init(g, c->rows, classes || c->gauge.nulls, c->gauge.truth, &e), &e, "a gauge");
@@ -56,8 +92,17 @@ static void build_gauge(struct descent *d, const struct window_case *c)
 		if (g->truth)
 			g->truth[i] = gen_real(&d->look);
 	}
-	if (by_class)
-		gen_must(rn_gauge_by_class(g, g->sign ? 3 : g->width + 1, &e), &e, "classes");
+	build_parts(d, c);
+}
+
+/* Zeros of either sign are equal; what is not a number may have a sign. */
+static void spoil(float *x, const struct window_case *c)
+{
+	for (size_t i = 0; i < (size_t)c->rows * c->gauge.width; i += 2)
+		if (x[i] == 0)
+			x[i] = -0.0f;
+	if (c->gauge.nan)
+		x[(size_t)c->rows / 2 * c->gauge.width] = -NAN;
 }
 
 /* Predictions: whole numbers (so that classes tie), times what a sum of parameters has behind the
@@ -80,8 +125,7 @@ static void build_look(struct descent *d, const struct window_case *c)
 	whole = gen_need(rn_prog_ew1(&g->p, RN_EW_ROUND, p, &err), &err);
 	p = gen_need(rn_prog_ew2(&g->p, RN_EW_SUB, p, whole, &err), &err);
 	x = gen_ties(g, c->rows, c->gauge.width);
-	if (c->gauge.nan)
-		((float *)g->p.vals[x].data->data)[(size_t)c->rows / 2 * c->gauge.width] = NAN;
+	spoil(g->p.vals[x].data->data, c);
 	d->pred = gen_need(rn_prog_ew2(&g->p, RN_EW_MUL, x, p, &err), &err);
 	g->p.vals[d->pred].keep = true;
 	build_gauge(d, c);
