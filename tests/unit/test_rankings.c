@@ -273,32 +273,35 @@ static double by_f1_binary(const struct rows *r, bool by_query)
 	return isnan(by_f1(r, by_query)) ? NAN : f1_of(r, 1, &present);
 }
 
-/* Of many rows, half of them of label 1, with the scores 0, 1, 2, … by row / each. */
-static void test_many(void)
+/* Of n rows, about half of them of label 1, with the scores base, base + 1, … of each four. */
+static void test_many(uint32_t n, float base)
 {
-	enum { N = 200000, EACH = 4 };
+	enum { EACH = 4 };
 	struct rn_task task = { RN_LOSS_BCE, NULL };
-	uint32_t *label = calloc(N, sizeof *label);
-	float *pred = calloc(N, sizeof *pred);
-	struct rn_scored s = { .pred = pred, .rows = N, .width = 1, .target_name = "y", .k = N / 4 };
+	uint32_t *label = calloc(n, sizeof *label);
+	float *pred = calloc(n, sizeof *pred);
+	struct rn_scored s = { .pred = pred, .rows = n, .width = 1, .target_name = "y" };
 	uint64_t twice = 0, ones = 0, zeros = 0;
 	struct rn_column *y;
 	double got = -1;
 
-	for (uint32_t i = 0; i < N; i++) {
-		pred[i] = (float)(i / EACH);
+	for (uint32_t i = 0; i < n; i++) {
+		pred[i] = base + (float)((i * 7919ull % n) / EACH);
 		label[i] = below(2);
 	}
-	for (uint32_t i = 0; i < N; i += EACH) {
-		uint64_t ones_here = label[i] + label[i + 1] + label[i + 2] + label[i + 3];
+	for (uint32_t k = 0; k < n; k += EACH) {
+		uint64_t ones_here = 0;
 
+		for (uint32_t i = 0; i < n; i++)
+			ones_here += pred[i] == base + (float)(k / EACH) && label[i];
 		twice += ones_here * (2 * zeros + EACH - ones_here);
 		ones += ones_here;
 		zeros += EACH - ones_here;
 	}
-	s.target = y = column_of(label, N);
+	s.target = y = column_of(label, n);
 	T_CALL(rn_metric_compute(RN_METRIC_ROC_AUC, &task, &s, &got, NULL, &err), &err);
-	T_OK(got == (double)twice / (2.0 * (double)ones * (double)zeros), "roc_auc of many rows: %.17g", got);
+	T_OK(got == (double)twice / (2.0 * (double)ones * (double)zeros), "roc_auc of %u rows from %g: %.17g", n,
+	     base, got);
 	rn_column_unref(y);
 	free(label);
 	free(pred);
@@ -315,6 +318,10 @@ int main(void)
 		test_metric("mrr", by_reciprocal, k);
 		test_metric("map@4", by_map, k);
 	}
-	test_many();
+	for (uint32_t n = 60; n <= 6000; n *= 10) {
+		test_many(n, 0);
+		test_many(n, 1 << 20);
+		test_many(n, -(float)n / 8);
+	}
 	return t_done();
 }
