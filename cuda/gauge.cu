@@ -7,7 +7,7 @@
  * k_count   blocks over rows: of each class, how often it is predicted, and rightly
  * k_keys    threads over ranked rows: what they are sorted by
  * k_queries threads over places by score: whose they are, to sort by
- * k_places  threads over places: what stands there
+ * k_places  threads over places: what stands there; the sorts before it are those of rel.h
  * k_terms   a block for 256 terms of a gauge, added in pairs
  * k_fold    a block for 256 of such sums
  * k_judge   one block: the last sum, and what it means
