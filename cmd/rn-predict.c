@@ -38,6 +38,37 @@ static const struct rn_tool tool = {
 	.max_in = 1,
 };
 
+/* What of a pred run says what becomes of a stage. */
+static const char *const kept[] = { "decode", "as", "embedding", "first" };
+
+static bool same_options(const struct rn_run *a, const struct rn_run *b)
+{
+	for (size_t k = 0; k < sizeof kept / sizeof *kept; k++) {
+		const json_t *x = json_object_get(a->opt, kept[k]), *y = json_object_get(b->opt, kept[k]);
+
+		if (x != y && !(x && y && json_equal(x, y)))
+			return false;
+	}
+	return true;
+}
+
+/* The pred run of a stage; of several that make the same of it the last. */
+static int find_run(const struct rn_plan *p, uint32_t node, uint32_t *run, struct rn_err *e)
+{
+	for (uint32_t i = 0; i < p->nruns; i++) {
+		const struct rn_run *r = &p->runs[i];
+
+		if (r->kind != RN_RUN_PRED || r->node != node)
+			continue;
+		if (*run != RN_NONE && !same_options(&p->runs[*run], r))
+			return rn_err_set(e, RN_EUSAGE, "stage '%s' is predicted by the runs '%s' and '%s', whose options "
+					  "differ: name one of these with --stage", p->nodes[node].name,
+					  rn_run_string(&p->runs[*run], "name"), rn_run_string(r, "name"));
+		*run = i;
+	}
+	return 0;
+}
+
 /* What --stage names: a pred run, else a stage. */
 static int find_stage(const struct rn_cli *c, const struct rn_plan *p, const char *name,
 		      uint32_t *node, uint32_t *run, struct rn_err *e)
@@ -55,10 +86,7 @@ static int find_stage(const struct rn_cli *c, const struct rn_plan *p, const cha
 		return rn_err_set(e, RN_EUSAGE, "the model has no stage '%s'; see 'rn-explain %s'",
 				  name, c->in[0].file);
 	*node = (uint32_t)at;
-	for (uint32_t i = 0; i < p->nruns; i++)
-		if (p->runs[i].kind == RN_RUN_PRED && p->runs[i].node == *node)
-			*run = i;
-	return 0;
+	return find_run(p, *node, run, e);
 }
 
 /* The stage to predict: --stage, else the only pred run's, else what the loss saw; *run: the pred
@@ -96,8 +124,6 @@ static int choose(const struct rn_cli *c, const struct rn_plan *p, uint32_t *nod
 /* Options of our run: what the model's says of its columns; run: its number, or RN_NONE. */
 static int run_options(const struct rn_plan *p, uint32_t run, json_t **out, struct rn_err *e)
 {
-	static const char *const kept[] = { "decode", "as", "embedding", "first" };
-
 	RN_TRY(rn_json_object(out, e));
 	for (size_t k = 0; k < sizeof kept / sizeof *kept && run != RN_NONE; k++) {
 		json_t *v = json_object_get(p->runs[run].opt, kept[k]);

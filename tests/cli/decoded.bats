@@ -305,3 +305,27 @@ refused() {
 	rows o/P.csv | awk -F, 'BEGIN { r["Theory"] = 7; r["Systems"] = 8 } { print $0 "," r[$2] }' | same_rows o/Maybe.csv
 	rows o/Maybe.csv | awk -F, '$3 != "" { print $2 "," $3 }' | sort -u | same_rows o/Twice.csv
 }
+
+@test "a stage that two runs predict in different ways is predicted by the name of one" {
+	printf 'a,y\n1,0\n4,1\n7,7\n' >t.csv
+	cat >m.json <<-'END'
+		{"rn": 1, "sources": {"t": {"from": "t.csv"}},
+		 "stages": [{"name": "e", "op": "encode", "in": "t", "expr": "raw(a)"},
+		  {"name": "h", "op": "linear", "in": "e", "out": 2},
+		  {"name": "l", "op": "map", "in": "h", "expr": "MSELoss()(rowsum(z), [y])"},
+		  {"name": "v", "op": "loss", "in": "l", "kind": "value"}],
+		 "run": [{"fit": {"loss": "v", "epochs": 2}},
+		  {"pred": {"name": "P", "in": "h", "embedding": true, "to": "p.csv"}},
+		  {"pred": {"name": "Q", "in": "h", "embedding": false, "to": "q.csv"}},
+		  {"pred": {"name": "R", "in": "e", "to": "r.csv"}}, {"pred": {"name": "S", "in": "e", "to": "s.csv"}}]}
+	END
+	rn-train m.json -q -o m.rnm
+	fails_with 2 rn-predict m.rnm --stage h -o h.csv
+	says "rn-predict: stage 'h' is predicted by the runs 'P' and 'Q', whose options differ: name one of these with --stage"
+	rn-predict m.rnm --stage P -o h.csv
+	cmp h.csv p.csv
+	rn-predict m.rnm --stage Q -o h.csv
+	cmp h.csv q.csv
+	rn-predict m.rnm --stage e -o e.csv
+	cmp e.csv s.csv
+}
