@@ -1,173 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Gradients against central differences in double: every primitive with its
- * variants, every scalar function, broadcasts, and composed expressions.
+ * variants, every scalar function, and broadcasts.
  *
  * A case builds a value from inputs; the loss is its product with fixed random
  * numbers, summed.  Every number of every input is moved by ±H.
  */
-#include "t.h"
+#include "grad_trial.h"
 
-#include "../../lib/base/rng.h"
-#include "../../lib/base/str.h"
-#include "../../lib/dev/machine.h"
-#include "../../lib/exec/pass.h"
-#include "../../lib/expr/emb.h"
-#include "../../lib/expr/grad.h"
 #include "../../lib/rel/key.h"
-
-#include <math.h>
-
-enum { MAX_IN = 8, NO = (int)UINT32_MAX };
-static const double H = 1e-5, TOLERANCE = 2e-6;
-
-/* ---- a program under test ----------------------------------------------------------- */
-
-struct trial {
-	struct rn_prog p;
-	struct rn_err e;
-	uint32_t in[MAX_IN], nin;
-	uint64_t seed;
-};
-
-static float draw(struct trial *t, uint32_t value, uint32_t i, double lo, double hi)
-{
-	struct rn_rng_key key = { { (uint32_t)t->seed, value } };
-
-	return (float)(lo + (hi - lo) * rn_rng_uniform(key, i, 0, 0));
-}
-
-static uint32_t random_const(struct trial *t, uint32_t rows, uint32_t rank, const uint32_t *dim,
-			     double lo, double hi)
-{
-	uint32_t width = 1, n;
-	struct rn_buf *b;
-
-	for (uint32_t i = 0; i < rank; i++)
-		width *= dim[i];
-	n = rows * width;
-	T_CALL(rn_buf_new(n * sizeof(float), "test", &b, &t->e), &t->e);
-	for (uint32_t i = 0; i < n; i++)
-		((float *)b->data)[i] = draw(t, t->p.nvals, i, lo, hi);
-	return rn_prog_const(&t->p, rows, rank, dim, b, &t->e);
-}
-
-/* An input that gradients are taken towards. */
-static uint32_t input(struct trial *t, uint32_t rows, uint32_t rank, const uint32_t *dim, double lo,
-		      double hi)
-{
-	uint32_t v = random_const(t, rows, rank, dim, lo, hi);
-
-	t->p.vals[v].diff = true;
-	t->in[t->nin++] = v;
-	return v;
-}
-
-#define IN(rows, ...) IN_RANGE(rows, -2, 2, __VA_ARGS__)
-#define IN_RANGE(rows, lo, hi, ...)                                                               \
-	input(t, rows, sizeof((uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t),                    \
-	      (uint32_t[]){ __VA_ARGS__ }, lo, hi)
-#define IDX(...)                                                                                  \
-	rn_prog_idx_copy(&t->p, (const uint32_t *)(const int[]){ __VA_ARGS__ },                   \
-			 sizeof((int[]){ __VA_ARGS__ }) / sizeof(int), &t->e)
-
-static void begin(struct trial *t, uint64_t seed)
-{
-	memset(t, 0, sizeof *t);
-	t->seed = seed;
-	rn_prog_init(&t->p);
-}
-
-/* The sum of the value's numbers, each times a fixed random one. */
-static uint32_t loss_of(struct trial *t, uint32_t v)
-{
-	struct rn_val x = t->p.vals[v];
-	uint32_t w = random_const(t, x.rows, x.rank, x.dim, -1, 1);
-
-	v = rn_prog_ew2(&t->p, RN_EW_MUL, v, w, &t->e);
-	v = rn_prog_fsum(&t->p, v, NULL, 0, NULL, &t->e);
-	return rn_prog_colsum(&t->p, v, &t->e);
-}
-
-static double run_loss(struct rn_machine *m, struct trial *t, uint32_t loss)
-{
-	double x = NAN;
-
-	T_CALL(rn_machine_run(m, 0, t->p.ninsts, 3, &t->e), &t->e);
-	T_CALL(rn_machine_get_f64(m, loss, &x, &t->e), &t->e);
-	return x;
-}
-
-/* Compare the gradients of `loss` towards the inputs with differences. */
-static void check_loss(struct trial *t, const char *name, uint32_t loss)
-{
-	uint32_t grad[MAX_IN];
-	struct rn_backend *b;
-	struct rn_machine *m;
-	double worst = 0;
-	char where[128] = "";
-	bool same = true;
-
-	if (t->e.code) {
-		T_OK(false, "%s: %s", name, t->e.msg);
-		rn_prog_fini(&t->p);
-		return;
-	}
-	T_CALL(rn_prog_grad(&t->p, loss, t->in, t->nin, grad, &t->e), &t->e);
-	t->p.vals[loss].keep = true;
-	for (uint32_t k = 0; k < t->nin && !t->e.code; k++) {
-		same = same && t->p.vals[grad[k]].rows == t->p.vals[t->in[k]].rows &&
-		       t->p.vals[grad[k]].rank == t->p.vals[t->in[k]].rank &&
-		       !memcmp(t->p.vals[grad[k]].dim, t->p.vals[t->in[k]].dim,
-			       t->p.vals[grad[k]].rank * sizeof(uint32_t));
-		t->p.vals[grad[k]].keep = true;
-	}
-	T_OK(same && !t->e.code, "%s: a gradient has the shape of its value %s", name, t->e.msg);
-	if (t->e.code)
-		return;
-	T_CALL(rn_cpu_backend(1, &b, &t->e), &t->e);
-	T_CALL(rn_machine_new(&t->p, b, RN_F64, NULL, NULL, NULL, &m, &t->e), &t->e);
-	for (uint32_t k = 0; k < t->nin && !t->e.code; k++) {
-		uint32_t n = t->p.vals[t->in[k]].rows * t->p.vals[t->in[k]].width;
-		double x[256], g[256];
-
-		T_CALL(rn_machine_run(m, 0, t->p.ninsts, 3, &t->e), &t->e);
-		T_CALL(rn_machine_get_f64(m, grad[k], g, &t->e), &t->e);
-		T_CALL(rn_machine_get_f64(m, t->in[k], x, &t->e), &t->e);
-		for (uint32_t i = 0; i < n; i++) {
-			double old = x[i], up, down, d;
-
-			x[i] = old + H;
-			T_CALL(rn_machine_set_f64(m, t->in[k], x, &t->e), &t->e);
-			up = run_loss(m, t, loss);
-			x[i] = old - H;
-			T_CALL(rn_machine_set_f64(m, t->in[k], x, &t->e), &t->e);
-			down = run_loss(m, t, loss);
-			x[i] = old;
-			T_CALL(rn_machine_set_f64(m, t->in[k], x, &t->e), &t->e);
-			d = fabs((up - down) / (2 * H) - g[i]) / (1 + fabs(g[i]));
-			if (!(d <= worst)) {
-				worst = d;
-				snprintf(where, sizeof where, " at input %u, %u: %g, not %g", k, i,
-					 g[i], (up - down) / (2 * H));
-			}
-		}
-	}
-	T_OK(worst <= TOLERANCE, "%s: gradient%s", name, worst <= TOLERANCE ? "" : where);
-	rn_machine_free(m);
-	b->close(b);
-	rn_prog_fini(&t->p);
-}
-
-static void check(struct trial *t, const char *name, uint32_t v)
-{
-	if (t->e.code || v == RN_NONE) {
-		T_OK(false, "%s: %s", name, t->e.msg);
-		rn_prog_fini(&t->p);
-		return;
-	}
-	check_loss(t, name, loss_of(t, v));
-}
 
 /* ---- scalar functions --------------------------------------------------------------- */
 
@@ -197,11 +38,6 @@ static uint32_t apply(struct trial *t, enum rn_ew fn, const uint32_t *x)
 		return rn_prog_ew3(&t->p, fn, x[0], x[1], x[2], &t->e);
 	}
 }
-
-/* Rows, rank and dims of an operand. */
-struct shape {
-	uint32_t rows, rank, dim[2];
-};
 
 static void test_scalars(void)
 {
@@ -265,20 +101,6 @@ static void test_powers(void)
 }
 
 /* ---- primitives --------------------------------------------------------------------- */
-
-static uint32_t make(struct trial *t, enum rn_prim op, unsigned flags, uint32_t a, uint32_t b,
-		     uint32_t i0, uint32_t i1, struct shape s)
-{
-	struct rn_inst i = rn_inst_init(op);
-
-	i.flags = flags;
-	i.nin = b == RN_NONE ? 1 : 2;
-	i.in[0].val = a;
-	i.in[1].val = b;
-	i.idx[0] = i0;
-	i.idx[1] = i1;
-	return rn_prog_add(&t->p, &i, s.rows, s.rank, s.dim, &t->e);
-}
 
 static void test_rows(void)
 {
@@ -630,165 +452,8 @@ static void test_dropped(void)
 	T_OK(same, "the gradient through a ReLU and a dropout, of odd numbers");
 }
 
-/* ---- expressions -------------------------------------------------------------------- */
-
-static int as_input(void *arg, const struct rn_param_spec *s, uint32_t *val, struct rn_err *e)
-{
-	struct trial *t = arg;
-
-	(void)e;
-	*val = input(t, 1, s->rank, s->dim, -1, 1);
-	return 0;
-}
-
-struct groups {
-	struct trial *t;
-	uint32_t ptr, pos, of;
-};
-
-static int group_softmax(void *arg, uint32_t val, size_t nby, const char *const *by, uint32_t *out,
-			 struct rn_err *e)
-{
-	struct groups *g = arg;
-
-	(void)by;
-	T_OK(nby == 1, "softmax names its columns");
-	return rn_lower_softmax(&g->t->p, val, g->ptr, g->pos, g->of, out, e);
-}
-
-/* Over 4 rows: h [3], a [1], m [2,2], s sparse [5], k [2] through a map with a hole. */
-static uint32_t expression(struct trial *t, const char *text, bool dropped)
-{
-	struct rn_ctx ctx = { .threads = 1, .seed = 1 };
-	struct groups g = { t, 0, 0, 0 };
-	struct rn_lower_env env = { .ctx = &ctx, .prog = &t->p, .training = true, .stage = "st",
-				    .rows = 4, .nparts = 5, .param = as_input, .param_arg = t,
-				    .softmax = group_softmax, .rows_arg = &g };
-	char names[5][2] = { "h", "a", "m", "s", "k" };
-	struct rn_lpart part[5], out;
-	struct rn_eexpr *x;
-	uint32_t v = RN_NONE;
-
-	g.ptr = IDX(0, 2, 3);
-	g.pos = dropped ? IDX(3, 0, 2) : RN_NONE;
-	g.of = dropped ? IDX(0, NO, 1, 0) : IDX(0, 0, 1, 1);
-	if (!dropped)
-		g.ptr = IDX(0, 2, 4);
-	for (unsigned k = 0; k < 5; k++)
-		part[k] = (struct rn_lpart){ .name = names[k], .base_rows = k == 4 ? 3 : 4,
-					     .ptr = RN_NONE, .col = RN_NONE, .map = RN_NONE };
-	part[0].val = IN(4, 3);
-	part[0].shape = (struct rn_shape){ 1, { 3 } };
-	part[1].val = IN(4, 1);
-	part[1].shape = (struct rn_shape){ 1, { 1 } };
-	part[2].val = IN(4, 2, 2);
-	part[2].shape = (struct rn_shape){ 2, { 2, 2 } };
-	part[3].val = IN(5, 1);
-	part[3].shape = (struct rn_shape){ 1, { 5 } };
-	part[3].sparse = true;
-	part[3].ptr = IDX(0, 2, 2, 3, 5);
-	part[3].col = IDX(0, 4, 2, 1, 2);
-	part[4].val = IN(3, 2);
-	part[4].shape = (struct rn_shape){ 1, { 2 } };
-	part[4].map = IDX(2, NO, 2, 0);
-	env.parts = part;
-	T_CALL(rn_eexpr_parse(text, &x, &t->e), &t->e);
-	if (!rn_eexpr_lower(x, &env, &out, &t->e))
-		T_CALL(rn_lpart_dense(&t->p, &out, &v, &t->e), &t->e);
-	rn_eexpr_free(x);
-	return v;
-}
-
-static void test_expressions(void)
-{
-	static const char *const texts[] = {
-		"Linear(3, 2)(Dropout(0.3)(h))",
-		"ReLU(Linear(3, 2)(h)) * a + k",
-		"Linear(2, 3)(m) @ h",
-		"view(3)(k @ Linear(2, 3, False)(transpose(m))) * h + 0 * a",
-		"LayerNorm(3)(h)",
-		"LayerNorm(2)(m)",
-		"Softmax()(h)",
-		"Softmax(1)(m)",
-		"LogSoftmax(-1)(m)",
-		"GELU()(h) + SiLU()(h)",
-		"GELU(approximate=\"tanh\")(h)",
-		"ELU(0.7)(h) * LeakyReLU(0.3)(h)",
-		"Softplus(1.5, 1)(h)",
-		"sqrt(rowsum(h * h)) / (1 + exp(a))",
-		"(abs(h) + 0.1) ** a",
-		"clamp(h, -0.5, 0.7) + rowmax(h)",
-		"Concat(h, a, view(4)(m), Tensor(1, 2))",
-		"slice(1, 3)(h) * k",
-		"Bilinear(3, 2, 2)(h, k)",
-		"Tensor(1, 3, 0.5) * h + Tensor(1, 1.5)",
-		"h @ Tensor(3, 2) @ Tensor(2, 1)",
-		"dot(h, h) * rowmean(m)",
-		"Dropout(0.3)(ReLU(h)) * a",
-		"Linear(2, 2, False)(Dropout(0.5)(ReLU(Linear(3, 2)(h))))",
-		"Dropout(0.4)(ReLU(h)) * ReLU(h)",
-		"Dropout(1)(ReLU(h)) + h",
-		/* sparse */
-		"s",
-		"Linear(5, 2)(s)",
-		"Linear(5, 2)(Dropout(0.4)(s))",
-		"s / clamp(rowsum(abs(s)), 0.1, 1e9)",
-		"relu(s) * a + s",
-		"s * Linear(3, 5)(h)",
-		"s * Tensor(1, 5) @ Tensor(5, 2)",
-		"exp(s)",
-		"rowsum(s * s) + dot(s, Linear(3, 5)(h))",
-		"tanh(s) @ Linear(3, 5)(h)",
-		/* over rows */
-		"softmax(h; t)",
-		"softmax(a; t) * k",
-		"softmax(Linear(3, 2)(h) * 3; t)",
-	};
-
-	for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
-		for (unsigned dropped = 0; dropped < (strstr(texts[k], "softmax(") ? 2 : 1); dropped++) {
-			struct trial trial, *t = &trial;
-
-			begin(t, 1000 + k);
-			check(t, texts[k], expression(t, texts[k], dropped));
-		}
-}
-
-/* A GCN layer: sparse input, dropout, weighted neighbours, a left join, cross-entropy over some
- * rows; with the passes that run before gradients, or without. */
-static void gcn(struct trial *t, unsigned passes, const char *name)
-{
-	uint32_t moved = 0;
-	static const uint32_t src[] = { 0, 1, 2, 3, 3, 1, 0 };
-	uint32_t x = expression(t, "Linear(5, 3, False)(Dropout(0.4)(s))", false), w = IN(7, 1);
-	uint32_t w2 = IN(1, 3, 2), rows, h, loss;
-
-	h = rn_prog_gather(&t->p, x, rn_prog_idx_copy(&t->p, src, 7, &t->e), &t->e);
-	h = rn_prog_ew2(&t->p, RN_EW_MUL, w, h, &t->e);
-	h = rn_prog_spmm(&t->p, IDX(0, 3, 3, 5, 7), h, IDX(6, 0, 2, 1, 5, 3, 4), RN_NONE, RN_NONE,
-			 &t->e);
-	h = rn_prog_ew1(&t->p, RN_EW_TANH, h, &t->e);
-	h = rn_prog_gemm(&t->p, h, w2, RN_NONE, false, &t->e);
-	rows = IDX(3, NO, 0);
-	h = rn_prog_gather(&t->p, h, rows, &t->e);
-	h = make(t, RN_P_CE, 0, h, RN_NONE, IDX(1, 0, 1), RN_NONE, (struct shape){ 3, 1, { 1 } });
-	loss = rn_prog_ew_imm(&t->p, RN_EW_MUL, rn_prog_colsum(&t->p, h, &t->e), 1.0 / 3, false,
-			      &t->e);
-	for (uint32_t k = 0; k < t->nin; k++)
-		t->p.vals[t->in[k]].keep = true;
-	if (passes & 1) {
-		T_CALL(rn_pass_hoist(&t->p, &moved, &t->e), &t->e);
-		T_CALL(rn_pass_sparse(&t->p, &moved, &t->e), &t->e);
-	}
-	if (passes & 2)
-		T_CALL(rn_pass_restrict(&t->p, &loss, 1, &t->e), &t->e);
-	check_loss(t, name, loss);
-}
-
 int main(void)
 {
-	struct trial t;
-
 	test_scalars();
 	test_powers();
 	test_rows();
@@ -799,12 +464,5 @@ int main(void)
 	test_ties();
 	test_economy();
 	test_dropped();
-	test_expressions();
-	begin(&t, 7);
-	gcn(&t, 0, "a GCN layer");
-	begin(&t, 7);
-	gcn(&t, 1, "a GCN layer through spmm");
-	begin(&t, 7);
-	gcn(&t, 3, "a GCN layer of some rows");
 	return t_done();
 }

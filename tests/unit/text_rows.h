@@ -46,7 +46,7 @@ static void as_pipe(struct rn_io *io)
 }
 
 /* All of io, which is taken. */
-static int read_rows(const struct rn_ctx *c, struct rn_io *io, const struct rn_csv_opt *opt,
+static inline int read_rows(const struct rn_ctx *c, struct rn_io *io, const struct rn_csv_opt *opt,
 		     struct rn_str *out, struct rn_err *e)
 {
 	struct rn_csv_reader *r;
