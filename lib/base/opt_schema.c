@@ -63,6 +63,8 @@ json_t *rn_opt_schema(const struct rn_opt *o)
 
 	if (!s)
 		return NULL;
+	if ((o->flags & RN_OPT_UNIQUE) && json_object_set_new(s, "uniqueItems", json_true()))
+		goto fail;
 	if (o->help && json_object_set_new(s, "description", json_string(o->help)))
 		goto fail;
 	if (o->dflt && o->type != RN_OPT_NODE) {

@@ -268,6 +268,7 @@ slow() {
 	grep -q '"\$schema"' s
 	grep -q '"optimizer"' s
 	grep -q '"cross-entropy"' s
+	grep -q '"uniqueItems": *true' s
 	fails_with 2 rn-train --schema model.json
 }
 
