@@ -402,7 +402,7 @@ many_points() {
 		echo "$n: $stderr"
 		[ "$status" = 4 ]
 		# But for the kernels that stand for the host between epochs.
-		[[ $stderr == *" rn_cuda_"@(turn|gate|judge|keep|look)": "* || $stderr == *"stage '"* || $stderr == "rn-train: "@(map|agg)" '"* ]]
+		[[ $stderr == *" rn_cuda_"@(turn|gate|judge|keep|look)": "* || $stderr == *"stage '"* || $stderr == "rn-train: m.relnn:"[0-9]": "@(map|agg)" '"* ]]
 		echo "$stderr" >>all
 	done
 	[ "$n" -gt 10 ] && [ "$n" -lt 100 ]

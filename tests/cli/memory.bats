@@ -101,7 +101,8 @@ suffices() {
 		[ "$status" = 0 ]
 		peak=$(sed 's/.*"peak_bytes": \([0-9]*\).*/\1/' <<<"$output")
 		echo "$placement: $size wanted, $((peak >> 20))M taken"
-		((peak >> 20 < $1))
+		# The sanitizers take memory of their own.
+		[ "${RN_VARIANT:-release}" != release ] || ((peak >> 20 < $1))
 		shift
 	done
 }
