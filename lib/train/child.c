@@ -134,15 +134,17 @@ static int lost(struct rn_child *c, const char *why, struct rn_err *e)
 	bool ended = c->pid && reap(c, &status);
 	char how[128] = "hung up", more[400] = "";
 
-	if (!ended)
-		snprintf(more, sizeof more, " (%.300s)", why);
-	else if (status == UNKNOWN)
+	if (!ended) {
+		if (*why)
+			snprintf(more, sizeof more, " (%.300s)", why);
+	} else if (status == UNKNOWN) {
 		snprintf(how, sizeof how, "has ended");
-	else if (WIFSIGNALED(status))
+	} else if (WIFSIGNALED(status)) {
 		snprintf(how, sizeof how, "was killed by signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));
-	else
+	} else {
 		snprintf(how, sizeof how, "ended with exit code %d", WEXITSTATUS(status));
+	}
 	return give_up(c, how, more, e);
 }
 
