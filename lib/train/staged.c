@@ -140,10 +140,17 @@ static int greet_all(struct staged *s, struct rn_shared **images, const struct r
 
 static void tell_memory(const struct staged *s, const struct rn_work *w, const char *of)
 {
-	if (s->devices.any)
-		rn_log(s->conf.ctx, RN_LOG_INFO, "%s: %zu bytes of values by %s, %zu of constants %s", of,
-		       w->values->size, rn_transport_name(w->region.by), rn_arrays_file(w->arrays)->size,
-		       w->constants.file ? "shared on the device" : "for each stage to copy");
+	char text[80] = "";
+	size_t constants;
+
+	if (!s->devices.any)
+		return;
+	constants = rn_arrays_file(w->arrays)->size;
+	if (constants)
+		snprintf(text, sizeof text, ", %zu of constants %s", constants,
+			 w->constants.file ? "shared on the device" : "for each stage to copy");
+	rn_log(s->conf.ctx, RN_LOG_INFO, "%s: %zu bytes of values by %s%s", of, w->values->size,
+	       rn_transport_name(w->region.by), text);
 }
 
 static int meet_all(struct staged *s, struct rn_shared **images, struct rn_err *e)
