@@ -4,7 +4,8 @@
  * instructions made ready for it.  C; no file outside this folder includes it.
  *
  * All work goes to one stream, in order: memory that is freed may be given out again at
- * once, for what uses it next runs after what used it last.
+ * once, for what uses it next runs after what used it last.  A graph may have branches
+ * (weave.h); as a whole it stands in that order, too.
  */
 #ifndef RN_CUDA_HOST_H
 #define RN_CUDA_HOST_H

@@ -185,7 +185,12 @@ static int prepare(struct rn_list *l, const struct rn_window *w, struct rn_err *
 		RN_TRY(rn_cuda_ring_grow(l->c, HEAD, e));
 		RN_TRY(b->alloc(b, sizeof *to->live, (void **)&to->live, e));
 	}
-	return w->watch ? prepare_watch(l, w->watch, e) : 0;
+	if (!w->watch)
+		return 0;
+	w->watch->unready = true;
+	RN_TRY(prepare_watch(l, w->watch, e));
+	w->watch->unready = false;
+	return 0;
 }
 
 void rn_cuda_window_free(struct rn_list *l)

@@ -61,6 +61,7 @@ struct rn_watch {
 	uint32_t nkeep;
 	double *val;    /* [n of the window], filled: what was read; NaN: nothing, or not defined */
 	double seconds; /* grows by what the window has spent on this */
+	bool unready;   /* set: what failed is taking what all of this needs on the device */
 };
 
 /* Epochs first … first+n-1 of a program, which the host does not come between. */

@@ -133,15 +133,15 @@ static int claim_fit(struct budget *b, uint32_t k, struct rn_err *e)
 	struct claim *fit = &b->items[b->n++], *val = s->val_runs[k] ? &b->items[b->n++] : NULL;
 
 	*fit = (struct claim){ .need = rn_fit_need(&s->fits[k]), .from = k, .to = k };
+	if (val && s->backend->watch_bytes && s->conf->placement != RN_STAGED)
+		s->vals[k].watch = s->backend->watch_bytes(s->backend, &s->vals[k].gauge) +
+				   rn_params_count(&s->params) * sizeof(float);
 	if (val)
 		*val = (struct claim){ .need = rn_score_need(&s->vals[k], "val"), .from = k,
 				       .to = s->nfits };
 	if (s->conf->placement == RN_STAGED) /* of its own devices each process sees itself */
 		return s->backend->host && b->limit ? claim_staged(b, k, fit, val, e) : 0;
 	RN_TRY(claim_here(b, fit, e));
-	if (val && s->backend->watch_bytes)
-		val->need.watch = s->backend->watch_bytes(s->backend, &s->vals[k].gauge) +
-			     rn_params_count(&s->params) * sizeof(float);
 	return val ? claim_here(b, val, e) : 0;
 }
 

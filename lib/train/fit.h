@@ -61,6 +61,7 @@ struct rn_watching {
 	struct rn_store *kept;  /* gets the parameters of the best, of equal ones of the latest */
 	double *val;            /* [n], filled; NaN: none, or not defined */
 	double seconds;         /* spent on all of them, of the window */
+	bool unready;           /* what failed is taking what they need on the device */
 };
 struct rn_runner_ops {
 	/* Forward; *loss may be anything, also not finite. */

@@ -118,8 +118,10 @@ static int epochs(struct rn_runner *r, uint32_t first, uint32_t n, struct rn_wat
 			break;
 		watch.val += w.n;
 	}
-	if (watching)
+	if (watching) {
 		watching->seconds = watch.seconds;
+		watching->unready = watch.unready;
+	}
 	free(f);
 	return rc;
 }

@@ -541,6 +541,13 @@ static int run_epochs(struct loop *l, const struct rn_slots *resume, bool *stopp
 	return check_params(l, e);
 }
 
+/* Is it the validation that failed, rather than the fit? */
+static bool val_failed(const struct loop *l)
+{
+	return l->scoring || l->watch.unready ||
+	       (l->watch.score && rn_machine_failed(l->val->forward.machine) != RN_NONE);
+}
+
 /* An error of a device: say when, where, and what would help. */
 static int explain(const struct loop *l, int rc, struct rn_err *e)
 {
@@ -554,7 +561,7 @@ static int explain(const struct loop *l, int rc, struct rn_err *e)
 	if (rc == RN_EDEV)
 		(void)rn_err_prefix(e, rc, "after epoch %llu",
 				    (unsigned long long)l->s->state.epoch);
-	if (l->scoring || (l->watch.score && rn_machine_failed(l->val->forward.machine) != RN_NONE))
+	if (val_failed(l))
 		return rn_score_explain(l->val, "val", rc, l->s->binding, l->s->backend, e);
 	if (l->runner && l->runner->ops->failed)
 		inst = l->runner->ops->failed(l->runner);

@@ -178,7 +178,7 @@ struct rn_need rn_score_need(struct rn_score *s, const char *what)
 {
 	struct rn_prog *p = &s->forward.prog;
 
-	return (struct rn_need){ what, s->node, p, p->ninsts, p->ninsts, 0 };
+	return (struct rn_need){ what, s->node, p, p->ninsts, p->ninsts, s->watch };
 }
 
 int rn_score_check_mem(struct rn_score *s, const char *what, struct rn_binding *x, struct rn_backend *b,

@@ -39,6 +39,7 @@ struct rn_score {
 	const char *metric_name; /* "hits@10", borrowed from the run */
 	struct rn_gauge gauge; /* the metric, of whatever predictions */
 	const char *node; /* name, borrowed from the plan */
+	uint64_t watch; /* bytes that a device takes to read the metric and keep what is best; 0: none */
 };
 /* `run`: a val or eval run with its metric and target; task: what its predictions mean. */
 RN_MUST_CHECK int rn_score_new(struct rn_binding *x, struct rn_backend *b,
