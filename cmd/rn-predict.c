@@ -41,15 +41,13 @@ static const struct rn_tool tool = {
 /* What of a pred run says what becomes of a stage. */
 static const char *const kept[] = { "decode", "as", "embedding", "first" };
 
+/* Do both say the same of a stage, be it by a default? */
 static bool same_options(const struct rn_run *a, const struct rn_run *b)
 {
-	for (size_t k = 0; k < sizeof kept / sizeof *kept; k++) {
-		const json_t *x = json_object_get(a->opt, kept[k]), *y = json_object_get(b->opt, kept[k]);
-
-		if (x != y && !(x && y && json_equal(x, y)))
-			return false;
-	}
-	return true;
+	return !strcmp(rn_run_string(a, "decode"), rn_run_string(b, "decode")) &&
+	       !strcmp(rn_run_string(a, "as"), rn_run_string(b, "as")) &&
+	       rn_run_flag(a, "embedding") == rn_run_flag(b, "embedding") &&
+	       rn_run_int(a, "first") == rn_run_int(b, "first");
 }
 
 /* The pred run of a stage; of several that make the same of it the last. */

@@ -329,3 +329,21 @@ refused() {
 	rn-predict m.rnm --stage e -o e.csv
 	cmp e.csv s.csv
 }
+
+@test "a stage that two runs predict alike, one by a default and one by its value" {
+	printf 'a,y\n1,0\n4,1\n7,7\n' >t.csv
+	for same in '"embedding": true' '"decode": "auto"' '"as": "prediction"'; do
+		cat >m.json <<-END
+			{"rn": 1, "sources": {"t": {"from": "t.csv"}},
+			 "stages": [{"name": "e", "op": "encode", "in": "t", "expr": "raw(a)"},
+			  {"name": "h", "op": "linear", "in": "e", "out": 2},
+			  {"name": "l", "op": "map", "in": "h", "expr": "MSELoss()(rowsum(z), [y])"},
+			  {"name": "v", "op": "loss", "in": "l", "kind": "value"}],
+			 "run": [{"fit": {"loss": "v", "epochs": 2}},
+			  {"pred": {"name": "P", "in": "h", "to": "p.csv"}}, {"pred": {"name": "Q", "in": "h", $same}}]}
+		END
+		rn-train m.json -q -o m.rnm
+		rn-predict m.rnm --stage h -o h.csv
+		cmp h.csv p.csv
+	done
+}
