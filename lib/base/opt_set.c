@@ -55,12 +55,20 @@ static int missing(const struct rn_opt *o, struct rn_err *e)
 
 static int check_unique(const struct rn_opt *o, const json_t *list, struct rn_err *e)
 {
-	for (size_t i = 0; i < json_array_size(list); i++)
-		for (size_t k = 0; k < i; k++)
-			if (json_equal(json_array_get(list, i), json_array_get(list, k)))
-				return rn_err_set(e, RN_EUSAGE, "--%s names '%s' twice", o->name,
-						  json_string_value(json_array_get(list, i)));
-	return 0;
+	json_t *seen;
+	int rc = 0;
+
+	RN_TRY(rn_json_object(&seen, e));
+	for (size_t i = 0; i < json_array_size(list) && !rc; i++) {
+		const char *name = json_string_value(json_array_get(list, i));
+
+		if (json_object_get(seen, name))
+			rc = rn_err_set(e, RN_EUSAGE, "--%s names '%s' twice", o->name, name);
+		else
+			rc = rn_json_set(seen, name, json_true(), e);
+	}
+	json_decref(seen);
+	return rc;
 }
 
 int rn_opt_finish(json_t *set, const struct rn_opt *opts, size_t n, struct rn_err *e)
