@@ -32,6 +32,7 @@ struct rn_source {
 	uint32_t width;          /* EMB_COLS, EMB_ONES */
 	struct rn_array_column array; /* EMB_TEXT: of --emb COL, or of --emb COL:WIDTH */
 	char *sparse;            /* … COL of the latter */
+	struct rn_source_cols listed; /* by `sparse`, else by --emb */
 	struct rn_array_reader reader;
 	struct rn_rel *ahead;    /* EMB_TEXT: the first block, where it has to tell the shape */
 	struct rn_npy *npy;      /* EMB_NPY */
@@ -133,13 +134,11 @@ static int choose_text(struct rn_source *s, size_t at, struct rn_err *e)
 	return 0;
 }
 
-/* The columns that the list has. */
-static void choose_listed(struct rn_source *s, const char *list)
+/* How many columns are embedded. */
+static void count_listed(struct rn_source *s)
 {
-	for (size_t i = 0; i < s->in->ncols; i++) {
-		s->to_emb[i] = rn_source_has_col(list, s->in->cols[i].name);
+	for (size_t i = 0; i < s->in->ncols; i++)
 		s->width += s->to_emb[i];
-	}
 }
 
 /* --emb COL:WIDTH. */
@@ -160,13 +159,15 @@ static int choose_sparse(struct rn_source *s, struct rn_err *e)
 }
 
 /* "COL:WIDTH" is itself a column's name, or a list that has one. */
-static void forget_width(struct rn_source *s)
+static int forget_width(struct rn_source *s, const char *spec, struct rn_err *e)
 {
 	if (!s->sparse)
-		return;
+		return 0;
 	free(s->sparse);
 	s->sparse = NULL;
 	s->array.known = s->array.sparse = false;
+	rn_source_cols_fini(&s->listed);
+	return rn_source_cols_init(&s->listed, spec, e);
 }
 
 static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *e)
@@ -177,15 +178,15 @@ static int choose_columns(struct rn_source *s, const char *spec, struct rn_err *
 	if (choose_part(s, spec))
 		return 0;
 	RN_TRY(rn_calloc(s->in->ncols, sizeof *s->to_emb, "columns", &s->to_emb, e));
-	if (s->sparse && !rn_source_check_cols(s->sparse, s->in, NULL)) {
-		choose_listed(s, s->sparse);
+	if (s->sparse && !rn_source_cols_choose(&s->listed, s->in, s->to_emb, NULL)) {
+		count_listed(s);
 		return choose_sparse(s, e);
 	}
-	forget_width(s);
-	rc = rn_source_check_cols(spec, s->in, e);
+	RN_TRY(forget_width(s, spec, e));
+	rc = rn_source_cols_choose(&s->listed, s->in, s->to_emb, e);
 	if (rc)
 		return rn_err_prefix(e, rc, "%s: --emb", s->path);
-	choose_listed(s, spec);
+	count_listed(s);
 	text = find_text(s);
 	if (text != SIZE_MAX)
 		return choose_text(s, text, e);
@@ -206,7 +207,7 @@ static bool embeds(const void *arg, const char *column)
 {
 	const struct rn_source *s = arg;
 
-	return rn_source_has_col(s->sparse ? s->sparse : rn_node_string(s->node, "emb"), column);
+	return rn_source_cols_has(&s->listed, column);
 }
 
 /* "COL:WIDTH"? */
@@ -240,7 +241,8 @@ static int open_array(struct rn_source *s, struct rn_err *e)
 	if (!spec || !strncmp(spec, "ones:", 5) || find_archive(spec, &name) || ends_with(spec, ".npy"))
 		return 0;
 	s->array = (struct rn_array_column){ .embeds = embeds, .arg = s };
-	return find_width(s, spec, e);
+	RN_TRY(find_width(s, spec, e));
+	return rn_source_cols_init(&s->listed, s->sparse ? s->sparse : spec, e);
 }
 
 static int open_embedding(struct rn_source *s, const char *dir, struct rn_err *e)
@@ -524,6 +526,7 @@ void rn_source_close(struct rn_source *s)
 	rn_key_check_close(s->key);
 	free(s->to_emb);
 	free(s->sparse);
+	rn_source_cols_fini(&s->listed);
 	rn_array_reader_fini(&s->reader);
 	rn_npy_close(s->npy);
 	rn_schema_fini(&s->out);

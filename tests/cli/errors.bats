@@ -215,7 +215,30 @@ edit() {
 	refuses 2 "rn-scan: $PWD/t.csv: --emb: no column 'c' (columns: a, b, f1)" \
 		rn-scan t.csv --emb c,a:3 -o x.er
 	refuses 2 "rn-scan: $PWD/t.csv: --emb: 'a' is named twice" rn-scan t.csv --emb 'a, b ,a' -o x.er
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: 'f*' is named twice" rn-scan t.csv --emb 'f*,b,f*' -o x.er
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: no column '' (columns: a, b, f1)" rn-scan t.csv --emb a,,b -o x.er
 	prints $'b,z0,z1\n2,1,3' pipeline "rn-scan t.csv --emb ' a, f*,f1' | rn-cat"
+	prints $'a,b,z\n1,2,3' pipeline "rn-scan t.csv --emb 'f1,f*, ' | rn-cat"
+	prints $'a,b,z\n1,2,3' pipeline "rn-scan t.csv --emb 'f1,f*,' | rn-cat"
+}
+
+@test "an embedding of no columns" {
+	printf 'a,b\n1,2\n' >t.csv
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: no column matches ''" rn-scan t.csv --emb '' -o x.er
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: no column matches ' '" rn-scan t.csv --emb ' ' -o x.er
+	printf '%s\n' '?source T = "t.csv" <emb=""> .' '?pred P(a; Linear(2, 1)(z)) :- T(a, _; z) .' >m.relnn
+	fails_with 2 rn-compile m.relnn -o m.json
+	[[ $stderr == *"t.csv: --emb: no column matches ''"* ]]
+}
+
+@test "columns of long names are not taken for each other" {
+	long=$(printf 'x%.0s' {1..255})
+	printf '%s\n1,2,3\n' "$long,${long}a,${long}b" >t.csv
+	prints "$long,z0,z1"$'\n1,2,3' pipeline "rn-scan t.csv --emb ${long}b,${long}a | rn-cat"
+	refuses 2 "rn-scan: $PWD/t.csv: --emb: '${long}a' is named twice" \
+		rn-scan t.csv --emb "${long}a,${long}b,${long}a" -o x.er
+	fails_with 2 rn-scan t.csv --emb "${long}c" -o x.er
+	[[ $stderr == "rn-scan: $PWD/t.csv: --emb: no column '${long}c' "* ]]
 }
 
 @test "a column that would be named twice" {
